@@ -1,0 +1,2 @@
+// The command line of s2attn.
+return 0;

@@ -1,0 +1,69 @@
+// How many pairs are visible, and how many floating-point operations do they cost?
+using S2Attn.Spec.Algebra;
+
+namespace S2Attn.Spec;
+
+/// <summary>Closed forms of the work of S2-Attn. Theorem "CostIsVisiblePairs" equates them with a count over all pairs.</summary>
+public static class Costs
+{
+    /// <summary>Visible pairs of one head with shift s, without key padding.</summary>
+    public static I VisiblePairs<I, B>(MaskPolicy mask, I n, I g, I s)
+        where I : IInteger<I, B>
+        where B : IProposition<B>
+    {
+        I whole = (n - s) / g;
+        I rest = n - s - whole * g;
+        return mask.CutsWrappedRun()
+            ? RunPairs<I, B>(mask, s) + whole * RunPairs<I, B>(mask, g) + RunPairs<I, B>(mask, rest)
+            : n / g * RunPairs<I, B>(mask, g);
+    }
+
+    /// <summary>Visible pairs of the queries before token t, 0 &lt;= t &lt; N.</summary>
+    public static I VisiblePairsBefore<I, B>(MaskPolicy mask, I n, I g, I s, I t)
+        where I : IInteger<I, B>
+        where B : IProposition<B>
+    {
+        I index = Segments.RunOf<I, B>(g, s, t);
+        QueryRun<I> first = Segments.Run<I, B>(mask, n, g, s, 0);
+        QueryRun<I> run = Segments.Run<I, B>(mask, n, g, s, index);
+        I rows = t - run.Start;
+        I inRun = (mask.IsCausal() ? RunPairs<I, B>(mask, rows) : rows * run.Own.Length) + rows * run.Other.Length;
+        I inFirst = RunPairs<I, B>(mask, first.Length) + first.Length * first.Other.Length;
+        return inRun + I.If(index > 0, inFirst + (index - 1) * RunPairs<I, B>(mask, g), 0);
+    }
+
+    /// <summary>Pairs that leak the future in one head under LocalCausal: S (G - S), and G*G/4 for even G and the default shift.</summary>
+    public static I LeakingPairs<I, B>(I g, I s)
+        where I : IInteger<I, B>
+        where B : IProposition<B>
+        => s * (g - s);
+
+    private static I RunPairs<I, B>(MaskPolicy mask, I length)
+        where I : IInteger<I, B>
+        where B : IProposition<B>
+        => mask.IsCausal() ? length * (length + 1) / 2 : length * length;
+
+    /// <summary>Visible pairs over all batches and query heads, without key padding.</summary>
+    public static long VisiblePairs(S2Config config)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        long pairs = 0;
+        for (int head = 0; head < config.Heads; head++)
+            pairs = checked(pairs + VisiblePairs<Int, Bool>(config.Mask, config.Tokens, config.GroupSize, config.ShiftOf(head)).Value);
+        return checked(pairs * config.Batch);
+    }
+
+    /// <summary>Useful floating-point operations of the forward pass: 4 D for each visible pair (q.k and p v, a multiply and an add each).</summary>
+    public static double ForwardFlops(S2Config config)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        return 4.0 * config.HeadDim * VisiblePairs(config);
+    }
+
+    /// <summary>Useful floating-point operations of the backward pass: 10 D for each visible pair (q.k again, do.v, and dq, dk, dv).</summary>
+    public static double BackwardFlops(S2Config config)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        return 10.0 * config.HeadDim * VisiblePairs(config);
+    }
+}

@@ -1,0 +1,140 @@
+// What is true of S2-Attn, where exactly, and what is not? The catalogue.
+using S2Attn.Spec.Algebra;
+using S2Attn.Spec.Claims;
+
+namespace S2Attn.Spec;
+
+/// <summary>The sizes over which theorems are quantified: N tokens, group size G, shift S. All heads of the statement shift by S.</summary>
+public readonly record struct Sizes<I>(I N, I G, I S);
+
+/// <summary>A statement over sizes and two free integers, with the region in which it is claimed, written once for every algebra.</summary>
+public interface IClaim
+{
+    /// <summary>Where the statement is claimed, beyond 1 &lt;= G &lt;= N and 0 &lt;= S &lt; G, which every region implies.</summary>
+    B Region<I, B>(Sizes<I> sizes)
+        where I : IInteger<I, B>
+        where B : IProposition<B>;
+
+    /// <summary>The statement at x and y, each in [0, N); a claim says whether they are tokens, positions or counts.</summary>
+    B Holds<I, B>(Sizes<I> sizes, I x, I y)
+        where I : IInteger<I, B>
+        where B : IProposition<B>;
+}
+
+/// <summary>Sizes and integers at which a claim fails.</summary>
+public readonly record struct Witness(int N, int G, int S, int X, int Y)
+{
+    /// <inheritdoc/>
+    public override string ToString() => $"N={N} G={G} S={S} x={X} y={Y}";
+}
+
+/// <summary>A named statement about the definition, true or false, with its exact region.</summary>
+/// <param name="Name">A stable identifier, such as NoLeakage.Split.</param>
+/// <param name="Number">The number of the theorem in docs/semantics.md.</param>
+/// <param name="Statement">The statement in words and symbols.</param>
+/// <param name="Region">The region in words.</param>
+/// <param name="IsTrue">False for a claim that ports believe and that has a counterexample.</param>
+/// <param name="Claim">The statement over any algebra.</param>
+public sealed record Theorem(string Name, int Number, string Statement, string Region, bool IsTrue, IClaim Claim)
+{
+    /// <summary>Whether the theorem claims something for these sizes.</summary>
+    public bool Covers(int n, int g, int s) =>
+        1 <= g && g <= n && 0 <= s && s < g && Claim.Region<Int, Bool>(new Sizes<Int>(n, g, s)).Value;
+
+    /// <summary>Whether the statement holds at every x and y for these sizes; else the first pair at which it fails.</summary>
+    public bool TryRefute(int n, int g, int s, out Witness witness)
+    {
+        Sizes<Int> sizes = new(n, g, s);
+        for (int x = 0; x < n; x++)
+            for (int y = 0; y < n; y++)
+                if (!Claim.Holds<Int, Bool>(sizes, x, y).Value)
+                {
+                    witness = new(n, g, s, x, y);
+                    return true;
+                }
+
+        witness = default;
+        return false;
+    }
+
+    /// <summary>All sizes with N up to a limit for which the theorem claims something, in growing order.</summary>
+    public IEnumerable<(int N, int G, int S)> SizesUpTo(int maxTokens) =>
+        from n in Enumerable.Range(1, maxTokens)
+        from g in Enumerable.Range(1, n)
+        from s in Enumerable.Range(0, g)
+        where Covers(n, g, s)
+        select (n, g, s);
+
+    /// <inheritdoc/>
+    public override string ToString() => Name;
+}
+
+/// <summary>The theorems of docs/semantics.md and the false claims beside them.</summary>
+public static class Theorems
+{
+    private const string Multiple = "N = nG, 0 <= S < G";
+    private const string AnyN = "every N, 1 <= G <= N, 0 <= S < G";
+
+    /// <summary>Every statement, theorems first within each number.</summary>
+    public static IReadOnlyList<Theorem> Catalogue { get; } =
+    [
+        True("Invertible", 1, "token(position(t)) = t and position(token(p)) = p, both in [0, N)", AnyN, new Invertible()),
+        False("FloorShiftInverts", 1, "rolling by -((G+1)/2) and back by G/2, as Python's -G//2 does, is the identity", "N = nG, odd G", new FloorShiftInverts()),
+        True("Partition", 2, "groups 0 .. n-1 have exactly G tokens each and every token is in one", Multiple, new Partition()),
+        .. NoLeakage(),
+        True("LeakIsConfined", 3, "LocalCausal: t sees u > t exactly where t < S and u >= N-G+S, S(G-S) pairs", Multiple, new LeakIsConfined()),
+        .. FullAttention(),
+        True("SplitDropsCrossRuns", 4, "G = N: Split sees u <= t but for the pairs u < S <= t", "N = G", new SplitDropsCrossRuns()),
+        True("LocalCausalIsRotated", 4, "G = N: LocalCausal sees u <= t within a run, all of [S, N) from t < S, nothing of [0, S) from t >= S", "N = G", new LocalCausalIsRotated()),
+        True("SplitIsVarlen", 5, "Split is causal attention inside [0,S), [S,S+G), ...", AnyN, new SplitIsVarlen()),
+        False("UnpaddedRingIsVarlen", 5, "ragged N: taking positions modulo N instead of modulo the padded ring gives the same segments", "N not a multiple of G", new UnpaddedRingIsVarlen()),
+        True("SplitIsLocalCausalCut", 5, "Split is LocalCausal with the wrapped run cut off", Multiple, new SplitIsLocalCausalCut()),
+        True("LocalCausalIsSplitAfterShift", 6, "LocalCausal and Split agree on every query t >= S", Multiple, new LocalCausalIsSplitAfterShift()),
+        .. Direction(),
+        .. MaskPolicies.All.Select(mask => True($"Diagonal.{mask}", 8, $"{mask}: every token sees itself", RegionOf(mask), new Diagonal(mask))),
+        True("ReachStep", 9, "one Split layer with both kinds of head reaches from t exactly to the segment border before t's own", "every N, 0 < S < G", new ReachStep()),
+        True("ReachGrows", 9, "y borders span at least floor(y G / 2) tokens, and from border x a layer steps to border x - 1", "every N, G >= 2, S = G / 2", new ReachGrows()),
+        True("UnshiftedStaysInGroup", 9, "unshifted heads never leave the group [iG, (i+1)G)", "every N, S = 0", new UnshiftedStaysInGroup()),
+        .. MaskPolicies.All.Select(mask => True($"SegmentsAreVisibility.{mask}", 10, $"{mask}: the runs tile [0, N) and their segments cover exactly the visible pairs, each once", RegionOf(mask), new SegmentsAreVisibility(mask))),
+        .. MaskPolicies.All.Select(mask => True($"CostIsVisiblePairs.{mask}", 10, $"{mask}: the closed form counts the visible pairs", RegionOf(mask), new CostIsVisiblePairs(mask))),
+    ];
+
+    /// <summary>The statements that hold.</summary>
+    public static IEnumerable<Theorem> True() => Catalogue.Where(theorem => theorem.IsTrue);
+
+    /// <summary>The statements that fail somewhere in their region, and are kept because ports believe them.</summary>
+    public static IEnumerable<Theorem> False() => Catalogue.Where(theorem => !theorem.IsTrue);
+
+    private static IEnumerable<Theorem> NoLeakage()
+    {
+        foreach (MaskPolicy mask in new[] { MaskPolicy.Split, MaskPolicy.PositionCausal })
+            yield return True($"NoLeakage.{mask}", 3, $"{mask}: visible(t,u) implies u <= t", RegionOf(mask), new NoLeakage(mask));
+        yield return False("NoLeakage.LocalCausal", 3, "LocalCausal: visible(t,u) implies u <= t", "N = nG, 0 < S < G", new NoLeakage(MaskPolicy.LocalCausal, Shifted: true));
+    }
+
+    private static IEnumerable<Theorem> FullAttention()
+    {
+        foreach (MaskPolicy mask in MaskPolicies.All)
+        {
+            string full = mask.IsCausal() ? "u <= t" : "every u";
+            yield return True($"FullAtWholeGroup.{mask}.Unshifted", 4, $"{mask}, G = N, S = 0: t sees {full}", "N = G, S = 0", new FullAtWholeGroup(mask, Shifted: false));
+            bool isFull = mask is MaskPolicy.PositionCausal or MaskPolicy.Bidirectional;
+            yield return new($"FullAtWholeGroup.{mask}.Shifted", 4, $"{mask}, G = N, S > 0: t sees {full}", "N = G, 0 < S < G", isFull, new FullAtWholeGroup(mask, Shifted: true));
+        }
+    }
+
+    private static IEnumerable<Theorem> Direction()
+    {
+        foreach (MaskPolicy mask in MaskPolicies.All)
+        {
+            yield return True($"Direction.{mask}", 7, $"{mask}: shifting by +S and by -S gives the same visibility", "N = nG, 2S = G", new Direction(mask, OddGroup: false));
+            yield return False($"Direction.{mask}.OddGroup", 7, $"{mask}: shifting by +S and by -S gives the same visibility", "N = nG, n >= 2, odd G >= 3, S = G / 2", new Direction(mask, OddGroup: true));
+        }
+    }
+
+    private static string RegionOf(MaskPolicy mask) => mask.CutsWrappedRun() ? AnyN : Multiple;
+
+    private static Theorem True(string name, int number, string statement, string region, IClaim claim) => new(name, number, statement, region, IsTrue: true, claim);
+
+    private static Theorem False(string name, int number, string statement, string region, IClaim claim) => new(name, number, statement, region, IsTrue: false, claim);
+}
