@@ -22,14 +22,21 @@ public sealed class Tensor<T>
     /// <summary>All elements in row-major order.</summary>
     public ReadOnlySpan<T> Elements => elements;
 
-    /// <summary>The element at this index.</summary>
+    /// <summary>The element of a matrix.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The index has another rank than the tensor, or leaves its shape.</exception>
-    public T this[params ReadOnlySpan<int> index] => elements[Offset(index, Shape.Length)];
+    public T this[int i, int j] => elements[Offset([i, j], Shape.Length)];
 
-    /// <summary>The vector along the last dimension at this index of the leading dimensions.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">The index has another rank than the leading dimensions, or leaves them.</exception>
-    public ReadOnlySpan<T> Row(params ReadOnlySpan<int> leading) =>
-         elements.AsSpan(Offset(leading, Shape.Length - 1) * Shape[^1], Shape[^1]);
+    /// <summary>The element of a tensor of rank 3.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The index has another rank than the tensor, or leaves its shape.</exception>
+    public T this[int i, int j, int k] => elements[Offset([i, j, k], Shape.Length)];
+
+    /// <summary>The element of a tensor of rank 4.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The index has another rank than the tensor, or leaves its shape.</exception>
+    public T this[int i, int j, int k, int l] => elements[Offset([i, j, k, l], Shape.Length)];
+
+    /// <summary>The vector [i, j, k, :] of a tensor of rank 4.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The index has another rank than the tensor, or leaves its shape.</exception>
+    public ReadOnlySpan<T> Row(int i, int j, int k) => elements.AsSpan(Offset([i, j, k], Shape.Length - 1) * Shape[^1], Shape[^1]);
 
     /// <summary>A tensor that holds a copy of these elements.</summary>
     /// <exception cref="ArgumentException">A dimension is negative, or the shape's product is not the number of elements.</exception>
