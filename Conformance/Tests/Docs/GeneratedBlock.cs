@@ -1,0 +1,20 @@
+// Keeps a generated block of a document equal to what generates it.
+namespace S2Attn.Tests.Docs;
+
+/// <summary>
+/// A block between the comments "NAME:begin" and "NAME:end" of a Markdown file. With S2ATTN_UPDATE_DOCS=1 a test rewrites the block; else it compares.
+/// </summary>
+internal static class GeneratedBlock
+{
+    public static void AssertEqualOrUpdate(string relativePath, string name, string expected)
+    {
+        string path = Path.Combine(Repository.Root, relativePath);
+        string text = File.ReadAllText(path);
+        int begin = text.IndexOf("-->\n", text.IndexOf($"<!-- {name}:begin", StringComparison.Ordinal), StringComparison.Ordinal) + 4;
+        int end = text.IndexOf($"<!-- {name}:end", StringComparison.Ordinal);
+        if (Environment.GetEnvironmentVariable("S2ATTN_UPDATE_DOCS") == "1")
+            File.WriteAllText(path, text[..begin] + expected + text[end..]);
+        else
+            Assert.True(text[begin..end] == expected, $"{relativePath}: the block '{name}' is out of date. Run the tests once with S2ATTN_UPDATE_DOCS=1. Expected:\n{expected}");
+    }
+}
