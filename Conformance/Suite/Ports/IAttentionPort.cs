@@ -32,7 +32,11 @@ public sealed record PortCapabilities(
     bool Padding,
     bool OddGroup,
     bool Ragged,
-    int MaxTokens);
+    int MaxTokens)
+{
+    /// <summary>Values that the port does not let the caller choose.</summary>
+    public FixedConfig Fixed { get; init; } = FixedConfig.None;
+}
 
 /// <summary>Who a port is.</summary>
 public sealed record PortDescription(string Name, string Version, string Language, PortCapabilities Capabilities);
@@ -55,6 +59,9 @@ public sealed record PortCase(S2Config Config, ElementType ElementType, Attentio
 
     /// <summary>Backward where do is given, else forward.</summary>
     public PortOperation Operation => OutputGradient.IsEmpty ? PortOperation.Forward : PortOperation.Backward;
+
+    /// <summary>Whether some key is padded.</summary>
+    public bool IsPadded => Input.Valid.Elements.Contains(false);
 }
 
 /// <summary>What a port did not deliver.</summary>
@@ -74,6 +81,9 @@ public enum PortFailureKind
 
     /// <summary>Output that is missing, truncated or malformed, or of wrong name, shape or element type.</summary>
     Output,
+
+    /// <summary>The port declares the capabilities that the case needs, and answered that it does not support it.</summary>
+    Declaration,
 }
 
 /// <summary>A port's answer to one case.</summary>

@@ -1,0 +1,106 @@
+// Which levels can a port claim, and what does each ask for?
+using System.Collections.Immutable;
+using S2Attn.Spec;
+
+namespace S2Attn.Conformance.Ports;
+
+/// <summary>
+/// What a port may earn. A level is claimed by declaring its capabilities and earned when every case that needs it passes. Levels 2 to 5 rest on level 1
+/// and not on each other: a float-only port with gradients has levels 1, 2, 3 and 5.
+/// </summary>
+public enum PortLevel
+{
+    /// <summary>Forward in f32 under at least one mask policy.</summary>
+    Forward = 1,
+
+    /// <summary>Every mask policy, and padded keys.</summary>
+    MasksAndPadding = 2,
+
+    /// <summary>Fewer kv heads than query heads, odd group sizes, and token counts that are no multiple of the group where the mask allows them.</summary>
+    GroupedAndOddSizes = 3,
+
+    /// <summary>f16 or bf16 tensors.</summary>
+    HalfPrecision = 4,
+
+    /// <summary>The backward pass.</summary>
+    Gradients = 5,
+}
+
+/// <summary>The rules of the levels.</summary>
+public static class PortLevels
+{
+    /// <summary>All levels, in order.</summary>
+    public static ImmutableArray<PortLevel> All { get; } = [.. Enum.GetValues<PortLevel>()];
+
+    /// <summary>What the level asks for, in words for a report.</summary>
+    public static string Title(this PortLevel level) => level switch
+    {
+        PortLevel.Forward => "forward f32",
+        PortLevel.MasksAndPadding => "masks and padding",
+        PortLevel.GroupedAndOddSizes => "GQA and odd sizes",
+        PortLevel.HalfPrecision => "half precision",
+        PortLevel.Gradients => "gradients",
+        _ => throw new ArgumentOutOfRangeException(nameof(level), level, "Unknown level."),
+    };
+
+    /// <summary>The capabilities that a declaration lacks for the level, in words of the port protocol; empty where the level is claimed.</summary>
+    public static ImmutableArray<string> Lacks(this PortLevel level, PortCapabilities capabilities)
+    {
+        ArgumentNullException.ThrowIfNull(capabilities);
+        if (level is not PortLevel.Forward && PortLevel.Forward.Lacks(capabilities) is { IsEmpty: false } missing)
+            return missing;
+        return level switch
+        {
+            PortLevel.Forward =>
+            [
+                .. Where(!capabilities.Operations.Contains(PortOperation.Forward), "ops:forward"),
+                .. Where(!capabilities.ElementTypes.Contains(ElementType.F32), "dtypes:f32"),
+                .. Where(capabilities.Masks.IsEmpty, "masks"),
+            ],
+            PortLevel.MasksAndPadding =>
+            [
+                .. MaskPolicies.All.Where(mask => !capabilities.Masks.Contains(mask)).Select(mask => "masks:" + mask),
+                .. Where(!capabilities.Padding, "padding"),
+            ],
+            PortLevel.GroupedAndOddSizes =>
+            [
+                .. Where(!capabilities.GroupedQuery, "gqa"),
+                .. Where(!capabilities.OddGroup, "oddGroup"),
+                .. Where(!capabilities.Ragged && capabilities.Masks.Any(mask => mask.CutsWrappedRun()), "ragged"),
+            ],
+            PortLevel.HalfPrecision => [.. Where(!capabilities.ElementTypes.Any(IsHalf), "dtypes:f16 or bf16")],
+            PortLevel.Gradients => [.. Where(!capabilities.Operations.Contains(PortOperation.Backward), "ops:backward")],
+            _ => throw new ArgumentOutOfRangeException(nameof(level), level, "Unknown level."),
+        };
+    }
+
+    /// <summary>The levels that the declaration claims.</summary>
+    public static ImmutableArray<PortLevel> Claimed(PortCapabilities capabilities) => [.. All.Where(level => level.Lacks(capabilities).IsEmpty)];
+
+    /// <summary>
+    /// The levels that a failure of such a case denies. A plain case (unpadded, one kv head for each query head, even G dividing N, f32 or f64, forward)
+    /// counts for level 1; any other for each level that it needs. Where the port claims level 2, masks other than the first it declares count for that level.
+    /// </summary>
+    public static ImmutableArray<PortLevel> Of(
+        PortCapabilities capabilities, S2Config config, ElementType elementType, PortOperation operation, bool padded)
+    {
+        ArgumentNullException.ThrowIfNull(capabilities);
+        ArgumentNullException.ThrowIfNull(config);
+        bool firstMask = capabilities.Masks.IsEmpty || config.Mask == capabilities.Masks[0];
+        bool manyMasks = PortLevel.MasksAndPadding.Lacks(capabilities).IsEmpty;
+        ImmutableArray<PortLevel> levels =
+        [
+            .. Where(padded || (manyMasks && !firstMask), PortLevel.MasksAndPadding),
+            .. Where(
+                config.KvHeads != config.Heads || int.IsOddInteger(config.GroupSize) || config.Tokens % config.GroupSize != 0,
+                PortLevel.GroupedAndOddSizes),
+            .. Where(IsHalf(elementType), PortLevel.HalfPrecision),
+            .. Where(operation is PortOperation.Backward, PortLevel.Gradients),
+        ];
+        return levels.IsEmpty ? [PortLevel.Forward] : levels;
+    }
+
+    private static bool IsHalf(ElementType type) => type is ElementType.F16 or ElementType.BF16;
+
+    private static T[] Where<T>(bool condition, T item) => condition ? [item] : [];
+}

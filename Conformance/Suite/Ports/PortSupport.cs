@@ -1,0 +1,41 @@
+// Which declared capabilities does a case need, and which of them does a port lack?
+using System.Collections.Immutable;
+using S2Attn.Spec;
+
+namespace S2Attn.Conformance.Ports;
+
+/// <summary>
+/// Decides from the declaration alone whether a port claims a case. The reasons are few and stable words of the port protocol
+/// ("dtypes:bf16", "gqa", "fixed.groupSize=4"), so that a report can count the cases that were not run by reason.
+/// </summary>
+public static class PortSupport
+{
+    /// <summary>Every reason for which the capabilities do not cover the case; empty where the port claims it.</summary>
+    public static ImmutableArray<string> Lacks(PortCapabilities capabilities, PortCase portCase)
+    {
+        ArgumentNullException.ThrowIfNull(portCase);
+        return Lacks(capabilities, portCase.Config, portCase.ElementType, portCase.Operation, portCase.IsPadded);
+    }
+
+    /// <summary>Every reason for which the capabilities do not cover a case of this kind; to be asked before tensors are made.</summary>
+    public static ImmutableArray<string> Lacks(
+        PortCapabilities capabilities, S2Config config, ElementType elementType, PortOperation operation, bool padded)
+    {
+        ArgumentNullException.ThrowIfNull(capabilities);
+        ArgumentNullException.ThrowIfNull(config);
+        return
+        [
+            .. Where(!capabilities.Operations.Contains(operation), "ops:" + ProtocolNames.Of(operation)),
+            .. Where(!capabilities.ElementTypes.Contains(elementType), "dtypes:" + ProtocolNames.Of(elementType)),
+            .. Where(!capabilities.Masks.Contains(config.Mask), "masks:" + config.Mask),
+            .. Where(!capabilities.GroupedQuery && config.KvHeads != config.Heads, "gqa"),
+            .. Where(!capabilities.Padding && padded, "padding"),
+            .. Where(!capabilities.OddGroup && int.IsOddInteger(config.GroupSize), "oddGroup"),
+            .. Where(!capabilities.Ragged && config.Tokens % config.GroupSize != 0, "ragged"),
+            .. Where(config.Tokens > capabilities.MaxTokens, "maxTokens"),
+            .. capabilities.Fixed.Contradictions(config),
+        ];
+    }
+
+    private static string[] Where(bool lacking, string reason) => lacking ? [reason] : [];
+}
