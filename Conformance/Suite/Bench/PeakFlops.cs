@@ -1,0 +1,80 @@
+// How many floating-point operations can one core of this machine do? The yardstick of every ratio.
+using System.Diagnostics;
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+
+namespace S2Attn.Conformance.Bench;
+
+/// <summary>
+/// The single-core f32 FMA peak: twelve independent chains of fused multiply-adds in registers, enough to hide the latency of two units.
+/// The faster of 256 and 512 bits counts, so that a ratio to it is never flattered.
+/// </summary>
+public static class PeakFlops
+{
+    private const int Chains = 12, Iterations = 1_000_000;
+
+    /// <summary>Measures once, in FLOP/s; it takes a few milliseconds.</summary>
+    public static double Measure()
+    {
+        double narrow = Rate(Vector256<float>.Count, Chains256);
+        return Vector512.IsHardwareAccelerated ? Math.Max(narrow, Rate(Vector512<float>.Count, Chains512)) : narrow;
+    }
+
+    private static double Rate(int lanes, Func<float, float> chains)
+    {
+        long start = Stopwatch.GetTimestamp();
+        float result = chains(1e-3f);
+        double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+
+        // The multiply by the result's own class keeps the loop alive without adding work to it.
+        return float.IsNaN(result) ? 0 : 2.0 * lanes * Chains * Iterations / seconds;
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
+    private static float Chains256(float seed)
+    {
+        Vector256<float> x = Vector256.Create(seed), y = Vector256.Create(0.999f);
+        Vector256<float> a = x, b = x, c = x, d = x, e = x, f = x, g = x, h = x, i = x, j = x, k = x, l = x;
+        for (int n = 0; n < Iterations; n++)
+        {
+            a = Vector256.MultiplyAddEstimate(a, y, x);
+            b = Vector256.MultiplyAddEstimate(b, y, x);
+            c = Vector256.MultiplyAddEstimate(c, y, x);
+            d = Vector256.MultiplyAddEstimate(d, y, x);
+            e = Vector256.MultiplyAddEstimate(e, y, x);
+            f = Vector256.MultiplyAddEstimate(f, y, x);
+            g = Vector256.MultiplyAddEstimate(g, y, x);
+            h = Vector256.MultiplyAddEstimate(h, y, x);
+            i = Vector256.MultiplyAddEstimate(i, y, x);
+            j = Vector256.MultiplyAddEstimate(j, y, x);
+            k = Vector256.MultiplyAddEstimate(k, y, x);
+            l = Vector256.MultiplyAddEstimate(l, y, x);
+        }
+
+        return Vector256.Sum(a + b + c + d + e + f + g + h + i + j + k + l);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
+    private static float Chains512(float seed)
+    {
+        Vector512<float> x = Vector512.Create(seed), y = Vector512.Create(0.999f);
+        Vector512<float> a = x, b = x, c = x, d = x, e = x, f = x, g = x, h = x, i = x, j = x, k = x, l = x;
+        for (int n = 0; n < Iterations; n++)
+        {
+            a = Vector512.MultiplyAddEstimate(a, y, x);
+            b = Vector512.MultiplyAddEstimate(b, y, x);
+            c = Vector512.MultiplyAddEstimate(c, y, x);
+            d = Vector512.MultiplyAddEstimate(d, y, x);
+            e = Vector512.MultiplyAddEstimate(e, y, x);
+            f = Vector512.MultiplyAddEstimate(f, y, x);
+            g = Vector512.MultiplyAddEstimate(g, y, x);
+            h = Vector512.MultiplyAddEstimate(h, y, x);
+            i = Vector512.MultiplyAddEstimate(i, y, x);
+            j = Vector512.MultiplyAddEstimate(j, y, x);
+            k = Vector512.MultiplyAddEstimate(k, y, x);
+            l = Vector512.MultiplyAddEstimate(l, y, x);
+        }
+
+        return Vector512.Sum(a + b + c + d + e + f + g + h + i + j + k + l);
+    }
+}

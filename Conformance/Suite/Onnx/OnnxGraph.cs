@@ -1,0 +1,124 @@
+// How is an ONNX model built? Nodes and constants in, the bytes of a ModelProto out.
+using System.Collections.Immutable;
+using System.Runtime.InteropServices;
+
+namespace S2Attn.Conformance.Onnx;
+
+/// <summary>
+/// Builds ONNX models of float tensors; each operator returns the name of its result. Field numbers are those of onnx.proto3, operators those of
+/// the default domain's opset 17 unless a domain is named.
+/// </summary>
+public sealed class OnnxGraph
+{
+    private const int IrVersion = 8, OpsetVersion = 17, ContribVersion = 1;
+    private const string Contrib = "com.microsoft";
+    private const int FloatType = 1, Int64Type = 7;
+
+    private readonly ProtobufWriter graph = new();
+    private int names;
+
+    /// <summary>An empty graph with this name.</summary>
+    public OnnxGraph(string name) => graph.Text(2, name);
+
+    /// <summary>Declares a float input of fixed shape.</summary>
+    public string Input(string name, params ReadOnlySpan<int> shape)
+    {
+        graph.Message(11, ValueInfo(name, shape));
+        return name;
+    }
+
+    /// <summary>Declares that a value is an output, under a name of its own.</summary>
+    public void Output(string name, string value, params ReadOnlySpan<int> shape)
+    {
+        graph.Message(1, new ProtobufWriter().Text(1, value).Text(2, name).Text(4, "Identity"));
+        graph.Message(12, ValueInfo(name, shape));
+    }
+
+    /// <summary>A constant float tensor.</summary>
+    public string Constant(ReadOnlySpan<float> elements, params ReadOnlySpan<int> shape) =>
+        Initializer(FloatType, MemoryMarshal.AsBytes(elements), shape);
+
+    /// <summary>A constant vector of integers, for shapes and axes.</summary>
+    public string Constant(params ReadOnlySpan<long> elements) =>
+        Initializer(Int64Type, MemoryMarshal.AsBytes(elements), [elements.Length]);
+
+    /// <summary>Adds an operator with one result.</summary>
+    /// <param name="operation">Its name, such as MatMul.</param>
+    /// <param name="inputs">The values that it reads.</param>
+    /// <param name="attributes">Integer, integer vector or float attributes.</param>
+    public string Node(string operation, ImmutableArray<string> inputs, params ImmutableArray<(string Name, object Value)> attributes) =>
+        NodeOf("", operation, inputs, attributes);
+
+    /// <summary>Adds an operator of ONNX Runtime's own domain.</summary>
+    public string ContribNode(string operation, ImmutableArray<string> inputs, params ImmutableArray<(string Name, object Value)> attributes) =>
+        NodeOf(Contrib, operation, inputs, attributes);
+
+    /// <summary>Tensor with its axes permuted.</summary>
+    public string Transpose(string value, params long[] permutation) => Node("Transpose", [value], ("perm", permutation));
+
+    /// <summary>Tensor with another shape of the same size.</summary>
+    public string Reshape(string value, params ReadOnlySpan<long> shape) => Node("Reshape", [value, Constant(shape)]);
+
+    /// <summary>Elements [start, end) of an axis.</summary>
+    public string Slice(string value, long axis, long start, long end) =>
+        Node("Slice", [value, Constant(start), Constant(end), Constant(axis)]);
+
+    /// <summary>Tensors joined along an axis.</summary>
+    public string Concat(long axis, params ImmutableArray<string> values) => Node("Concat", values, ("axis", axis));
+
+    /// <summary>The bytes of the model file.</summary>
+    public byte[] ToModel() => new ProtobufWriter()
+        .Integer(1, IrVersion)
+        .Text(2, "S2Attn.Verified")
+        .Message(7, graph)
+        .Message(8, new ProtobufWriter().Text(1, "").Integer(2, OpsetVersion))
+        .Message(8, new ProtobufWriter().Text(1, Contrib).Integer(2, ContribVersion))
+        .ToArray();
+
+    private string NodeOf(string domain, string operation, ImmutableArray<string> inputs, ImmutableArray<(string Name, object Value)> attributes)
+    {
+        string result = NextName();
+        graph.Message(1, new ProtobufWriter()
+            .Each(inputs, (node, input) => node.Text(1, input))
+            .Text(2, result)
+            .Text(4, operation)
+            .Each(attributes, (node, attribute) => node.Message(5, Attribute(attribute.Name, attribute.Value)))
+            .Text(7, domain));
+        return result;
+    }
+
+    private string Initializer(int type, ReadOnlySpan<byte> elements, ReadOnlySpan<int> shape)
+    {
+        string name = NextName();
+        graph.Message(5, new ProtobufWriter()
+            .Each(shape.ToArray(), (tensor, length) => tensor.Integer(1, length))
+            .Integer(2, type)
+            .Text(8, name)
+            .Bytes(9, elements));
+        return name;
+    }
+
+    private string NextName() => FormattableString.Invariant($"t{names++}");
+
+    private static ProtobufWriter Attribute(string name, object value)
+    {
+        const int FloatKind = 1, IntKind = 2, IntsKind = 7;
+        ProtobufWriter attribute = new ProtobufWriter().Text(1, name);
+        return value switch
+        {
+            float number => attribute.Float(2, number).Integer(20, FloatKind),
+            long number => attribute.Integer(3, number).Integer(20, IntKind),
+            int number => attribute.Integer(3, number).Integer(20, IntKind),
+            long[] numbers => attribute.Each(numbers, (writer, number) => writer.Integer(8, number)).Integer(20, IntsKind),
+            _ => throw new ArgumentException($"Attribute {name} has a {value.GetType().Name}; float, long and long[] are written.", nameof(value)),
+        };
+    }
+
+    private static ProtobufWriter ValueInfo(string name, ReadOnlySpan<int> shape)
+    {
+        ProtobufWriter dimensions = new ProtobufWriter()
+            .Each(shape.ToArray(), (writer, length) => writer.Message(1, new ProtobufWriter().Integer(1, length)));
+        ProtobufWriter tensor = new ProtobufWriter().Integer(1, FloatType).Message(2, dimensions);
+        return new ProtobufWriter().Text(1, name).Message(2, new ProtobufWriter().Message(1, tensor));
+    }
+}

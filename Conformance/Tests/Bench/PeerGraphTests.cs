@@ -1,0 +1,67 @@
+// Do the peers that the benchmark is compared with compute S2-Attn at all?
+using S2Attn.Conformance.Bench;
+using S2Attn.Reference;
+using S2Attn.Spec;
+
+namespace S2Attn.Tests.Bench;
+
+public sealed class PeerGraphTests
+{
+    private static readonly S2Config Config = S2Config.Create(new S2Request
+    {
+        Batch = 2,
+        Tokens = 24,
+        Heads = 4,
+        HeadDim = 8,
+        GroupSize = GroupSizeRule.Of(6),
+        Mask = MaskPolicy.LocalCausal,
+    });
+
+    private static readonly int[] Shape = [Config.Batch, Config.Tokens, Config.Heads, Config.HeadDim];
+
+    private static readonly Tensor<float> Q = Random(1), K = Random(2), V = Random(3), Do = Random(4);
+
+    // Sums of at most 8 products and 6 weights in f32, of numbers below 1: far above their rounding, far below any defect.
+    private const float Tolerance = 1e-5f;
+
+    [Fact]
+    public void Eager_and_fused_graphs_equal_Reference()
+    {
+        float[] expected = Attention.Forward(Config, new AttentionInput<float>(Q, K, V)).Output.Elements.ToArray();
+        foreach (byte[] model in new[] { PeerGraphs.Eager(Config), PeerGraphs.Fused(Config) })
+        {
+            float[] o = new float[expected.Length];
+            using OnnxPeer peer = new(model, 1, [("q", Array(Q)), ("k", Array(K)), ("v", Array(V))], [("o", o)], Shape);
+            peer.Run();
+            AssertClose(expected, o);
+        }
+    }
+
+    [Fact]
+    public void The_hand_derived_backward_graph_equals_Reference()
+    {
+        Gradients<float> expected = AttentionGradients.Backward(Config, new AttentionInput<float>(Q, K, V), Do);
+        float[] o = new float[Q.Elements.Length], dq = new float[o.Length], dk = new float[o.Length], dv = new float[o.Length];
+        using OnnxPeer peer = new(
+            PeerGraphs.EagerWithBackward(Config),
+            1,
+            [("q", Array(Q)), ("k", Array(K)), ("v", Array(V)), ("do", Array(Do))],
+            [("o", o), ("dq", dq), ("dk", dk), ("dv", dv)],
+            Shape);
+        peer.Run();
+        AssertClose(Array(expected.Query), dq);
+        AssertClose(Array(expected.Key), dk);
+        AssertClose(Array(expected.Value), dv);
+    }
+
+    private static Tensor<float> Random(int seed)
+    {
+        Random random = new(seed);
+        return Tensor<float>.Build(Shape, _ => random.NextSingle() - 0.5f);
+    }
+
+    private static float[] Array(Tensor<float> tensor) => tensor.Elements.ToArray();
+
+    private static void AssertClose(float[] expected, float[] actual) =>
+        Assert.All(expected.Zip(actual), pair => Assert.True(Math.Abs(pair.First - pair.Second) <= Tolerance, $"{pair.First} and {pair.Second}"));
+}
