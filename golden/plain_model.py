@@ -45,7 +45,7 @@ def definition(config, valid):
     return Model(lambda h, t: t, sees, lambda b, h, t: np.zeros(len(t), bool), sees)
 
 
-def longlora_eager(config, valid, future_keys_get_gradient):
+def longlora_eager(config, valid, empty_rows_reach_future):
     """forward_noflashattn and the non-flash GPT-NeoX path: floored shifts, one tiled mask block, lowest(dtype) as the mask value."""
     n, g, batch = config["tokens"], config["groupSize"], config["batch"]
 
@@ -74,7 +74,7 @@ def longlora_eager(config, valid, future_keys_get_gradient):
         return same & np.where(uniform(b, h, t)[:, None], past | real, past & real)
 
     def flows(b, h, t):
-        return sees(b, h, t) if future_keys_get_gradient else sees(b, h, t) & parts(b, h, t)[1]
+        return sees(b, h, t) if empty_rows_reach_future else sees(b, h, t) & parts(b, h, t)[1]
 
     return Model(query_row, sees, uniform, flows)
 

@@ -132,8 +132,11 @@ def apply_rotary_pos_emb(q, k, cos, sin, position_ids):
 
 
 def repeat_kv(hidden_states, n_rep):
-    """[B,K,N,D] -> [B,K*n_rep,N,D]; head h of the result is head h / n_rep. The same tensor, not a copy, when n_rep is 1."""
-    return hidden_states if n_rep == 1 else hidden_states.repeat_interleave(n_rep, dim=1)
+    """[B,K,N,D] -> [B,K*n_rep,N,D]; head h of the result is head h / n_rep. The same tensor when n_rep is 1, else a copy.
+
+    (transformers expands and reshapes, which for K = 1 is no copy, and LongLoRA's eager path then cannot shift it in place: README.md.)
+    """
+    return hidden_states if n_rep == 1 else hidden_states.unsqueeze(2).expand(-1, -1, n_rep, -1, -1).flatten(1, 2).contiguous()
 
 
 def rotary_tables(tokens, dim, base, dtype):
