@@ -1,0 +1,25 @@
+// Which port does a name or a command mean?
+using System.Collections.Immutable;
+
+namespace S2Attn.Conformance.Ports;
+
+/// <summary>Opens ports by what a person writes on the command line.</summary>
+public static class PortFactory
+{
+    /// <summary>The ports that are part of this project, by name. Any other text is a command.</summary>
+    public static ImmutableSortedDictionary<string, Func<IAttentionPort>> BuiltIn { get; } = new Dictionary<string, Func<IAttentionPort>>
+    {
+        ["reference"] = () => new ReferencePort(),
+    }.ToImmutableSortedDictionary(StringComparer.Ordinal);
+
+    /// <summary>Opens a built-in port by its exact name, or starts the command.</summary>
+    /// <param name="options">Limits of a command.</param>
+    /// <param name="nameOrCommand">"reference", or a command such as "python3 my_port.py"; see <see cref="CommandText"/>.</param>
+    /// <exception cref="FormatException">The command is empty or has an open quote.</exception>
+    /// <exception cref="PortStartException">The command cannot be started or does not answer describe.</exception>
+    public static IAttentionPort Create(ProcessPortOptions options, string nameOrCommand)
+    {
+        ArgumentNullException.ThrowIfNull(nameOrCommand);
+        return BuiltIn.TryGetValue(nameOrCommand.Trim(), out Func<IAttentionPort>? create) ? create() : ProcessPort.Start(nameOrCommand, options);
+    }
+}

@@ -1,0 +1,178 @@
+// How is a port's declaration written and read?
+using System.Collections.Immutable;
+using System.Diagnostics.CodeAnalysis;
+using System.Text.Json;
+using S2Attn.Spec;
+
+namespace S2Attn.Conformance.Ports;
+
+/// <summary>
+/// The answer to describe. A capability that is left out is not supported (maxTokens: not limited), names of a later version are ignored, and a field of
+/// the wrong type is an error: a declaration that was meant and not understood must not pass silently.
+/// </summary>
+internal static class PortDescriptions
+{
+    /// <summary>Writes name, version, language and capabilities into an object.</summary>
+    public static void Write(Utf8JsonWriter json, PortDescription description)
+    {
+        json.WriteString("name", description.Name);
+        json.WriteString("version", description.Version);
+        json.WriteString("language", description.Language);
+        PortCapabilities capabilities = description.Capabilities;
+        json.WriteStartObject("capabilities");
+        WriteNames("ops", capabilities.Operations.Select(ProtocolNames.Of));
+        WriteNames("dtypes", capabilities.ElementTypes.Select(ProtocolNames.Of));
+        WriteNames("masks", capabilities.Masks.Select(mask => mask.ToString()));
+        json.WriteBoolean("gqa", capabilities.GroupedQuery);
+        json.WriteBoolean("padding", capabilities.Padding);
+        json.WriteBoolean("oddGroup", capabilities.OddGroup);
+        json.WriteBoolean("ragged", capabilities.Ragged);
+        if (capabilities.MaxTokens < int.MaxValue)
+            json.WriteNumber("maxTokens", capabilities.MaxTokens);
+        if (capabilities.Fixed != FixedConfig.None)
+            WriteFixed(json, capabilities.Fixed);
+        json.WriteEndObject();
+
+        void WriteNames(string name, IEnumerable<string> values)
+        {
+            json.WriteStartArray(name);
+            foreach (string value in values)
+                json.WriteStringValue(value);
+            json.WriteEndArray();
+        }
+    }
+
+    /// <summary>Reads the fields of a describe answer.</summary>
+    /// <returns>False where a field has the wrong type, with the reason.</returns>
+    public static bool TryRead(JsonElement fields, [NotNullWhen(true)] out PortDescription? description, out string error)
+    {
+        try
+        {
+            description = new(Text(fields, "name", "unnamed"), Text(fields, "version", ""), Text(fields, "language", ""), Capabilities(fields));
+            error = "";
+            return true;
+        }
+        catch (Exception wrong) when (wrong is FormatException or InvalidOperationException)
+        {
+            description = null;
+            error = wrong.Message;
+            return false;
+        }
+    }
+
+    private static PortCapabilities Capabilities(JsonElement fields)
+    {
+        if (!fields.TryGetProperty("capabilities", out JsonElement declared))
+            throw new FormatException("the answer to describe must have \"capabilities\"");
+        Expect(declared.ValueKind is JsonValueKind.Object, "capabilities", "an object", declared);
+        int maxTokens = Integer(declared, "maxTokens") ?? int.MaxValue;
+        if (maxTokens < 1)
+            throw new FormatException($"capabilities: maxTokens must be at least 1, not {maxTokens}");
+        return new(
+            Names<PortOperation>(declared, "ops", ProtocolNames.TryReadOperation),
+            Names<ElementType>(declared, "dtypes", ProtocolNames.TryReadElementType),
+            Names<MaskPolicy>(declared, "masks", ProtocolNames.TryReadMask),
+            Flag(declared, "gqa"),
+            Flag(declared, "padding"),
+            Flag(declared, "oddGroup"),
+            Flag(declared, "ragged"),
+            maxTokens)
+        {
+            Fixed = declared.TryGetProperty("fixed", out JsonElement fixedFields) ? Fixed(fixedFields) : FixedConfig.None,
+        };
+    }
+
+    private static void WriteFixed(Utf8JsonWriter json, FixedConfig config)
+    {
+        json.WriteStartObject("fixed");
+        (string Name, int? Value)[] sizes =
+        [
+            ("batch", config.Batch), ("tokens", config.Tokens), ("heads", config.Heads), ("kvHeads", config.KvHeads), ("headDim", config.HeadDim),
+            ("groupSize", config.GroupSize), ("shift", config.Shift),
+        ];
+        foreach ((string name, int? value) in sizes)
+            if (value is { } size)
+                json.WriteNumber(name, size);
+        if (config.ShiftedHeads is { } heads)
+        {
+            json.WritePropertyName("shiftedHeads");
+            PortRequests.WriteHeads(json, heads);
+        }
+
+        if (config.DefaultScale)
+            json.WriteString("scale", "default");
+        else if (config.Scale is { } scale)
+            json.WriteNumber("scale", scale);
+        json.WriteEndObject();
+    }
+
+    private static FixedConfig Fixed(JsonElement fields)
+    {
+        Expect(fields.ValueKind is JsonValueKind.Object, "fixed", "an object", fields);
+        bool hasScale = fields.TryGetProperty("scale", out JsonElement scale);
+        bool defaultScale = hasScale && scale.ValueKind is JsonValueKind.String && scale.GetString() == "default";
+        Expect(!hasScale || defaultScale || scale.ValueKind is JsonValueKind.Number, "scale", "a number or \"default\"", scale);
+        return new()
+        {
+            Batch = Integer(fields, "batch"),
+            Tokens = Integer(fields, "tokens"),
+            Heads = Integer(fields, "heads"),
+            KvHeads = Integer(fields, "kvHeads"),
+            HeadDim = Integer(fields, "headDim"),
+            GroupSize = Integer(fields, "groupSize"),
+            Shift = Integer(fields, "shift"),
+            ShiftedHeads = fields.TryGetProperty("shiftedHeads", out JsonElement heads) ? PortConfigs.Heads(heads) : null,
+            Scale = hasScale && !defaultScale ? scale.GetDouble() : null,
+            DefaultScale = defaultScale,
+        };
+    }
+
+    private delegate bool TryReadName<T>(string name, out T value);
+
+    private static ImmutableArray<T> Names<T>(JsonElement fields, string name, TryReadName<T> tryRead)
+    {
+        if (!fields.TryGetProperty(name, out JsonElement list))
+            return [];
+        Expect(list.ValueKind is JsonValueKind.Array, name, "an array of strings", list);
+        var values = ImmutableArray.CreateBuilder<T>();
+        foreach (JsonElement item in list.EnumerateArray())
+        {
+            Expect(item.ValueKind is JsonValueKind.String, name, "an array of strings", list);
+            if (tryRead(item.GetString()!, out T value) && !values.Contains(value))
+                values.Add(value);
+        }
+
+        return values.ToImmutable();
+    }
+
+    private static bool Flag(JsonElement fields, string name)
+    {
+        if (!fields.TryGetProperty(name, out JsonElement flag))
+            return false;
+        Expect(flag.ValueKind is JsonValueKind.True or JsonValueKind.False, name, "true or false", flag);
+        return flag.GetBoolean();
+    }
+
+    private static int? Integer(JsonElement fields, string name)
+    {
+        if (!fields.TryGetProperty(name, out JsonElement number))
+            return null;
+        int value = 0;
+        Expect(number.ValueKind is JsonValueKind.Number && number.TryGetInt32(out value), name, "a 32-bit integer", number);
+        return value;
+    }
+
+    private static string Text(JsonElement fields, string name, string fallback)
+    {
+        if (!fields.TryGetProperty(name, out JsonElement text))
+            return fallback;
+        Expect(text.ValueKind is JsonValueKind.String, name, "a string", text);
+        return text.GetString()!;
+    }
+
+    private static void Expect(bool holds, string name, string rule, JsonElement actual)
+    {
+        if (!holds)
+            throw new FormatException($"{name} must be {rule}, not {actual.GetRawText()}");
+    }
+}

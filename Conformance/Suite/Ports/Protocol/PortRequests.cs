@@ -1,0 +1,87 @@
+// Which line asks a port for something?
+using System.Text;
+using System.Text.Json;
+using S2Attn.Spec;
+
+namespace S2Attn.Conformance.Ports;
+
+/// <summary>Writes requests of the port protocol, version 1, each as one line without its end.</summary>
+internal static class PortRequests
+{
+    /// <summary>The version of the protocol.</summary>
+    public const int ProtocolVersion = 1;
+
+    /// <summary>Asks who the port is.</summary>
+    public static string Describe(long id) => Line(json =>
+    {
+        json.WriteNumber("id", id);
+        json.WriteString("op", "describe");
+        json.WriteNumber("protocol", ProtocolVersion);
+    });
+
+    /// <summary>Asks the port to end.</summary>
+    public static string Shutdown(long id) => Line(json =>
+    {
+        json.WriteNumber("id", id);
+        json.WriteString("op", "shutdown");
+    });
+
+    /// <summary>Asks for one case, whose tensors are in a file.</summary>
+    public static string Run(long id, PortCase portCase, string inputs, string outputs) => Line(json =>
+    {
+        json.WriteNumber("id", id);
+        json.WriteString("op", ProtocolNames.Of(portCase.Operation));
+        json.WriteString("inputs", inputs);
+        json.WriteString("outputs", outputs);
+        json.WritePropertyName("config");
+        WriteConfig(json, portCase.Config, portCase.ElementType);
+    });
+
+    /// <summary>Writes a configuration as the protocol has it.</summary>
+    public static void WriteConfig(Utf8JsonWriter json, S2Config config, ElementType elementType)
+    {
+        json.WriteStartObject();
+        json.WriteNumber("groupSize", config.GroupSize);
+        json.WriteNumber("shift", config.Shift);
+        json.WriteString("mask", config.Mask.ToString());
+        json.WritePropertyName("shiftedHeads");
+        WriteHeads(json, config.ShiftedHeads);
+        json.WriteNumber("scale", config.Scale);
+        json.WriteString("dtype", ProtocolNames.Of(elementType));
+        json.WriteNumber("batch", config.Batch);
+        json.WriteNumber("tokens", config.Tokens);
+        json.WriteNumber("heads", config.Heads);
+        json.WriteNumber("kvHeads", config.KvHeads);
+        json.WriteNumber("headDim", config.HeadDim);
+        json.WriteEndObject();
+    }
+
+    /// <summary>Writes the set of shifted heads: a name, or one boolean for each head.</summary>
+    public static void WriteHeads(Utf8JsonWriter json, HeadShift heads)
+    {
+        if (heads is not HeadShift.Given given)
+        {
+            json.WriteStringValue(heads.ToString());
+            return;
+        }
+
+        json.WriteStartArray();
+        foreach (bool flag in given.Flags)
+            json.WriteBooleanValue(flag);
+        json.WriteEndArray();
+    }
+
+    /// <summary>One JSON object as one line.</summary>
+    public static string Line(Action<Utf8JsonWriter> write)
+    {
+        using MemoryStream stream = new();
+        using (Utf8JsonWriter json = new(stream))
+        {
+            json.WriteStartObject();
+            write(json);
+            json.WriteEndObject();
+        }
+
+        return Encoding.UTF8.GetString(stream.ToArray());
+    }
+}

@@ -1,0 +1,183 @@
+// Does the suite survive a port that misbehaves, say what happened, and leave nothing behind?
+using System.Diagnostics;
+using S2Attn.Conformance.Ports;
+
+namespace S2Attn.Tests.Ports;
+
+public sealed class HostilePortTests : IDisposable
+{
+    private readonly string temporary = Directory.CreateTempSubdirectory("s2attn-hostile-").FullName;
+
+    public void Dispose() => Directory.Delete(temporary, recursive: true);
+
+    [Theory]
+    [InlineData("hang", PortFailureKind.Timeout, "no answer within")]
+    [InlineData("hang-ignoring-signals", PortFailureKind.Timeout, "no answer within")]
+    [InlineData("exit", PortFailureKind.Crash, "exited with code 3")]
+    [InlineData("exit", PortFailureKind.Crash, "the last words")]
+    [InlineData("segfault", PortFailureKind.Crash, "SIGSEGV")]
+    [InlineData("partial-line", PortFailureKind.Crash, "no line end")]
+    [InlineData("orphan", PortFailureKind.Crash, "exited with code 0")]
+    [InlineData("flood", PortFailureKind.Protocol, "longer than")]
+    [InlineData("flood-lines", PortFailureKind.Protocol, "no id")]
+    [InlineData("garbage", PortFailureKind.Protocol, "no JSON: Loading model... 100%")]
+    [InlineData("binary", PortFailureKind.Protocol, "no JSON")]
+    [InlineData("surrogate", PortFailureKind.Protocol, "no JSON")]
+    [InlineData("deep", PortFailureKind.Protocol, "no JSON")]
+    [InlineData("array", PortFailureKind.Protocol, "no object")]
+    [InlineData("wrong-id", PortFailureKind.Protocol, "has id 2, but 1 was asked")]
+    [InlineData("text-id", PortFailureKind.Protocol, "has id \"1\"")]
+    [InlineData("no-ok", PortFailureKind.Protocol, "\"ok\"")]
+    [InlineData("no-reason", PortFailureKind.Protocol, "unsupported")]
+    [InlineData("error", PortFailureKind.Error, "ValueError: q_len 7")]
+    [InlineData("flood-stderr", PortFailureKind.Error, "after 13 MB")]
+    [InlineData("litter", PortFailureKind.Error, "left files behind")]
+    [InlineData("unsupported", PortFailureKind.Declaration, "odd moons")]
+    [InlineData("no-file", PortFailureKind.Output, "wrote no output file")]
+    [InlineData("empty-file", PortFailureKind.Output, "at least 8 bytes")]
+    [InlineData("directory", PortFailureKind.Output, "cannot be read")]
+    [InlineData("fifo", PortFailureKind.Timeout, "could not be read")]
+    [InlineData("device", PortFailureKind.Output, "output file")]
+    [InlineData("truncated", PortFailureKind.Output, "out of range")]
+    [InlineData("huge-header", PortFailureKind.Output, "header claims 107374182400 bytes")]
+    [InlineData("huge-file", PortFailureKind.Output, "more than")]
+    [InlineData("wrong-shape", PortFailureKind.Output, "o has shape [1,1,4,2], but must have [1,4,1,2]")]
+    [InlineData("wrong-dtype", PortFailureKind.Output, "o is F64, but must be F32")]
+    [InlineData("wrong-name", PortFailureKind.Output, "no tensor o; it has out")]
+    public void A_failed_case_is_an_answer_and_the_next_case_is_asked(string mode, PortFailureKind kind, string message)
+    {
+        using (ProcessPort port = Start(mode))
+        {
+            PortAnswer.Failed failed = Assert.IsType<PortAnswer.Failed>(port.Run(PortCases.Plain(tokens: 4)));
+            Assert.Equal(kind, failed.Kind);
+            Assert.Contains(message, failed.Message, StringComparison.Ordinal);
+            Assert.IsType<PortAnswer.Forward>(port.Run(PortCases.Plain(tokens: 8)));
+            Assert.Equal(kind is PortFailureKind.Error or PortFailureKind.Declaration ? 0 : 1, port.Restarts);
+        }
+
+        AssertNothingIsLeft();
+    }
+
+    [Fact]
+    public void A_port_that_closes_its_stdin_fails_the_next_case_and_is_started_again()
+    {
+        using (ProcessPort port = Start("close-stdin"))
+        {
+            Assert.IsType<PortAnswer.Failed>(port.Run(PortCases.Plain(tokens: 4)));
+            PortAnswer.Failed failed = Assert.IsType<PortAnswer.Failed>(port.Run(PortCases.Plain(tokens: 8)));
+            Assert.Contains("closed its stdin", failed.Message, StringComparison.Ordinal);
+            Assert.IsType<PortAnswer.Forward>(port.Run(PortCases.Plain(tokens: 8)));
+        }
+
+        AssertNothingIsLeft();
+    }
+
+    [Theory]
+    [InlineData("two-lines", PortFailureKind.Protocol)]
+    [InlineData("exits-silently-between-cases", PortFailureKind.Crash)]
+    public void What_happens_after_an_answer_is_reported_with_the_next_case(string mode, PortFailureKind kind)
+    {
+        using (ProcessPort port = Start(mode))
+        {
+            Assert.IsType<PortAnswer.Forward>(port.Run(PortCases.Plain(tokens: 4)));
+            Assert.Equal(kind, Assert.IsType<PortAnswer.Failed>(port.Run(PortCases.Plain(tokens: 8))).Kind);
+            Assert.IsType<PortAnswer.Forward>(port.Run(PortCases.Plain(tokens: 8)));
+        }
+
+        AssertNothingIsLeft();
+    }
+
+    [Theory]
+    [InlineData("slow-start", "no answer within")]
+    [InlineData("dies-at-start", "no module named torch")]
+    [InlineData("bad-declaration", "gqa must be true or false, not \"yes\"")]
+    [InlineData("no-capabilities", "must have \"capabilities\"")]
+    public void A_port_that_does_not_describe_itself_is_refused(string mode, string message)
+    {
+        PortStartException refused = Assert.Throws<PortStartException>(() => Start(mode, startupSeconds: mode == "slow-start" ? 1 : 30));
+        Assert.Contains(message, refused.Message, StringComparison.Ordinal);
+        AssertNothingIsLeft();
+    }
+
+    [Fact]
+    public void A_port_that_can_no_longer_be_started_is_given_up_after_three_attempts()
+    {
+        string starts = Path.Combine(temporary, "starts");
+        using (ProcessPort port = Start($"starts-once '{starts}'"))
+            for (int i = 0; i < 6; i++)
+                Assert.Equal(PortFailureKind.Crash, Assert.IsType<PortAnswer.Failed>(port.Run(PortCases.Plain(tokens: 8))).Kind);
+
+        Assert.Equal(4, new FileInfo(starts).Length);
+        File.Delete(starts);
+        AssertNothingIsLeft();
+    }
+
+    [Theory]
+    [InlineData("ignores-shutdown")]
+    [InlineData("orphan-at-start")]
+    public void Nothing_outlives_the_port(string mode)
+    {
+        using (ProcessPort port = Start(mode))
+            Assert.IsType<PortAnswer.Forward>(port.Run(PortCases.Plain(tokens: 8)));
+
+        AssertNothingIsLeft();
+    }
+
+    [Fact]
+    public void What_is_not_declared_is_not_asked()
+    {
+        using ProcessPort port = Start("exit");
+        PortCase padded = PortCases.Draw(PortCases.Plain(tokens: 4).Config, ElementType.BF16, backward: true, padded: true, seed: 2);
+        Assert.Equal("ops:backward, dtypes:bf16, padding", Assert.IsType<PortAnswer.Unsupported>(port.Run(padded)).Reason);
+    }
+
+    [Fact]
+    public void Stderr_is_passed_on_and_only_its_end_is_kept()
+    {
+        StringWriter log = new();
+        using (ProcessPort port = Start("flood-stderr", log: log))
+        {
+            Assert.IsType<PortAnswer.Failed>(port.Run(PortCases.Plain(tokens: 4)));
+            Assert.InRange(port.StderrTail.Length, 1, 4096);
+        }
+
+        Assert.Equal(200 * 65536, log.ToString().Length);
+    }
+
+    private ProcessPort Start(string mode, double startupSeconds = 30, StringWriter? log = null) => ProcessPort.Start(
+        $"env 'S2ATTN_TEST={temporary}' python3 '{PortFiles.InRepository("Conformance", "Tests", "Ports", "hostile_port.py")}' {mode}",
+        new ProcessPortOptions
+        {
+            StartupLimit = TimeSpan.FromSeconds(startupSeconds),
+            CaseLimit = TimeSpan.FromSeconds(mode.StartsWith("hang", StringComparison.Ordinal) || mode is "fifo" or "close-stdin" ? 3 : 30),
+            ShutdownLimit = TimeSpan.FromMilliseconds(200),
+            TemporaryDirectory = temporary,
+            Log = log ?? TextWriter.Null,
+        });
+
+    private void AssertNothingIsLeft()
+    {
+        Assert.Empty(Directory.EnumerateFileSystemEntries(temporary));
+        if (!OperatingSystem.IsLinux())
+            return;
+        string[] survivors = [.. Process.GetProcesses().Select(process => process.Id).Where(IsOurs).Select(Describe)];
+        Assert.Empty(survivors);
+
+        // The ports of other tests run at the same time; those of this one, and their children, carry this test's directory in their environment.
+        bool IsOurs(int id) => Read(id, "environ").Contains($"S2ATTN_TEST={temporary}", StringComparison.Ordinal);
+
+        static string Describe(int id) => $"{id}: {Read(id, "cmdline").Replace('\0', ' ')}";
+
+        static string Read(int id, string file)
+        {
+            try
+            {
+                return File.ReadAllText($"/proc/{id}/{file}");
+            }
+            catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+            {
+                return "";
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+// Does everything that a port is asked and answers survive the protocol unchanged?
+using System.Collections.Immutable;
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using S2Attn.Conformance.Ports;
+using S2Attn.Conformance.Safetensors;
+using S2Attn.Spec;
+
+namespace S2Attn.Tests.Ports;
+
+public sealed class ProtocolRoundTripTests
+{
+    public static TheoryData<ElementType, MaskPolicy, bool, bool> Cases()
+    {
+        TheoryData<ElementType, MaskPolicy, bool, bool> data = [];
+        foreach (ElementType type in Enum.GetValues<ElementType>())
+            foreach (MaskPolicy mask in MaskPolicies.All)
+                data.Add(type, mask, ((int)type + (int)mask) % 2 == 0, (int)mask % 2 == 0);
+        return data;
+    }
+
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public void Reference_behind_the_protocol_answers_as_Reference(ElementType type, MaskPolicy mask, bool backward, bool padded)
+    {
+        S2Config config = S2Config.Create(new()
+        {
+            Batch = 2,
+            Tokens = mask.CutsWrappedRun() ? 11 : 12,
+            Heads = 4,
+            KvHeads = 2,
+            HeadDim = 3,
+            GroupSize = GroupSizeRule.Of(3),
+            Shift = 1,
+            Mask = mask,
+            ShiftedHeads = HeadShift.Of([true, false, false, true]),
+            Scale = 0.1,
+        });
+        PortCase asked = PortCases.Draw(config, type, backward, padded, seed: 7);
+        using ReferencePort reference = new();
+        Assert.Equal(Bits(reference.Run(asked)), Bits(Serve(reference, asked)));
+    }
+
+    [Fact]
+    public void A_declaration_survives_with_fixed_values()
+    {
+        PortDescription described = new("a \"port\"\n", "1.2", "C", new(
+            [PortOperation.Backward], [ElementType.BF16], [MaskPolicy.PositionCausal, MaskPolicy.Split], true, false, true, false, 17)
+        {
+            Fixed = new() { Batch = 1, HeadDim = 64, GroupSize = 4, Shift = 1, ShiftedHeads = HeadShift.Of([true, false]), Scale = 0.1 },
+        });
+        using MemoryStream stream = new();
+        using (Utf8JsonWriter json = new(stream))
+        {
+            json.WriteStartObject();
+            PortDescriptions.Write(json, described);
+            json.WriteEndObject();
+        }
+
+        Assert.True(PortDescriptions.TryRead(JsonDocument.Parse(stream.ToArray()).RootElement, out PortDescription? read, out string error), error);
+        Assert.Equal(Text(described), Text(read));
+
+        static string Text(PortDescription d) => string.Join(
+            "|", d.Name, d.Version, d.Language, string.Join(",", d.Capabilities.Operations), string.Join(",", d.Capabilities.ElementTypes),
+            string.Join(",", d.Capabilities.Masks), d.Capabilities with { Operations = [], ElementTypes = [], Masks = [] });
+    }
+
+    [Theory]
+    [InlineData("{}", "no scale|no dtype|no mask|no batch")]
+    [InlineData("[]", "config must be an object")]
+    [InlineData("""{"groupSize":5,"shift":0,"mask":"LocalCausal","shiftedHeads":"None","scale":1,"dtype":"f32","batch":1,"tokens":8,"heads":1,"kvHeads":1,"headDim":1}""", "GroupSize = 5: must divide Tokens = 8")]
+    [InlineData("""{"groupSize":4,"shift":0,"mask":"localcausal","shiftedHeads":"None","scale":1,"dtype":"f32"}""", "unknown mask localcausal")]
+    [InlineData("""{"groupSize":4,"shift":0,"mask":"Split","shiftedHeads":"Some","scale":1,"dtype":"f32","batch":1,"tokens":8,"heads":1,"kvHeads":1,"headDim":1}""", "shiftedHeads must be")]
+    public void A_bad_configuration_names_the_field_and_the_rule(string json, string expected)
+    {
+        FormatException refused = Assert.Throws<FormatException>(() => PortConfigs.Read(JsonDocument.Parse(json).RootElement));
+        Assert.Contains(expected.Split('|'), text => refused.Message.Contains(text, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void A_host_answers_what_it_does_not_know_with_unsupported_and_what_it_cannot_read_with_an_error()
+    {
+        string[] replies = Converse(new ReferencePort(), """{"id":5,"op":"dance"}""", "no json at all", """{"id":6,"op":"forward"}""", """{"op":"describe"}""");
+        Assert.Equal("""{"id":5,"ok":false,"unsupported":"op dance"}""", replies[0]);
+        Assert.Equal("""{"id":6,"ok":false,"error":"the request has no config"}""", replies[1]);
+        Assert.StartsWith("""{"id":null,"ok":true,"name":"reference",""", replies[2], StringComparison.Ordinal);
+    }
+
+    private static PortAnswer Serve(IAttentionPort port, PortCase asked)
+    {
+        string directory = Directory.CreateTempSubdirectory("s2attn-host-").FullName;
+        try
+        {
+            string inputs = Path.Combine(directory, "in"), outputs = Path.Combine(directory, "out");
+            SafetensorsWriter.Write(inputs, PortTensors.Inputs(asked));
+            string reply = Converse(port, PortRequests.Run(3, asked, inputs, outputs)).Single();
+            Assert.Equal("""{"id":3,"ok":true}""", reply);
+            return PortTensors.ReadOutputs(asked, SafetensorsReader.Read(outputs, PortTensors.MaxOutputBytes(asked)));
+        }
+        finally
+        {
+            Directory.Delete(directory, recursive: true);
+        }
+    }
+
+    private static string[] Converse(IAttentionPort port, params string[] requests)
+    {
+        using MemoryStream input = new(Encoding.UTF8.GetBytes(string.Join("\n", requests) + "\n"));
+        using MemoryStream output = new();
+        PortHost.Serve(port, input, output);
+        return Encoding.UTF8.GetString(output.ToArray()).Split('\n', StringSplitOptions.RemoveEmptyEntries);
+    }
+
+    private static string Bits(PortAnswer answer) => string.Join("\n", (answer switch
+    {
+        PortAnswer.Forward forward => [forward.Output, .. forward.LogSumExp],
+        PortAnswer.Backward { Gradients: var gradients } => ImmutableArray.Create(gradients.Query, gradients.Key, gradients.Value),
+        _ => throw new InvalidOperationException(answer.ToString()),
+    }).Select(tensor => string.Join(",", tensor.Elements.ToArray().Select(value => BitConverter.DoubleToInt64Bits(value).ToString("x", CultureInfo.InvariantCulture)))));
+}
