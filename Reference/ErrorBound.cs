@@ -1,0 +1,217 @@
+// How far may a rounded computation of o and logsumexp lie from the definition?
+using System.Numerics;
+using S2Attn.Spec;
+
+namespace S2Attn.Reference;
+
+/// <summary>Exact values of a forward pass, and beside each the largest error that the arithmetic allows (infinite where it may overflow).</summary>
+public sealed record BoundedOutput(AttentionOutput<double> Exact, AttentionOutput<double> Bound);
+
+/// <summary>One row of a forward pass with its bounds.</summary>
+/// <param name="Row">Visible keys, exact weights p and logsumexp.</param>
+/// <param name="Output">o [D].</param>
+/// <param name="OutputBound">Bound of |computed o - o|, per element.</param>
+/// <param name="LogSumExpBound">Bound of |computed lse - lse|.</param>
+/// <param name="LogWeightBounds">Delta_u: the computed unnormalised weight of the row's u-th key is exp(s_u) exp(delta), |delta| &lt;= Delta_u, times a factor of the whole row.</param>
+public sealed record BoundedRow(
+    AttentionRow Row, double[] Output, double[] OutputBound, double LogSumExpBound, double[] LogWeightBounds);
+
+/// <summary>
+/// A forward error bound of S2-Attn, per element, from quantities of the element's own row: gamma_n, chains of sums and Lemma 3.1 of Higham, Accuracy and
+/// Stability of Numerical Algorithms, 2nd ed., chapter 3; the shifted softmax and log-sum-exp of Blanchard, Higham and Higham, IMA J. Numer. Anal. 41 (2021).
+/// docs/error-bounds.md derives each line.
+/// </summary>
+/// <remarks>Inputs are exact in their format. The bound is evaluated in double and covers the rounding of <see cref="Attention"/> as well.</remarks>
+public static class ErrorBound
+{
+    /// <summary>o, logsumexp and their bounds for an implementation that rounds as the model says.</summary>
+    /// <exception cref="ArgumentException">A tensor does not have the shape that the configuration asks for.</exception>
+    public static BoundedOutput Forward<T>(S2Config config, AttentionInput<T> input, RoundingModel model)
+        where T : IBinaryFloatingPointIeee754<T>
+    {
+        ArgumentNullException.ThrowIfNull(input);
+        input.CheckShapes(config);
+        double[] output = new double[config.Batch * config.Tokens * config.Heads * config.HeadDim];
+        double[] outputBound = new double[output.Length];
+        double[] lse = new double[config.Batch * config.Tokens * config.Heads];
+        double[] lseBound = new double[lse.Length];
+        for (int b = 0; b < config.Batch; b++)
+            for (int t = 0; t < config.Tokens; t++)
+                for (int h = 0; h < config.Heads; h++)
+                {
+                    BoundedRow row = Row(config, input, b, t, h, model);
+                    int start = Layout.Row(config.Tokens, config.Heads, config.HeadDim, b, t, h);
+                    row.Output.CopyTo(output.AsSpan(start));
+                    row.OutputBound.CopyTo(outputBound.AsSpan(start));
+                    lse[Layout.Row(config.Tokens, config.Heads, 1, b, t, h)] = row.Row.LogSumExp;
+                    lseBound[Layout.Row(config.Tokens, config.Heads, 1, b, t, h)] = row.LogSumExpBound;
+                }
+
+        return new(Pack(output, lse), Pack(outputBound, lseBound));
+
+        AttentionOutput<double> Pack(double[] o, double[] l) => new(
+            Tensor<double>.Of([config.Batch, config.Tokens, config.Heads, config.HeadDim], o),
+            Tensor<double>.Of([config.Batch, config.Tokens, config.Heads], l));
+    }
+
+    /// <summary>One row with its bounds: for large N, a way to check a few rows only.</summary>
+    public static BoundedRow Row<T>(S2Config config, AttentionInput<T> input, int b, int t, int h, RoundingModel model)
+        where T : IBinaryFloatingPointIeee754<T>
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        ArgumentNullException.ThrowIfNull(input);
+        ArgumentNullException.ThrowIfNull(model);
+        AttentionRow row = Attention.Row(config, input, b, t, h);
+        double[] output = Attention.OutputRow(config, input, row, b, h);
+        if (row.Keys.Count == 0)
+            return new(row, output, new double[config.HeadDim], 0, []);
+
+        int kvHead = config.KvHeadOf(h);
+        double[] logBounds = LogWeightBounds(config, input, row, b, t, h, model);
+        double[] bound = OutputBounds(config, input, row, output, logBounds, b, kvHead, model);
+        double total = model.CoverReference;
+        for (int d = 0; d < bound.Length; d++)
+            bound[d] = double.IsNaN(bound[d]) || bound[d] + Math.Abs(output[d]) > model.Storage.Largest
+                ? double.PositiveInfinity
+                : bound[d] * total;
+        return new(row, output, bound, LogSumExpBound(row, logBounds, model) * total, logBounds);
+    }
+
+    /// <summary>
+    /// Delta_u = gamma_{D+c} A_u + stored roundings + (R+1) log-error of exp + u (max - s_u), with A_u = |scale| sum |q||k_u|: the rounding of the score itself,
+    /// of exp, of its argument and of the rescalings, whose arguments telescope to max - s_u.
+    /// </summary>
+    private static double[] LogWeightBounds<T>(S2Config config, AttentionInput<T> input, AttentionRow row, int b, int t, int h, RoundingModel model)
+        where T : IBinaryFloatingPointIeee754<T>
+    {
+        double scale = Math.Abs(config.Scale);
+        double scoreGamma = model.Gamma(config.HeadDim + model.ScoreRoundings) + RoundingModel.Gamma(model.StoredScores, model.Storage.Unit);
+        double storeUnderflow = model.StoredScores * model.Storage.Underflow;
+        double expLog = -double.LogP1(-model.ExpError) * (model.Rescalings(row.Keys.Count) + 1);
+        double[] bounds = new double[row.Keys.Count];
+        double[] magnitudes = new double[bounds.Length];
+        double largestError = 0, largestLog = double.NegativeInfinity;
+        ReadOnlySpan<T> query = input.Query.Row(b, t, h);
+        for (int i = 0; i < bounds.Length; i++)
+        {
+            // q may be scaled before the dot product, so an underflow there is multiplied by k.
+            (double dot, double keySum) = AbsoluteDot(query, input.Key.Row(b, row.Keys[i], config.KvHeadOf(h)));
+            magnitudes[i] = scale * dot;
+            double underflow = model.Underflow * (keySum + config.HeadDim * Math.Max(scale, 1) + 2) + storeUnderflow;
+            bounds[i] = scoreGamma * magnitudes[i] + underflow;
+            double largest = Math.Max(dot, magnitudes[i]);
+            if (row.Weights[i] == 0 && double.IsPositiveInfinity(magnitudes[i]))
+                bounds[i] = 0; // A score of -infinity is exact, and so is its weight 0.
+            else if (largest > model.Largest / 2 || (model.StoredScores > 0 && largest > model.Storage.Largest / 2))
+                bounds[i] = double.PositiveInfinity;
+            largestError = Math.Max(largestError, bounds[i]);
+            largestLog = Math.Max(largestLog, Math.Log(row.Weights[i]));
+        }
+
+        // max - s_u is log(p_max / p_u); a weight that underflowed in double lies further away than any exp of the model reaches.
+        for (int i = 0; i < bounds.Length; i++)
+        {
+            double distance = Math.Min(largestLog - Math.Log(row.Weights[i]), -2 * Math.Log(double.Epsilon));
+            bounds[i] += expLog + model.Gamma(1) * (distance + bounds[i] + largestError);
+        }
+
+        return bounds;
+    }
+
+    /// <summary>
+    /// |computed o - o|: the errors of the weights act on v - o, because weights that change by one factor change nothing; the roundings of the sums act on
+    /// |v| in the numerator and on o through the denominator; then division and storage.
+    /// </summary>
+    private static double[] OutputBounds<T>(
+        S2Config config, AttentionInput<T> input, AttentionRow row, double[] output, double[] logBounds, int b, int kvHead, RoundingModel model)
+        where T : IBinaryFloatingPointIeee754<T>
+    {
+        double[] bound = new double[config.HeadDim];
+        if (logBounds.Contains(double.PositiveInfinity))
+        {
+            Array.Fill(bound, double.PositiveInfinity);
+            return bound;
+        }
+
+        int keys = row.Keys.Count;
+        double rescalings = model.Rescalings(keys);
+        double sumGamma = model.Gamma(model.Chain(keys) + rescalings);
+        double numerator = sumGamma + (model.StoresWeights ? model.Storage.Unit * (1 + sumGamma) : 0);
+        double quotient = model.Gamma(model.Chain(keys) + rescalings + 2) / (1 - sumGamma);
+
+        // Weights are compared with the largest, 1: what exp, a rescaling or the stored weight loses to underflow is absolute.
+        double weightUnderflow = (rescalings + 1) * (model.ExpUnderflow + model.Underflow) + (model.StoresWeights ? model.Storage.Underflow : 0);
+        double kept = Math.Max(LeastSum(row, logBounds) - keys * weightUnderflow, 0);
+
+        double[] spread = new double[bound.Length];
+        double[] largest = new double[bound.Length];
+        for (int i = 0; i < keys; i++)
+        {
+            ReadOnlySpan<T> value = input.Value.Row(b, row.Keys[i], kvHead);
+            double grown = row.Weights[i] * Math.Exp(logBounds[i]);
+            double change = row.Weights[i] == 0 ? 0 : row.Weights[i] * double.ExpM1(logBounds[i]);
+            for (int d = 0; d < bound.Length; d++)
+            {
+                double v = double.CreateTruncating(value[d]);
+                bound[d] += (change + weightUnderflow) * Math.Abs(v - output[d]) + numerator * grown * Math.Abs(v);
+                spread[d] = Math.Max(spread[d], Math.Abs(v - output[d]));
+                largest[d] = Math.Max(largest[d], Math.Abs(v));
+            }
+        }
+
+        for (int d = 0; d < bound.Length; d++)
+        {
+            double products = (keys + rescalings + 2) * model.Underflow;
+            double weighted = bound[d] / kept + products / kept;
+
+            // Whatever the weights, their mean of the values stays among the values: this bounds rows whose scores are lost to cancellation.
+            double hull = spread[d] + numerator * largest[d] + products;
+            double before = Math.Min(double.IsNaN(weighted) ? double.PositiveInfinity : weighted, hull);
+            double divided = before + (Math.Abs(output[d]) + before) * quotient + model.Underflow;
+            bound[d] = divided + (Math.Abs(output[d]) + divided) * model.Storage.Unit + model.Storage.Underflow;
+        }
+
+        return bound;
+    }
+
+    /// <summary>|computed lse - lse|: the weighted mean growth of the weights, the sum's chain, and the roundings of log, of max + log and of base 2.</summary>
+    private static double LogSumExpBound(AttentionRow row, double[] logBounds, RoundingModel model)
+    {
+        int keys = row.Keys.Count;
+        double growth = keys * (model.Rescalings(keys) + 1) * (model.ExpUnderflow + model.Underflow);
+        for (int i = 0; i < keys; i++)
+            growth += row.Weights[i] == 0 ? 0 : row.Weights[i] * double.ExpM1(logBounds[i]);
+        double sumGamma = model.Gamma(model.Chain(keys) + model.Rescalings(keys));
+        double weights = Math.Max(double.LogP1(growth), -Math.Log(LeastSum(row, logBounds))) + LogLoss(sumGamma);
+
+        // lse = max + log sum with 0 <= log sum <= log n: neither term is larger than |lse| + log n.
+        double terms = Math.Abs(row.LogSumExp) + Math.Log(keys);
+        double lossless = weights + model.LogRoundings * model.Unit * (terms + 1 + weights) + model.Underflow;
+        return double.IsNaN(lossless) ? double.PositiveInfinity : lossless;
+    }
+
+    /// <summary>The least that the sum of the weights can become, relative to the exact sum.</summary>
+    private static double LeastSum(AttentionRow row, double[] logBounds)
+    {
+        double sum = 0;
+        for (int i = 0; i < logBounds.Length; i++)
+            sum += row.Weights[i] * Math.Exp(-logBounds[i]);
+        return sum;
+    }
+
+    private static double LogLoss(double relative) => relative < 1 ? -double.LogP1(-relative) : double.PositiveInfinity;
+
+    internal static (double Dot, double KeySum) AbsoluteDot<T>(ReadOnlySpan<T> query, ReadOnlySpan<T> key)
+        where T : IBinaryFloatingPointIeee754<T>
+    {
+        double dot = 0, keySum = 0;
+        for (int d = 0; d < query.Length; d++)
+        {
+            double k = Math.Abs(double.CreateTruncating(key[d]));
+            dot += Math.Abs(double.CreateTruncating(query[d])) * k;
+            keySum += k;
+        }
+
+        return (dot, keySum);
+    }
+}

@@ -1,0 +1,157 @@
+// How far may a rounded computation of dq, dk, dv lie from the derivative of the definition?
+using System.Numerics;
+using S2Attn.Spec;
+
+namespace S2Attn.Reference;
+
+/// <summary>Exact gradients, and beside each the largest error that the arithmetic allows (infinite where it may overflow).</summary>
+public sealed record BoundedGradients(Gradients<double> Exact, Gradients<double> Bound);
+
+/// <summary>
+/// The forward error bound of a backward pass that recomputes the weights from logsumexp: p = exp(s - lse), delta = do.o from the stored o,
+/// ds = p (do.v - delta). docs/error-bounds.md derives each line; sources as for <see cref="ErrorBound"/>.
+/// </summary>
+public static class GradientErrorBound
+{
+    /// <summary>dq, dk, dv and their bounds for an implementation that rounds as the model says, o and logsumexp included.</summary>
+    /// <exception cref="ArgumentException">A tensor does not have the shape that the configuration asks for.</exception>
+    public static BoundedGradients Backward<T>(S2Config config, AttentionInput<T> input, Tensor<T> outputGradient, RoundingModel model)
+        where T : IBinaryFloatingPointIeee754<T>
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        Gradients<T> rounded = AttentionGradients.Backward(config, input, outputGradient);
+        Gradients<double> exact = new(rounded.Query.Map(double.CreateTruncating), rounded.Key.Map(double.CreateTruncating), rounded.Value.Map(double.CreateTruncating));
+        int queryVectors = config.Batch * config.Tokens * config.Heads;
+        int keyVectors = config.Batch * config.Tokens * config.KvHeads;
+        Sums dq = new(queryVectors, config.HeadDim), dk = new(keyVectors, config.HeadDim), dv = new(keyVectors, config.HeadDim);
+        for (int b = 0; b < config.Batch; b++)
+            for (int h = 0; h < config.Heads; h++)
+                for (int t = 0; t < config.Tokens; t++)
+                    AddRow(config, input, outputGradient, b, t, h, model, dq, dk, dv);
+
+        double scale = Math.Abs(config.Scale);
+        int sharing = config.Heads / config.KvHeads;
+        return new(exact, new(dq.Bound(exact.Query, scale, 1, model), dk.Bound(exact.Key, scale, sharing, model), dv.Bound(exact.Value, 1, sharing, model)));
+    }
+
+    private static void AddRow<T>(
+        S2Config config, AttentionInput<T> input, Tensor<T> outputGradient, int b, int t, int h, RoundingModel model, Sums dq, Sums dk, Sums dv)
+        where T : IBinaryFloatingPointIeee754<T>
+    {
+        BoundedRow row = ErrorBound.Row(config, input, b, t, h, model);
+        int keys = row.Row.Keys.Count, kvHead = config.KvHeadOf(h);
+        ReadOnlySpan<T> query = input.Query.Row(b, t, h), dout = outputGradient.Row(b, t, h);
+        int queryVector = Layout.Row(config.Tokens, config.Heads, 1, b, t, h);
+        double[] weightErrors = WeightErrors(row, model);
+        double[] products = new double[keys], magnitudes = new double[keys];
+        for (int i = 0; i < keys; i++)
+        {
+            ReadOnlySpan<T> value = input.Value.Row(b, row.Row.Keys[i], kvHead);
+            products[i] = Attention.Dot(dout, value);
+            magnitudes[i] = ErrorBound.AbsoluteDot(dout, value).Dot;
+        }
+
+        (double delta, double deltaError) = Delta(config, row, dout, products, magnitudes, weightErrors, model);
+        double stored = model.StoresWeights ? model.Storage.Unit : 0;
+        double storedUnderflow = model.StoresWeights ? model.Storage.Underflow : 0;
+        for (int i = 0; i < keys; i++)
+        {
+            // ds = p (dp - delta): dp - delta may be one chain of D + 1 terms or a difference.
+            double p = row.Row.Weights[i], difference = products[i] - delta;
+            double differenceError = deltaError + model.Gamma(config.HeadDim + 2) * (magnitudes[i] + Math.Abs(delta) + deltaError)
+                + stored * magnitudes[i] + storedUnderflow + (config.HeadDim + 2) * model.Underflow;
+            double largest = (p + weightErrors[i]) * (Math.Abs(difference) + differenceError);
+            double gradient = p * difference;
+            double gradientError = weightErrors[i] * Math.Abs(difference) + (p + weightErrors[i]) * differenceError
+                + (model.Gamma(2) + 2 * stored) * largest + model.Underflow + storedUnderflow;
+            if (Math.Max(largest, Math.Max(magnitudes[i], Math.Abs(delta))) > model.Largest / 2)
+                gradientError = double.PositiveInfinity;
+
+            int keyVector = Layout.Row(config.Tokens, config.KvHeads, 1, b, row.Row.Keys[i], kvHead);
+            dq.Add(queryVector, gradient, gradientError, input.Key.Row(b, row.Row.Keys[i], kvHead));
+            dk.Add(keyVector, gradient, gradientError, query);
+            dv.Add(keyVector, p, weightErrors[i] + stored * (p + weightErrors[i]), dout);
+        }
+    }
+
+    /// <summary>|computed p - p|: the weight's own log-error, the error of lse and of its change of base, and the rounding of the argument s - lse.</summary>
+    private static double[] WeightErrors(BoundedRow row, RoundingModel model)
+    {
+        double common = row.LogSumExpBound + model.Gamma(model.LogRoundings) * Math.Abs(row.Row.LogSumExp);
+        double absolute = model.ExpUnderflow + model.Underflow + (model.StoresWeights ? model.Storage.Underflow : 0);
+        double[] errors = new double[row.LogWeightBounds.Length];
+        for (int i = 0; i < errors.Length; i++)
+        {
+            double p = row.Row.Weights[i];
+            double distance = Math.Min(-Math.Log(p), -2 * Math.Log(double.Epsilon));
+            double log = row.LogWeightBounds[i] + common;
+            log += model.Gamma(2) * (distance + log);
+            errors[i] = (p == 0 ? 0 : p * double.ExpM1(log)) + absolute;
+        }
+
+        return errors;
+    }
+
+    /// <summary>delta = sum p dp = do.o and its error: from the stored o, or where the model leaves that open from either.</summary>
+    private static (double Delta, double Error) Delta<T>(
+        S2Config config, BoundedRow row, ReadOnlySpan<T> dout, double[] products, double[] magnitudes, double[] weightErrors, RoundingModel model)
+        where T : IBinaryFloatingPointIeee754<T>
+    {
+        double delta = 0, fromWeights = 0, weighted = 0;
+        double dotGamma = model.Gamma(config.HeadDim);
+        for (int i = 0; i < products.Length; i++)
+        {
+            double p = row.Row.Weights[i], error = (dotGamma + (model.StoresWeights ? model.Storage.Unit : 0)) * magnitudes[i] + config.HeadDim * model.Underflow;
+            delta += p * products[i];
+            fromWeights += weightErrors[i] * Math.Abs(products[i]) + (p + weightErrors[i]) * error;
+            weighted += (p + weightErrors[i]) * (magnitudes[i] + error);
+        }
+
+        fromWeights += model.Gamma(model.Chain(products.Length) + 2) * weighted + products.Length * model.Underflow;
+        double fromOutput = config.HeadDim * model.Underflow;
+        for (int d = 0; d < config.HeadDim; d++)
+        {
+            double gradient = Math.Abs(double.CreateTruncating(dout[d]));
+            fromOutput += gradient == 0 ? 0 : gradient * (row.OutputBound[d] + dotGamma * (Math.Abs(row.Output[d]) + row.OutputBound[d]));
+        }
+
+        return (delta, model.Recomputes ? fromOutput : Math.Max(fromOutput, fromWeights));
+    }
+
+    /// <summary>sum c x for many vectors: beside each element the error that comes with the coefficients, the sum of magnitudes, and the number of terms.</summary>
+    private sealed class Sums(int vectors, int headDim)
+    {
+        private readonly double[] errors = new double[vectors * headDim];
+        private readonly double[] magnitudes = new double[vectors * headDim];
+        private readonly double[] operands = new double[vectors * headDim];
+        private readonly int[] terms = new int[vectors];
+
+        public void Add<T>(int vector, double coefficient, double error, ReadOnlySpan<T> operand)
+            where T : IBinaryFloatingPointIeee754<T>
+        {
+            terms[vector]++;
+            for (int d = 0; d < headDim; d++)
+            {
+                double x = Math.Abs(double.CreateTruncating(operand[d]));
+                errors[vector * headDim + d] += error * x;
+                magnitudes[vector * headDim + d] += (Math.Abs(coefficient) + error) * x;
+                operands[vector * headDim + d] += x;
+            }
+        }
+
+        /// <summary>The bound of scale sum c x after storage; heads that share a kv head may be summed in the storage format.</summary>
+        public Tensor<double> Bound(Tensor<double> exact, double scale, int sharing, RoundingModel model)
+        {
+            double stored = model.StoresWeights ? RoundingModel.Gamma(sharing, model.Storage.Unit) : 0;
+            return Tensor<double>.Build(exact.Shape.AsSpan(), i =>
+            {
+                if (terms[i / headDim] == 0)
+                    return 0;
+                double sum = errors[i] + (model.Gamma(model.Chain(terms[i / headDim]) + 4) + stored) * magnitudes[i];
+                double before = scale * (sum + model.Underflow * (operands[i] + terms[i / headDim])) + model.Underflow * (operands[i] + 1);
+                double bound = (before + (Math.Abs(exact.Elements[i]) + before) * model.Storage.Unit + model.Storage.Underflow) * model.CoverReference;
+                return double.IsNaN(bound) || bound + Math.Abs(exact.Elements[i]) > model.Storage.Largest ? double.PositiveInfinity : bound;
+            });
+        }
+    }
+}
