@@ -29,12 +29,52 @@ internal sealed record FloatAttention(int Seed, int KeyBlock = 0, bool StoresInt
             [Tensor<double>.Of([config.Batch, config.Tokens, config.Heads], lse)]);
     }
 
+    /// <summary>Recomputation from the logsumexp, in float, rows in the order of the seed.</summary>
+    public PortAnswer.Backward Backward(PortCase portCase)
+    {
+        S2Config config = portCase.Config;
+        AttentionInput<double> input = portCase.Input;
+        PortAnswer.Forward forward = Forward(portCase);
+        Tensor<double> gradient = portCase.OutputGradient[0];
+        float[] dq = new float[input.Query.Elements.Length], dk = new float[input.Key.Elements.Length], dv = new float[input.Value.Elements.Length];
+        int[] rows = [.. Enumerable.Range(0, config.Tokens)];
+        new Random(Seed).Shuffle(rows);
+        for (int b = 0; b < config.Batch; b++)
+            for (int h = 0; h < config.Heads; h++)
+                foreach (int t in rows)
+                {
+                    int kvHead = config.KvHeadOf(h);
+                    int queryStart = Layout.Row(config.Tokens, config.Heads, config.HeadDim, b, t, h);
+                    float lse = (float)forward.LogSumExp[0][b, t, h];
+                    float delta = Dot(gradient.Row(b, t, h), forward.Output.Row(b, t, h));
+                    foreach (int u in VisibleKeys(portCase, b, t, h))
+                    {
+                        int keyStart = Layout.Row(config.Tokens, config.KvHeads, config.HeadDim, b, u, kvHead);
+                        float p = MathF.Exp(Dot(input.Query.Row(b, t, h), input.Key.Row(b, u, kvHead)) * (float)config.Scale - lse);
+                        float ds = p * (Dot(gradient.Row(b, t, h), input.Value.Row(b, u, kvHead)) - delta);
+                        for (int d = 0; d < config.HeadDim; d++)
+                        {
+                            dq[queryStart + d] += ds * (float)config.Scale * (float)input.Key.Elements[keyStart + d];
+                            dk[keyStart + d] += ds * (float)config.Scale * (float)input.Query.Elements[queryStart + d];
+                            dv[keyStart + d] += p * (float)gradient.Elements[queryStart + d];
+                        }
+                    }
+                }
+
+        return new(new(Stored(input.Query, dq), Stored(input.Key, dk), Stored(input.Value, dv)));
+
+        Tensor<double> Stored(Tensor<double> like, float[] values) => Tensor<double>.Build(like.Shape.AsSpan(), i => portCase.ElementType.Round(values[i]));
+    }
+
+    private static int[] VisibleKeys(PortCase portCase, int b, int t, int h) =>
+        [.. Enumerable.Range(0, portCase.Config.Tokens).Where(u => Visibility.Visible(portCase.Config, h, t, u) && portCase.Input.Valid[b, u])];
+
     private double Row(PortCase portCase, int b, int t, int h, Span<double> output)
     {
         S2Config config = portCase.Config;
         AttentionInput<double> input = portCase.Input;
         int kvHead = config.KvHeadOf(h);
-        int[] keys = [.. Enumerable.Range(0, config.Tokens).Where(u => Visibility.Visible(config, h, t, u) && input.Valid[b, u])];
+        int[] keys = VisibleKeys(portCase, b, t, h);
         if (keys.Length == 0)
             return double.NegativeInfinity;
         int[] order = [.. Enumerable.Range(0, keys.Length)];
