@@ -1,0 +1,202 @@
+// The backward pass of one group of runs under one kv head: dq, dk and dv, with the weights recomputed from logsumexp.
+using S2Attn.Spec;
+
+namespace S2Attn.Optimized.Kernels;
+
+/// <summary>
+/// The same panels, tiles and register blocks as the forward pass. A block of queries is held while the tiles of keys go by: dq stays in the workspace, and each
+/// tile adds its share to dk and dv where they lie. No other work item of the phase touches these rows, and the order of additions is fixed.
+/// </summary>
+/// <remarks>
+/// Arithmetic, in this order: s as in the forward pass; p = 2^fl(s - fl(lse log2 e)); dp = do.v and delta = do.o by chains of multiply-adds; ds = fl(p fl(dp - delta));
+/// dq = scale times the chain of ds k; dv and dk gain the chain of p do, and scale times the chain of ds q, over each block of queries.
+/// </remarks>
+internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
+    where T : unmanaged
+    where TStorage : struct, IStorage<T>
+    where V : struct
+    where TLanes : struct, ILanes<V>
+    where TTile : struct, ITile
+{
+    /// <summary>Floats of workspace that <see cref="Run"/> takes.</summary>
+    public static nint WorkspaceFloats(BlockSizes sizes)
+    {
+        nint queries = sizes.BackwardQueries, panels = queries * sizes.Depth, rows = queries * sizes.Width;
+        nint tile = (nint)sizes.TileKeys * sizes.Depth, scores = sizes.TileKeys * queries;
+        return Workspace.Sum(panels, panels, panels, rows, rows, tile, tile, scores, scores, (nint)sizes.TileColumns * sizes.Depth, (nint)TTile.Rows * sizes.Width, queries, queries);
+    }
+
+    public static void Run(Geometry geometry, Problem<T> problem, int phase, int item, Workspace workspace)
+    {
+        S2Config config = geometry.Config;
+        (Sequence sequence, int kvHead, RunGroup group) = geometry.Backward(phase, item);
+        HeadRuns headRuns = sequence.RunsOf(phase == 1);
+        ReadOnlySpan<int> members = group.Second < 0 ? [group.First] : [group.First, group.Second];
+        if (phase == 0 || !geometry.HasHeads(kvHead, shifted: false))
+            foreach (int member in members)
+                Clear(geometry, problem, sequence, kvHead, headRuns.Runs[member]);
+
+        int share = config.Heads / config.KvHeads, step = geometry.Sizes.BackwardQueries;
+        for (int head = kvHead * share; head < (kvHead + 1) * share; head++)
+            if (geometry.Shifts[head] == (phase == 1))
+                foreach (int member in members)
+                {
+                    QueryRun<int> run = headRuns.Runs[member];
+                    for (int start = 0; start < run.Length; start += step)
+                        Block(geometry, problem, sequence, head, run, run.Start + start, Math.Min(step, run.Length - start), workspace);
+                }
+    }
+
+    private static void Clear(Geometry geometry, in Problem<T> problem, Sequence sequence, int kvHead, QueryRun<int> run)
+    {
+        for (int t = run.Start; t < run.Start + run.Length; t++)
+        {
+            new Span<float>(problem.KeyGradient.At(sequence.Batch, sequence.FirstToken + t, kvHead), geometry.Sizes.HeadDim).Clear();
+            new Span<float>(problem.ValueGradient.At(sequence.Batch, sequence.FirstToken + t, kvHead), geometry.Sizes.HeadDim).Clear();
+        }
+    }
+
+    // The gradients that queries [first, first + count) of a run give and receive.
+    private static void Block(Geometry geometry, Problem<T> problem, Sequence sequence, int head, QueryRun<int> run, int first, int count, Workspace workspace)
+    {
+        BlockSizes sizes = geometry.Sizes;
+        S2Config config = geometry.Config;
+        int columns = sizes.TileColumns, depth = sizes.Depth, width = sizes.Width, stride = sizes.BackwardQueries;
+        int panels = (count + columns - 1) / columns, kvHead = config.KvHeadOf(head);
+        nint panelFloats = (nint)depth * columns;
+
+        workspace.Reset();
+        float* queries = workspace.Take((nint)stride * depth);
+        float* outputGradients = workspace.Take((nint)stride * depth);
+        float* queryGradients = workspace.Take((nint)stride * depth);
+        float* queryRows = workspace.Take((nint)stride * width);
+        float* outputGradientRows = workspace.Take((nint)stride * width);
+        float* keys = workspace.Take((nint)sizes.TileKeys * depth);
+        float* values = workspace.Take((nint)sizes.TileKeys * depth);
+        float* weights = workspace.Take((nint)sizes.TileKeys * stride);
+        float* scoreGradients = workspace.Take((nint)sizes.TileKeys * stride);
+        float* scratch = workspace.Take(panelFloats);
+        float* share = workspace.Take((nint)TTile.Rows * width);
+        float* logSumExp = workspace.Take(stride);
+        float* delta = workspace.Take(stride);
+
+        float scale = (float)config.Scale;
+        for (int p = 0; p < panels; p++)
+        {
+            int start = first + p * columns, queriesOfPanel = Math.Min(columns, count - p * columns);
+            QueryPanel<T, TStorage, V, TLanes>.Load(problem.Query, sizes, sequence, head, start, queriesOfPanel, (float)(config.Scale * Math.Log2(Math.E)), scratch, queries + p * panelFloats);
+            QueryPanel<T, TStorage, V, TLanes>.Load(problem.OutputGradient, sizes, sequence, head, start, queriesOfPanel, 1, scratch, outputGradients + p * panelFloats);
+        }
+
+        for (int i = 0; i < panels * columns; i++)
+            LoadRow(i);
+        new Span<float>(queryGradients, (int)(panels * panelFloats)).Clear();
+        bool isPadded = count < panels * columns;
+        bool isFinite = Packing.AllFinite<V, TLanes>(queryRows, count * width) && Packing.AllFinite<V, TLanes>(outputGradientRows, count * width);
+        Visit(run.Other);
+        Visit(run.Own);
+        for (int p = 0; p < panels; p++)
+            Finish(p);
+
+        void LoadRow(int i)
+        {
+            float* queryRow = queryRows + (nint)i * width, gradientRow = outputGradientRows + (nint)i * width;
+            if (i >= count)
+            {
+                // Weights of lanes without a query are 2^-infinity.
+                new Span<float>(queryRow, width).Clear();
+                new Span<float>(gradientRow, width).Clear();
+                logSumExp[i] = float.PositiveInfinity;
+                delta[i] = 0;
+                return;
+            }
+
+            int token = sequence.FirstToken + first + i;
+            Packing.Row<T, TStorage>(problem.Output.At(sequence.Batch, token, head), queryRow, sizes.HeadDim, width);
+            Packing.Row<T, TStorage>(problem.OutputGradient.At(sequence.Batch, token, head), gradientRow, sizes.HeadDim, width);
+            delta[i] = Panel<V, TLanes>.Dot(queryRow, gradientRow, width);
+            Packing.Row<T, TStorage>(problem.Query.At(sequence.Batch, token, head), queryRow, sizes.HeadDim, width);
+            float lse = problem.LogSumExp[Layout.Row(config.Tokens, config.Heads, 1, sequence.Batch, token, head)];
+            logSumExp[i] = float.IsNegativeInfinity(lse) ? float.PositiveInfinity : (float)(lse * Math.Log2(Math.E));
+        }
+
+        void Visit(KeySegment<int> segment)
+        {
+            int end = segment.Causal ? first + count : segment.Start + segment.Length;
+            for (int start = segment.Start; start < end; start += sizes.TileKeys)
+            {
+                int keyCount = Math.Min(sizes.TileKeys, end - start);
+                bool mayMask = isPadded || Tiles.Classify(segment.Causal, first, count, start, keyCount) is TileKind.Partial;
+                KeyTile tile = KeyTile.Load<T, TStorage, V, TLanes>(problem, sizes, sequence, config.Tokens, kvHead, start, keyCount, mayMask, keys, values);
+                bool exact = mayMask && !(tile.IsFinite && isFinite);
+                for (int p = 0; p < panels; p++)
+                    Differentiate(tile, p, MaskOf(p), exact);
+                for (int j = 0; j < keyCount; j += TTile.Rows)
+                    Share(tile, j, exact);
+
+                PanelMask MaskOf(int p) => new(segment.Causal, first + p * columns, Math.Min(columns, count - p * columns), start, keyCount);
+
+                // The block of keys [j, j + Rows) gains from every panel that sees it; panels before the diagonal do not.
+                void Share(in KeyTile tile, int j, bool exact)
+                {
+                    int firstPanel = 0;
+                    while (firstPanel < panels && MaskOf(firstPanel).Rows <= j)
+                        firstPanel++;
+                    nint at = j * (nint)stride + firstPanel * columns;
+                    Gain(weights, outputGradientRows, 1, problem.ValueGradient, tile);
+                    Gain(scoreGradients, queryRows, scale, problem.KeyGradient, tile);
+
+                    void Gain(float* panel, float* rows, float factor, in Rows<float> target, in KeyTile tile)
+                    {
+                        if (exact)
+                        {
+                            new Span<float>(share, TTile.Rows * width).Clear();
+                            for (int p = firstPanel; p < panels; p++)
+                                Exact.Transposed(MaskOf(p), Math.Min(columns, count - p * columns), j, TTile.Rows, width, panel + p * columns, stride, rows + (nint)p * columns * width, share);
+                        }
+                        else
+                        {
+                            Products<TTile>.Transposed((panels - firstPanel) * columns, width, panel + at, stride, rows + (nint)firstPanel * columns * width, share);
+                        }
+
+                        for (int r = 0; r < Math.Min(TTile.Rows, tile.Count - j); r++)
+                            if (tile.Valid == null || tile.Valid[j + r] != 0)
+                                Panel<V, TLanes>.Add(share + (nint)r * width, factor, target.At(sequence.Batch, sequence.FirstToken + tile.Start + j + r, kvHead), sizes.HeadDim);
+                    }
+                }
+            }
+        }
+
+        void Differentiate(in KeyTile tile, int p, PanelMask mask, bool exact)
+        {
+            if (mask.IsEmpty)
+                return;
+            float* weight = weights + p * columns, gradient = scoreGradients + p * columns;
+            Products<TTile>.Scores(mask.Rows, depth, tile.Keys, queries + p * panelFloats, weight, stride);
+            Products<TTile>.Scores(mask.Rows, depth, tile.Values, outputGradients + p * panelFloats, gradient, stride);
+            Panel<V, TLanes>.Mask(weight, stride, mask, tile.Valid, float.NegativeInfinity);
+            Panel<V, TLanes>.SoftmaxGradient(weight, gradient, stride, mask.Rows, logSumExp + p * columns, delta + p * columns);
+            Panel<V, TLanes>.Mask(gradient, stride, mask, tile.Valid, 0);
+            for (int j = mask.Rows; j < BlockSizes.RoundUp(mask.Rows, TTile.Rows); j++)
+            {
+                Panel<V, TLanes>.Fill(weight + (nint)j * stride, 0);
+                Panel<V, TLanes>.Fill(gradient + (nint)j * stride, 0);
+            }
+
+            if (exact)
+                Exact.Weighted(mask, columns, depth, tile.Keys, gradient, stride, queryGradients + p * panelFloats);
+            else
+                Products<TTile>.Weighted(mask.Rows, depth, tile.Keys, gradient, stride, queryGradients + p * panelFloats);
+        }
+
+        void Finish(int p)
+        {
+            Panel<V, TLanes>.Fill(delta, scale);
+            Panel<V, TLanes>.Scale(queryGradients + p * panelFloats, depth, delta);
+            Packing.Transpose(queryGradients + p * panelFloats, columns, scratch, depth, depth, columns);
+            for (int i = 0; i < Math.Min(columns, count - p * columns); i++)
+                new ReadOnlySpan<float>(scratch + (nint)i * depth, sizes.HeadDim).CopyTo(
+                    new Span<float>(problem.QueryGradient.At(sequence.Batch, sequence.FirstToken + first + p * columns + i, head), sizes.HeadDim));
+        }
+    }
+}

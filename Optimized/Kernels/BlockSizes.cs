@@ -1,0 +1,45 @@
+// How large are the blocks that one thread works on? Chosen so that they stay in its second-level cache.
+namespace S2Attn.Optimized.Kernels;
+
+/// <summary>Sizes of the blocks for one head dimension and one register block; all in elements.</summary>
+internal sealed record BlockSizes
+{
+    // Two operands of queries and two of keys should fill no more than this, of the 1 MiB that a thread may use.
+    private const int CacheFloats = 96 * 1024, MaxQueries = 256;
+
+    /// <summary>Keys of a tile: a multiple of both register blocks' rows.</summary>
+    private const int Keys = 96;
+
+    public BlockSizes(int headDim, int tileRows, int tileColumns)
+    {
+        HeadDim = headDim;
+        TileColumns = tileColumns;
+        Depth = RoundUp(headDim, tileRows % 4 == 0 ? tileRows : 2 * tileRows);
+        Width = RoundUp(Depth, tileColumns);
+        TileKeys = Keys;
+        BlockQueries = Math.Clamp(CacheFloats / (2 * Width) / tileColumns, 1, MaxQueries / tileColumns) * tileColumns;
+    }
+
+    /// <summary>D.</summary>
+    public int HeadDim { get; }
+
+    /// <summary>Columns of the register block: the queries of a panel.</summary>
+    public int TileColumns { get; }
+
+    /// <summary>D rounded up to whole register blocks of rows, and to a multiple of 4 for the transposes.</summary>
+    public int Depth { get; }
+
+    /// <summary>D rounded up to whole register blocks of columns.</summary>
+    public int Width { get; }
+
+    /// <summary>Keys of a tile.</summary>
+    public int TileKeys { get; }
+
+    /// <summary>Queries of a work item: a multiple of the panel.</summary>
+    public int BlockQueries { get; }
+
+    /// <summary>Queries that the backward pass holds at a time; it keeps twice as many operands of each as the forward pass.</summary>
+    public int BackwardQueries => Math.Max(1, BlockQueries / 2 / TileColumns) * TileColumns;
+
+    public static int RoundUp(int value, int multiple) => (value + multiple - 1) / multiple * multiple;
+}

@@ -1,0 +1,71 @@
+// How is a call spread over workers? Items are taken in order from a counter; each owns what it writes.
+namespace S2Attn.Optimized.Kernels;
+
+/// <summary>Runs the work items of one storage format. The state of a call lives here, so that a call allocates nothing.</summary>
+internal sealed class Calls<T>
+    where T : unmanaged
+{
+    private readonly Geometry geometry;
+    private readonly IEngine<T> engine;
+    private readonly IWorkScheduler scheduler;
+    private readonly Workspace[] workspaces;
+    private readonly Action<int> forward, backward;
+    private Problem<T> problem;
+    private CancellationToken cancellation;
+    private int items, phase, next;
+
+    public Calls(Geometry geometry, IEngine<T> engine, IWorkScheduler scheduler, Workspace[] workspaces)
+    {
+        this.geometry = geometry;
+        this.engine = engine;
+        this.scheduler = scheduler;
+        this.workspaces = workspaces;
+        forward = Forward;
+        backward = Backward;
+    }
+
+    public void Run(in Problem<T> problem, bool isBackward, CancellationToken cancellation)
+    {
+        this.problem = problem;
+        this.cancellation = cancellation;
+        try
+        {
+            if (!isBackward)
+                Spread(geometry.ForwardItems, forward);
+            for (phase = 0; isBackward && phase < 2; phase++)
+                Spread(geometry.BackwardItems(phase), backward);
+        }
+        finally
+        {
+            this.problem = default;
+        }
+
+        cancellation.ThrowIfCancellationRequested();
+    }
+
+    private void Spread(int items, Action<int> body)
+    {
+        this.items = items;
+        next = 0;
+        if (items > 0)
+            scheduler.Run(Math.Min(workspaces.Length, items), body);
+    }
+
+    private void Forward(int worker)
+    {
+        while (TryTake(out int item))
+            engine.Forward(geometry, problem, item, workspaces[worker]);
+    }
+
+    private void Backward(int worker)
+    {
+        while (TryTake(out int item))
+            engine.Backward(geometry, problem, phase, item, workspaces[worker]);
+    }
+
+    private bool TryTake(out int item)
+    {
+        item = Interlocked.Increment(ref next) - 1;
+        return item < items && !cancellation.IsCancellationRequested;
+    }
+}

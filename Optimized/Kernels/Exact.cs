@@ -1,0 +1,29 @@
+// Products that skip masked pairs one by one, for the rare tile in which a masked operand is NaN or infinite.
+namespace S2Attn.Optimized.Kernels;
+
+/// <summary>
+/// A masked weight is 0, and 0 times NaN is NaN. Where a tile on the diagonal holds a number that is not finite, these loops take the place of the register
+/// blocks; they compute the same sums over visible pairs alone.
+/// </summary>
+internal static unsafe class Exact
+{
+    /// <summary>result[d, i] += sum over visible j of values[j, d] weights[j, i].</summary>
+    public static void Weighted(PanelMask mask, int queries, int depth, float* values, float* weights, nint columnsOfWeights, float* result)
+    {
+        for (int i = 0; i < queries; i++)
+            for (int j = 0; j < mask.Rows; j++)
+                if (mask.Sees(i, j))
+                    for (int d = 0; d < depth; d++)
+                        result[(nint)d * queries + i] = float.FusedMultiplyAdd(values[(nint)j * depth + d], weights[j * columnsOfWeights + i], result[(nint)d * queries + i]);
+    }
+
+    /// <summary>result[j, d] = sum over the queries i that see j of weights[j, i] rows[i, d], for rows [firstKey, firstKey + keys).</summary>
+    public static void Transposed(PanelMask mask, int queries, int firstKey, int keys, int width, float* weights, nint columnsOfWeights, float* rows, float* result)
+    {
+        for (int j = firstKey; j < Math.Min(firstKey + keys, mask.Rows); j++)
+            for (int i = 0; i < queries; i++)
+                if (mask.Sees(i, j))
+                    for (int d = 0; d < width; d++)
+                        result[(nint)(j - firstKey) * width + d] = float.FusedMultiplyAdd(weights[j * columnsOfWeights + i], rows[(nint)i * width + d], result[(nint)(j - firstKey) * width + d]);
+    }
+}

@@ -1,0 +1,48 @@
+// What must a vector register offer for the kernel to be written over it once?
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+
+namespace S2Attn.Optimized.Kernels;
+
+/// <summary>Operations on a register of f32 lanes. Each instruction set is one struct of one-line bodies; the kernel is written over this interface.</summary>
+/// <typeparam name="V">The register type.</typeparam>
+internal unsafe interface ILanes<V>
+    where V : struct
+{
+    /// <summary>Lanes of a register.</summary>
+    static abstract int Count { get; }
+
+    /// <summary>x in every lane.</summary>
+    static abstract V Broadcast(float x);
+
+    /// <summary>0, 1, 2, ...</summary>
+    static abstract V Indices { get; }
+
+    static abstract V Load(float* source);
+
+    static abstract void Store(V x, float* destination);
+
+    static abstract V Add(V a, V b);
+
+    static abstract V Subtract(V a, V b);
+
+    static abstract V Multiply(V a, V b);
+
+    /// <summary>a b + c, rounded once where the processor has FMA.</summary>
+    static abstract V MultiplyAdd(V a, V b, V c);
+
+    /// <summary>The greater; b where a lane of either is NaN on x86, NaN on Arm.</summary>
+    static abstract V Max(V a, V b);
+
+    /// <summary>The lesser; b where a lane of either is NaN on x86, NaN on Arm.</summary>
+    static abstract V Min(V a, V b);
+
+    /// <summary>Lanes of a where x &lt; y, else of b.</summary>
+    static abstract V SelectLess(V x, V y, V a, V b);
+
+    /// <summary>Whether every lane of a equals that of b.</summary>
+    static abstract bool EqualsAll(V a, V b);
+
+    /// <summary>x 2^n for integral n in [-127, 0], where n is stored as the float n + 1.5 * 2^23 (its low mantissa bits are n).</summary>
+    static abstract V ScaleByBiasedPower(V x, V biased);
+}

@@ -1,0 +1,47 @@
+// How are stored numbers widened to f32 and narrowed again?
+using System.Numerics.Tensors;
+
+namespace S2Attn.Optimized.Kernels;
+
+/// <summary>Conversion between a storage format and f32. Widening is exact; narrowing rounds to nearest, ties to even.</summary>
+internal unsafe interface IStorage<T>
+    where T : unmanaged
+{
+    static abstract void Widen(T* source, float* destination, int count);
+
+    static abstract void Narrow(float* source, T* destination, int count);
+}
+
+/// <summary>binary32: a copy.</summary>
+internal unsafe struct SingleStorage : IStorage<float>
+{
+    public static void Widen(float* source, float* destination, int count) => new ReadOnlySpan<float>(source, count).CopyTo(new Span<float>(destination, count));
+
+    public static void Narrow(float* source, float* destination, int count) => Widen(source, destination, count);
+}
+
+/// <summary>binary16.</summary>
+internal unsafe struct HalfStorage : IStorage<Half>
+{
+    public static void Widen(Half* source, float* destination, int count) =>
+        TensorPrimitives.ConvertToSingle(new ReadOnlySpan<Half>(source, count), new Span<float>(destination, count));
+
+    public static void Narrow(float* source, Half* destination, int count) =>
+        TensorPrimitives.ConvertToHalf(new ReadOnlySpan<float>(source, count), new Span<Half>(destination, count));
+}
+
+/// <summary>bfloat16.</summary>
+internal unsafe struct BFloat16Storage : IStorage<BFloat16>
+{
+    public static void Widen(BFloat16* source, float* destination, int count)
+    {
+        for (int i = 0; i < count; i++)
+            destination[i] = (float)source[i];
+    }
+
+    public static void Narrow(float* source, BFloat16* destination, int count)
+    {
+        for (int i = 0; i < count; i++)
+            destination[i] = (BFloat16)source[i];
+    }
+}

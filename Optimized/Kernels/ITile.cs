@@ -1,0 +1,29 @@
+// How does a small block of a matrix product stay in registers?
+using System.Runtime.CompilerServices;
+
+namespace S2Attn.Optimized.Kernels;
+
+/// <summary>
+/// The micro-kernel: a block of C with Rows rows and Vectors registers of columns is held in registers while the depth is walked. Every product of the
+/// kernel, forward and backward, is made of it.
+/// </summary>
+internal unsafe interface ITile
+{
+    /// <summary>Rows of the block.</summary>
+    static abstract int Rows { get; }
+
+    /// <summary>Columns of the block: registers times lanes.</summary>
+    static abstract int Columns { get; }
+
+    /// <summary>C[i, :] (+)= sum over k of A[i, k] B[k, :], each sum one chain of multiply-adds in the order of k.</summary>
+    /// <param name="depth">How many k.</param>
+    /// <param name="a">A[i, k] at a[i rowStride + k depthStride].</param>
+    /// <param name="rowStride">Floats between the rows of A.</param>
+    /// <param name="depthStride">Floats between the k of A.</param>
+    /// <param name="b">B[k, :] at b[k columnsOfB].</param>
+    /// <param name="columnsOfB">Floats between the rows of B.</param>
+    /// <param name="c">C[i, :] at c[i columnsOfC].</param>
+    /// <param name="columnsOfC">Floats between the rows of C.</param>
+    /// <param name="accumulate">Whether C is added to; else it is overwritten.</param>
+    static abstract void Multiply(nint depth, float* a, nint rowStride, nint depthStride, float* b, nint columnsOfB, float* c, nint columnsOfC, bool accumulate);
+}

@@ -1,0 +1,73 @@
+// How do tensor rows become the operands of the micro-kernel?
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.Arm;
+using System.Runtime.Intrinsics.X86;
+
+namespace S2Attn.Optimized.Kernels;
+
+/// <summary>Copies that widen, pad and transpose. Pads are zero, so that whole register blocks can be computed and the surplus ignored.</summary>
+internal static unsafe class Packing
+{
+    /// <summary>Widens D elements to a row of a given width, zero behind D.</summary>
+    public static void Row<T, TStorage>(T* source, float* row, int headDim, int width)
+        where T : unmanaged
+        where TStorage : struct, IStorage<T>
+    {
+        TStorage.Widen(source, row, headDim);
+        if (headDim < width)
+            new Span<float>(row + headDim, width - headDim).Clear();
+    }
+
+    /// <summary>Whether no element is NaN or infinite: x - x is 0 for finite x alone.</summary>
+    public static bool AllFinite<V, TLanes>(float* elements, int count)
+        where V : struct
+        where TLanes : struct, ILanes<V>
+    {
+        V zero = TLanes.Broadcast(0), sum = zero;
+        int i = 0;
+        for (; i + TLanes.Count <= count; i += TLanes.Count)
+        {
+            V x = TLanes.Load(elements + i);
+            sum = TLanes.Add(sum, TLanes.Subtract(x, x));
+        }
+
+        bool finite = TLanes.EqualsAll(sum, zero);
+        for (; i < count; i++)
+            finite &= float.IsFinite(elements[i]);
+        return finite;
+    }
+
+    /// <summary>destination[c destinationStride + r] = source[r sourceStride + c]. Rows and columns are multiples of 4.</summary>
+    public static void Transpose(float* source, nint sourceStride, float* destination, nint destinationStride, int rows, int columns)
+    {
+        for (int r = 0; r < rows; r += 4)
+            for (int c = 0; c < columns; c += 4)
+                Transpose4x4(source + r * sourceStride + c, sourceStride, destination + c * destinationStride + r, destinationStride);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Transpose4x4(float* source, nint sourceStride, float* destination, nint destinationStride)
+    {
+        Vector128<float> a = Vector128.Load(source), b = Vector128.Load(source + sourceStride);
+        Vector128<float> c = Vector128.Load(source + 2 * sourceStride), d = Vector128.Load(source + 3 * sourceStride);
+        Vector128<float> acLow = InterleaveLow(a, c), acHigh = InterleaveHigh(a, c);
+        Vector128<float> bdLow = InterleaveLow(b, d), bdHigh = InterleaveHigh(b, d);
+        InterleaveLow(acLow, bdLow).Store(destination);
+        InterleaveHigh(acLow, bdLow).Store(destination + destinationStride);
+        InterleaveLow(acHigh, bdHigh).Store(destination + 2 * destinationStride);
+        InterleaveHigh(acHigh, bdHigh).Store(destination + 3 * destinationStride);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> InterleaveLow(Vector128<float> a, Vector128<float> b) =>
+        Sse.IsSupported ? Sse.UnpackLow(a, b)
+        : AdvSimd.Arm64.IsSupported ? AdvSimd.Arm64.ZipLow(a, b)
+        : Vector128.Create(a[0], b[0], a[1], b[1]);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> InterleaveHigh(Vector128<float> a, Vector128<float> b) =>
+        Sse.IsSupported ? Sse.UnpackHigh(a, b)
+        : AdvSimd.Arm64.IsSupported ? AdvSimd.Arm64.ZipHigh(a, b)
+        : Vector128.Create(a[2], b[2], a[3], b[3]);
+}

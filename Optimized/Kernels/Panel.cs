@@ -1,0 +1,191 @@
+// What is done to a panel of scores: masking, softmax, and products that must not touch masked pairs.
+using System.Diagnostics;
+using S2Attn.Spec;
+
+namespace S2Attn.Optimized.Kernels;
+
+/// <summary>
+/// The visible part of a panel of queries against a tile of keys. Scores stand transposed, one row of queries for each key, so that everything that
+/// softmax does to a query is done lane by lane.
+/// </summary>
+internal readonly struct PanelMask
+{
+    /// <summary>Key row j is visible to lane i exactly where j &lt;= i + Offset; rows from Rows on are visible to no lane.</summary>
+    public readonly int Offset;
+
+    /// <summary>Key rows that some query of the panel sees.</summary>
+    public readonly int Rows;
+
+    /// <summary>First row that some query of the panel does not see; Rows where every pair is visible.</summary>
+    public readonly int FirstMasked;
+
+    public PanelMask(bool causal, int firstQuery, int queries, int firstKey, int keys)
+    {
+        switch (Tiles.Classify(causal, firstQuery, queries, firstKey, keys))
+        {
+            case TileKind.Full:
+                Rows = FirstMasked = keys;
+                break;
+            case TileKind.Partial:
+                Offset = firstQuery - firstKey;
+                Rows = Math.Min(keys, Offset + queries);
+                FirstMasked = Math.Clamp(Offset + 1, 0, Rows);
+                break;
+        }
+    }
+
+    public bool IsEmpty => Rows == 0;
+
+    public bool IsPartial => FirstMasked < Rows;
+
+    /// <summary>Whether lane i sees key row j.</summary>
+    public bool Sees(int i, int j) => j < FirstMasked || j <= i + Offset;
+}
+
+/// <summary>Loops over panels. A panel is two registers wide and has a row stride of its own.</summary>
+internal static unsafe class Panel<V, TLanes>
+    where V : struct
+    where TLanes : struct, ILanes<V>
+{
+    /// <summary>Overwrites the invisible entries of rows [0, mask.Rows) with a value; padded keys are invisible to every lane.</summary>
+    public static void Mask(float* panel, nint stride, PanelMask mask, byte* valid, float value)
+    {
+        int lanes = TLanes.Count;
+        V replacement = TLanes.Broadcast(value), indices = TLanes.Indices;
+        for (int j = mask.FirstMasked; j < mask.Rows; j++)
+        {
+            float* row = panel + j * stride;
+            V limit = TLanes.Broadcast(j - mask.Offset);
+            V limitOfUpper = TLanes.Broadcast(j - mask.Offset - lanes);
+            TLanes.Store(TLanes.SelectLess(indices, limit, replacement, TLanes.Load(row)), row);
+            TLanes.Store(TLanes.SelectLess(indices, limitOfUpper, replacement, TLanes.Load(row + lanes)), row + lanes);
+        }
+
+        if (valid != null)
+            for (int j = 0; j < mask.Rows; j++)
+                if (valid[j] == 0)
+                {
+                    TLanes.Store(replacement, panel + j * stride);
+                    TLanes.Store(replacement, panel + j * stride + lanes);
+                }
+    }
+
+    /// <summary>
+    /// One step of online softmax in base 2. Scores become 2^(score - max), max and sum are brought up to date, and the factor by which what was accumulated
+    /// before must shrink is stored; whether any lane of it is not 1 is returned.
+    /// </summary>
+    public static bool SoftmaxStep(float* scores, int rows, float* max, float* sum, float* factor)
+    {
+        bool shrinks = SoftmaxHalf(scores, rows, max, sum, factor);
+        return SoftmaxHalf(scores + TLanes.Count, rows, max + TLanes.Count, sum + TLanes.Count, factor + TLanes.Count) | shrinks;
+    }
+
+    private static bool SoftmaxHalf(float* scores, int rows, float* max, float* sum, float* factor)
+    {
+        Debug.Assert(rows > 0, "An empty panel is skipped before its scores are computed.");
+        nint stride = 2 * TLanes.Count;
+        V before = TLanes.Load(max);
+        V m0 = before, m1 = before, m2 = before, m3 = before;
+        float* row = scores;
+        int j = 0;
+        for (; j + 4 <= rows; j += 4, row += 4 * stride)
+        {
+            m0 = TLanes.Max(m0, TLanes.Load(row));
+            m1 = TLanes.Max(m1, TLanes.Load(row + stride));
+            m2 = TLanes.Max(m2, TLanes.Load(row + 2 * stride));
+            m3 = TLanes.Max(m3, TLanes.Load(row + 3 * stride));
+        }
+
+        for (; j < rows; j++, row += stride)
+            m0 = TLanes.Max(m0, TLanes.Load(row));
+        V after = TLanes.Max(TLanes.Max(m0, m1), TLanes.Max(m2, m3));
+
+        // A lane that has seen no score above -infinity keeps that maximum, but is shifted by 0: -infinity minus itself would be NaN.
+        V shift = TLanes.SelectLess(after, TLanes.Broadcast(float.MinValue), TLanes.Broadcast(0), after);
+        V shrink = Exponential.PowerOfTwo<V, TLanes>(TLanes.Subtract(before, shift));
+        V s0 = TLanes.Broadcast(0), s1 = s0;
+        row = scores;
+        for (j = 0; j + 2 <= rows; j += 2, row += 2 * stride)
+        {
+            V p0 = Exponential.PowerOfTwo<V, TLanes>(TLanes.Subtract(TLanes.Load(row), shift));
+            V p1 = Exponential.PowerOfTwo<V, TLanes>(TLanes.Subtract(TLanes.Load(row + stride), shift));
+            TLanes.Store(p0, row);
+            TLanes.Store(p1, row + stride);
+            s0 = TLanes.Add(s0, p0);
+            s1 = TLanes.Add(s1, p1);
+        }
+
+        if (j < rows)
+        {
+            V p0 = Exponential.PowerOfTwo<V, TLanes>(TLanes.Subtract(TLanes.Load(row), shift));
+            TLanes.Store(p0, row);
+            s0 = TLanes.Add(s0, p0);
+        }
+
+        TLanes.Store(after, max);
+        TLanes.Store(shrink, factor);
+        TLanes.Store(TLanes.MultiplyAdd(TLanes.Load(sum), shrink, TLanes.Add(s0, s1)), sum);
+        return !TLanes.EqualsAll(before, after);
+    }
+
+    /// <summary>Multiplies each row of a panel, two registers wide, by the same factors.</summary>
+    public static void Scale(float* panel, int rows, float* factor)
+    {
+        V f0 = TLanes.Load(factor), f1 = TLanes.Load(factor + TLanes.Count);
+        for (int d = 0; d < rows; d++, panel += 2 * TLanes.Count)
+        {
+            TLanes.Store(TLanes.Multiply(TLanes.Load(panel), f0), panel);
+            TLanes.Store(TLanes.Multiply(TLanes.Load(panel + TLanes.Count), f1), panel + TLanes.Count);
+        }
+    }
+
+    /// <summary>
+    /// The backward step: scores become weights p = 2^(score - logsumexp), and gradients of weights become gradients of scores, p (dp - delta).
+    /// </summary>
+    public static void SoftmaxGradient(float* scores, float* gradients, nint stride, int rows, float* logSumExp, float* delta)
+    {
+        int lanes = TLanes.Count;
+        V l0 = TLanes.Load(logSumExp), l1 = TLanes.Load(logSumExp + lanes), d0 = TLanes.Load(delta), d1 = TLanes.Load(delta + lanes);
+        for (int j = 0; j < rows; j++, scores += stride, gradients += stride)
+        {
+            V p0 = Exponential.PowerOfTwo<V, TLanes>(TLanes.Subtract(TLanes.Load(scores), l0));
+            V p1 = Exponential.PowerOfTwo<V, TLanes>(TLanes.Subtract(TLanes.Load(scores + lanes), l1));
+            TLanes.Store(p0, scores);
+            TLanes.Store(p1, scores + lanes);
+            TLanes.Store(TLanes.Multiply(p0, TLanes.Subtract(TLanes.Load(gradients), d0)), gradients);
+            TLanes.Store(TLanes.Multiply(p1, TLanes.Subtract(TLanes.Load(gradients + lanes), d1)), gradients + lanes);
+        }
+    }
+
+    /// <summary>target[i] += factor source[i].</summary>
+    public static void Add(float* source, float factor, float* target, int count)
+    {
+        V f = TLanes.Broadcast(factor);
+        int i = 0;
+        for (; i + TLanes.Count <= count; i += TLanes.Count)
+            TLanes.Store(TLanes.MultiplyAdd(TLanes.Load(source + i), f, TLanes.Load(target + i)), target + i);
+        for (; i < count; i++)
+            target[i] = float.FusedMultiplyAdd(source[i], factor, target[i]);
+    }
+
+    /// <summary>The sum of a[i] b[i] over a multiple of the lanes.</summary>
+    public static float Dot(float* a, float* b, int count)
+    {
+        V sum = TLanes.Broadcast(0);
+        for (int i = 0; i < count; i += TLanes.Count)
+            sum = TLanes.MultiplyAdd(TLanes.Load(a + i), TLanes.Load(b + i), sum);
+        float* lanes = stackalloc float[TLanes.Count];
+        TLanes.Store(sum, lanes);
+        float total = 0;
+        for (int i = 0; i < TLanes.Count; i++)
+            total += lanes[i];
+        return total;
+    }
+
+    /// <summary>Fills a vector of two registers.</summary>
+    public static void Fill(float* vector, float value)
+    {
+        TLanes.Store(TLanes.Broadcast(value), vector);
+        TLanes.Store(TLanes.Broadcast(value), vector + TLanes.Count);
+    }
+}

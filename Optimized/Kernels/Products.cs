@@ -1,0 +1,33 @@
+// The products of attention, each a loop of register blocks.
+using System.Runtime.CompilerServices;
+
+namespace S2Attn.Optimized.Kernels;
+
+/// <summary>Matrix products over packed operands. Rows are walked in whole register blocks; callers pad.</summary>
+internal static unsafe class Products<TTile>
+    where TTile : struct, ITile
+{
+    /// <summary>scores[j, m] = sum over d of keys[j, d] queries[d, m]: q.k, or do.v, of one panel.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Scores(int rows, int depth, float* keys, float* queries, float* scores, nint columnsOfScores)
+    {
+        for (int j = 0; j < rows; j += TTile.Rows)
+            TTile.Multiply(depth, keys + (nint)j * depth, depth, 1, queries, TTile.Columns, scores + j * columnsOfScores, columnsOfScores, accumulate: false);
+    }
+
+    /// <summary>result[d, m] += sum over j of values[j, d] weights[j, m]: p v, or ds k, of one panel.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Weighted(int rows, int depth, float* values, float* weights, nint columnsOfWeights, float* result)
+    {
+        for (int d = 0; d < depth; d += TTile.Rows)
+            TTile.Multiply(rows, values + d, 1, depth, weights, columnsOfWeights, result + (nint)d * TTile.Columns, TTile.Columns, accumulate: true);
+    }
+
+    /// <summary>result[j, d] = sum over m of weights[j, m] rows[m, d] for one register block of keys: dv from p and do, or dk from ds and q.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Transposed(int queries, int width, float* weights, nint columnsOfWeights, float* rows, float* result)
+    {
+        for (int d = 0; d < width; d += TTile.Columns)
+            TTile.Multiply(queries, weights, columnsOfWeights, 1, rows + d, width, result + d, width, accumulate: false);
+    }
+}

@@ -1,0 +1,35 @@
+// How do the rows of queries, or of their gradients, become panels with queries in lanes?
+namespace S2Attn.Optimized.Kernels;
+
+/// <summary>Loads query-side tensors: q for both passes, do for the backward pass.</summary>
+internal static unsafe class QueryPanel<T, TStorage, V, TLanes>
+    where T : unmanaged
+    where TStorage : struct, IStorage<T>
+    where V : struct
+    where TLanes : struct, ILanes<V>
+{
+    /// <summary>panel[d, i] = scale * tensor[first + i, d] for i below count; the other lanes and the pads of d are 0.</summary>
+    /// <param name="tensor">The tensor.</param>
+    /// <param name="sizes">Block sizes.</param>
+    /// <param name="sequence">The sequence that the queries belong to.</param>
+    /// <param name="head">Query head.</param>
+    /// <param name="first">First query, relative to the sequence.</param>
+    /// <param name="count">Queries, at most a panel.</param>
+    /// <param name="scale">Factor.</param>
+    /// <param name="rows">Scratch of TileColumns rows of Depth floats.</param>
+    /// <param name="panel">Depth rows of TileColumns floats.</param>
+    public static void Load(in Rows<T> tensor, BlockSizes sizes, Sequence sequence, int head, int first, int count, float scale, float* rows, float* panel)
+    {
+        int depth = sizes.Depth;
+        for (int i = 0; i < count; i++)
+            Packing.Row<T, TStorage>(tensor.At(sequence.Batch, sequence.FirstToken + first + i, head), rows + (nint)i * depth, sizes.HeadDim, depth);
+        new Span<float>(rows + (nint)count * depth, (sizes.TileColumns - count) * depth).Clear();
+        Packing.Transpose(rows, depth, panel, sizes.TileColumns, sizes.TileColumns, depth);
+        if (scale != 1)
+        {
+            V factor = TLanes.Broadcast(scale);
+            for (nint at = 0; at < (nint)depth * sizes.TileColumns; at += TLanes.Count)
+                TLanes.Store(TLanes.Multiply(TLanes.Load(panel + at), factor), panel + at);
+        }
+    }
+}

@@ -1,0 +1,53 @@
+// How shall a plan run: on how many threads, whose threads, over which strides?
+namespace S2Attn.Optimized;
+
+/// <summary>Register widths that the kernel is compiled for.</summary>
+public enum VectorWidth
+{
+    /// <summary>The widest that the processor has.</summary>
+    Widest,
+
+    /// <summary>128 bits: NEON, or the portable path, which runs everywhere.</summary>
+    Bits128,
+
+    /// <summary>256 bits: AVX2 with FMA.</summary>
+    Bits256,
+
+    /// <summary>512 bits: AVX-512.</summary>
+    Bits512,
+}
+
+/// <summary>Runs the workers of a call: the way for a caller to bring threads of its own.</summary>
+public interface IWorkScheduler
+{
+    /// <summary>Calls body(0), ..., body(workers - 1) once each, on any threads and in any order, and returns when all have returned.</summary>
+    void Run(int workers, Action<int> body);
+}
+
+/// <summary>Strides of every tensor of a call; what is not given is dense in the layout.</summary>
+public sealed record S2AttentionOptions
+{
+    /// <summary>Workers of a call; the processors of the machine where not given. The results do not depend on it.</summary>
+    public int? Threads { get; init; }
+
+    /// <summary>Who runs the workers; threads of the plan where not given.</summary>
+    public IWorkScheduler? Scheduler { get; init; }
+
+    /// <summary>The layout of tensors whose strides are not given.</summary>
+    public TensorLayout Layout { get; init; }
+
+    /// <summary>Strides of q.</summary>
+    public TensorStrides? Query { get; init; }
+
+    /// <summary>Strides of k.</summary>
+    public TensorStrides? Key { get; init; }
+
+    /// <summary>Strides of v.</summary>
+    public TensorStrides? Value { get; init; }
+
+    /// <summary>Strides of o.</summary>
+    public TensorStrides? Output { get; init; }
+
+    /// <summary>Register width; every width gives results within the same bound, but not the same bits.</summary>
+    public VectorWidth VectorWidth { get; init; }
+}
