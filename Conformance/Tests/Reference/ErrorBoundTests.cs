@@ -5,7 +5,7 @@ using S2Attn.Conformance;
 using S2Attn.Conformance.Ports;
 using S2Attn.Reference;
 using S2Attn.Spec;
-using S2Attn.Tests.Optimized;
+using S2Attn.Conformance.Campaigns;
 
 namespace S2Attn.Tests.Reference;
 

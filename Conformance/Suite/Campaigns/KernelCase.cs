@@ -5,7 +5,7 @@ using S2Attn.Conformance.Ports;
 using S2Attn.Reference;
 using S2Attn.Spec;
 
-namespace S2Attn.Tests.Optimized;
+namespace S2Attn.Conformance.Campaigns;
 
 /// <summary>What the numbers of a case look like.</summary>
 public enum ValueKind

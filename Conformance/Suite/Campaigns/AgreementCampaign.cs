@@ -1,0 +1,77 @@
+// How much of its error bound does a kernel use over many random cases, and what is the smallest case that leaves it?
+using System.Collections.Immutable;
+using FsCheck;
+using FsCheck.Fluent;
+using S2Attn.Conformance.Ports;
+using S2Attn.Reference;
+using S2Attn.Spec;
+
+namespace S2Attn.Conformance.Campaigns;
+
+/// <summary>The largest share of the bound that a tensor used, and the case where it did.</summary>
+public sealed record WorstShare(string Tensor, ElementType Type, double Ratio, KernelCase Case);
+
+/// <summary>What a campaign found.</summary>
+/// <param name="Cases">Cases that ran.</param>
+/// <param name="Worst">For each tensor and format, the largest error / bound.</param>
+/// <param name="Failures">Shrunk cases that disagree, with what they show.</param>
+public sealed record CampaignReport(int Cases, ImmutableArray<WorstShare> Worst, ImmutableArray<string> Failures);
+
+/// <summary>Random cases against Reference under a rounding model. The same seed gives the same cases.</summary>
+public static class AgreementCampaign
+{
+    private const int MaxFailures = 5;
+
+    /// <summary>Runs cases of up to so many tokens and elements of a vector, forward and where the port declares it backward.</summary>
+    public static CampaignReport Run(IAttentionPort port, Func<ElementType, RoundingModel> modelOf, int cases, int seed, int maxTokens, int maxDim)
+    {
+        ArgumentNullException.ThrowIfNull(port);
+        ArgumentNullException.ThrowIfNull(modelOf);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(cases);
+        ImmutableArray<ElementType> types = port.Description.Capabilities.ElementTypes;
+        Dictionary<(string, ElementType), WorstShare> worst = [];
+        List<string> failures = [];
+        int ran = 0;
+        foreach (KernelCase item in KernelCases.UpTo(maxTokens, maxDim, [.. types]).Sample(cases, new Rnd((ulong)seed, (ulong)(2 * seed) + 1), 50))
+        {
+            ran++;
+            TensorAgreement[] agreements = [.. Try(port, modelOf, item)];
+            foreach (TensorAgreement agreement in agreements)
+                if (!worst.TryGetValue((agreement.Name, item.Type), out WorstShare? share) || share.Ratio < agreement.WorstRatio)
+                    worst[(agreement.Name, item.Type)] = new(agreement.Name, item.Type, agreement.WorstRatio, item);
+            if (agreements.All(agreement => agreement.Agrees))
+                continue;
+            KernelCase shrunk = Shrunk(item, candidate => !Try(port, modelOf, candidate).All(agreement => agreement.Agrees));
+            failures.Add($"{shrunk}: {string.Join("; ", Try(port, modelOf, shrunk).Where(agreement => !agreement.Agrees))}");
+            if (failures.Count == MaxFailures)
+                break;
+        }
+
+        return new(ran, [.. worst.Values.OrderByDescending(share => share.Ratio)], [.. failures]);
+    }
+
+    /// <summary>Every comparison of one case; a port that does not answer with tensors disagrees without bound.</summary>
+    public static IEnumerable<TensorAgreement> Try(IAttentionPort port, Func<ElementType, RoundingModel> modelOf, KernelCase item)
+    {
+        ArgumentNullException.ThrowIfNull(port);
+        ArgumentNullException.ThrowIfNull(modelOf);
+        ArgumentNullException.ThrowIfNull(item);
+        foreach (PortOperation operation in port.Description.Capabilities.Operations)
+        {
+            PortCase portCase = operation is PortOperation.Forward ? item.Forward() : item.Backward();
+            PortAnswer answer = port.Run(portCase);
+            if (answer is PortAnswer.Forward or PortAnswer.Backward)
+                foreach (TensorAgreement agreement in Agreement.Compare(portCase, answer, modelOf(item.Type)))
+                    yield return agreement;
+            else
+                yield return new TensorAgreement($"{operation}: {answer}", double.PositiveInfinity, [], double.NaN, double.NaN, 0, 0);
+        }
+    }
+
+    private static KernelCase Shrunk(KernelCase failing, Func<KernelCase, bool> fails)
+    {
+        while (KernelCases.Shrink(failing).FirstOrDefault(fails) is { } smaller)
+            failing = smaller;
+        return failing;
+    }
+}
