@@ -49,12 +49,16 @@ public sealed record RoundingModel(
     /// last place, subnormals kept or flushed, and scores, weights and their gradients stored in the tensors' format as a composition of whole-tensor operations
     /// stores them (score, scaled score, masked score, weight).
     /// </summary>
-    public static RoundingModel Composition(StorageFormat storage)
+    public static RoundingModel Composition(StorageFormat storage) =>
+        Composition(storage, storage == StorageFormat.Binary64 ? storage : StorageFormat.Binary32);
+
+    /// <summary>The same where the sums and exp are known to run in another format.</summary>
+    public static RoundingModel Composition(StorageFormat storage, StorageFormat sums)
     {
         ArgumentNullException.ThrowIfNull(storage);
-        StorageFormat sums = storage == StorageFormat.Binary64 ? storage : StorageFormat.Binary32;
-        double smallestNormal = storage == StorageFormat.Binary64 ? Math.ScaleB(1, -1022) : Math.ScaleB(1, -126);
-        return new($"composition in {storage.Name}", sums.Unit, smallestNormal, sums.Largest, 8 * sums.Unit, smallestNormal, storage)
+        ArgumentNullException.ThrowIfNull(sums);
+        double smallestNormal = sums == StorageFormat.Binary64 ? Math.ScaleB(1, -1022) : Math.ScaleB(1, -126);
+        return new($"composition in {storage.Name}, sums in {sums.Name}", sums.Unit, smallestNormal, sums.Largest, 8 * sums.Unit, smallestNormal, storage)
         {
             KeyBlock = 16,
             StoredScores = 3,

@@ -27,7 +27,7 @@ public sealed record TensorAgreement(
 /// <summary>Compares answers with Reference under a rounding model.</summary>
 public static class Agreement
 {
-    /// <summary>The model of any sane implementation on tensors of this type: see <see cref="RoundingModel.Composition"/>.</summary>
+    /// <summary>The model of any sane implementation on tensors of this type: see <see cref="RoundingModel.Composition(StorageFormat)"/>.</summary>
     public static RoundingModel ModelOf(ElementType type) => RoundingModel.Composition(StorageOf(type));
 
     /// <summary>The storage format of an element type.</summary>
