@@ -1,6 +1,7 @@
 // How far may a rounded computation of o and logsumexp lie from the definition?
 using System.Numerics;
 using S2Attn.Spec;
+using S2Attn.Spec.Algebra;
 
 namespace S2Attn.Reference;
 
@@ -67,29 +68,34 @@ public static class ErrorBound
             return new(row, output, new double[config.HeadDim], 0, []);
 
         int kvHead = config.KvHeadOf(h);
-        double[] logBounds = LogWeightBounds(config, input, row, b, t, h, model);
-        double[] bound = OutputBounds(config, input, row, output, logBounds, b, kvHead, model);
+        int span = Segments.KeysSeen<Int, Bool>(config.Mask, config.Tokens, config.GroupSize, config.ShiftOf(h), t).ToIndex();
+        double rescalings = model.Rescalings(row.Keys.Count, span);
+        double[] logBounds = LogWeightBounds(config, input, row, rescalings, b, t, h, model);
+        double[] bound = OutputBounds(config, input, row, output, logBounds, rescalings, b, kvHead, model);
         double total = model.CoverReference;
         for (int d = 0; d < bound.Length; d++)
             bound[d] = double.IsNaN(bound[d]) || bound[d] + Math.Abs(output[d]) > model.Storage.Largest
                 ? double.PositiveInfinity
                 : bound[d] * total;
-        return new(row, output, bound, LogSumExpBound(row, logBounds, model) * total, logBounds);
+        return new(row, output, bound, LogSumExpBound(row, logBounds, rescalings, model) * total, logBounds);
     }
 
     /// <summary>
     /// Delta_u = gamma_{D+c} A_u + stored roundings + (R+1) log-error of exp + u (max - s_u), with A_u = |scale| sum |q||k_u|: the rounding of the score itself,
     /// of exp, of its argument and of the rescalings, whose arguments telescope to max - s_u.
     /// </summary>
-    private static double[] LogWeightBounds<T>(S2Config config, AttentionInput<T> input, AttentionRow row, int b, int t, int h, RoundingModel model)
+    private static double[] LogWeightBounds<T>(S2Config config, AttentionInput<T> input, AttentionRow row, double rescalings, int b, int t, int h, RoundingModel model)
         where T : IBinaryFloatingPointIeee754<T>
     {
         double scale = Math.Abs(config.Scale);
         double scoreGamma = model.Gamma(config.HeadDim + model.ScoreRoundings) + RoundingModel.Gamma(model.StoredScores, model.Storage.Unit);
         double storeUnderflow = model.StoredScores * model.Storage.Underflow;
-        double expLog = -double.LogP1(-model.ExpError) * (model.Rescalings(row.Keys.Count) + 1);
+        double expLog = -double.LogP1(-model.ExpError) * (rescalings + 1);
         double[] bounds = new double[row.Keys.Count];
         double[] magnitudes = new double[bounds.Length];
+        double largestQuery = 0;
+        foreach (T q in input.Query.Row(b, t, h))
+            largestQuery = Math.Max(largestQuery, Math.Abs(double.CreateTruncating(q)));
         double largestError = 0, largestLog = double.NegativeInfinity;
         ReadOnlySpan<T> query = input.Query.Row(b, t, h);
         for (int i = 0; i < bounds.Length; i++)
@@ -99,7 +105,7 @@ public static class ErrorBound
             magnitudes[i] = scale * dot;
             double underflow = model.Underflow * (keySum + config.HeadDim * Math.Max(scale, 1) + 2) + storeUnderflow;
             bounds[i] = scoreGamma * magnitudes[i] + underflow;
-            double largest = Math.Max(dot, magnitudes[i]);
+            double largest = Math.Max(Math.Max(dot, magnitudes[i]), largestQuery * scale);
             if (row.Weights[i] == 0 && double.IsPositiveInfinity(magnitudes[i]))
                 bounds[i] = 0; // A score of -infinity is exact, and so is its weight 0.
             else if (largest > model.Largest / 2 || (model.StoredScores > 0 && largest > model.Storage.Largest / 2))
@@ -123,7 +129,7 @@ public static class ErrorBound
     /// |v| in the numerator and on o through the denominator; then division and storage.
     /// </summary>
     private static double[] OutputBounds<T>(
-        S2Config config, AttentionInput<T> input, AttentionRow row, double[] output, double[] logBounds, int b, int kvHead, RoundingModel model)
+        S2Config config, AttentionInput<T> input, AttentionRow row, double[] output, double[] logBounds, double rescalings, int b, int kvHead, RoundingModel model)
         where T : IBinaryFloatingPointIeee754<T>
     {
         double[] bound = new double[config.HeadDim];
@@ -134,10 +140,9 @@ public static class ErrorBound
         }
 
         int keys = row.Keys.Count;
-        double rescalings = model.Rescalings(keys);
-        double sumGamma = model.Gamma(model.Chain(keys) + rescalings);
+        double sumGamma = model.Gamma(model.Chain(keys) + rescalings + 1);
         double numerator = sumGamma + (model.StoresWeights ? model.Storage.Unit * (1 + sumGamma) : 0);
-        double quotient = model.Gamma(model.Chain(keys) + rescalings + 2) / (1 - sumGamma);
+        double quotient = model.Gamma(model.Chain(keys) + rescalings + 3) / (1 - sumGamma);
 
         // Weights are compared with the largest, 1: what exp, a rescaling or the stored weight loses to underflow is absolute.
         double weightUnderflow = (rescalings + 1) * (model.ExpUnderflow + model.Underflow) + (model.StoresWeights ? model.Storage.Underflow : 0);
@@ -175,13 +180,13 @@ public static class ErrorBound
     }
 
     /// <summary>|computed lse - lse|: the weighted mean growth of the weights, the sum's chain, and the roundings of log, of max + log and of base 2.</summary>
-    private static double LogSumExpBound(AttentionRow row, double[] logBounds, RoundingModel model)
+    private static double LogSumExpBound(AttentionRow row, double[] logBounds, double rescalings, RoundingModel model)
     {
         int keys = row.Keys.Count;
-        double growth = keys * (model.Rescalings(keys) + 1) * (model.ExpUnderflow + model.Underflow);
+        double growth = keys * (rescalings + 1) * (model.ExpUnderflow + model.Underflow);
         for (int i = 0; i < keys; i++)
             growth += row.Weights[i] == 0 ? 0 : row.Weights[i] * double.ExpM1(logBounds[i]);
-        double sumGamma = model.Gamma(model.Chain(keys) + model.Rescalings(keys));
+        double sumGamma = model.Gamma(model.Chain(keys) + rescalings + 1);
         double weights = Math.Max(double.LogP1(growth), -Math.Log(LeastSum(row, logBounds))) + LogLoss(sumGamma);
 
         // lse = max + log sum with 0 <= log sum <= log n: neither term is larger than |lse| + log n.

@@ -72,8 +72,13 @@ public sealed record RoundingModel(
     /// <summary>The longest chain of additions that a term of a sum of n terms passes.</summary>
     public double Chain(double terms) => SumBlock == 0 || terms <= SumBlock ? terms : SumBlock + Math.Ceiling(terms / SumBlock);
 
-    /// <summary>How often the accumulators of a row with n visible keys are rescaled, at most: both key segments end in a short block.</summary>
-    public double Rescalings(double terms) => KeyBlock == 0 ? 0 : Math.Ceiling(terms / KeyBlock) + 1;
+    /// <summary>
+    /// How often the accumulators of a row are rescaled, at most: once for a block with a visible key, and blocks tile the row's two key segments, padded keys
+    /// included; each segment ends in a short block.
+    /// </summary>
+    /// <param name="visible">Keys that the row sees.</param>
+    /// <param name="span">Keys that it would see if none were padded.</param>
+    public double Rescalings(int visible, int span) => KeyBlock == 0 ? 0 : Math.Min(visible, span / KeyBlock + 2) - 1;
 
     /// <summary>
     /// What a bound is multiplied by to cover the rounding of <see cref="Attention"/> and of the bound's own evaluation: nothing to speak of, unless the

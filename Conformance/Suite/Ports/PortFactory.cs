@@ -9,12 +9,13 @@ public static class PortFactory
     /// <summary>The ports that are part of this project, by name. Any other text is a command.</summary>
     public static ImmutableSortedDictionary<string, Func<IAttentionPort>> BuiltIn { get; } = new Dictionary<string, Func<IAttentionPort>>
     {
+        ["optimized"] = () => new OptimizedPort(),
         ["reference"] = () => new ReferencePort(),
     }.ToImmutableSortedDictionary(StringComparer.Ordinal);
 
     /// <summary>Opens a built-in port by its exact name, or starts the command.</summary>
     /// <param name="options">Limits of a command.</param>
-    /// <param name="nameOrCommand">"reference", or a command such as "python3 my_port.py"; see <see cref="CommandText"/>.</param>
+    /// <param name="nameOrCommand">"optimized", "reference", or a command such as "python3 my_port.py"; see <see cref="CommandText"/>.</param>
     /// <exception cref="FormatException">The command is empty or has an open quote.</exception>
     /// <exception cref="PortStartException">The command cannot be started or does not answer describe.</exception>
     public static IAttentionPort Create(ProcessPortOptions options, string nameOrCommand)
