@@ -25,9 +25,6 @@ public abstract record HeadShift
 
         /// <inheritdoc/>
         public override int GetHashCode() => Flags.Aggregate(Flags.Length, HashCode.Combine);
-
-        /// <inheritdoc/>
-        public override string ToString() => $"[{string.Join(",", Flags.Select(flag => flag ? "true" : "false"))}]";
     }
 
     /// <summary>No head shifts.</summary>
@@ -52,12 +49,14 @@ public abstract record HeadShift
         _ => throw new InvalidOperationException($"Unknown head shift {this}."),
     };
 
-    /// <summary>The name used by reports and by the port protocol.</summary>
-    public override string ToString() => this switch
+    /// <summary>The name used by reports and by the port protocol; the flags where they are given.</summary>
+    // Sealed, because each derived record would otherwise print itself in its own way.
+    public sealed override string ToString() => this switch
     {
         NoHeads => "None",
         UpperHalf => "SecondHalf",
         AllHeads => "All",
-        _ => GetType().Name,
+        Given given => $"[{string.Join(",", given.Flags.Select(flag => flag ? "true" : "false"))}]",
+        _ => throw new InvalidOperationException("A head shift is one of the nested records."),
     };
 }

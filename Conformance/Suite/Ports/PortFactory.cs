@@ -23,4 +23,11 @@ public static class PortFactory
         ArgumentNullException.ThrowIfNull(nameOrCommand);
         return BuiltIn.TryGetValue(nameOrCommand.Trim(), out Func<IAttentionPort>? create) ? create() : ProcessPort.Start(nameOrCommand, options);
     }
+
+    /// <summary>Loads a shared library into a process of its own, so that its crash costs one case, and asks it over the port protocol.</summary>
+    /// <param name="options">Limits of that process.</param>
+    /// <param name="library">The library, which exports the functions of Conformance/Ports/c/s2attn_port.h.</param>
+    /// <exception cref="PortStartException">It cannot be loaded, lacks a function, or describes itself wrongly.</exception>
+    public static IAttentionPort CreateNative(ProcessPortOptions options, string library) =>
+        ProcessPort.Start(SelfCommand.With("serve", "--native", Path.GetFullPath(library)), options);
 }

@@ -145,7 +145,7 @@ public sealed class HostilePortTests : IDisposable
     }
 
     private ProcessPort Start(string mode, double startupSeconds = 30, StringWriter? log = null) => ProcessPort.Start(
-        $"env 'S2ATTN_TEST={temporary}' python3 '{PortFiles.InRepository("Conformance", "Tests", "Ports", "hostile_port.py")}' {mode}",
+        $"env 'S2ATTN_TEST={temporary}' python3 '{Path.Combine(Repository.Root, "Conformance", "Tests", "Ports", "hostile_port.py")}' {mode}",
         new ProcessPortOptions
         {
             StartupLimit = TimeSpan.FromSeconds(startupSeconds),

@@ -1,0 +1,32 @@
+// How does a case lie in memory for a C function?
+using System.Runtime.InteropServices;
+
+namespace S2Attn.Conformance.Ports;
+
+/// <summary>struct s2attn_case of Conformance/Ports/c/s2attn_port.h, field by field.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct NativeCase
+{
+    public int StructSize;
+    public int ElementType;
+    public int Mask;
+    public int Batch;
+    public int Tokens;
+    public int Heads;
+    public int KvHeads;
+    public int HeadDim;
+    public int GroupSize;
+    public int Shift;
+    public double Scale;
+    public byte* Shifted;
+    public byte* Valid;
+    public void* Query;
+    public void* Key;
+    public void* Value;
+    public void* OutputGradient;
+    public void* Output;
+    public void* LogSumExp;
+    public void* QueryGradient;
+    public void* KeyGradient;
+    public void* ValueGradient;
+}

@@ -1,0 +1,163 @@
+// How is an implementation in a shared library asked?
+using System.Runtime.InteropServices;
+using System.Text;
+using System.Text.Json;
+using S2Attn.Conformance.Safetensors;
+using S2Attn.Spec;
+
+namespace S2Attn.Conformance.Ports;
+
+/// <summary>
+/// Calls the functions of Conformance/Ports/c/s2attn_port.h in this process. A crash of the library ends the process, so the suite does not use this
+/// directly: <see cref="PortFactory.CreateNative"/> lets a second process serve it.
+/// </summary>
+public sealed unsafe class NativeLibraryPort : IAttentionPort
+{
+    private const string DescribeName = "s2attn_port_describe", ForwardName = "s2attn_port_forward", BackwardName = "s2attn_port_backward";
+    private readonly nint library;
+    private readonly delegate* unmanaged[Cdecl]<NativeCase*, int> forward;
+    private readonly delegate* unmanaged[Cdecl]<NativeCase*, int> backward;
+    private readonly delegate* unmanaged[Cdecl]<byte*> message;
+
+    /// <summary>Loads the library.</summary>
+    /// <exception cref="PortStartException">It cannot be loaded, lacks a function, or describes itself wrongly.</exception>
+    public NativeLibraryPort(string path)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        string fullPath = Path.GetFullPath(path);
+        if (!File.Exists(fullPath))
+            throw new PortStartException($"There is no library {fullPath}.");
+        try
+        {
+            library = NativeLibrary.Load(fullPath);
+        }
+        catch (Exception error) when (error is DllNotFoundException or BadImageFormatException)
+        {
+            throw new PortStartException($"The library cannot be loaded: {error.Message}", error);
+        }
+
+        forward = (delegate* unmanaged[Cdecl]<NativeCase*, int>)Function(ForwardName, optional: false);
+        backward = (delegate* unmanaged[Cdecl]<NativeCase*, int>)Function(BackwardName, optional: true);
+        message = (delegate* unmanaged[Cdecl]<byte*>)Function("s2attn_port_message", optional: true);
+        Description = Describe((delegate* unmanaged[Cdecl]<byte*>)Function(DescribeName, optional: false));
+    }
+
+    /// <inheritdoc/>
+    public PortDescription Description { get; }
+
+    /// <inheritdoc/>
+    public PortAnswer Run(PortCase portCase)
+    {
+        ArgumentNullException.ThrowIfNull(portCase);
+        S2Config config = portCase.Config;
+        SafetensorsType type = portCase.ElementType.ToSafetensors(), lseType = PortTensors.LogSumExpType(portCase.ElementType).ToSafetensors();
+        int[] queryShape = [config.Batch, config.Tokens, config.Heads, config.HeadDim];
+        int[] keyShape = [config.Batch, config.Tokens, config.KvHeads, config.HeadDim];
+        int[] rowShape = [config.Batch, config.Tokens, config.Heads];
+        List<NativeBuffer> buffers = [];
+        try
+        {
+            NativeBuffer query = Add(NativeBuffer.Input("q", type, portCase.Input.Query));
+            NativeBuffer key = Add(NativeBuffer.Input("k", type, portCase.Input.Key));
+            NativeBuffer value = Add(NativeBuffer.Input("v", type, portCase.Input.Value));
+            NativeBuffer shifted = Add(NativeBuffer.Input("shifted", SafetensorsType.U8, Reference.Tensor<double>.Build(
+                [config.Heads], h => config.ShiftedHeads.IsShifted(h, config.Heads) ? 1 : 0)));
+            NativeCase native = new()
+            {
+                StructSize = sizeof(NativeCase),
+                ElementType = (int)portCase.ElementType,
+                Mask = (int)config.Mask,
+                Batch = config.Batch,
+                Tokens = config.Tokens,
+                Heads = config.Heads,
+                KvHeads = config.KvHeads,
+                HeadDim = config.HeadDim,
+                GroupSize = config.GroupSize,
+                Shift = config.Shift,
+                Scale = config.Scale,
+                Shifted = shifted.Pointer,
+                Query = query.Pointer,
+                Key = key.Pointer,
+                Value = value.Pointer,
+            };
+            if (portCase.IsPadded)
+                native.Valid = Add(NativeBuffer.Input("valid", SafetensorsType.U8, portCase.Input.Valid.Map(valid => valid ? 1.0 : 0.0))).Pointer;
+            if (portCase.Operation is PortOperation.Forward)
+            {
+                NativeBuffer output = Add(NativeBuffer.Output("o", type, queryShape)), lse = Add(NativeBuffer.Output("lse", lseType, rowShape));
+                native.Output = output.Pointer;
+                native.LogSumExp = lse.Pointer;
+                return Call(forward, ForwardName, &native, buffers, [output])
+                    ?? new PortAnswer.Forward(output.Read(type, queryShape), lse.IsUnwritten ? [] : [lse.Read(lseType, rowShape)]);
+            }
+
+            if (backward is null)
+                return new PortAnswer.Unsupported($"the library has no {BackwardName}");
+            NativeBuffer dq = Add(NativeBuffer.Output("dq", type, queryShape));
+            NativeBuffer dk = Add(NativeBuffer.Output("dk", type, keyShape)), dv = Add(NativeBuffer.Output("dv", type, keyShape));
+            native.OutputGradient = Add(NativeBuffer.Input("dout", type, portCase.OutputGradient[0])).Pointer;
+            native.QueryGradient = dq.Pointer;
+            native.KeyGradient = dk.Pointer;
+            native.ValueGradient = dv.Pointer;
+            return Call(backward, BackwardName, &native, buffers, [dq, dk, dv])
+                ?? new PortAnswer.Backward(new(dq.Read(type, queryShape), dk.Read(type, keyShape), dv.Read(type, keyShape)));
+        }
+        finally
+        {
+            buffers.ForEach(buffer => buffer.Dispose());
+        }
+
+        NativeBuffer Add(NativeBuffer buffer)
+        {
+            buffers.Add(buffer);
+            return buffer;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => NativeLibrary.Free(library);
+
+    private PortAnswer? Call(
+        delegate* unmanaged[Cdecl]<NativeCase*, int> function, string name, NativeCase* native, List<NativeBuffer> buffers, ReadOnlySpan<NativeBuffer> outputs)
+    {
+        const int Ok = 0, Unsupported = 1;
+        int status = function(native);
+        string text = message is null ? "" : Text(message());
+        foreach (NativeBuffer buffer in buffers)
+            if (buffer.Violation() is { Length: > 0 } violation)
+                return new PortAnswer.Failed(PortFailureKind.Output, $"{name} {violation}");
+        if (status == Unsupported)
+            return new PortAnswer.Unsupported(text.Length == 0 ? $"{name} returned S2ATTN_UNSUPPORTED" : text);
+        if (status != Ok)
+            return new PortAnswer.Failed(PortFailureKind.Error, $"{name} returned {status}{(text.Length == 0 ? "" : ": " + text)}");
+        foreach (NativeBuffer output in outputs)
+            if (output.IsUnwritten)
+                return new PortAnswer.Failed(PortFailureKind.Output, $"{name} returned S2ATTN_OK and did not write {output.Name}");
+        return null;
+    }
+
+    private PortDescription Describe(delegate* unmanaged[Cdecl]<byte*> describe)
+    {
+        string json = Text(describe());
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(json);
+            if (document.RootElement.ValueKind is not JsonValueKind.Object)
+                throw new PortStartException($"{DescribeName} must return a JSON object.");
+            if (!PortDescriptions.TryRead(document.RootElement, out PortDescription? description, out string wrong))
+                throw new PortStartException($"{DescribeName}: {wrong}");
+            return description.Capabilities.Operations.Contains(PortOperation.Backward) && backward is null
+                ? throw new PortStartException($"{DescribeName} declares backward, but the library has no {BackwardName}.")
+                : description;
+        }
+        catch (JsonException error)
+        {
+            throw new PortStartException($"{DescribeName} must return JSON, not {PortReply.Shown(Encoding.UTF8.GetBytes(json))}", error);
+        }
+    }
+
+    private nint Function(string name, bool optional) =>
+        NativeLibrary.TryGetExport(library, name, out nint address) || optional ? address : throw new PortStartException($"The library has no function {name}; see s2attn_port.h.");
+
+    private static string Text(byte* utf8) => utf8 is null ? "" : Marshal.PtrToStringUTF8((nint)utf8) ?? "";
+}

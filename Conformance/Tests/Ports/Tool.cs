@@ -1,0 +1,64 @@
+// Which programs of other languages are installed here?
+using System.ComponentModel;
+using System.Diagnostics;
+
+namespace S2Attn.Tests.Ports;
+
+/// <summary>A program that a test needs, found once.</summary>
+internal static class Tool
+{
+    private static readonly Lazy<string> NumpyPython = new(() => FindPython("numpy")), TorchPython = new(() => FindPython("torch"));
+
+    /// <summary>A Python that has NumPy, or an empty text.</summary>
+    public static string PythonWithNumpy => NumpyPython.Value;
+
+    /// <summary>A Python that has PyTorch, or an empty text.</summary>
+    public static string PythonWithTorch => TorchPython.Value;
+
+    /// <summary>Whether the tool of that name is there: "numpy", "torch", or a program.</summary>
+    public static bool Exists(string name) => name switch
+    {
+        "numpy" => PythonWithNumpy.Length > 0,
+        "torch" => PythonWithTorch.Length > 0,
+        _ => Run(name, ["--version"]).ExitCode == 0,
+    };
+
+    /// <summary>Runs a program to its end.</summary>
+    /// <returns>Exit code (-1 where there is no such program) and what it said on both streams.</returns>
+    public static (int ExitCode, string Output) Run(string program, IEnumerable<string> arguments, string workingDirectory = "")
+    {
+        ProcessStartInfo start = new(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = workingDirectory };
+        start.Environment["MSBUILDDISABLENODEREUSE"] = "1";
+        start.Environment["DOTNET_CLI_TELEMETRY_OPTOUT"] = "1";
+        start.Environment["DOTNET_NOLOGO"] = "1";
+        try
+        {
+            using Process process = Process.Start(start)!;
+            Task<string> error = process.StandardError.ReadToEndAsync();
+            string output = process.StandardOutput.ReadToEnd() + error.GetAwaiter().GetResult();
+            process.WaitForExit();
+            return (process.ExitCode, output);
+        }
+        catch (Win32Exception)
+        {
+            return (-1, "");
+        }
+    }
+
+    // Without importing it: that alone takes seconds for a large module.
+    private static string FindPython(string module) =>
+        new[] { Environment.GetEnvironmentVariable("S2ATTN_PYTHON") ?? "", "python3", "/usr/bin/python3" }
+            .FirstOrDefault(python => python.Length > 0
+                && Run(python, ["-c", $"import importlib.util, sys; sys.exit(importlib.util.find_spec('{module}') is None)"]).ExitCode == 0) ?? "";
+}
+
+/// <summary>A test that needs a tool: skipped with the reason where it is missing, unless S2ATTN_REQUIRE_TOOLS=1, which makes it fail.</summary>
+[AttributeUsage(AttributeTargets.Method)]
+internal sealed class RequiresPortToolFactAttribute : FactAttribute
+{
+    public RequiresPortToolFactAttribute(string tool)
+    {
+        if (Environment.GetEnvironmentVariable("S2ATTN_REQUIRE_TOOLS") != "1" && !Tool.Exists(tool))
+            Skip = $"{tool} is not installed";
+    }
+}
