@@ -1,0 +1,69 @@
+// Which random cases are drawn? Every size, with the edges of the definition weighted in.
+using FsCheck;
+using FsCheck.Fluent;
+using S2Attn.Conformance.Ports;
+using S2Attn.Spec;
+
+namespace S2Attn.Conformance.Cases;
+
+/// <summary>Random cases. The edges are G = 1, G = N, odd G, S = 0, S = G - 1, odd H, K = 1, ragged N, and every pattern of padding.</summary>
+public static class CaseGenerator
+{
+    /// <summary>So many cases from a seed.</summary>
+    public static IReadOnlyList<AttentionCase> Sample(int maxTokens, int count, int seed) =>
+        count == 0 ? [] : [.. Cases(maxTokens).Sample(count, new Rnd((ulong)(uint)seed, (2 * (ulong)(uint)seed) + 1), 50)];
+
+    /// <summary>Cases of up to so many tokens.</summary>
+    public static Gen<AttentionCase> Cases(int maxTokens) =>
+        from config in Configurations(maxTokens)
+        from type in Gen.Frequency((4, Gen.Constant(ElementType.F32)), (2, Gen.Constant(ElementType.F64)), (1, Gen.Constant(ElementType.F16)), (1, Gen.Constant(ElementType.BF16)))
+        from kind in Gen.Frequency((5, Gen.Constant(TensorKind.Normal)), (4, Gen.Elements(Enum.GetValues<TensorKind>())))
+        from padding in Gen.Frequency((3, Gen.Constant(PaddingPattern.None)), (2, Gen.Elements(Enum.GetValues<PaddingPattern>())))
+        from seed in Gen.Choose(0, int.MaxValue - 1)
+        select new AttentionCase(config, type, kind, padding, seed);
+
+    /// <summary>Valid configurations of up to so many tokens.</summary>
+    public static Gen<S2Config> Configurations(int maxTokens) =>
+        from mask in Gen.Elements(MaskPolicies.All.ToArray())
+        from tokens in Gen.Frequency((1, Gen.Choose(1, Math.Min(4, maxTokens))), (5, Gen.Choose(1, Math.Min(24, maxTokens))), (2, Gen.Choose(1, maxTokens)))
+        from groupSize in GroupSizes(tokens, mask)
+        from shift in Gen.Frequency(
+            (5, Gen.Constant(groupSize / 2)), (1, Gen.Constant(0)), (1, Gen.Constant(groupSize - 1)), (2, Gen.Choose(0, groupSize - 1)))
+        from kvHeads in Gen.Frequency((2, Gen.Constant(1)), (3, Gen.Choose(1, 3)))
+        from queriesPerKv in Gen.Frequency((3, Gen.Constant(1)), (3, Gen.Choose(1, 4)))
+        let heads = kvHeads * queriesPerKv
+        from flags in Gen.Choose(0, (1 << heads) - 1)
+        from shifted in Gen.Frequency(
+            (5, Gen.Constant(HeadShift.SecondHalf)), (1, Gen.Constant(HeadShift.All)), (1, Gen.Constant(HeadShift.None)),
+            (1, Gen.Constant(HeadShift.Of(Enumerable.Range(0, heads).Select(h => ((flags >> h) & 1) == 1)))))
+        from headDim in Gen.Frequency((3, Gen.Choose(1, 8)), (1, Gen.Elements(16, 17, 24)))
+        from batch in Gen.Frequency((2, Gen.Constant(1)), (2, Gen.Choose(1, 3)))
+        from customScale in Gen.Frequency((4, Gen.Constant(double.NaN)), (1, Gen.Elements(1.0, 0.5, 0.0, -0.25)))
+        select Configs.Create(new S2Request
+        {
+            Batch = batch,
+            Tokens = tokens,
+            Heads = heads,
+            KvHeads = kvHeads,
+            HeadDim = headDim,
+            GroupSize = GroupSizeRule.Of(groupSize),
+            Shift = shift,
+            Mask = mask,
+            ShiftedHeads = shifted,
+            Scale = double.IsNaN(customScale) ? null : customScale,
+        });
+
+    private static Gen<int> GroupSizes(int tokens, MaskPolicy mask)
+    {
+        int[] divisors = [.. Enumerable.Range(1, tokens).Where(g => tokens % g == 0)];
+        int[] inner = [.. divisors.Where(g => g > 1 && g < tokens)];
+        int[] odd = [.. divisors.Where(g => g % 2 == 1 && g > 1)];
+        Gen<int> divisor = Gen.Elements(inner.Length > 0 ? inner : divisors);
+        return Gen.Frequency(
+            (5, divisor),
+            (2, odd.Length > 0 ? Gen.Elements(odd) : divisor),
+            (1, Gen.Constant(1)),
+            (1, Gen.Constant(tokens)),
+            (mask.CutsWrappedRun() ? 4 : 2, Gen.Choose(1, tokens)));
+    }
+}

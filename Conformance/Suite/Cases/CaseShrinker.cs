@@ -1,0 +1,85 @@
+// Which cases are simpler than a given one?
+using S2Attn.Conformance.Ports;
+using S2Attn.Spec;
+
+namespace S2Attn.Conformance.Cases;
+
+/// <summary>Simpler cases, the boldest first: fewer tokens, heads and batch entries, then smaller groups, plainer tensors, an earlier seed.</summary>
+public static class CaseShrinker
+{
+    /// <summary>Cases that may fail for the same reason. Each is smaller in a well-founded order, so that every descent ends.</summary>
+    public static IEnumerable<AttentionCase> Simpler(AttentionCase item)
+    {
+        ArgumentNullException.ThrowIfNull(item);
+        S2Config config = item.Config;
+        return Candidates().Where(candidate => Size(candidate).CompareTo(Size(item)) < 0);
+
+        IEnumerable<AttentionCase> Candidates()
+        {
+            if (config.Batch > 1)
+                yield return Vary(request => request with { Batch = 1 });
+            if (config.Batch > 2)
+                yield return Vary(request => request with { Batch = config.Batch - 1 });
+            foreach (int tokens in Smaller(config.Tokens))
+                yield return Vary(request => request with { Tokens = tokens });
+
+            // Fewer groups, and smaller groups of the same number.
+            int groups = config.Tokens / config.GroupSize;
+            foreach (int fewer in Smaller(groups))
+                yield return Vary(request => request with { Tokens = fewer * config.GroupSize });
+            foreach (int smaller in Smaller(config.GroupSize))
+                foreach (int shift in new[] { smaller / 2, Math.Min(config.Shift, smaller - 1) }.Distinct())
+                {
+                    yield return Vary(request => request with { Tokens = groups * smaller, GroupSize = GroupSizeRule.Of(smaller), Shift = shift });
+                    yield return Vary(request => request with { Tokens = groups * smaller + config.Tokens % config.GroupSize, GroupSize = GroupSizeRule.Of(smaller), Shift = shift });
+                    yield return Vary(request => request with { GroupSize = GroupSizeRule.Of(smaller), Shift = shift });
+                }
+
+            foreach (int shift in Smaller(config.Shift + 1))
+                yield return Vary(request => request with { Shift = shift - 1 });
+            foreach (int heads in Smaller(config.Heads))
+            {
+                yield return Vary(request => request with { Heads = heads, KvHeads = heads });
+                yield return Vary(request => request with { Heads = heads, KvHeads = 1 });
+            }
+
+            yield return Vary(request => request with { KvHeads = request.Heads });
+            if (config.KvHeads > 1)
+                yield return Vary(request => request with { KvHeads = 1 });
+            yield return Vary(request => request with { ShiftedHeads = HeadShift.None });
+            yield return Vary(request => request with { ShiftedHeads = HeadShift.SecondHalf });
+            yield return Vary(request => request with { Scale = null });
+            foreach (int dim in Smaller(config.HeadDim))
+                yield return Vary(request => request with { HeadDim = dim });
+            for (PaddingPattern padding = 0; padding < item.Padding; padding++)
+                yield return item with { Padding = padding };
+            for (TensorKind kind = 0; kind < item.Kind; kind++)
+                yield return item with { Kind = kind };
+            if (item.Type is not ElementType.F32)
+                yield return item with { Type = ElementType.F32 };
+            for (int seed = 0; seed < 4; seed++)
+                yield return item with { Seed = seed };
+        }
+
+        AttentionCase Vary(Func<S2Request, S2Request> change) => item with { Config = config.With(change) };
+    }
+
+    /// <summary>The order in which cases shrink, lexicographic.</summary>
+    internal static (int Elements, int Rank, int Wildness, int Seed) Size(AttentionCase item)
+    {
+        S2Config config = item.Config;
+        int shiftRank = config.ShiftedHeads switch { HeadShift.NoHeads => 0, HeadShift.UpperHalf => 1, HeadShift.AllHeads => 2, _ => 3 };
+        int rank = (config.Heads - config.KvHeads) + config.GroupSize + config.Shift + shiftRank + (Configs.HasDefaultScale(config) ? 0 : 1);
+        return (
+            config.Batch * config.Tokens * config.Heads * config.HeadDim,
+            rank,
+            (int)item.Kind + (int)item.Padding + (item.Type is ElementType.F32 ? 0 : 1),
+            item.Seed);
+    }
+
+    private static IEnumerable<int> Smaller(int value)
+    {
+        for (int step = value - 1; step > 0; step /= 2)
+            yield return value - step;
+    }
+}

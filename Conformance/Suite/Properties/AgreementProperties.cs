@@ -1,0 +1,49 @@
+// Does a port compute what the definition computes, as exactly as its arithmetic allows?
+using System.Collections.Immutable;
+using S2Attn.Conformance.Cases;
+using S2Attn.Conformance.Ports;
+using S2Attn.Conformance.Running;
+
+namespace S2Attn.Conformance.Properties;
+
+/// <summary>Agreement of o, logsumexp and gradients with Reference, within the bound that docs/error-bounds.md derives.</summary>
+public static class AgreementProperties
+{
+    private const string Bound = "the derived error bound of its element type";
+
+    /// <summary>The properties of this file.</summary>
+    public static ImmutableArray<Property> All { get; } =
+    [
+        new(
+            "Agreement.Output", $"o equals the definition within {Bound}", "everywhere", [], item => item, _ => true,
+            [PortOperation.Forward], Output),
+        new(
+            "Agreement.LogSumExp", $"lse equals log sum exp of the visible scores within {Bound}", "ports that return lse", [], item => item, _ => true,
+            [PortOperation.Forward], LogSumExp),
+        new(
+            "Agreement.Gradients", $"dq, dk, dv equal the derivatives of the definition within {Bound}", "ports with a backward pass", [], item => item, _ => true,
+            [PortOperation.Backward], Gradients),
+        new(
+            "Agreement.LargeScores", "scores past the range of a naive exp give no overflow, no NaN and the definition's o", "everywhere", [],
+            item => item with { Kind = TensorKind.LargeScores }, item => item.Kind is TensorKind.LargeScores, [PortOperation.Forward], Output),
+        new(
+            "Agreement.Ties", "tied scores share their weight equally", "everywhere", [],
+            item => item with { Kind = TensorKind.Ties }, item => item.Kind is TensorKind.Ties, [PortOperation.Forward], Output),
+    ];
+
+    private static IEnumerable<string> Output(Probe probe) =>
+        Violations(Agreement.Compare("o", probe.Answer.Output, probe.Definition.Exact.Output, probe.Definition.Bound.Output));
+
+    private static IEnumerable<string> LogSumExp(Probe probe) => probe.Answer.LogSumExp.IsEmpty
+        ? throw new ProbeEndedException(new Verdict.Unsupported("lse"))
+        : Violations(Agreement.Compare("lse", probe.Answer.LogSumExp[0], probe.Definition.Exact.LogSumExp, probe.Definition.Bound.LogSumExp));
+
+    private static IEnumerable<string> Gradients(Probe probe)
+    {
+        PortCase portCase = new(probe.Config, probe.Case.Type, probe.Input, [probe.OutputGradient]);
+        PortAnswer answer = new PortAnswer.Backward(probe.Backward(probe.Config, probe.Input, probe.OutputGradient));
+        return Agreement.Compare(portCase, answer, probe.Model).SelectMany(Violations);
+    }
+
+    private static IEnumerable<string> Violations(TensorAgreement agreement) => agreement.Agrees ? [] : [agreement.ToString()];
+}

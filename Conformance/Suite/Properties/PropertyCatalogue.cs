@@ -1,0 +1,15 @@
+// Which properties are checked, in the order of reports?
+using System.Collections.Immutable;
+using S2Attn.Conformance.Running;
+
+namespace S2Attn.Conformance.Properties;
+
+/// <summary>Every property of a right implementation of S2-Attn.</summary>
+public static class PropertyCatalogue
+{
+    /// <summary>All properties.</summary>
+    public static ImmutableArray<Property> All { get; } =
+    [
+        .. AgreementProperties.All,
+    ];
+}
