@@ -12,9 +12,9 @@ public sealed class OnnxGraph
 {
     private const int IrVersion = 8, OpsetVersion = 17, ContribVersion = 1;
     private const string Contrib = "com.microsoft";
-    private const int FloatType = 1, Int64Type = 7;
+    private const int FloatType = 1, Int64Type = 7, BoolType = 9;
 
-    private readonly ProtobufWriter graph = new();
+    private readonly ProtobufWriter graph = new(), metadata = new();
     private int names;
 
     /// <summary>An empty graph with this name.</summary>
@@ -33,6 +33,27 @@ public sealed class OnnxGraph
         graph.Message(1, new ProtobufWriter().Text(1, value).Text(2, name).Text(4, "Identity"));
         graph.Message(12, ValueInfo(name, shape));
     }
+
+    /// <summary>Declares a float input whose dimensions have these names instead of sizes.</summary>
+    public string Input(string name, params ImmutableArray<string> dimensions)
+    {
+        graph.Message(11, ValueInfo(name, dimensions));
+        return name;
+    }
+
+    /// <summary>Declares that a value is an output, under a name of its own, with named dimensions.</summary>
+    public void Output(string name, string value, params ImmutableArray<string> dimensions)
+    {
+        graph.Message(1, new ProtobufWriter().Text(1, value).Text(2, name).Text(4, "Identity"));
+        graph.Message(12, ValueInfo(name, dimensions));
+    }
+
+    /// <summary>Adds a pair to the model's metadata_props.</summary>
+    public void Metadata(string key, string value) => metadata.Message(14, new ProtobufWriter().Text(1, key).Text(2, value));
+
+    /// <summary>A constant tensor of truth values.</summary>
+    public string Constant(ReadOnlySpan<bool> elements, params ReadOnlySpan<int> shape) =>
+        Initializer(BoolType, MemoryMarshal.AsBytes(elements), shape);
 
     /// <summary>A constant float tensor.</summary>
     public string Constant(ReadOnlySpan<float> elements, params ReadOnlySpan<int> shape) =>
@@ -73,6 +94,7 @@ public sealed class OnnxGraph
         .Message(7, graph)
         .Message(8, new ProtobufWriter().Text(1, "").Integer(2, OpsetVersion))
         .Message(8, new ProtobufWriter().Text(1, Contrib).Integer(2, ContribVersion))
+        .Append(metadata)
         .ToArray();
 
     private string NodeOf(string domain, string operation, ImmutableArray<string> inputs, ImmutableArray<(string Name, object Value)> attributes)
@@ -114,10 +136,14 @@ public sealed class OnnxGraph
         };
     }
 
-    private static ProtobufWriter ValueInfo(string name, ReadOnlySpan<int> shape)
+    private static ProtobufWriter ValueInfo(string name, ReadOnlySpan<int> shape) =>
+        ValueInfo(name, new ProtobufWriter().Each(shape.ToArray(), (writer, length) => writer.Message(1, new ProtobufWriter().Integer(1, length))));
+
+    private static ProtobufWriter ValueInfo(string name, ImmutableArray<string> dimensions) =>
+        ValueInfo(name, new ProtobufWriter().Each(dimensions, (writer, dimension) => writer.Message(1, new ProtobufWriter().Text(2, dimension))));
+
+    private static ProtobufWriter ValueInfo(string name, ProtobufWriter dimensions)
     {
-        ProtobufWriter dimensions = new ProtobufWriter()
-            .Each(shape.ToArray(), (writer, length) => writer.Message(1, new ProtobufWriter().Integer(1, length)));
         ProtobufWriter tensor = new ProtobufWriter().Integer(1, FloatType).Message(2, dimensions);
         return new ProtobufWriter().Text(1, name).Message(2, new ProtobufWriter().Message(1, tensor));
     }

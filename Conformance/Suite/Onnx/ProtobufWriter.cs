@@ -50,6 +50,13 @@ internal sealed class ProtobufWriter
     /// <summary>One field for each element, in order.</summary>
     public ProtobufWriter Each<T>(IEnumerable<T> elements, Func<ProtobufWriter, T, ProtobufWriter> write) => elements.Aggregate(this, write);
 
+    /// <summary>All fields of another writer.</summary>
+    public ProtobufWriter Append(ProtobufWriter other)
+    {
+        buffer.Write(other.buffer.WrittenSpan);
+        return this;
+    }
+
     /// <summary>The bytes of the message.</summary>
     public byte[] ToArray() => buffer.WrittenSpan.ToArray();
 

@@ -1,0 +1,101 @@
+// What does S2-Attn look like as an ONNX graph?
+using System.Collections.Immutable;
+using System.Globalization;
+using S2Attn.Spec;
+
+namespace S2Attn.Conformance.Onnx;
+
+/// <summary>
+/// S2-Attn as it is exported from a framework: the second half of the heads is rolled by -S, tokens are split into groups of G, each group attends under
+/// the mask, and the second half is rolled back. B, N, H and D are symbolic; G, S and the mask are in the graph, and declared in its metadata.
+/// </summary>
+public static class S2AttnGraph
+{
+    private const long End = long.MaxValue;
+
+    /// <summary>The bytes of a model with inputs q, k, v [B,N,H,D] and outputs o [B,N,H,D] and lse [B,N,H], all float; N must be a multiple of G.</summary>
+    /// <exception cref="ArgumentException">The mask is neither LocalCausal nor Split, or not 0 &lt;= S &lt; G.</exception>
+    public static byte[] Build(MaskPolicy mask, int groupSize, int shift)
+    {
+        if (mask is not (MaskPolicy.LocalCausal or MaskPolicy.Split))
+            throw new ArgumentException($"mask = {mask}: a graph is made for LocalCausal and Split", nameof(mask));
+        if (groupSize < 1)
+            throw new ArgumentException($"groupSize = {groupSize}: must be at least 1", nameof(groupSize));
+        if (shift < 0 || shift >= groupSize)
+            throw new ArgumentException($"shift = {shift}: must be from 0 to groupSize - 1 = {groupSize - 1}", nameof(shift));
+        OnnxGraph graph = new($"s2attn-{mask}");
+        string query = graph.Input("q", "B", "N", "H", "D"), key = graph.Input("k", "B", "N", "H", "D"), value = graph.Input("v", "B", "N", "H", "D");
+        string sizes = graph.Node("Shape", [query]);
+        string half = graph.Node("Div", [graph.Slice(sizes, 0, 2, 3), graph.Constant(2L)]);
+
+        string q = Grouped(query), k = Grouped(key), v = Grouped(value);
+        string scale = graph.Node("Reciprocal", [graph.Node("Sqrt", [graph.Node("Cast", [graph.Slice(sizes, 0, 3, 4)], ("to", 1))])]);
+        string products = graph.Node("MatMul", [q, graph.Transpose(k, 0, 1, 2, 4, 3)]);
+        string visible = mask is MaskPolicy.Split ? SplitMask() : graph.Constant(Pairs((i, j) => j <= i), 1, 1, 1, groupSize, groupSize);
+        string scores = graph.Node("Where", [visible, graph.Node("Mul", [products, scale]), graph.Constant([float.NegativeInfinity], 1)]);
+        string weights = graph.Node("Softmax", [scores], ("axis", -1));
+
+        // A zero weight times NaN is NaN, so masked values are selected away before they are multiplied.
+        string selected = graph.Node("Where", [Unsqueeze(visible, 5), Unsqueeze(v, 3), graph.Constant([0f], 1)]);
+        string output = graph.Node("ReduceSum", [graph.Node("Mul", [Unsqueeze(weights, 5), selected]), graph.Constant(4L)], ("keepdims", 0));
+        string lse = Unsqueeze(graph.Node("ReduceLogSumExp", [scores], ("axes", new long[] { 4 }), ("keepdims", 0)), 4);
+
+        graph.Output("o", Ungrouped(output, sizes), "B", "N", "H", "D");
+        string rows = graph.Concat(0, graph.Slice(sizes, 0, 0, 3), graph.Constant(1L));
+        graph.Output("lse", graph.Node("Squeeze", [Ungrouped(lse, rows), graph.Constant(3L)]), "B", "N", "H");
+        Declare(graph, mask, groupSize, shift);
+        return graph.ToModel();
+
+        string Unsqueeze(string tensor, long axis) => graph.Node("Unsqueeze", [tensor, graph.Constant(axis)]);
+
+        // [B,N,H,E] to [B,N/G,H,G,E], the second half of the heads rolled by -S along N.
+        string Grouped(string tensor)
+        {
+            string shape = graph.Concat(0, graph.Slice(sizes, 0, 0, 1), graph.Constant(-1L, groupSize), graph.Slice(sizes, 0, 2, 4));
+            return graph.Transpose(graph.Node("Reshape", [Rolled(tensor, shift), shape]), 0, 1, 3, 2, 4);
+        }
+
+        // The inverse of the above, to the given shape [B,N,H,E].
+        string Ungrouped(string tensor, string shape) => Rolled(graph.Node("Reshape", [graph.Transpose(tensor, 0, 1, 3, 2, 4), shape]), -shift);
+
+        string Rolled(string tensor, long by)
+        {
+            if (by == 0)
+                return tensor;
+            string still = graph.Node("Slice", [tensor, graph.Constant(0L), half, graph.Constant(2L)]);
+            string moving = graph.Node("Slice", [tensor, half, graph.Constant(End), graph.Constant(2L)]);
+            return graph.Concat(2, still, graph.Concat(1, graph.Slice(moving, 1, by, End), graph.Slice(moving, 1, 0, by)));
+        }
+
+        // Only the last group of a head that shifts holds two runs: the end of the text and, wrapped, its beginning.
+        string SplitMask()
+        {
+            string groups = graph.Node("Div", [graph.Slice(sizes, 0, 1, 2), graph.Constant((long)groupSize)]);
+            string notLast = graph.Node("Less", [Indices(groups), graph.Node("Sub", [groups, graph.Constant(1L)])]);
+            string notShifted = graph.Node("Less", [Indices(graph.Slice(sizes, 0, 2, 3)), half]);
+            string oneRun = graph.Node(
+                "Or",
+                [
+                    graph.Node("Reshape", [notLast, graph.Constant(1L, -1, 1, 1, 1)]),
+                    graph.Node("Reshape", [notShifted, graph.Constant(1L, 1, -1, 1, 1)]),
+                ]);
+            int wrapped = groupSize - shift;
+            string sameRun = graph.Constant(Pairs((i, j) => i >= wrapped == j >= wrapped), 1, 1, 1, groupSize, groupSize);
+            return graph.Node("And", [graph.Constant(Pairs((i, j) => j <= i), 1, 1, 1, groupSize, groupSize), graph.Node("Or", [oneRun, sameRun])]);
+        }
+
+        string Indices(string count) => graph.Node(
+            "Range", [graph.Node("Squeeze", [graph.Constant(0L)]), graph.Node("Squeeze", [count]), graph.Node("Squeeze", [graph.Constant(1L)])]);
+
+        bool[] Pairs(Func<int, int, bool> holds) => [.. Enumerable.Range(0, groupSize * groupSize).Select(at => holds(at / groupSize, at % groupSize))];
+    }
+
+    private static void Declare(OnnxGraph graph, MaskPolicy mask, int groupSize, int shift)
+    {
+        graph.Metadata("s2attn.groupSize", groupSize.ToString(CultureInfo.InvariantCulture));
+        graph.Metadata("s2attn.shift", shift.ToString(CultureInfo.InvariantCulture));
+        graph.Metadata("s2attn.mask", mask.ToString());
+        graph.Metadata("s2attn.shiftedHeads", HeadShift.SecondHalf.ToString());
+        graph.Metadata("s2attn.scale", "default");
+    }
+}

@@ -1,0 +1,115 @@
+// Which S2-Attn does an ONNX model compute, and what of it may a case choose?
+using System.Collections.Immutable;
+using System.Globalization;
+using System.Text.Json;
+using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.OnnxRuntime.Tensors;
+using S2Attn.Spec;
+
+namespace S2Attn.Conformance.Ports;
+
+/// <summary>
+/// Reads a model's declaration: its metadata_props with the prefix "s2attn.", each replaced by what the caller says, and its inputs' types and sizes.
+/// </summary>
+internal static class OnnxSettings
+{
+    private const string Prefix = "s2attn.";
+    private static readonly string[] Known = ["name", "mask", "groupSize", "shift", "shiftedHeads", "scale", "gqa", "ragged", "maxTokens"];
+
+    /// <summary>The port that the model is.</summary>
+    /// <exception cref="PortStartException">The declaration is incomplete or contradicts the model.</exception>
+    public static PortDescription Describe(string path, InferenceSession session, IReadOnlyDictionary<string, string> given)
+    {
+        foreach (string name in given.Keys)
+            if (!Known.Contains(name))
+                throw new PortStartException($"{name} is no setting of an ONNX port; there are {string.Join(", ", Known)}.");
+        foreach (string name in new[] { "q", "k", "v" })
+            if (!session.InputMetadata.TryGetValue(name, out NodeMetadata? input))
+                throw new PortStartException($"The model has no input {name}; it has {string.Join(", ", session.InputNames)}. Rename its inputs to q, k and v.");
+            else if (input.Dimensions.Length != 4)
+                throw new PortStartException($"The model's input {name} has {input.Dimensions.Length} dimensions; it must be [batch, tokens, heads, headDim].");
+
+        int[] query = session.InputMetadata["q"].Dimensions, key = session.InputMetadata["k"].Dimensions;
+        string[] querySymbols = session.InputMetadata["q"].SymbolicDimensions, keySymbols = session.InputMetadata["k"].SymbolicDimensions;
+        int groupSize = Integer("groupSize") ?? throw Missing("groupSize");
+        if (!ProtocolNames.TryReadMask(Setting("mask") ?? throw Missing("mask"), out MaskPolicy mask))
+            throw new PortStartException($"mask = {Setting("mask")}: must be one of {string.Join(", ", MaskPolicies.All)}.");
+        bool sameHeads = key[2] >= 0 ? key[2] == query[2] : keySymbols[2].Length > 0 && keySymbols[2] == querySymbols[2];
+        return new(
+            Setting("name") ?? Path.GetFileNameWithoutExtension(path),
+            session.ModelMetadata.Version.ToString(CultureInfo.InvariantCulture),
+            "ONNX",
+            new(
+                [PortOperation.Forward],
+                [TypeOf(session.InputMetadata["q"])],
+                [mask],
+                GroupedQuery: Flag("gqa") ?? !sameHeads,
+                Padding: session.InputMetadata.ContainsKey("valid"),
+                OddGroup: int.IsOddInteger(groupSize),
+                Ragged: Flag("ragged") ?? false,
+                MaxTokens: Integer("maxTokens") ?? int.MaxValue)
+            {
+                Fixed = new()
+                {
+                    Batch = Size(query[0]),
+                    Tokens = Size(query[1]),
+                    Heads = Size(query[2]),
+                    KvHeads = Size(key[2]),
+                    HeadDim = Size(query[3]),
+                    GroupSize = groupSize,
+                    Shift = Integer("shift") ?? groupSize / 2,
+                    ShiftedHeads = Heads(Setting("shiftedHeads") ?? "SecondHalf"),
+                    DefaultScale = (Setting("scale") ?? "default") == "default",
+                    Scale = Setting("scale") is { } scale and not "default" ? Number(scale) : null,
+                },
+            });
+
+        string? Setting(string name) => given.TryGetValue(name, out string? value)
+            ? value
+            : session.ModelMetadata.CustomMetadataMap.TryGetValue(Prefix + name, out string? inModel) ? inModel : null;
+
+        int? Integer(string name) => Setting(name) is not { } text ? null
+            : int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int value) ? value
+            : throw new PortStartException($"{name} = {text}: must be an integer, at least 0.");
+
+        bool? Flag(string name) => Setting(name) switch
+        {
+            null => null,
+            "true" => true,
+            "false" => false,
+            var other => throw new PortStartException($"{name} = {other}: must be true or false."),
+        };
+
+        static PortStartException Missing(string name) => new(
+            $"Nobody says the model's {name}: put {Prefix}{name} into its metadata_props, or write --onnx-config {name}=...");
+
+        static int? Size(int dimension) => dimension < 0 ? null : dimension;
+
+        static double Number(string text) => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && double.IsFinite(value)
+            ? value
+            : throw new PortStartException($"scale = {text}: must be a number or \"default\", which is 1 / sqrt(headDim).");
+    }
+
+    /// <summary>The element type of a tensor of the model.</summary>
+    public static ElementType TypeOf(NodeMetadata tensor) => tensor.ElementDataType switch
+    {
+        TensorElementType.Float => ElementType.F32,
+        TensorElementType.Double => ElementType.F64,
+        TensorElementType.Float16 => ElementType.F16,
+        TensorElementType.BFloat16 => ElementType.BF16,
+        var other => throw new PortStartException($"The model's q is {other}; it must be float, double, float16 or bfloat16."),
+    };
+
+    private static HeadShift Heads(string text)
+    {
+        try
+        {
+            using JsonDocument json = JsonDocument.Parse(text.StartsWith('[') ? text : JsonSerializer.Serialize(text));
+            return PortConfigs.Heads(json.RootElement);
+        }
+        catch (Exception error) when (error is JsonException or FormatException)
+        {
+            throw new PortStartException($"shiftedHeads = {text}: must be None, SecondHalf, All or an array such as [false,true].", error);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+// Do the project's ONNX graphs agree with Reference, and is a model that is none of S2-Attn refused with a reason?
+using S2Attn.Conformance;
+using S2Attn.Conformance.Onnx;
+using S2Attn.Conformance.Ports;
+using S2Attn.Spec;
+
+namespace S2Attn.Tests.Ports;
+
+public sealed class OnnxPortTests
+{
+    [Theory]
+    [InlineData(MaskPolicy.LocalCausal)]
+    [InlineData(MaskPolicy.Split)]
+    public void The_sample_graph_is_what_its_script_writes(MaskPolicy mask) =>
+        Assert.Equal(S2AttnGraph.Build(mask, groupSize: 4, shift: 2), File.ReadAllBytes(SamplePortTests.Sample("onnx", $"s2attn-{mask}-g4.onnx")));
+
+    [Theory]
+    [InlineData(MaskPolicy.LocalCausal)]
+    [InlineData(MaskPolicy.Split)]
+    public void The_sample_graph_claims_level_1_and_agrees_with_Reference(MaskPolicy mask)
+    {
+        using IAttentionPort port = PortFactory.CreateOnnx(new ProcessPortOptions(), SamplePortTests.Sample("onnx", $"s2attn-{mask}-g4.onnx"), []);
+        Assert.Equal([PortLevel.Forward], PortLevels.Claimed(port.Description.Capabilities).ToArray());
+        foreach ((int batch, int tokens, int heads, int headDim) in new[] { (1, 4, 1, 1), (2, 12, 4, 8), (3, 8, 5, 3), (1, 64, 2, 64) })
+            AssertAgrees(port, new() { Batch = batch, Tokens = tokens, Heads = heads, HeadDim = headDim, GroupSize = GroupSizeRule.Of(4), Mask = mask });
+    }
+
+    [Theory]
+    [InlineData(MaskPolicy.LocalCausal, 5, 2)]
+    [InlineData(MaskPolicy.Split, 5, 4)]
+    [InlineData(MaskPolicy.Split, 3, 0)]
+    [InlineData(MaskPolicy.LocalCausal, 1, 0)]
+    public void A_graph_of_any_group_and_shift_agrees_with_Reference(MaskPolicy mask, int groupSize, int shift) => SamplePortTests.InTemporary(directory =>
+    {
+        string path = Path.Combine(directory, "model.onnx");
+        File.WriteAllBytes(path, S2AttnGraph.Build(mask, groupSize, shift));
+        using IAttentionPort port = PortFactory.CreateOnnx(new ProcessPortOptions(), path, []);
+        AssertAgrees(port, new() { Batch = 2, Tokens = 3 * groupSize, Heads = 3, HeadDim = 4, GroupSize = GroupSizeRule.Of(groupSize), Shift = shift, Mask = mask });
+    });
+
+    [Fact]
+    public void A_case_that_the_graph_cannot_be_asked_is_unsupported_with_the_fixed_value()
+    {
+        using IAttentionPort port = PortFactory.CreateOnnx(new ProcessPortOptions(), SamplePortTests.Sample("onnx", "s2attn-Split-g4.onnx"), []);
+        S2Config config = S2Config.Create(new() { Tokens = 8, Heads = 2, KvHeads = 1, HeadDim = 2, GroupSize = GroupSizeRule.Of(2), Scale = 1, Mask = MaskPolicy.Split });
+        PortAnswer answer = port.Run(PortCases.Draw(config, ElementType.F32, backward: false, padded: false, seed: 3));
+        Assert.Equal("gqa, fixed.groupSize=4, fixed.shift=2, fixed.scale=0.7071067811865475", Assert.IsType<PortAnswer.Unsupported>(answer).Reason);
+    }
+
+    [Fact]
+    public void Settings_complete_a_model_without_metadata_and_replace_what_it_declares()
+    {
+        SamplePortTests.InTemporary(directory =>
+        {
+            string path = Path.Combine(directory, "plain.onnx");
+            OnnxGraph graph = new("plain");
+            string q = graph.Input("q", 1, 8, 2, 4);
+            graph.Input("k", 1, 8, 2, 4);
+            graph.Output("attention", graph.Node("Neg", [graph.Node("Neg", [graph.Input("v", 1, 8, 2, 4)])]), 1, 8, 2, 4);
+            File.WriteAllBytes(path, graph.ToModel());
+            Assert.Contains("--onnx-config groupSize=", Refusal(path), StringComparison.Ordinal);
+            Assert.Contains("mask = split: must be one of", Refusal(path, "groupSize=1", "mask=split"), StringComparison.Ordinal);
+            Assert.Contains("groupsize is no setting", Refusal(path, "groupsize=1"), StringComparison.Ordinal);
+
+            // With groups of one token, attention is the identity on v.
+            using IAttentionPort port = PortFactory.CreateOnnx(new ProcessPortOptions(), path, ["groupSize=1", "mask=Split", "shiftedHeads=[true,false]", "scale=0.5"]);
+            FixedConfig fixedConfig = port.Description.Capabilities.Fixed;
+            Assert.Equal((1, 8, 2, 2, 4, 1, 0), (fixedConfig.Batch, fixedConfig.Tokens, fixedConfig.Heads, fixedConfig.KvHeads, fixedConfig.HeadDim, fixedConfig.GroupSize, fixedConfig.Shift));
+            AssertAgrees(port, fixedConfig.Apply(new() { Tokens = 1, HeadDim = 1, GroupSize = GroupSizeRule.Of(1), Mask = MaskPolicy.Split }));
+        });
+    }
+
+    [Fact]
+    public void A_model_that_is_no_model_or_has_other_inputs_is_refused_with_the_reason() => SamplePortTests.InTemporary(directory =>
+    {
+        string text = Path.Combine(directory, "text.onnx"), other = Path.Combine(directory, "other.onnx");
+        File.WriteAllText(text, "no model");
+        OnnxGraph graph = new("other");
+        graph.Output("y", graph.Input("x", 2), 2);
+        File.WriteAllBytes(other, graph.ToModel());
+        Assert.Contains("cannot be loaded", Refusal(text), StringComparison.Ordinal);
+        Assert.Contains("cannot be loaded", Refusal(Path.Combine(directory, "missing.onnx")), StringComparison.Ordinal);
+        Assert.Contains("no input q; it has x", Refusal(other), StringComparison.Ordinal);
+        Assert.Throws<FormatException>(() => PortFactory.CreateOnnx(new ProcessPortOptions(), other, ["groupSize"]));
+    });
+
+    [Theory]
+    [InlineData(MaskPolicy.Bidirectional, 4, 2)]
+    [InlineData(MaskPolicy.Split, 0, 0)]
+    [InlineData(MaskPolicy.Split, 4, 4)]
+    [InlineData(MaskPolicy.Split, 4, -1)]
+    public void A_graph_that_cannot_be_made_is_refused(MaskPolicy mask, int groupSize, int shift) =>
+        Assert.Throws<ArgumentException>(() => S2AttnGraph.Build(mask, groupSize, shift));
+
+    private static string Refusal(string path, params string[] settings) =>
+        Assert.Throws<PortStartException>(() => PortFactory.CreateOnnx(new ProcessPortOptions(), path, settings)).Message;
+
+    private static void AssertAgrees(IAttentionPort port, S2Request request)
+    {
+        PortCase portCase = PortCases.Draw(S2Config.Create(request), ElementType.F32, backward: false, padded: false, seed: 5);
+        foreach (TensorAgreement tensor in Agreement.Compare(portCase, port.Run(portCase), Agreement.ModelOf(ElementType.F32)))
+            Assert.True(tensor.Agrees, $"{portCase.Config}: {tensor}");
+    }
+}
