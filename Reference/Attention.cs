@@ -56,15 +56,21 @@ public static class Attention
         ArgumentNullException.ThrowIfNull(config);
         ArgumentNullException.ThrowIfNull(input);
         int kvHead = config.KvHeadOf(h);
-        List<int> keys = [];
-        for (int u = 0; u < config.Tokens; u++)
-            if (Visibility.Visible(config, h, t, u) && input.Valid[b, u])
-                keys.Add(u);
-
+        List<int> keys = VisibleKeys(config, input, b, t, h);
         double[] scores = new double[keys.Count];
         for (int i = 0; i < scores.Length; i++)
             scores[i] = config.Scale * Dot(input.Query.Row(b, t, h), input.Key.Row(b, keys[i], kvHead));
         return Softmax(keys, scores);
+    }
+
+    internal static List<int> VisibleKeys<T>(S2Config config, AttentionInput<T> input, int b, int t, int h)
+        where T : IBinaryFloatingPointIeee754<T>
+    {
+        List<int> keys = [];
+        for (int u = 0; u < config.Tokens; u++)
+            if (Visibility.Visible(config, h, t, u) && input.Valid[b, u])
+                keys.Add(u);
+        return keys;
     }
 
     /// <summary>o of one query row, for weights that <see cref="Row"/> gave.</summary>

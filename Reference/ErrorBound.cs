@@ -64,10 +64,10 @@ public static class ErrorBound
         ArgumentNullException.ThrowIfNull(model);
         AttentionRow row = Attention.Row(config, input, b, t, h);
         double[] output = Attention.OutputRow(config, input, row, b, h);
-        if (row.Keys.Count == 0)
-            return new(row, output, new double[config.HeadDim], 0, []);
-
         int kvHead = config.KvHeadOf(h);
+        if (row.Keys.Count == 0)
+            return new(row, output, EmptyRowBounds(config, input, b, t, h, kvHead), 0, []);
+
         int span = Segments.KeysSeen<Int, Bool>(config.Mask, config.Tokens, config.GroupSize, config.ShiftOf(h), t).ToIndex();
         double rescalings = model.Rescalings(row.Keys.Count, span);
         double[] logBounds = LogWeightBounds(config, input, row, rescalings, b, t, h, model);
@@ -78,6 +78,18 @@ public static class ErrorBound
                 ? double.PositiveInfinity
                 : bound[d] * total;
         return new(row, output, bound, LogSumExpBound(row, logBounds, rescalings, model) * total, logBounds);
+    }
+
+    /// <summary>Zeros, exactly; but weights of 0 (scores of -infinity) times a value that is not finite may be NaN.</summary>
+    private static double[] EmptyRowBounds<T>(S2Config config, AttentionInput<T> input, int b, int t, int h, int kvHead)
+        where T : IBinaryFloatingPointIeee754<T>
+    {
+        double[] bound = new double[config.HeadDim];
+        foreach (int u in Attention.VisibleKeys(config, input, b, t, h))
+            for (int d = 0; d < bound.Length; d++)
+                if (!T.IsFinite(input.Value.Row(b, u, kvHead)[d]))
+                    bound[d] = double.PositiveInfinity;
+        return bound;
     }
 
     /// <summary>

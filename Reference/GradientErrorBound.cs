@@ -42,6 +42,20 @@ public static class GradientErrorBound
         int keys = row.Row.Keys.Count, kvHead = config.KvHeadOf(h);
         ReadOnlySpan<T> query = input.Query.Row(b, t, h), dout = outputGradient.Row(b, t, h);
         int queryVector = Layout.Row(config.Tokens, config.Heads, 1, b, t, h);
+        if (keys == 0)
+        {
+            // A row that sees keys but no finite score has weights of 0 and infinite operands: what their products give is not judged.
+            foreach (int u in Attention.VisibleKeys(config, input, b, t, h))
+            {
+                int vector = Layout.Row(config.Tokens, config.KvHeads, 1, b, u, kvHead);
+                dq.Add(queryVector, 0, double.PositiveInfinity, query);
+                dk.Add(vector, 0, double.PositiveInfinity, query);
+                dv.Add(vector, 0, double.PositiveInfinity, query);
+            }
+
+            return;
+        }
+
         double[] weightErrors = WeightErrors(row, model);
         double[] products = new double[keys], magnitudes = new double[keys];
         for (int i = 0; i < keys; i++)

@@ -174,8 +174,10 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
             float* weight = weights + p * columns, gradient = scoreGradients + p * columns;
             Products<TTile>.Scores(mask.Rows, depth, tile.Keys, queries + p * panelFloats, weight, stride);
             Products<TTile>.Scores(mask.Rows, depth, tile.Values, outputGradients + p * panelFloats, gradient, stride);
-            Panel<V, TLanes>.Mask(weight, stride, mask, tile.Valid, float.NegativeInfinity);
             Panel<V, TLanes>.SoftmaxGradient(weight, gradient, stride, mask.Rows, logSumExp + p * columns, delta + p * columns);
+
+            // After the step and not before: a logsumexp that is NaN makes even 2^-infinity NaN.
+            Panel<V, TLanes>.Mask(weight, stride, mask, tile.Valid, 0);
             Panel<V, TLanes>.Mask(gradient, stride, mask, tile.Valid, 0);
             for (int j = mask.Rows; j < BlockSizes.RoundUp(mask.Rows, TTile.Rows); j++)
             {

@@ -27,6 +27,9 @@ public enum ValueKind
 
     /// <summary>Keys and queries from {-1, 0, 1} and values one-hot: many equal scores.</summary>
     Discrete,
+
+    /// <summary>Normal, but one vector in sixteen holds one NaN or infinity.</summary>
+    Poisoned,
 }
 
 /// <summary>One case, small enough to print; <see cref="Build"/> makes its tensors from the seed.</summary>
@@ -87,11 +90,11 @@ public sealed record KernelCase(
     {
         int dim = shape[^1];
         double vectorScale = 1;
-        int hot = 0;
+        int hot = 0, poisoned = 0;
         return Tensor<double>.Build(shape, i =>
         {
             if (i % dim == 0)
-                (vectorScale, hot) = (Math.ScaleB(1, random.Next(-20, 9)), random.Next(dim));
+                (vectorScale, hot, poisoned) = (Math.ScaleB(1, random.Next(-20, 9)), random.Next(dim), random.Next(16) == 0 ? random.Next(dim) : dim);
             double normal = Normal(random);
             double value = Values switch
             {
@@ -101,11 +104,14 @@ public sealed record KernelCase(
                 ValueKind.Offset => 10 + 0.01 * normal,
                 ValueKind.MixedScale => vectorScale * normal,
                 ValueKind.Discrete => oneHot ? (i % dim == hot ? 1 : 0) : random.Next(-1, 2),
+                ValueKind.Poisoned => poisoned == i % dim ? Poisons[random.Next(Poisons.Length)] : normal,
                 _ => throw new InvalidOperationException($"Unknown kind of values {Values}."),
             };
             return isReal(i / dim) ? Type.Round(value) : double.NaN;
         });
     }
+
+    private static readonly double[] Poisons = [double.NaN, double.PositiveInfinity, double.NegativeInfinity];
 
     private static double Normal(Random random) =>
         Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble());
@@ -131,7 +137,7 @@ public static class KernelCases
         from mask in Gen.Elements(MaskPolicies.All.ToArray())
         from flags in Gen.Choose(0, (1 << (kvHeads * queriesPerKv)) - 1)
         from type in Gen.Elements(types)
-        from values in Gen.Frequency((4, Gen.Constant(ValueKind.Normal)), (3, Gen.Elements(Enum.GetValues<ValueKind>())))
+        from values in Gen.Frequency((4, Gen.Constant(ValueKind.Normal)), (3, Gen.Elements(Enum.GetValues<ValueKind>().Where(kind => kind is not ValueKind.Poisoned).ToArray())))
         from padded in Gen.Frequency((2, Gen.Constant(0)), (1, Gen.Choose(1, 90)))
         from seed in Gen.Choose(0, int.MaxValue - 1)
         select new KernelCase(

@@ -40,8 +40,8 @@ internal sealed unsafe partial class GuardedMemory<T> : IDisposable
 
     public Span<T> Span => new(first, Length);
 
-    /// <summary>Writes one element past the guarded side, which must end the process: the guard's own test.</summary>
-    public void Overrun(GuardSide side) => *(side is GuardSide.Before ? (byte*)first - 1 : (byte*)(first + Length)) = 1;
+    /// <summary>The address of the first byte past that side.</summary>
+    public nuint Neighbour(GuardSide side) => (nuint)(side is GuardSide.Before ? (byte*)first - 1 : (byte*)(first + Length));
 
     public void Dispose() => _ = Libc.Unmap(mapping, mapped);
 }

@@ -1,0 +1,146 @@
+// Is every bad argument refused, by name and rule, before anything is written?
+using S2Attn.Optimized;
+using S2Attn.Spec;
+
+namespace S2Attn.Tests.Optimized;
+
+public sealed class KernelArgumentTests
+{
+    private const int Tokens = 8, HeadDim = 3, Vectors = Tokens * HeadDim;
+    private const float Untouched = 7;
+
+    private static readonly S2Request Request = new() { Tokens = Tokens, HeadDim = HeadDim, GroupSize = GroupSizeRule.Of(4), Mask = MaskPolicy.Split };
+
+    private readonly float[] q = new float[Vectors], k = new float[Vectors], v = new float[Vectors], outputGradient = new float[Vectors], lse = Fresh(Tokens);
+    private readonly float[] o = Fresh(Vectors), dq = Fresh(Vectors), dk = Fresh(Vectors), dv = Fresh(Vectors);
+    private readonly byte[] valid = [1, 1, 1, 1, 1, 1, 1, 1];
+
+    private static float[] Fresh(int length) => [.. Enumerable.Repeat(Untouched, length)];
+
+    [Theory]
+    [InlineData("query")]
+    [InlineData("key")]
+    [InlineData("value")]
+    [InlineData("output")]
+    [InlineData("logSumExp")]
+    [InlineData("valid")]
+    public void Forward_refuses_a_short_span(string name)
+    {
+        using S2AttentionPlan plan = new(S2Config.Create(Request));
+        Refused<ArgumentException>(name, $"{name} has", () => plan.Forward<float>(
+            Short(q, "query"), Short(k, "key"), Short(v, "value"), Short(o, "output"), Short(lse, "logSumExp"), Short(valid, "valid")));
+
+        T[] Short<T>(T[] full, string argument) => argument == name ? full[..^1] : full;
+    }
+
+    [Theory]
+    [InlineData("query")]
+    [InlineData("key")]
+    [InlineData("value")]
+    [InlineData("output")]
+    [InlineData("logSumExp")]
+    [InlineData("outputGradient")]
+    [InlineData("queryGradient")]
+    [InlineData("keyGradient")]
+    [InlineData("valueGradient")]
+    [InlineData("valid")]
+    public void Backward_refuses_a_short_span(string name)
+    {
+        using S2AttentionPlan plan = new(S2Config.Create(Request));
+        Refused<ArgumentException>(name, $"{name} has", () => plan.Backward<float>(
+            Short(q, "query"), Short(k, "key"), Short(v, "value"), Short(o, "output"), Short(lse, "logSumExp"), Short(outputGradient, "outputGradient"),
+            Short(dq, "queryGradient"), Short(dk, "keyGradient"), Short(dv, "valueGradient"), Short(valid, "valid")));
+
+        T[] Short<T>(T[] full, string argument) => argument == name ? full[..^1] : full;
+    }
+
+    /// <summary>One array holds every tensor, and the written one is moved over each of the others by all but one element.</summary>
+    [Theory]
+    [InlineData("output", 0)]
+    [InlineData("output", 1)]
+    [InlineData("output", 2)]
+    [InlineData("logSumExp", 0)]
+    [InlineData("logSumExp", 1)]
+    [InlineData("logSumExp", 2)]
+    [InlineData("logSumExp", 3)]
+    public void Forward_refuses_outputs_that_overlap(string name, int other)
+    {
+        using S2AttentionPlan plan = new(S2Config.Create(Request));
+        float[] memory = Fresh(6 * Vectors);
+        Refused<ArgumentException>(name, "overlap", () => plan.Forward<float>(
+            At(0, Vectors), At(1, Vectors), At(2, Vectors), name == "output" ? Moved(Vectors) : At(3, Vectors), name == "logSumExp" ? Moved(Tokens) : At(4, Tokens)));
+        Assert.All(memory, value => Assert.Equal(Untouched, value));
+
+        Span<float> At(int tensor, int length) => memory.AsSpan(tensor * Vectors, length);
+
+        Span<float> Moved(int length) => memory.AsSpan((other + 1) * Vectors - 1, length);
+    }
+
+    [Theory]
+    [InlineData("queryGradient")]
+    [InlineData("keyGradient")]
+    [InlineData("valueGradient")]
+    public void Backward_refuses_gradients_that_overlap(string name)
+    {
+        using S2AttentionPlan plan = new(S2Config.Create(Request));
+        float[] memory = Fresh(12 * Vectors);
+        string[] tensors = ["query", "key", "value", "output", "logSumExp", "outputGradient", "queryGradient", "keyGradient", "valueGradient"];
+        for (int other = 0; other < tensors.Length; other++)
+            if (tensors[other] != name)
+            {
+                // Where two gradients overlap, either may be named.
+                ArgumentException error = Assert.ThrowsAny<ArgumentException>(() => plan.Backward<float>(
+                    At(0), At(1), At(2), At(3), At(4), At(5), At(6), At(7), At(8)));
+                Assert.Contains("overlap", error.Message, StringComparison.Ordinal);
+                Assert.All(memory, value => Assert.Equal(Untouched, value));
+
+                Span<float> At(int tensor) => tensors[tensor] == name
+                    ? memory.AsSpan(other * Vectors + (tensors[other] == "logSumExp" ? Tokens : Vectors) - 1, Vectors)
+                    : memory.AsSpan(tensor * Vectors, Vectors);
+            }
+    }
+
+    [Fact]
+    public void A_storage_type_without_kernels_is_named()
+    {
+        using S2AttentionPlan plan = new(S2Config.Create(Request));
+        double[] wide = new double[Vectors], output = [.. Enumerable.Repeat(7.0, Vectors)];
+        NotSupportedException error = Assert.Throws<NotSupportedException>(() => plan.Forward<double>(wide, wide, wide, output));
+        Assert.Contains("System.Double", error.Message, StringComparison.Ordinal);
+        Assert.All(output, value => Assert.Equal(7, value));
+    }
+
+    [Fact]
+    public void Options_are_checked()
+    {
+        Refused<ArgumentOutOfRangeException>("options.Threads", "0", () => Plan(new() { Threads = 0 }));
+        Refused<ArgumentOutOfRangeException>("options.Query", "stride", () => Plan(new() { Query = new(1000, HeadDim - 1, 1000) }));
+        Refused<ArgumentOutOfRangeException>("options.Output", "stride", () => Plan(new() { Output = new(1000, -HeadDim, 1000) }));
+        Refused<ArgumentOutOfRangeException>("options.Key", "stride", () => Plan(new() { Key = new(1000, 0, 1000) }));
+        Refused<ArgumentOutOfRangeException>("options.Value", "stride", () => Plan(new() { Value = new(1000, 2, 1000) }));
+    }
+
+    private static void Plan(S2AttentionOptions options)
+    {
+        using S2AttentionPlan plan = new(S2Config.Create(Request), options);
+    }
+
+    [Fact]
+    public void Packed_lengths_are_checked()
+    {
+        foreach (int[] lengths in new int[][] { [], [0], [1, 8], [0, 7], [0, 9], [0, 5, 5, 8], [0, 6, 4, 8] })
+            Refused<ArgumentException>("cumulativeLengths", "cumulativeLengths", () => S2AttentionPlan.Packed(Request, lengths));
+        Refused<ArgumentException>("cumulativeLengths", "GroupSize = 4 must divide", () => S2AttentionPlan.Packed(Request with { Mask = MaskPolicy.LocalCausal }, [0, 3, 8]));
+        Refused<ArgumentException>("request", "Batch", () => S2AttentionPlan.Packed(Request with { Batch = 2 }, [0, 8]));
+    }
+
+    private void Refused<TException>(string name, string rule, Action call)
+        where TException : ArgumentException
+    {
+        TException error = Assert.ThrowsAny<TException>(call);
+        Assert.Equal(name, error.ParamName);
+        Assert.Contains(rule, error.Message, StringComparison.Ordinal);
+        foreach (float[] written in new[] { o, lse, dq, dk, dv })
+            Assert.All(written, value => Assert.Equal(Untouched, value));
+    }
+}

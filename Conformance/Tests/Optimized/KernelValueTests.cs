@@ -1,0 +1,98 @@
+// Do NaN, infinities and invisible keys reach exactly the outputs that the definition lets them reach?
+using FsCheck;
+using FsCheck.Fluent;
+using S2Attn.Conformance;
+using S2Attn.Conformance.Campaigns;
+using S2Attn.Conformance.Ports;
+using S2Attn.Optimized;
+using S2Attn.Reference;
+using S2Attn.Spec;
+
+namespace S2Attn.Tests.Optimized;
+
+public sealed class KernelValueTests
+{
+    /// <summary>Some keys, values and queries hold one NaN or infinity: rows that see them are lost, all others stay within their bound.</summary>
+    [Theory]
+    [MemberData(nameof(ExponentialTests.Widths), MemberType = typeof(ExponentialTests))]
+    public void Poisoned_tokens_spoil_only_the_rows_that_see_them(VectorWidth width)
+    {
+        using OptimizedPort port = new(new S2AttentionOptions { VectorWidth = width, Threads = 1 });
+        Prop.ForAll(
+            Arb.From(KernelCases.UpTo(150, 40, ElementType.F32, ElementType.BF16), KernelCases.Shrink),
+            item =>
+            {
+                TensorAgreement[] agreements = [.. AgreementCampaign.Try(port, OptimizedPort.ModelOf, item with { Values = ValueKind.Poisoned })];
+                return agreements.All(agreement => agreement.Agrees).Label(string.Join("; ", agreements.Where(agreement => !agreement.Agrees)));
+            }).Check(Config.QuickThrowOnFailure.WithMaxTest(80));
+    }
+
+    /// <summary>The same bits whatever the keys and values hold that nobody sees: with causal masks every key after the last query of its segment, and padded keys.</summary>
+    [Fact]
+    public void Invisible_keys_have_no_influence_and_gradients_of_exactly_zero()
+    {
+        foreach (MaskPolicy mask in MaskPolicies.All)
+            foreach (double poison in new[] { double.NaN, double.PositiveInfinity, 3e38 })
+            {
+                // do is 0 but for one row, and all tokens that the row does not see are poisoned.
+                KernelCase item = new(1, 120, 60, 30, 1, 2, 20, mask, 2, ElementType.F32, ValueKind.Normal, 0, 17);
+                S2Config config = item.Config;
+                AttentionInput<double> clean = item.Build();
+                foreach (int t in new[] { 0, 29, 30, 59, 75, 119 })
+                {
+                    bool[] seen = [.. Enumerable.Range(0, config.Tokens).Select(u => Visibility.Visible(config, 1, t, u))];
+                    AttentionInput<double> poisoned = clean with { Key = Poison(clean.Key, seen, poison), Value = Poison(clean.Value, seen, poison) };
+                    Tensor<double> outputGradient = Tensor<double>.Build(clean.Query.Shape.AsSpan(), i => i / (config.HeadDim * config.Heads) == t && i / config.HeadDim % 2 == 1 ? 1 : 0);
+                    using OptimizedPort port = new();
+                    PortAnswer.Forward forward = (PortAnswer.Forward)port.Run(new PortCase(config, ElementType.F32, poisoned));
+                    PortAnswer.Forward expected = (PortAnswer.Forward)port.Run(new PortCase(config, ElementType.F32, clean));
+                    Assert.Equal(expected.Output.Row(0, t, 1).ToArray(), forward.Output.Row(0, t, 1).ToArray());
+                    Assert.Equal(expected.LogSumExp[0][0, t, 1], forward.LogSumExp[0][0, t, 1]);
+
+                    PortAnswer.Backward gradients = (PortAnswer.Backward)port.Run(new PortCase(config, ElementType.F32, clean, [outputGradient]));
+                    for (int u = 0; u < config.Tokens; u++)
+                    {
+                        Assert.Equal(seen[u], gradients.Gradients.Value.Row(0, u, 0).ContainsAnyExcept(0.0));
+                        Assert.True(seen[u] || !gradients.Gradients.Key.Row(0, u, 0).ContainsAnyExcept(0.0));
+                        Assert.True(u == t || !gradients.Gradients.Query.Row(0, u, 1).ContainsAnyExcept(0.0));
+                    }
+                }
+            }
+    }
+
+    [Fact]
+    public void A_row_of_infinite_negative_scores_is_empty()
+    {
+        S2Config config = S2Config.Create(new() { Tokens = 2, HeadDim = 1, GroupSize = GroupSizeRule.Of(2), Mask = MaskPolicy.Bidirectional });
+        using S2AttentionPlan plan = new(config);
+        float[] o = [7, 7], lse = [7, 7];
+        plan.Forward<float>([1, 1], [float.NegativeInfinity, float.NegativeInfinity], [1, 2], o, lse);
+        Assert.Equal([0, 0], o);
+        Assert.Equal([float.NegativeInfinity, float.NegativeInfinity], lse);
+    }
+
+    /// <summary>Query 1 sees a score of +infinity and is lost; key 3, which it does not see, stands in the same tile.</summary>
+    [Fact]
+    public void A_lost_query_spoils_no_gradient_of_a_key_that_it_does_not_see()
+    {
+        S2Config config = S2Config.Create(new()
+        {
+            Tokens = 4,
+            HeadDim = 1,
+            GroupSize = GroupSizeRule.Of(4),
+            Shift = 1,
+            ShiftedHeads = HeadShift.All,
+            Mask = MaskPolicy.PositionCausal,
+        });
+        using S2AttentionPlan plan = new(config);
+        float[] q = [1, 1, -1, -1], k = [float.PositiveInfinity, 1, 1, 1], v = [1, 1, 1, 1], o = new float[4], lse = new float[4];
+        float[] dq = new float[4], dk = new float[4], dv = new float[4];
+        plan.Forward<float>(q, k, v, o, lse);
+        plan.Backward<float>(q, k, v, o, lse, [1, 1, 1, 1], dq, dk, dv);
+        Assert.Equal(1 / 3f, dv[3], 1e-6f);
+        Assert.Equal(0, dk[3], 1e-6f);
+    }
+
+    private static Tensor<double> Poison(Tensor<double> tensor, bool[] seen, double poison) =>
+        Tensor<double>.Build(tensor.Shape.AsSpan(), i => seen[i / tensor.Shape[3]] ? tensor.Elements[i] : poison);
+}
