@@ -3,7 +3,7 @@ using S2Attn.Spec.Algebra;
 
 namespace S2Attn.Spec;
 
-/// <summary>Closed forms of the work of S2-Attn. Theorem "CostIsVisiblePairs" equates them with a count over all pairs.</summary>
+/// <summary>Closed forms of the work of S2-Attn. Theorems "KeysSeen", "CostOfRun" and "CostIsVisiblePairs" equate them with a count over all pairs.</summary>
 public static class Costs
 {
     /// <summary>Visible pairs of one head with shift s, without key padding.</summary>
@@ -18,21 +18,22 @@ public static class Costs
             : n / g * RunPairs<I, B>(mask, g);
     }
 
-    /// <summary>Visible pairs of the queries before token t, 0 &lt;= t &lt; N.</summary>
-    public static I VisiblePairsBefore<I, B>(MaskPolicy mask, I n, I g, I s, I t)
+    /// <summary>Visible pairs of the first rows of a run; of the whole run for rows = its length.</summary>
+    public static I VisiblePairsOfRows<I, B>(QueryRun<I> run, I rows)
+        where I : IInteger<I, B>
+        where B : IProposition<B>
+        => (run.Own.Causal ? Triangle<I, B>(rows) : rows * run.Own.Length) + rows * run.Other.Length;
+
+    /// <summary>Visible pairs of the runs before run k, for 0 &lt;= k &lt; <see cref="Segments.Count{I,B}(I,I,I)"/>.</summary>
+    public static I VisiblePairsBefore<I, B>(MaskPolicy mask, I n, I g, I s, I k)
         where I : IInteger<I, B>
         where B : IProposition<B>
     {
-        I index = Segments.RunOf<I, B>(g, s, t);
         QueryRun<I> first = Segments.Run<I, B>(mask, n, g, s, 0);
-        QueryRun<I> run = Segments.Run<I, B>(mask, n, g, s, index);
-        I rows = t - run.Start;
-        I inRun = (mask.IsCausal() ? RunPairs<I, B>(mask, rows) : rows * run.Own.Length) + rows * run.Other.Length;
-        I inFirst = RunPairs<I, B>(mask, first.Length) + first.Length * first.Other.Length;
-        return inRun + I.If(index > 0, inFirst + (index - 1) * RunPairs<I, B>(mask, g), 0);
+        return I.If(k > 0, VisiblePairsOfRows<I, B>(first, first.Length) + (k - 1) * RunPairs<I, B>(mask, g), 0);
     }
 
-    /// <summary>Pairs that leak the future in one head under LocalCausal: S (G - S), and G*G/4 for even G and the default shift.</summary>
+    /// <summary>Pairs that leak the future in one head under LocalCausal: S (G - S), and G*G/4 for even G and the default shift. Theorem "LeakCount".</summary>
     public static I LeakingPairs<I, B>(I g, I s)
         where I : IInteger<I, B>
         where B : IProposition<B>
@@ -41,7 +42,12 @@ public static class Costs
     private static I RunPairs<I, B>(MaskPolicy mask, I length)
         where I : IInteger<I, B>
         where B : IProposition<B>
-        => mask.IsCausal() ? length * (length + 1) / 2 : length * length;
+        => mask.IsCausal() ? Triangle<I, B>(length) : length * length;
+
+    private static I Triangle<I, B>(I length)
+        where I : IInteger<I, B>
+        where B : IProposition<B>
+        => length * (length + 1) / 2;
 
     /// <summary>Visible pairs over all batches and query heads, without key padding.</summary>
     public static long VisiblePairs(S2Config config)

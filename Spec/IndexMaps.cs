@@ -39,4 +39,10 @@ public static class IndexMaps
         where I : IInteger<I, B>
         where B : IProposition<B>
         => t >= s;
+
+    /// <summary>The kv head that query head h reads: h / (H / K), for K that divides H.</summary>
+    public static I KvHead<I, B>(I heads, I kvHeads, I h)
+        where I : IInteger<I, B>
+        where B : IProposition<B>
+        => h / (heads / kvHeads);
 }

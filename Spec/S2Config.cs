@@ -1,6 +1,7 @@
 // Which S2-Attn? Sizes, groups, shift, heads, mask and scale, validated once.
 using System.Collections.Immutable;
 using System.Globalization;
+using S2Attn.Spec.Algebra;
 
 namespace S2Attn.Spec;
 
@@ -129,7 +130,7 @@ public sealed record S2Config
     public int ShiftOf(int head) => ShiftedHeads.IsShifted(head, Heads) ? Shift : 0;
 
     /// <summary>The kv head that a query head reads: h / (H / K).</summary>
-    public int KvHeadOf(int head) => head / (Heads / KvHeads);
+    public int KvHeadOf(int head) => IndexMaps.KvHead<Int, Bool>(Heads, KvHeads, head).ToIndex();
 
     /// <summary>Validates a request. Every broken rule is named, not only the first.</summary>
     public static ConfigResult TryCreate(S2Request request)

@@ -82,7 +82,8 @@ public static class Theorems
         False("FloorShiftInverts", 1, "rolling by -((G+1)/2) and back by G/2, as Python's -G//2 does, is the identity", "N = nG, odd G", new FloorShiftInverts()),
         True("Partition", 2, "groups 0 .. n-1 have exactly G tokens each and every token is in one", Multiple, new Partition()),
         .. NoLeakage(),
-        True("LeakIsConfined", 3, "LocalCausal: t sees u > t exactly where t < S and u >= N-G+S, S(G-S) pairs", Multiple, new LeakIsConfined()),
+        True("LeakIsConfined", 3, "LocalCausal: t sees u > t exactly where t < S and u >= N-G+S", Multiple, new LeakIsConfined()),
+        True("LeakCount", 3, "LocalCausal leaks S(G-S) pairs", Multiple, new LeakCount()),
         .. FullAttention(),
         True("SplitDropsCrossRuns", 4, "G = N: Split sees u <= t but for the pairs u < S <= t", "N = G", new SplitDropsCrossRuns()),
         True("LocalCausalIsRotated", 4, "G = N: LocalCausal sees u <= t within a run, all of [S, N) from t < S, nothing of [0, S) from t >= S", "N = G", new LocalCausalIsRotated()),
@@ -96,7 +97,25 @@ public static class Theorems
         True("ReachGrows", 9, "y borders span at least floor(y G / 2) tokens, and from border x a layer steps to border x - 1", "every N, G >= 2, S = G / 2", new ReachGrows()),
         True("UnshiftedStaysInGroup", 9, "unshifted heads never leave the group [iG, (i+1)G)", "every N, S = 0", new UnshiftedStaysInGroup()),
         .. MaskPolicies.All.Select(mask => True($"SegmentsAreVisibility.{mask}", 10, $"{mask}: the runs tile [0, N) and their segments cover exactly the visible pairs, each once", RegionOf(mask), new SegmentsAreVisibility(mask))),
-        .. MaskPolicies.All.Select(mask => True($"CostIsVisiblePairs.{mask}", 10, $"{mask}: the closed form counts the visible pairs", RegionOf(mask), new CostIsVisiblePairs(mask))),
+        True("RunsTile", 10, "the runs are in order, do not overlap and leave no token out", AnyN, new RunsTile()),
+        .. MaskPolicies.All.Select(mask => True($"KeysSeen.{mask}", 10, $"{mask}: the keys that a query sees are as many as its segments say", RegionOf(mask), new KeysSeen(mask))),
+        .. MaskPolicies.All.Select(mask => True($"CostOfRun.{mask}", 10, $"{mask}: the closed form of a run counts the keys that its rows see", RegionOf(mask), new CostOfRun(mask))),
+        .. MaskPolicies.All.Select(mask => True($"CostIsVisiblePairs.{mask}", 10, $"{mask}: the closed form of a head counts the pairs of its runs", RegionOf(mask), new CostIsVisiblePairs(mask))),
+        .. MaskPolicies.All.Select(mask => True($"CostIsAtMost.{mask}", 10, $"{mask}: a head sees at most N G pairs", RegionOf(mask), new CostIsAtMost(mask))),
+    ];
+
+    /// <summary>What kernels rely on beyond the catalogue: facts about tiles and offsets, all true.</summary>
+    public static IReadOnlyList<Statement> Kernel { get; } =
+    [
+        .. new[] { true, false }.Select(causal => new Statement(
+            $"TileKindIsExact.{(causal ? "Causal" : "Whole")}",
+            "a tile is Empty exactly where no pair of it is visible, and Full exactly where every pair is",
+            "tile [t, t + rows) x [u, u + columns), rows, columns >= 1",
+            ["t", "rows", "u", "columns", "i", "j"],
+            new TileKindIsExact(causal))),
+        new("RowStaysInside", "0 <= Row and Row + D <= B N H D, and so for every partial result", "0 <= b < B, 0 <= t < N, 0 <= h < H, D >= 1", ["B", "N", "H", "D", "b", "t", "h"], new RowStaysInside()),
+        new("RowsAreApart", "the D elements of two rows do not overlap", "every two rows (b, t, h) before (c, u, i)", ["N", "H", "D", "b", "t", "h", "c", "u", "i"], new RowsAreApart()),
+        new("KvHeadIsShared", "query head h reads kv head j exactly where h is one of the r heads from j r on", "H = r K, 0 <= h < H, 0 <= j < K", ["r", "K", "h", "j"], new KvHeadIsShared()),
     ];
 
     /// <summary>The statements that hold.</summary>
@@ -128,6 +147,7 @@ public static class Theorems
         foreach (MaskPolicy mask in MaskPolicies.All)
         {
             yield return True($"Direction.{mask}", 7, $"{mask}: shifting by +S and by -S gives the same visibility", "N = nG, 2S = G", new Direction(mask, OddGroup: false));
+            yield return True($"Complement.{mask}", 7, $"{mask}: shifting by +S is shifting by -(G-S)", "N = nG, 0 < S < G", new Complement(mask));
             yield return False($"Direction.{mask}.OddGroup", 7, $"{mask}: shifting by +S and by -S gives the same visibility", "N = nG, n >= 2, odd G >= 3, S = G / 2", new Direction(mask, OddGroup: true));
         }
     }

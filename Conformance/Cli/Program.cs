@@ -5,6 +5,7 @@ using S2Attn.Cli;
 RootCommand root = new("s2attn: the executable standard for Shifted Sparse Attention (S2-Attn).")
 {
     GraphCommand.Create(),
+    ProveCommand.Create(),
     ServeCommand.Create(),
 };
 ParseResult parsed = root.Parse(args);

@@ -38,6 +38,34 @@ public sealed record LeakIsConfined : IClaim
     }
 }
 
+/// <summary>
+/// The leaking pairs of LocalCausal, counted by queries: by LeakIsConfined query x leaks the keys [N-G+S, N) where x &lt; S and none elsewhere. Those
+/// are G - S tokens, and the queries before x leak min(x, S) (G - S), which ends at LeakingPairs.
+/// </summary>
+public sealed record LeakCount : IClaim
+{
+    /// <inheritdoc/>
+    public B Region<I, B>(Sizes<I> sizes)
+        where I : IInteger<I, B>
+        where B : IProposition<B>
+        => Regions.Valid<I, B>(sizes) & Regions.WholeGroups<I, B>(sizes);
+
+    /// <inheritdoc/>
+    public B Holds<I, B>(Sizes<I> sizes, I x, I y)
+        where I : IInteger<I, B>
+        where B : IProposition<B>
+    {
+        I first = sizes.N - sizes.G + sizes.S;
+        I keys = sizes.N - first;
+        I Before(I query) => I.Min(query, sizes.S) * keys;
+        return first >= sizes.S
+            & keys >= 1
+            & I.Equal(Before(0), 0)
+            & I.Equal(Before(x) + I.If(x < sizes.S, keys, 0), Before(x + 1))
+            & I.Equal(Before(sizes.N), Costs.LeakingPairs<I, B>(sizes.G, sizes.S));
+    }
+}
+
 /// <summary>One group that is the whole sequence is full attention.</summary>
 public sealed record FullAtWholeGroup(MaskPolicy Mask, bool Shifted) : IClaim
 {
@@ -195,6 +223,24 @@ public sealed record Direction(MaskPolicy Mask, bool OddGroup) : IClaim
         => B.Iff(
             Visibility.Visible<I, B>(Mask, sizes.N, sizes.G, sizes.S, x, y),
             Visibility.Visible<I, B>(Mask, sizes.N, sizes.G, sizes.N - sizes.S, x, y));
+}
+
+/// <summary>Shifting by +S, which is -(N - S) on the ring, is shifting by -(G - S): a whole group more or less does not matter.</summary>
+public sealed record Complement(MaskPolicy Mask) : IClaim
+{
+    /// <inheritdoc/>
+    public B Region<I, B>(Sizes<I> sizes)
+        where I : IInteger<I, B>
+        where B : IProposition<B>
+        => Regions.Valid<I, B>(sizes) & Regions.WholeGroups<I, B>(sizes) & sizes.S > 0;
+
+    /// <inheritdoc/>
+    public B Holds<I, B>(Sizes<I> sizes, I x, I y)
+        where I : IInteger<I, B>
+        where B : IProposition<B>
+        => B.Iff(
+            Visibility.Visible<I, B>(Mask, sizes.N, sizes.G, sizes.N - sizes.S, x, y),
+            Visibility.Visible<I, B>(Mask, sizes.N, sizes.G, sizes.G - sizes.S, x, y));
 }
 
 /// <summary>Every token sees itself.</summary>

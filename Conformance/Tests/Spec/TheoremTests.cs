@@ -35,6 +35,16 @@ public sealed class TheoremTests
         Assert.Contains(theorem.SizesUpTo(MaxTokens), size => theorem.TryRefute(size.N, size.G, size.S, out _));
     }
 
+    [Theory]
+    [MemberData(nameof(KernelStatements))]
+    public void Statements_for_kernels_hold_for_all_values_up_to_a_limit(string name)
+    {
+        S2Attn.Spec.Claims.Statement statement = Theorems.Kernel.Single(statement => statement.Name == name);
+        Assert.Empty(statement.Refutation(0, statement.Variables.Length <= 6 ? 5 : statement.Variables.Length == 7 ? 4 : 2));
+    }
+
+    public static TheoryData<string> KernelStatements => [.. Theorems.Kernel.Select(statement => statement.Name)];
+
     [Fact]
     public void Names_are_unique() =>
         Assert.Equal(Theorems.Catalogue.Count, Theorems.Catalogue.Select(theorem => theorem.Name).Distinct().Count());

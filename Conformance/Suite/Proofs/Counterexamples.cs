@@ -1,0 +1,79 @@
+// Is a solver's counterexample one for Spec, evaluated, and for Reference, observed?
+using System.Globalization;
+using S2Attn.Reference;
+using S2Attn.Spec;
+using S2Attn.Spec.Algebra;
+using S2Attn.Spec.Claims;
+
+namespace S2Attn.Conformance.Proofs;
+
+/// <summary>A counterexample that was checked, or what is wrong with it.</summary>
+/// <param name="IsConfirmed">Whether Spec and Reference agree that the claim fails there.</param>
+/// <param name="Text">What happens there, or what disagrees.</param>
+public sealed record Confirmation(bool IsConfirmed, string Text);
+
+/// <summary>Checks counterexamples by computing.</summary>
+public static class Counterexamples
+{
+    private static readonly string[] Names = ["N", "G", "S", "x", "y"];
+
+    /// <summary>Evaluates the claim with Spec's integers, and lets Reference show which keys the query sees where the claim is about visibility.</summary>
+    public static Confirmation Confirm(Theorem theorem, Witness witness)
+    {
+        ArgumentNullException.ThrowIfNull(theorem);
+        (int n, int g, int s, int x, int y) = witness;
+        if (!theorem.Covers(n, g, s) || x < 0 || x >= n || y < 0 || y >= n)
+            return new(false, $"{witness} is outside the region");
+        if (theorem.Claim.Holds<Int, Bool>(new Sizes<Int>(n, g, s), x, y).Value)
+            return new(false, $"Spec computes that the claim holds at {witness}");
+
+        (MaskPolicy Mask, int SpecShift, int ReferenceShift)[] views = theorem.Claim switch
+        {
+            NoLeakage claim => [(claim.Mask, s, s)],
+            FullAtWholeGroup claim => [(claim.Mask, s, s)],
+            UnpaddedRingIsVarlen => [(MaskPolicy.Split, s, s)],
+            // A configuration has 0 <= S < G; by theorem Complement, -(N - S) shows what -(G - S) shows.
+            Direction claim => [(claim.Mask, s, s), (claim.Mask, n - s, g - s)],
+            _ => [],
+        };
+        List<string> seen = [];
+        foreach ((MaskPolicy mask, int specShift, int referenceShift) in views)
+        {
+            double weight = WeightOf(mask, n, g, referenceShift, x, y);
+            bool visible = Visibility.Visible<Int, Bool>(mask, n, g, specShift, x, y).Value;
+            if (weight > 0 != visible)
+                return new(false, $"Reference gives key {y} the weight {weight} for query {x}, but Spec says visible = {visible} ({mask}, {witness})");
+            string shift = views.Length == 1 ? "" : specShift == s ? "shift -S: " : "shift +S: ";
+            seen.Add(FormattableString.Invariant($"{shift}query {x} {(visible ? $"sees key {y} with weight {weight:0.###}" : $"does not see key {y}")}"));
+        }
+
+        return new(true, seen.Count > 0 ? string.Join("; ", seen) : $"token {x} does not come back to {x}");
+    }
+
+    /// <summary>The softmax weight of key u for query t where all scores are equal, read off Reference's output for one-hot values.</summary>
+    private static double WeightOf(MaskPolicy mask, int n, int g, int s, int t, int u)
+    {
+        S2Config config = S2Config.Create(new S2Request
+        {
+            Tokens = n,
+            HeadDim = n,
+            GroupSize = GroupSizeRule.Of(g),
+            Shift = s,
+            Mask = mask,
+            ShiftedHeads = HeadShift.All,
+        });
+        int[] shape = [1, n, 1, n];
+        Tensor<double> zero = Tensor<double>.Build(shape, _ => 0);
+        Tensor<double> oneHot = Tensor<double>.Build(shape, offset => offset / n == offset % n ? 1 : 0);
+        return Attention.Forward(config, new AttentionInput<double>(zero, zero, oneHot)).Output[0, t, 0, u];
+    }
+
+    /// <summary>A solver's values as a witness; none where a value is missing or leaves 32 bits.</summary>
+    public static bool TryRead(IReadOnlyDictionary<string, long> values, out Witness witness)
+    {
+        ArgumentNullException.ThrowIfNull(values);
+        int[] read = [.. Names.Select(name => values.TryGetValue(name, out long value) && value is >= 0 and <= int.MaxValue ? (int)value : -1)];
+        witness = read.Contains(-1) ? default : new(read[0], read[1], read[2], read[3], read[4]);
+        return !read.Contains(-1);
+    }
+}
