@@ -47,7 +47,13 @@ public static class Counterexamples
             seen.Add(FormattableString.Invariant($"{shift}query {x} {(visible ? $"sees key {y} with weight {weight:0.###}" : $"does not see key {y}")}"));
         }
 
-        return new(true, seen.Count > 0 ? string.Join("; ", seen) : $"token {x} does not come back to {x}");
+        return new(true, seen.Count > 0 ? string.Join("; ", seen) : Rolled(n, g, x));
+    }
+
+    private static string Rolled(int n, int g, int token)
+    {
+        Int position = IndexMaps.Position<Int, Bool>(n, g - g / 2, token);
+        return $"token {token} is rolled to position {position}, which is rolled back to token {IndexMaps.Token<Int, Bool>(n, g / 2, position)}";
     }
 
     /// <summary>The softmax weight of key u for query t where all scores are equal, read off Reference's output for one-hot values.</summary>

@@ -40,8 +40,8 @@ public static class Lemmas
     /// <summary>A product does not exceed the product of the bounds.</summary>
     public static Statement Box { get; } = new("Box", "-(c d) <= a b <= c d", "-c <= a <= c, -d <= b <= d", ["a", "b", "c", "d"], new BoxClaim());
 
-    /// <summary>All lemmas.</summary>
-    public static ImmutableArray<Statement> All { get; } = [Sign, Multiples, Products, Units, Halves, TriangleSteps, TriangleSum, SquareSum, Box];
+    /// <summary>All lemmas; the proof of one uses only those before it.</summary>
+    public static ImmutableArray<Statement> All { get; } = [Sign, Multiples, Products, Units, Halves, TriangleSteps, SquareSum, TriangleSum, Box];
 
     private static I Triangle<I, B>(I a)
         where I : IInteger<I, B>

@@ -6,15 +6,25 @@ namespace S2Attn.Tests.Docs;
 /// </summary>
 internal static class GeneratedBlock
 {
+    public static string Read(string relativePath, string name)
+    {
+        string text = File.ReadAllText(Path.Combine(Repository.Root, relativePath));
+        (int begin, int end) = Find(text, name);
+        return text[begin..end];
+    }
+
     public static void AssertEqualOrUpdate(string relativePath, string name, string expected)
     {
         string path = Path.Combine(Repository.Root, relativePath);
         string text = File.ReadAllText(path);
-        int begin = text.IndexOf("-->\n", text.IndexOf($"<!-- {name}:begin", StringComparison.Ordinal), StringComparison.Ordinal) + 4;
-        int end = text.IndexOf($"<!-- {name}:end", StringComparison.Ordinal);
+        (int begin, int end) = Find(text, name);
         if (Environment.GetEnvironmentVariable("S2ATTN_UPDATE_DOCS") == "1")
             File.WriteAllText(path, text[..begin] + expected + text[end..]);
         else
             Assert.True(text[begin..end] == expected, $"{relativePath}: the block '{name}' is out of date. Run the tests once with S2ATTN_UPDATE_DOCS=1. Expected:\n{expected}");
     }
+
+    private static (int Begin, int End) Find(string text, string name) => (
+        text.IndexOf("-->\n", text.IndexOf($"<!-- {name}:begin", StringComparison.Ordinal), StringComparison.Ordinal) + 4,
+        text.IndexOf($"<!-- {name}:end", StringComparison.Ordinal));
 }

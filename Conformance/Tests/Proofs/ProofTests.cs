@@ -1,0 +1,136 @@
+// Are the theorems proved, the false claims refuted, and wrong formulas found?
+using System.Collections.Immutable;
+using S2Attn.Conformance.Proofs;
+using S2Attn.Spec;
+using S2Attn.Tests.Docs;
+using S2Attn.Tests.Tools;
+
+namespace S2Attn.Tests.Proofs;
+
+public sealed class ProofTests
+{
+    [RequiresAnyToolFact("cvc5", "z3")]
+    public async Task Every_theorem_is_proved_and_every_false_claim_refuted_and_trust_says_so()
+    {
+        ImmutableArray<SubjectResult> results = await Run([.. Plan.Everything()]);
+        Assert.All(results, result => Assert.True(result.IsGood, $"{result.Subject}: {result.Outcome}, {result.Detail}"));
+        Assert.All(results, result => Assert.Equal(result.Subject is Subject.ToRefute, result.Outcome is Outcome.Refuted));
+        if (Environment.GetEnvironmentVariable("S2ATTN_UPDATE_DOCS") == "1")
+            GeneratedBlock.AssertEqualOrUpdate("docs/trust.md", "proofs", Report.Markdown(results));
+        Assert.Equal(WithoutMeasurements(Report.Markdown(results)), WithoutMeasurements(GeneratedBlock.Read("docs/trust.md", "proofs")));
+    }
+
+    [RequiresAnyToolFact("cvc5", "z3")]
+    public async Task Smallest_counterexamples_of_the_solver_are_the_first_that_Spec_enumerates()
+    {
+        foreach (Theorem theorem in Theorems.False())
+        {
+            SubjectResult result = Assert.Single(await Run(Plan.Of(theorem)));
+            Witness first = theorem.SizesUpTo(16).Select(size => theorem.TryRefute(size.N, size.G, size.S, out Witness witness) ? witness : default).First(witness => witness.N > 0);
+            Assert.StartsWith($"{first}: ", result.Detail, StringComparison.Ordinal);
+        }
+    }
+
+    [RequiresAnyToolTheory("cvc5", "z3")]
+    [MemberData(nameof(Mutants.Names), MemberType = typeof(Mutants))]
+    public async Task A_wrong_formula_is_not_proved(string name)
+    {
+        SubjectResult result = Assert.Single(await Run(Plan.Of(Mutants.Named(name))));
+        Assert.True(result.Outcome is Outcome.Fails, $"{name}: {result.Outcome}, {result.Detail}");
+        Assert.Contains("fails at N=", result.Detail, StringComparison.Ordinal);
+    }
+
+    [RequiresAnyToolFact("cvc5", "z3")]
+    public async Task A_theorem_whose_region_is_empty_is_vacuous() =>
+        Assert.Equal(Outcome.Vacuous, Assert.Single(await Run(Plan.Of(new("Empty", 0, "", "", IsTrue: true, new Mutants.EmptyRegion())))).Outcome);
+
+    [RequiresAnyToolFact("cvc5", "z3")]
+    public async Task A_true_theorem_filed_as_false_is_not_refuted()
+    {
+        Theorem theorem = Theorems.Catalogue.Single(theorem => theorem.Name == "Diagonal.Split") with { IsTrue = false };
+        Assert.Equal(Outcome.NotRefuted, Assert.Single(await Run(Plan.Of(theorem))).Outcome);
+    }
+
+    [Fact]
+    public void A_counterexample_that_Spec_does_not_confirm_is_a_disagreement()
+    {
+        Theorem leak = Theorems.False().Single(theorem => theorem.Name == "NoLeakage.LocalCausal");
+        Assert.True(Counterexamples.Confirm(leak, new(2, 2, 1, 0, 1)).IsConfirmed);
+        Assert.False(Counterexamples.Confirm(leak, new(2, 2, 1, 1, 0)).IsConfirmed);
+        Assert.False(Counterexamples.Confirm(leak, new(2, 3, 1, 0, 1)).IsConfirmed);
+        Assert.False(Counterexamples.Confirm(leak, new(2, 2, 1, 0, 2)).IsConfirmed);
+    }
+
+    [Fact]
+    public void Every_statement_of_Spec_is_in_the_plan()
+    {
+        string[] names = [.. Plan.Everything().Select(subject => subject.Name)];
+        Assert.Equal(names.Length, names.Distinct().Count());
+        Assert.Empty(Theorems.Catalogue.Select(theorem => theorem.Name).Concat(Theorems.Kernel.Select(statement => statement.Name)).Except(names));
+    }
+
+    [Fact]
+    public void Lemmas_hold_for_small_integers_of_either_sign()
+    {
+        foreach (S2Attn.Spec.Claims.Statement lemma in Lemmas.All)
+            Assert.Empty(lemma.Refutation(-3, 4));
+    }
+
+    [Fact]
+    public void The_proof_of_a_lemma_uses_only_lemmas_before_it()
+    {
+        for (int i = 0; i < Lemmas.All.Length; i++)
+        {
+            Goal goal = Goal.Of(Lemmas.All[i]);
+            SmtScript script = new();
+            script.Meet(goal.Conclusion);
+            Assert.All(Instances.For(script, goal.Help), instance => Assert.InRange(Lemmas.All.IndexOf(instance.Lemma), 0, i - 1));
+        }
+    }
+
+    [Fact]
+    public void A_division_becomes_one_witness_and_common_parts_are_written_once()
+    {
+        Term.Variable a = new("a"), b = new("b");
+        SmtScript script = new();
+        script.Assert("shared", Term.Equal((a + b) / b, (a + b) / b + (a + b)));
+        string text = script.Write(["title"], "QF_NIA", [a]);
+        Assert.DoesNotContain("div", text, StringComparison.Ordinal);
+        Assert.Equal(
+            """
+            ; title
+            (set-option :produce-models true)
+            (set-logic QF_NIA)
+            (declare-const a Int)
+            (declare-const b Int)
+            (define-fun i1 () Int (+ a b))
+            (declare-const q1 Int) ; floor of i1 / b
+            (assert (=> (> b 0) (and (<= (* q1 b) i1) (< i1 (+ (* q1 b) b)))))
+            ; shared
+            (assert (= q1 (+ q1 i1)))
+            (check-sat)
+            (get-value (a))
+
+            """,
+            text);
+    }
+
+    private static async Task<ImmutableArray<SubjectResult>> Run(params ImmutableArray<Subject> subjects)
+    {
+        IReadOnlyList<Solver> solvers = Solver.OnPath();
+        Assert.True(solvers.Count > 0, Solver.InstallHint);
+        string folder = Directory.CreateTempSubdirectory("s2attn-proofs-").FullName;
+        try
+        {
+            return await ProofRun.RunAsync(subjects, new([.. solvers], folder, TimeSpan.FromSeconds(60), Environment.ProcessorCount), _ => { }, CancellationToken.None);
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    // The last two columns count scripts, which depend on the solver's models, and seconds.
+    private static string WithoutMeasurements(string markdown) =>
+        string.Join('\n', markdown.Split('\n').Select(line => line.StartsWith('|') ? string.Join('|', line.Split('|')[..^3]) : line));
+}

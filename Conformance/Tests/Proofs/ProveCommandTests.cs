@@ -1,0 +1,75 @@
+// Does s2attn prove say what it did, and what is wrong with its arguments?
+using System.Diagnostics;
+using System.Text.Json;
+using S2Attn.Cli;
+using S2Attn.Tests.Tools;
+
+namespace S2Attn.Tests.Proofs;
+
+public sealed class ProveCommandTests
+{
+    [Theory]
+    [InlineData("--timeout", "0", "--timeout 0")]
+    [InlineData("--timeout", "NaN", "--timeout NaN")]
+    [InlineData("--jobs", "0", "--jobs 0")]
+    [InlineData("--solver", "no-such-solver", "--solver no-such-solver")]
+    [InlineData("--filter", "no such theorem", "--filter no such theorem")]
+    public async Task Bad_usage_is_explained_and_exits_with_2(string option, string value, string message)
+    {
+        (int exit, string error) = await RunAlone(["/bin"], option, value, "--solver", "/bin/sh");
+        Assert.Equal(2, exit);
+        Assert.Contains(message, error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Without_a_solver_it_says_what_to_install_and_exits_with_2()
+    {
+        (int exit, string error) = await RunAlone([]);
+        Assert.Equal(2, exit);
+        Assert.Contains("No SMT-LIB solver is on PATH", error, StringComparison.Ordinal);
+        Assert.Contains("package z3 or cvc5", error, StringComparison.Ordinal);
+    }
+
+    [RequiresAnyToolFact("cvc5", "z3")]
+    public async Task Scripts_and_results_are_written()
+    {
+        string folder = Directory.CreateTempSubdirectory("s2attn-prove-test-").FullName;
+        try
+        {
+            string json = Path.Combine(folder, "results.json");
+            Assert.Equal(0, await ProveCommand.Create().Parse(["--filter", "NoLeakage", "--out", folder, "--json", json]).InvokeAsync());
+            using JsonDocument results = JsonDocument.Parse(await File.ReadAllTextAsync(json));
+            Assert.Equal(["Proved", "Proved", "Refuted"], results.RootElement.EnumerateArray().Select(result => result.GetProperty("outcome").GetString()));
+            Assert.Contains("(check-sat)", await File.ReadAllTextAsync(Path.Combine(folder, "NoLeakage.Split.smt2")), StringComparison.Ordinal);
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    [Fact]
+    public async Task A_solver_that_decides_nothing_exits_with_1_and_leaves_no_scripts()
+    {
+        string before = Scripts();
+        Assert.Equal(1, await ProveCommand.Create().Parse(["--filter", "NoLeakage", "--solver", "/bin/true"]).InvokeAsync());
+        Assert.Equal(before, Scripts());
+
+        static string Scripts() => string.Join('\n', Directory.GetDirectories(Path.GetTempPath(), "s2attn-prove-??????"));
+    }
+
+    // A process of its own, because PATH belongs to the process.
+    private static async Task<(int Exit, string Error)> RunAlone(string[] path, params string[] arguments)
+    {
+        ProcessStartInfo start = new(Tool.PathOf("dotnet")) { RedirectStandardError = true, RedirectStandardOutput = true };
+        start.Environment["PATH"] = string.Join(Path.PathSeparator, path);
+        foreach (string argument in (string[])[typeof(ProveCommand).Assembly.Location, "prove", .. arguments])
+            start.ArgumentList.Add(argument);
+        using Process process = Process.Start(start) ?? throw new InvalidOperationException("dotnet does not start.");
+        Task<string> output = process.StandardOutput.ReadToEndAsync();
+        string error = await process.StandardError.ReadToEndAsync();
+        await output;
+        await process.WaitForExitAsync();
+        return (process.ExitCode, error);
+    }
+}
