@@ -1,6 +1,7 @@
 // How is a port's declaration written and read?
 using System.Collections.Immutable;
 using System.Diagnostics.CodeAnalysis;
+using System.Text;
 using System.Text.Json;
 using S2Attn.Spec;
 
@@ -10,16 +11,33 @@ namespace S2Attn.Conformance.Ports;
 /// The answer to describe. A capability that is left out is not supported (maxTokens: not limited), names of a later version are ignored, and a field of
 /// the wrong type is an error: a declaration that was meant and not understood must not pass silently.
 /// </summary>
-internal static class PortDescriptions
+public static class PortDescriptions
 {
     /// <summary>Writes name, version, language and capabilities into an object.</summary>
     public static void Write(Utf8JsonWriter json, PortDescription description)
     {
+        ArgumentNullException.ThrowIfNull(json);
+        ArgumentNullException.ThrowIfNull(description);
         json.WriteString("name", description.Name);
         json.WriteString("version", description.Version);
         json.WriteString("language", description.Language);
-        PortCapabilities capabilities = description.Capabilities;
-        json.WriteStartObject("capabilities");
+        json.WritePropertyName("capabilities");
+        WriteCapabilities(json, description.Capabilities);
+    }
+
+    /// <summary>The capabilities as the JSON that a port declares them with.</summary>
+    public static string CapabilitiesJson(PortCapabilities capabilities)
+    {
+        ArgumentNullException.ThrowIfNull(capabilities);
+        using MemoryStream stream = new();
+        using (Utf8JsonWriter json = new(stream))
+            WriteCapabilities(json, capabilities);
+        return Encoding.UTF8.GetString(stream.ToArray());
+    }
+
+    private static void WriteCapabilities(Utf8JsonWriter json, PortCapabilities capabilities)
+    {
+        json.WriteStartObject();
         WriteNames("ops", capabilities.Operations.Select(ProtocolNames.Of));
         WriteNames("dtypes", capabilities.ElementTypes.Select(ProtocolNames.Of));
         WriteNames("masks", capabilities.Masks.Select(mask => mask.ToString()));

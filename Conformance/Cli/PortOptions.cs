@@ -1,0 +1,88 @@
+// Which port does the command line name? The same options for every command that asks a port.
+using System.CommandLine;
+using System.Globalization;
+using S2Attn.Conformance.Ports;
+
+namespace S2Attn.Cli;
+
+/// <summary>The options --port, --native, --onnx, --onnx-config and the limits of a port's process.</summary>
+internal sealed class PortOptions
+{
+    private readonly Option<string?> port = new("--port")
+    {
+        Description = $"A command that speaks the port protocol, as \"python3 my_port.py\", or one of {string.Join(", ", PortFactory.BuiltIn.Keys)}.",
+        HelpName = "COMMAND",
+    };
+
+    private readonly Option<string?> native = new("--native")
+    {
+        Description = "A shared library that exports the functions of s2attn_port.h.",
+        HelpName = "LIBRARY",
+    };
+
+    private readonly Option<string?> onnx = new("--onnx")
+    {
+        Description = "An ONNX model with inputs q, k, v and output o.",
+        HelpName = "MODEL",
+    };
+
+    private readonly Option<string[]> onnxConfig = new("--onnx-config")
+    {
+        Description = "What the model's metadata does not say, as groupSize=4 mask=Split shift=2 shiftedHeads=All scale=0.125 ragged=true.",
+        HelpName = "NAME=VALUE",
+        AllowMultipleArgumentsPerToken = true,
+        DefaultValueFactory = _ => [],
+    };
+
+    private readonly Option<double> caseLimit = new("--case-limit")
+    {
+        Description = "Seconds that a port may take for one case.",
+        HelpName = "SECONDS",
+        DefaultValueFactory = _ => new ProcessPortOptions().CaseLimit.TotalSeconds,
+    };
+
+    private readonly Option<double> startupLimit = new("--startup-limit")
+    {
+        Description = "Seconds that a port may take to start.",
+        HelpName = "SECONDS",
+        DefaultValueFactory = _ => new ProcessPortOptions().StartupLimit.TotalSeconds,
+    };
+
+    private readonly Option<FileInfo?> log = new("--port-log") { Description = "A file that receives what the port says on stderr.", HelpName = "FILE" };
+
+    /// <summary>Adds the options to a command.</summary>
+    public PortOptions(Command command)
+    {
+        foreach (Option<double> limit in new[] { caseLimit, startupLimit })
+            limit.Validators.Add(result =>
+            {
+                double seconds = result.GetValueOrDefault<double>();
+                if (!(seconds > 0 && seconds <= TimeSpan.FromDays(1).TotalSeconds))
+                    result.AddError(string.Create(CultureInfo.InvariantCulture, $"{limit.Name} = {seconds}: must be more than 0 and at most a day"));
+            });
+        command.Validators.Add(result =>
+        {
+            if (new Option[] { port, native, onnx }.Count(option => result.GetResult(option) is not null) != 1)
+                result.AddError("exactly one of --port, --native and --onnx must say what to ask");
+        });
+        foreach (Option option in new Option[] { port, native, onnx, onnxConfig, caseLimit, startupLimit, log })
+            command.Add(option);
+    }
+
+    /// <summary>Opens the port.</summary>
+    /// <exception cref="FormatException">The command, or a setting, is not well formed.</exception>
+    /// <exception cref="PortStartException">The port does not start or does not describe itself.</exception>
+    /// <exception cref="IOException">The log cannot be written.</exception>
+    public IAttentionPort Open(ParseResult result)
+    {
+        ProcessPortOptions options = new()
+        {
+            CaseLimit = TimeSpan.FromSeconds(result.GetValue(caseLimit)),
+            StartupLimit = TimeSpan.FromSeconds(result.GetValue(startupLimit)),
+            Log = result.GetValue(log) is { } file ? new StreamWriter(file.FullName) : TextWriter.Null,
+        };
+        return result.GetValue(native) is { } library ? PortFactory.CreateNative(options, library)
+            : result.GetValue(onnx) is { } model ? PortFactory.CreateOnnx(options, model, result.GetValue(onnxConfig) ?? [])
+            : PortFactory.Create(options, result.GetValue(port) ?? "");
+    }
+}
