@@ -101,7 +101,7 @@ public sealed unsafe class S2AttentionPlan : IDisposable
         return new(config, options ?? new(), sizes => [.. Enumerable.Range(0, starts.Length - 1).Select(i =>
         {
             int length = starts[i + 1] - starts[i];
-            return SequenceOf(config, 0, starts[i], length, Math.Min(config.GroupSize, length), config.Shift < length ? config.Shift : 0, sizes);
+            return new Sequence(0, starts[i], new SequenceWork(config, length, Math.Min(config.GroupSize, length), config.Shift < length ? config.Shift : 0, sizes.BlockQueries));
         })]);
     }
 
@@ -304,13 +304,7 @@ public sealed unsafe class S2AttentionPlan : IDisposable
 
     private static ImmutableArray<Sequence> DenseSequences(S2Config config, BlockSizes sizes)
     {
-        Sequence first = SequenceOf(config, 0, 0, config.Tokens, config.GroupSize, config.Shift, sizes);
-        return [.. Enumerable.Range(0, config.Batch).Select(b => first with { Batch = b })];
+        SequenceWork work = new(config, config.Tokens, config.GroupSize, config.Shift, sizes.BlockQueries);
+        return [.. Enumerable.Range(0, config.Batch).Select(b => new Sequence(b, 0, work))];
     }
-
-    private static Sequence SequenceOf(S2Config config, int batch, int firstToken, int tokens, int groupSize, int shift, BlockSizes sizes) => new(
-        batch,
-        firstToken,
-        new HeadRuns(config.Mask, tokens, groupSize, 0, sizes.BlockQueries),
-        new HeadRuns(config.Mask, tokens, groupSize, shift, sizes.BlockQueries));
 }

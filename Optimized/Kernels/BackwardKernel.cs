@@ -29,16 +29,16 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
     public static void Run(Geometry geometry, Problem<T> problem, int phase, int item, Workspace workspace)
     {
         S2Config config = geometry.Config;
-        (Sequence sequence, int kvHead, RunGroup group) = geometry.Backward(phase, item);
+        (Sequence sequence, (int kvHead, RunGroup group)) = geometry.Backward(phase, item);
         HeadRuns headRuns = sequence.RunsOf(phase == 1);
         ReadOnlySpan<int> members = group.Second < 0 ? [group.First] : [group.First, group.Second];
-        if (phase == 0 || !geometry.HasHeads(kvHead, shifted: false))
+        if (phase == 0 || !SequenceWork.HasHeads(config, kvHead, shifted: false))
             foreach (int member in members)
                 Clear(geometry, problem, sequence, kvHead, headRuns.Runs[member]);
 
         int share = config.Heads / config.KvHeads, step = geometry.Sizes.BackwardQueries;
         for (int head = kvHead * share; head < (kvHead + 1) * share; head++)
-            if (geometry.Shifts[head] == (phase == 1))
+            if (geometry.Shifts(head) == (phase == 1))
                 foreach (int member in members)
                 {
                     QueryRun<int> run = headRuns.Runs[member];
@@ -172,8 +172,8 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
             if (mask.IsEmpty)
                 return;
             float* weight = weights + p * columns, gradient = scoreGradients + p * columns;
-            Products<TTile>.Scores(mask.Rows, depth, tile.Keys, queries + p * panelFloats, weight, stride);
-            Products<TTile>.Scores(mask.Rows, depth, tile.Values, outputGradients + p * panelFloats, gradient, stride);
+            Products<TTile>.Scores(mask, depth, tile.Keys, queries + p * panelFloats, weight, stride);
+            Products<TTile>.Scores(mask, depth, tile.Values, outputGradients + p * panelFloats, gradient, stride);
             Panel<V, TLanes>.SoftmaxGradient(weight, gradient, stride, mask.Rows, logSumExp + p * columns, delta + p * columns);
 
             // After the step and not before: a logsumexp that is NaN makes even 2^-infinity NaN.
@@ -188,7 +188,7 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
             if (exact)
                 Exact.Weighted(mask, columns, depth, tile.Keys, gradient, stride, queryGradients + p * panelFloats);
             else
-                Products<TTile>.Weighted(mask.Rows, depth, tile.Keys, gradient, stride, queryGradients + p * panelFloats);
+                Products<TTile>.Weighted(mask, depth, tile.Keys, gradient, stride, queryGradients + p * panelFloats);
         }
 
         void Finish(int p)

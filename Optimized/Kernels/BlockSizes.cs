@@ -4,11 +4,8 @@ namespace S2Attn.Optimized.Kernels;
 /// <summary>Sizes of the blocks for one head dimension and one register block; all in elements.</summary>
 internal sealed record BlockSizes
 {
-    // Two operands of queries and two of keys should fill no more than this, of the 1 MiB that a thread may use.
-    private const int CacheFloats = 96 * 1024, MaxQueries = 256;
-
-    /// <summary>Keys of a tile: a multiple of both register blocks' rows.</summary>
-    private const int Keys = 96;
+    // Queries and outputs fill half of the 1 MiB that a thread may use, keys and values less than a quarter.
+    private const int QueryFloats = 128 * 1024, MaxQueries = 512, KeyFloats = 48 * 1024, MaxKeys = 192;
 
     public BlockSizes(int headDim, int tileRows, int tileColumns)
     {
@@ -16,8 +13,8 @@ internal sealed record BlockSizes
         TileColumns = tileColumns;
         Depth = RoundUp(headDim, tileRows % 4 == 0 ? tileRows : 2 * tileRows);
         Width = RoundUp(Depth, tileColumns);
-        TileKeys = Keys;
-        BlockQueries = Math.Clamp(CacheFloats / (2 * Width) / tileColumns, 1, MaxQueries / tileColumns) * tileColumns;
+        TileKeys = Math.Clamp(KeyFloats / (2 * Width) / tileRows, 1, MaxKeys / tileRows) * tileRows;
+        BlockQueries = Math.Clamp(QueryFloats / (2 * Width) / tileColumns, 1, MaxQueries / tileColumns) * tileColumns;
     }
 
     /// <summary>D.</summary>
@@ -32,14 +29,14 @@ internal sealed record BlockSizes
     /// <summary>D rounded up to whole register blocks of columns.</summary>
     public int Width { get; }
 
-    /// <summary>Keys of a tile.</summary>
+    /// <summary>Keys of a tile: whole register blocks of rows.</summary>
     public int TileKeys { get; }
 
     /// <summary>Queries of a work item: a multiple of the panel.</summary>
     public int BlockQueries { get; }
 
-    /// <summary>Queries that the backward pass holds at a time; it keeps twice as many operands of each as the forward pass.</summary>
-    public int BackwardQueries => Math.Max(1, BlockQueries / 2 / TileColumns) * TileColumns;
+    /// <summary>Queries that the backward pass holds at a time; it keeps more operands of each than the forward pass.</summary>
+    public int BackwardQueries => Math.Max(1, BlockQueries / 4 / TileColumns) * TileColumns;
 
     public static int RoundUp(int value, int multiple) => (value + multiple - 1) / multiple * multiple;
 }

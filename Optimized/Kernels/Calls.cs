@@ -53,19 +53,23 @@ internal sealed class Calls<T>
 
     private void Forward(int worker)
     {
-        while (TryTake(out int item))
-            engine.Forward(geometry, problem, item, workspaces[worker]);
+        for (int item = Take(), following; item >= 0; item = following)
+        {
+            following = Take();
+            engine.Forward(geometry, problem, item, following, workspaces[worker]);
+        }
     }
 
     private void Backward(int worker)
     {
-        while (TryTake(out int item))
+        for (int item = Take(); item >= 0; item = Take())
             engine.Backward(geometry, problem, phase, item, workspaces[worker]);
     }
 
-    private bool TryTake(out int item)
+    // The next work item, or -1 where none is left.
+    private int Take()
     {
-        item = Interlocked.Increment(ref next) - 1;
-        return item < items && !cancellation.IsCancellationRequested;
+        int item = Interlocked.Increment(ref next) - 1;
+        return item < items && !cancellation.IsCancellationRequested ? item : -1;
     }
 }

@@ -27,12 +27,13 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
         return Workspace.Sum(block, block, tile, tile, panel, scores, sizes.BlockQueries, sizes.BlockQueries, sizes.TileColumns);
     }
 
-    public static void Run(Geometry geometry, Problem<T> problem, int item, Workspace workspace)
+    /// <summary>Computes one work item; the next one, or -1, is asked for from memory meanwhile.</summary>
+    public static void Run(Geometry geometry, Problem<T> problem, int item, int nextItem, Workspace workspace)
     {
         BlockSizes sizes = geometry.Sizes;
         S2Config config = geometry.Config;
-        (Sequence sequence, int head, QueryBlock block) = geometry.Forward(item);
-        QueryRun<int> run = sequence.RunsOf(geometry.Shifts[head]).Runs[block.Run];
+        (Sequence sequence, (int head, QueryBlock block)) = geometry.Forward(item);
+        QueryRun<int> run = sequence.RunsOf(geometry.Shifts(head)).Runs[block.Run];
         int columns = sizes.TileColumns, depth = sizes.Depth;
         int panels = (block.Count + columns - 1) / columns;
         nint panelFloats = (nint)depth * columns;
@@ -70,9 +71,29 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
                 int count = Math.Min(sizes.TileKeys, end - start);
                 bool crossesDiagonal = Tiles.Classify(segment.Causal, block.Start, block.Count, start, count) is TileKind.Partial;
                 KeyTile tile = KeyTile.Load<T, TStorage, V, TLanes>(problem, sizes, sequence, config.Tokens, config.KvHeadOf(head), start, count, crossesDiagonal, keys, values);
+                bool isLast = start + count >= end;
                 for (int p = 0; p < panels; p++)
+                {
+                    if (!isLast)
+                        KeyTile.Prefetch(problem, sizes, sequence, config.KvHeadOf(head), start + count, Math.Min(sizes.TileKeys, end - start - count), p, panels);
+                    else if (segment == run.Own)
+                        PrefetchAhead(p);
                     Attend(tile, p, new PanelMask(segment.Causal, block.Start + p * columns, Math.Min(columns, block.Count - p * columns), start, count));
+                }
             }
+        }
+
+        // Behind the last tile come the rows that this item writes, and the first that the next item reads.
+        void PrefetchAhead(int p)
+        {
+            problem.Output.Prefetch(sequence.Batch, sequence.FirstToken + block.Start, block.Count, head, sizes.HeadDim, p, panels);
+            if (nextItem < 0)
+                return;
+            (Sequence next, (int nextHead, QueryBlock nextBlock)) = geometry.Forward(nextItem);
+            QueryRun<int> nextRun = next.RunsOf(geometry.Shifts(nextHead)).Runs[nextBlock.Run];
+            KeySegment<int> first = nextRun.Other.Length > 0 ? nextRun.Other : nextRun.Own;
+            problem.Query.Prefetch(next.Batch, next.FirstToken + nextBlock.Start, nextBlock.Count, nextHead, sizes.HeadDim, p, panels);
+            KeyTile.Prefetch(problem, sizes, next, config.KvHeadOf(nextHead), first.Start, Math.Min(sizes.TileKeys, first.Length), p, panels);
         }
 
         void Attend(in KeyTile tile, int p, PanelMask mask)
@@ -80,14 +101,14 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
             if (mask.IsEmpty)
                 return;
             float* accumulator = output + p * panelFloats;
-            Products<TTile>.Scores(mask.Rows, depth, tile.Keys, queries + p * panelFloats, scores, columns);
+            Products<TTile>.Scores(mask, depth, tile.Keys, queries + p * panelFloats, scores, columns);
             Panel<V, TLanes>.Mask(scores, columns, mask, tile.Valid, float.NegativeInfinity);
             if (Panel<V, TLanes>.SoftmaxStep(scores, mask.Rows, max + p * columns, sum + p * columns, factor))
                 Panel<V, TLanes>.Scale(accumulator, depth, factor);
             if (mask.IsPartial && !tile.IsFinite)
                 Exact.Weighted(mask, columns, depth, tile.Values, scores, columns, accumulator);
             else
-                Products<TTile>.Weighted(mask.Rows, depth, tile.Values, scores, columns, accumulator);
+                Products<TTile>.Weighted(mask, depth, tile.Values, scores, columns, accumulator);
         }
 
         void Finish(int p)
@@ -106,6 +127,13 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
             }
 
             Panel<V, TLanes>.Scale(output + p * panelFloats, depth, factor);
+            if (TStorage.IsSingle && count == columns && sizes.HeadDim == depth)
+            {
+                T* target = problem.Output.At(sequence.Batch, sequence.FirstToken + first, head);
+                Packing.Transpose(output + p * panelFloats, columns, (float*)target, problem.Output.TokenStride, depth, columns);
+                return;
+            }
+
             Packing.Transpose(output + p * panelFloats, columns, rows, depth, depth, columns);
             for (int i = 0; i < count; i++)
                 TStorage.Narrow(rows + (nint)i * depth, problem.Output.At(sequence.Batch, sequence.FirstToken + first + i, head), sizes.HeadDim);

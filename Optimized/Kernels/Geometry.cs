@@ -42,34 +42,82 @@ internal sealed class HeadRuns
     }
 }
 
-/// <summary>One sequence: its first token in the tensors and its runs, unshifted and shifted.</summary>
-internal sealed record Sequence(int Batch, int FirstToken, HeadRuns Unshifted, HeadRuns Shifted)
-{
-    public HeadRuns RunsOf(bool shifted) => shifted ? Shifted : Unshifted;
-}
+/// <summary>A forward work item of a sequence.</summary>
+internal readonly record struct ForwardItem(int Head, QueryBlock Block);
+
+/// <summary>A backward work item of a sequence.</summary>
+internal readonly record struct BackwardItem(int KvHead, RunGroup Group);
 
 /// <summary>
-/// The numbering of work items. Forward item: sequence, query head, block. Backward item of a phase: sequence, kv head, group of runs. The query heads of a kv head
-/// that do not shift are done in phase 0 and those that do in phase 1, so that each gradient row has one owner in each phase and one order of additions.
+/// The work that a sequence of one length makes. Items stand in the order of their tokens, then of their heads: in the usual layout the rows of all heads of a token share
+/// memory pages, and the pages of a few hundred tokens fit the processor's tables while those of a whole head do not.
 /// </summary>
+internal sealed class SequenceWork
+{
+    private readonly ImmutableArray<BackwardItem> unshiftedGroups, shiftedGroups;
+
+    public SequenceWork(S2Config config, int tokens, int groupSize, int shift, int blockQueries)
+    {
+        Unshifted = new(config.Mask, tokens, groupSize, 0, blockQueries);
+        Shifted = new(config.Mask, tokens, groupSize, shift, blockQueries);
+        ForwardItems = [.. Enumerable.Range(0, config.Heads)
+            .SelectMany(head => RunsOf(config.ShiftOf(head) > 0).Blocks.Select(block => new ForwardItem(head, block)))
+            .OrderBy(item => item.Block.Start)];
+        unshiftedGroups = Groups(shifted: false);
+        shiftedGroups = Groups(shifted: true);
+
+        ImmutableArray<BackwardItem> Groups(bool shifted) => [.. Enumerable.Range(0, config.KvHeads)
+            .Where(kvHead => HasHeads(config, kvHead, shifted))
+            .SelectMany(kvHead => RunsOf(shifted).Groups.Select(group => new BackwardItem(kvHead, group)))
+            .OrderBy(item => item.Group.First)];
+    }
+
+    /// <summary>Runs of a head that does not shift.</summary>
+    public HeadRuns Unshifted { get; }
+
+    /// <summary>Runs of a head that shifts.</summary>
+    public HeadRuns Shifted { get; }
+
+    public ImmutableArray<ForwardItem> ForwardItems { get; }
+
+    public HeadRuns RunsOf(bool shifted) => shifted ? Shifted : Unshifted;
+
+    /// <summary>
+    /// The query heads of a kv head that do not shift are done in phase 0 and those that do in phase 1, so that each gradient row has one owner in each phase
+    /// and one order of additions.
+    /// </summary>
+    public ImmutableArray<BackwardItem> BackwardItems(int phase) => phase == 0 ? unshiftedGroups : shiftedGroups;
+
+    /// <summary>Whether a kv head is read by a query head that shifts, or by one that does not.</summary>
+    public static bool HasHeads(S2Config config, int kvHead, bool shifted)
+    {
+        int share = config.Heads / config.KvHeads;
+        for (int head = kvHead * share; head < (kvHead + 1) * share; head++)
+            if (config.ShiftOf(head) > 0 == shifted)
+                return true;
+        return false;
+    }
+}
+
+/// <summary>One sequence: where its tokens stand in the tensors, and its work.</summary>
+internal sealed record Sequence(int Batch, int FirstToken, SequenceWork Work)
+{
+    public HeadRuns RunsOf(bool shifted) => Work.RunsOf(shifted);
+}
+
+/// <summary>The numbering of the work items of all sequences.</summary>
 internal sealed class Geometry
 {
     private readonly int[] forwardStarts;
-    private readonly int[][] backwardStarts = new int[2][];
+    private readonly int[][] backwardStarts;
 
     public Geometry(S2Config config, ImmutableArray<Sequence> sequences, BlockSizes sizes)
     {
         Config = config;
         Sequences = sequences;
         Sizes = sizes;
-        Shifts = [.. Enumerable.Range(0, config.Heads).Select(head => config.ShiftOf(head) > 0)];
-        forwardStarts = Starts(sequences.SelectMany(sequence => Shifts.Select(shifted => sequence.RunsOf(shifted).Blocks.Length)));
-        for (int phase = 0; phase < 2; phase++)
-        {
-            bool shifted = phase == 1;
-            backwardStarts[phase] = Starts(sequences.SelectMany(sequence => Enumerable.Range(0, config.KvHeads)
-                .Select(kvHead => HasHeads(kvHead, shifted) ? sequence.RunsOf(shifted).Groups.Length : 0)));
-        }
+        forwardStarts = Starts(sequences.Select(sequence => sequence.Work.ForwardItems.Length));
+        backwardStarts = [.. Enumerable.Range(0, 2).Select(phase => Starts(sequences.Select(sequence => sequence.Work.BackwardItems(phase).Length)))];
     }
 
     public S2Config Config { get; }
@@ -78,30 +126,23 @@ internal sealed class Geometry
 
     public BlockSizes Sizes { get; }
 
-    /// <summary>Whether each query head shifts.</summary>
-    public ImmutableArray<bool> Shifts { get; }
-
     public int ForwardItems => forwardStarts[^1];
 
     public int BackwardItems(int phase) => backwardStarts[phase][^1];
 
-    /// <summary>Whether a kv head is read by a query head that shifts, or by one that does not.</summary>
-    public bool HasHeads(int kvHead, bool shifted)
+    /// <summary>Whether a query head shifts; with S = 0 none does.</summary>
+    public bool Shifts(int head) => Config.ShiftOf(head) > 0;
+
+    public (Sequence Sequence, ForwardItem Item) Forward(int item)
     {
-        int share = Config.Heads / Config.KvHeads;
-        return Shifts.AsSpan(kvHead * share, share).Contains(shifted);
+        int sequence = Owner(forwardStarts, item);
+        return (Sequences[sequence], Sequences[sequence].Work.ForwardItems[item - forwardStarts[sequence]]);
     }
 
-    public (Sequence Sequence, int Head, QueryBlock Block) Forward(int item)
+    public (Sequence Sequence, BackwardItem Item) Backward(int phase, int item)
     {
-        (int sequence, int head, int block) = Locate(forwardStarts, Config.Heads, item);
-        return (Sequences[sequence], head, Sequences[sequence].RunsOf(Shifts[head]).Blocks[block]);
-    }
-
-    public (Sequence Sequence, int KvHead, RunGroup Group) Backward(int phase, int item)
-    {
-        (int sequence, int kvHead, int group) = Locate(backwardStarts[phase], Config.KvHeads, item);
-        return (Sequences[sequence], kvHead, Sequences[sequence].RunsOf(phase == 1).Groups[group]);
+        int sequence = Owner(backwardStarts[phase], item);
+        return (Sequences[sequence], Sequences[sequence].Work.BackwardItems(phase)[item - backwardStarts[phase][sequence]]);
     }
 
     private static int[] Starts(IEnumerable<int> counts)
@@ -112,15 +153,15 @@ internal sealed class Geometry
         return [.. starts];
     }
 
-    private static (int Sequence, int Head, int Index) Locate(int[] starts, int heads, int item)
+    private static int Owner(int[] starts, int item)
     {
         int at = Array.BinarySearch(starts, item);
         if (at < 0)
             at = ~at - 1;
 
-        // Heads without items start where the next one starts; the last of equals is the owner.
+        // A sequence without items starts where the next one starts; the last of equals is the owner.
         while (starts[at + 1] == item)
             at++;
-        return (at / heads, at % heads, item - starts[at]);
+        return at;
     }
 }

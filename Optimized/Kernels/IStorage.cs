@@ -7,6 +7,9 @@ namespace S2Attn.Optimized.Kernels;
 internal unsafe interface IStorage<T>
     where T : unmanaged
 {
+    /// <summary>Whether a row in storage is a row of f32, so that it need not be converted.</summary>
+    static abstract bool IsSingle { get; }
+
     static abstract void Widen(T* source, float* destination, int count);
 
     static abstract void Narrow(float* source, T* destination, int count);
@@ -15,6 +18,8 @@ internal unsafe interface IStorage<T>
 /// <summary>binary32: a copy.</summary>
 internal unsafe struct SingleStorage : IStorage<float>
 {
+    public static bool IsSingle => true;
+
     public static void Widen(float* source, float* destination, int count) => new ReadOnlySpan<float>(source, count).CopyTo(new Span<float>(destination, count));
 
     public static void Narrow(float* source, float* destination, int count) => Widen(source, destination, count);
@@ -23,6 +28,8 @@ internal unsafe struct SingleStorage : IStorage<float>
 /// <summary>binary16.</summary>
 internal unsafe struct HalfStorage : IStorage<Half>
 {
+    public static bool IsSingle => false;
+
     public static void Widen(Half* source, float* destination, int count) =>
         TensorPrimitives.ConvertToSingle(new ReadOnlySpan<Half>(source, count), new Span<float>(destination, count));
 
@@ -33,6 +40,8 @@ internal unsafe struct HalfStorage : IStorage<Half>
 /// <summary>bfloat16.</summary>
 internal unsafe struct BFloat16Storage : IStorage<BFloat16>
 {
+    public static bool IsSingle => false;
+
     public static void Widen(BFloat16* source, float* destination, int count)
     {
         for (int i = 0; i < count; i++)

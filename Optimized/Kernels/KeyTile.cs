@@ -20,6 +20,14 @@ internal unsafe struct KeyTile
     /// <summary>Whether a product with a masked weight of 0 is 0, so that a partial tile may be multiplied whole.</summary>
     public bool IsFinite;
 
+    /// <summary>Asks for one of several equal parts of the rows that a tile will load.</summary>
+    public static void Prefetch<T>(in Problem<T> problem, BlockSizes sizes, Sequence sequence, int kvHead, int start, int count, int part, int parts)
+        where T : unmanaged
+    {
+        problem.Key.Prefetch(sequence.Batch, sequence.FirstToken + start, count, kvHead, sizes.HeadDim, part, parts);
+        problem.Value.Prefetch(sequence.Batch, sequence.FirstToken + start, count, kvHead, sizes.HeadDim, part, parts);
+    }
+
     public static KeyTile Load<T, TStorage, V, TLanes>(in Problem<T> problem, BlockSizes sizes, Sequence sequence, int tokensOfBatch, int kvHead, int start, int count, bool checkFinite, float* keys, float* values)
         where T : unmanaged
         where TStorage : struct, IStorage<T>

@@ -38,6 +38,10 @@ internal readonly struct PanelMask
 
     public bool IsPartial => FirstMasked < Rows;
 
+    /// <summary>Key rows that a query in the lower half of the panel sees, rounded up to whole register blocks: from there on the upper half is alone.</summary>
+    public int RowsOfLowerHalf(int lanes, int tileRows) =>
+        IsPartial ? Math.Min(Rows, BlockSizes.RoundUp(Math.Max(Offset + lanes, 0), tileRows)) : Rows;
+
     /// <summary>Whether lane i sees key row j.</summary>
     public bool Sees(int i, int j) => j < FirstMasked || j <= i + Offset;
 }

@@ -1,4 +1,6 @@
 // One call, as the kernels see it: pointers whose ranges were checked, sizes and strides.
+using System.Runtime.Intrinsics.X86;
+
 namespace S2Attn.Optimized.Kernels;
 
 /// <summary>A tensor of rows of D elements with unit stride: the row of (batch, token, head) starts at Data + the sum of index times stride.</summary>
@@ -8,7 +10,27 @@ internal readonly unsafe struct Rows<T>(T* data, TensorStrides strides)
     private readonly T* data = data;
     private readonly TensorStrides strides = strides;
 
+    /// <summary>Elements from a row to that of the next token.</summary>
+    public nint TokenStride => (nint)strides.Token;
+
     public T* At(long batch, long token, long head) => data + batch * strides.Batch + token * strides.Token + head * strides.Head;
+
+    /// <summary>
+    /// Asks for rows [first, first + count) of a head before they are needed, or rather for one of several equal parts of them, so that the caller can spread the
+    /// requests over its work. Rows of one head are far apart: the hardware does not foresee them.
+    /// </summary>
+    public void Prefetch(long batch, int first, int count, long head, int headDim, int part, int parts)
+    {
+        const int CacheLine = 64;
+        if (!Sse.IsSupported)
+            return;
+        for (int t = first + (int)((long)count * part / parts); t < first + (int)((long)count * (part + 1) / parts); t++)
+        {
+            byte* row = (byte*)At(batch, t, head);
+            for (int at = 0; at < headDim * sizeof(T); at += CacheLine)
+                Sse.Prefetch1(row + at);
+        }
+    }
 }
 
 /// <summary>What forward and backward read and write.</summary>

@@ -7,20 +7,29 @@ namespace S2Attn.Optimized.Kernels;
 internal static unsafe class Products<TTile>
     where TTile : struct, ITile
 {
-    /// <summary>scores[j, m] = sum over d of keys[j, d] queries[d, m]: q.k, or do.v, of one panel.</summary>
+    /// <summary>scores[j, m] = sum over d of keys[j, d] queries[d, m]: q.k, or do.v, of one panel. Entries that no query sees may be left as they are.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Scores(int rows, int depth, float* keys, float* queries, float* scores, nint columnsOfScores)
+    public static void Scores(PanelMask mask, int depth, float* keys, float* queries, float* scores, nint columnsOfScores)
     {
-        for (int j = 0; j < rows; j += TTile.Rows)
+        int lanes = TTile.Columns / 2, whole = mask.RowsOfLowerHalf(lanes, TTile.Rows);
+        for (int j = 0; j < whole; j += TTile.Rows)
             TTile.Multiply(depth, keys + (nint)j * depth, depth, 1, queries, TTile.Columns, scores + j * columnsOfScores, columnsOfScores, accumulate: false);
+        for (int j = whole; j < mask.Rows; j += TTile.Rows)
+            TTile.MultiplyHalf(depth, keys + (nint)j * depth, depth, 1, queries + lanes, TTile.Columns, scores + j * columnsOfScores + lanes, columnsOfScores, accumulate: false);
     }
 
     /// <summary>result[d, m] += sum over j of values[j, d] weights[j, m]: p v, or ds k, of one panel.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Weighted(int rows, int depth, float* values, float* weights, nint columnsOfWeights, float* result)
+    public static void Weighted(PanelMask mask, int depth, float* values, float* weights, nint columnsOfWeights, float* result)
     {
+        int lanes = TTile.Columns / 2, whole = mask.RowsOfLowerHalf(lanes, TTile.Rows);
         for (int d = 0; d < depth; d += TTile.Rows)
-            TTile.Multiply(rows, values + d, 1, depth, weights, columnsOfWeights, result + (nint)d * TTile.Columns, TTile.Columns, accumulate: true);
+        {
+            float* target = result + (nint)d * TTile.Columns;
+            TTile.Multiply(whole, values + d, 1, depth, weights, columnsOfWeights, target, TTile.Columns, accumulate: true);
+            if (whole < mask.Rows)
+                TTile.MultiplyHalf(mask.Rows - whole, values + (nint)whole * depth + d, 1, depth, weights + whole * columnsOfWeights + lanes, columnsOfWeights, target + lanes, TTile.Columns, accumulate: true);
+        }
     }
 
     /// <summary>result[j, d] = sum over m of weights[j, m] rows[m, d] for one register block of keys: dv from p and do, or dk from ds and q.</summary>

@@ -110,6 +110,57 @@ internal unsafe struct Tile8x2<V, TLanes> : ITile
         TLanes.Store(c70, c);
         TLanes.Store(c71, c + lanes);
     }
+
+    public static void MultiplyHalf(nint depth, float* a, nint rowStride, nint depthStride, float* b, nint columnsOfB, float* c, nint columnsOfC, bool accumulate)
+    {
+        V c0, c1, c2, c3, c4, c5, c6, c7;
+        if (accumulate)
+        {
+            c0 = TLanes.Load(c);
+            c1 = TLanes.Load(c + columnsOfC);
+            c2 = TLanes.Load(c + 2 * columnsOfC);
+            c3 = TLanes.Load(c + 3 * columnsOfC);
+            c4 = TLanes.Load(c + 4 * columnsOfC);
+            c5 = TLanes.Load(c + 5 * columnsOfC);
+            c6 = TLanes.Load(c + 6 * columnsOfC);
+            c7 = TLanes.Load(c + 7 * columnsOfC);
+        }
+        else
+        {
+            c0 = c1 = c2 = c3 = c4 = c5 = c6 = c7 = TLanes.Broadcast(0);
+        }
+
+        float* a0 = a;
+        float* a1 = a0 + rowStride;
+        float* a2 = a1 + rowStride;
+        float* a3 = a2 + rowStride;
+        float* a4 = a3 + rowStride;
+        float* a5 = a4 + rowStride;
+        float* a6 = a5 + rowStride;
+        float* a7 = a6 + rowStride;
+        nint end = depth * depthStride;
+        for (nint at = 0; at < end; at += depthStride, b += columnsOfB)
+        {
+            V b0 = TLanes.Load(b);
+            c0 = TLanes.MultiplyAdd(TLanes.Broadcast(a0[at]), b0, c0);
+            c1 = TLanes.MultiplyAdd(TLanes.Broadcast(a1[at]), b0, c1);
+            c2 = TLanes.MultiplyAdd(TLanes.Broadcast(a2[at]), b0, c2);
+            c3 = TLanes.MultiplyAdd(TLanes.Broadcast(a3[at]), b0, c3);
+            c4 = TLanes.MultiplyAdd(TLanes.Broadcast(a4[at]), b0, c4);
+            c5 = TLanes.MultiplyAdd(TLanes.Broadcast(a5[at]), b0, c5);
+            c6 = TLanes.MultiplyAdd(TLanes.Broadcast(a6[at]), b0, c6);
+            c7 = TLanes.MultiplyAdd(TLanes.Broadcast(a7[at]), b0, c7);
+        }
+
+        TLanes.Store(c0, c);
+        TLanes.Store(c1, c + columnsOfC);
+        TLanes.Store(c2, c + 2 * columnsOfC);
+        TLanes.Store(c3, c + 3 * columnsOfC);
+        TLanes.Store(c4, c + 4 * columnsOfC);
+        TLanes.Store(c5, c + 5 * columnsOfC);
+        TLanes.Store(c6, c + 6 * columnsOfC);
+        TLanes.Store(c7, c + 7 * columnsOfC);
+    }
 }
 
 /// <summary>12 accumulators, 2 of B and 1 broadcast: 15 of the 16 registers of AVX2 and SSE.</summary>
@@ -200,5 +251,48 @@ internal unsafe struct Tile6x2<V, TLanes> : ITile
         c += columnsOfC;
         TLanes.Store(c50, c);
         TLanes.Store(c51, c + lanes);
+    }
+
+    public static void MultiplyHalf(nint depth, float* a, nint rowStride, nint depthStride, float* b, nint columnsOfB, float* c, nint columnsOfC, bool accumulate)
+    {
+        V c0, c1, c2, c3, c4, c5;
+        if (accumulate)
+        {
+            c0 = TLanes.Load(c);
+            c1 = TLanes.Load(c + columnsOfC);
+            c2 = TLanes.Load(c + 2 * columnsOfC);
+            c3 = TLanes.Load(c + 3 * columnsOfC);
+            c4 = TLanes.Load(c + 4 * columnsOfC);
+            c5 = TLanes.Load(c + 5 * columnsOfC);
+        }
+        else
+        {
+            c0 = c1 = c2 = c3 = c4 = c5 = TLanes.Broadcast(0);
+        }
+
+        float* a0 = a;
+        float* a1 = a0 + rowStride;
+        float* a2 = a1 + rowStride;
+        float* a3 = a2 + rowStride;
+        float* a4 = a3 + rowStride;
+        float* a5 = a4 + rowStride;
+        nint end = depth * depthStride;
+        for (nint at = 0; at < end; at += depthStride, b += columnsOfB)
+        {
+            V b0 = TLanes.Load(b);
+            c0 = TLanes.MultiplyAdd(TLanes.Broadcast(a0[at]), b0, c0);
+            c1 = TLanes.MultiplyAdd(TLanes.Broadcast(a1[at]), b0, c1);
+            c2 = TLanes.MultiplyAdd(TLanes.Broadcast(a2[at]), b0, c2);
+            c3 = TLanes.MultiplyAdd(TLanes.Broadcast(a3[at]), b0, c3);
+            c4 = TLanes.MultiplyAdd(TLanes.Broadcast(a4[at]), b0, c4);
+            c5 = TLanes.MultiplyAdd(TLanes.Broadcast(a5[at]), b0, c5);
+        }
+
+        TLanes.Store(c0, c);
+        TLanes.Store(c1, c + columnsOfC);
+        TLanes.Store(c2, c + 2 * columnsOfC);
+        TLanes.Store(c3, c + 3 * columnsOfC);
+        TLanes.Store(c4, c + 4 * columnsOfC);
+        TLanes.Store(c5, c + 5 * columnsOfC);
     }
 }
