@@ -4,6 +4,7 @@ using S2Attn.Cli;
 
 RootCommand root = new("s2attn: the executable standard for Shifted Sparse Attention (S2-Attn).")
 {
+    CampaignCommand.Create(),
     DescribeCommand.Create(),
     GraphCommand.Create(),
     ProveCommand.Create(),

@@ -30,6 +30,9 @@ public static class Agreement
     /// <summary>The model of any sane implementation on tensors of this type: see <see cref="RoundingModel.Composition(StorageFormat)"/>.</summary>
     public static RoundingModel ModelOf(ElementType type) => RoundingModel.Composition(StorageOf(type));
 
+    /// <summary>The model of a port on tensors of this type: the kernels' own where the port is theirs, since it is known how they round.</summary>
+    public static RoundingModel ModelOf(IAttentionPort port, ElementType type) => port is OptimizedPort ? OptimizedPort.ModelOf(type) : ModelOf(type);
+
     /// <summary>The storage format of an element type.</summary>
     public static StorageFormat StorageOf(ElementType type) => type switch
     {

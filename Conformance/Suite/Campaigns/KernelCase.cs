@@ -60,6 +60,9 @@ public sealed record KernelCase(
         }
     }
 
+    /// <summary>The case on one short line.</summary>
+    public string Shown() => $"{Mask} B={Batch} N={Config.Tokens} G={Config.GroupSize} S={Config.Shift} H={Config.Heads} K={KvHeads} D={HeadDim} {Values} padded={PaddedPercent}% seed={Seed}";
+
     /// <summary>q, k, v and valid keys; padded keys hold NaN.</summary>
     public AttentionInput<double> Build()
     {

@@ -36,8 +36,8 @@ public sealed class Probe
     /// <summary>do for it, [B,N,H,D].</summary>
     public Tensor<double> OutputGradient => Case.BuildOutputGradient();
 
-    /// <summary>How a sane implementation rounds.</summary>
-    public RoundingModel Model => Agreement.ModelOf(Case.Type);
+    /// <summary>How a sane implementation rounds; the kernels are held to their own model.</summary>
+    public RoundingModel Model => Agreement.ModelOf(port, Case.Type);
 
     /// <summary>A source of choices that depends on the case alone.</summary>
     public Random Choices() => new(Case.Seed ^ 0x0c401ce);

@@ -2,14 +2,13 @@
 using S2Attn.Conformance.Campaigns;
 using S2Attn.Conformance.Ports;
 using S2Attn.Optimized;
-using S2Attn.Optimized.Kernels;
 
 namespace S2Attn.Tests.Optimized;
 
 public sealed class ExponentialTests
 {
     public static TheoryData<VectorWidth> Widths() =>
-        [.. new[] { VectorWidth.Bits128, VectorWidth.Bits256, VectorWidth.Bits512 }.Where(width => width <= Engines.Widest)];
+        [.. KernelPaths.Widths];
 
     /// <summary>Reduced arguments of magnitude below 2^-12 are left to the campaign: there 2^r is 1 + r ln 2 to all bits.</summary>
     [Theory]

@@ -1,0 +1,144 @@
+// s2attn campaign: long runs of the kernels against Reference, its error bound and double.
+using System.CommandLine;
+using System.Diagnostics;
+using S2Attn.Conformance.Campaigns;
+using S2Attn.Conformance.Ports;
+using S2Attn.Optimized;
+using S2Attn.Spec;
+
+namespace S2Attn.Cli;
+
+internal static class CampaignCommand
+{
+    public static Command Create() => new("campaign", "Try the kernels longer than tests do. Exit code 1 means that something disagreed.")
+    {
+        Agreement(),
+        Exponential(),
+        Longest(),
+        Paths(),
+    };
+
+    private static Command Agreement()
+    {
+        Option<int> cases = Positive("--cases", "Random cases for each register width.", 300);
+        Option<int> seed = new("--seed") { Description = "The same seed gives the same cases.", DefaultValueFactory = _ => 1 };
+        Option<int> maxTokens = Positive("--max-tokens", "The largest N.", 512);
+        Option<int> maxDim = Positive("--max-dim", "The largest D.", 256);
+        Command command = new("agreement", "Random shapes, masks, formats and values, forward and backward, within the error bound.") { cases, seed, maxTokens, maxDim };
+        command.SetAction(result =>
+        {
+            Console.WriteLine(KernelPaths.Describe());
+            bool agrees = true;
+            foreach (VectorWidth width in KernelPaths.Widths)
+            {
+                using OptimizedPort port = new(new S2AttentionOptions { VectorWidth = width, Threads = 2 });
+                CampaignReport report = AgreementCampaign.Run(
+                    port, OptimizedPort.ModelOf, result.GetValue(cases), result.GetValue(seed), result.GetValue(maxTokens), result.GetValue(maxDim));
+                agrees &= report.Failures.IsEmpty;
+                Console.WriteLine($"{width}: {report.Cases} cases, {report.Failures.Length} outside of the bound; the largest error / bound:");
+                foreach (WorstShare share in report.Worst)
+                    Console.WriteLine(FormattableString.Invariant($"  {share.Tensor,-3} {share.Type,-4} {share.Ratio:0.000}  {share.Case.Shown()}"));
+                foreach (string failure in report.Failures)
+                    Console.WriteLine($"  FAILED {failure}");
+            }
+
+            return agrees ? 0 : 1;
+        });
+        return command;
+    }
+
+    private static Command Exponential()
+    {
+        Option<bool> all = new("--all") { Description = "Every float from -150 to 0, not only the reduced arguments of magnitude 2^-12 and more." };
+        Command command = new("exp", "The relative error of the kernels' 2^x, float by float.") { all };
+        command.SetAction(result =>
+        {
+            Console.WriteLine(KernelPaths.Describe());
+            bool agrees = true;
+            foreach (VectorWidth width in KernelPaths.Widths)
+            {
+                ExponentialReport report = result.GetValue(all)
+                    ? ExponentialCampaign.Measure(width, ExponentialCampaign.Lowest, 0)
+                    : ExponentialCampaign.Measure(width, -1.5f, -MathF.ScaleB(1, -12));
+                agrees &= report.WorstRelative <= OptimizedPort.PowerOfTwoError && report.WorstAbsolute <= Math.ScaleB(1, -126);
+                Console.WriteLine(FormattableString.Invariant(
+                    $"{width}: {report.Arguments} floats, relative error at most {report.WorstRelative:G4} (at {report.WorstArgument:R}; the bound assumes {OptimizedPort.PowerOfTwoError:G4}), below the normal range {report.WorstAbsolute:G3} absolute"));
+            }
+
+            return agrees ? 0 : 1;
+        });
+        return command;
+    }
+
+    private static Command Longest()
+    {
+        Option<int> tokens = Positive("--tokens", "N; a multiple of 4, in groups of a quarter.", 100_000);
+        Option<int> rows = Positive("--rows", "Rows that are compared with Reference, beside those at the borders.", 40);
+        Option<MaskPolicy> mask = new("--mask") { Description = "The mask policy.", DefaultValueFactory = _ => MaskPolicy.LocalCausal };
+        Option<bool> backward = new("--backward") { Description = "Also the backward pass, checked by adjoint identities." };
+        Command command = new("longest", "The paper's longest sequence: H = 4, D = 128, sampled rows against Reference.") { tokens, rows, mask, backward };
+        command.SetAction(result =>
+        {
+            switch (S2Config.TryCreate(new() { Tokens = result.GetValue(tokens), Heads = 4, HeadDim = 128, GroupSize = GroupSizeRule.LongLora, Mask = result.GetValue(mask) }))
+            {
+                case ConfigResult.Valid valid:
+                    LongestReport report = LongestCampaign.Run(valid.Config, result.GetValue(rows), result.GetValue(backward), seed: 1);
+                    Console.WriteLine(FormattableString.Invariant(
+                        $"{valid.Config.Mask} N={valid.Config.Tokens} G={valid.Config.GroupSize}: forward {report.ForwardSeconds:0.0} s, {report.Rows} rows, error / bound at most {report.WorstRatio:G3}, adjoint defect {report.WorstAdjoint:G3}"));
+                    return report.WorstRatio <= 1 && report.WorstAdjoint <= LongestCampaign.AdjointTolerance ? 0 : 1;
+                case var invalid:
+                    Console.Error.WriteLine(invalid);
+                    return 2;
+            }
+        });
+        return command;
+    }
+
+    private static Command Paths()
+    {
+        Option<int> cases = Positive("--cases", "Random cases for each path and width.", 60);
+        Option<int> maxTokens = Positive("--max-tokens", "The largest N.", 64);
+        Command command = new("paths", "agreement and exp once more under each switch of the runtime that selects another path.") { cases, maxTokens };
+        command.SetAction(result =>
+        {
+            bool agrees = true;
+            foreach (PathSwitch path in KernelPaths.Switches)
+                foreach (string[] arguments in new string[][]
+                {
+                    ["agreement", "--cases", $"{result.GetValue(cases)}", "--max-tokens", $"{result.GetValue(maxTokens)}"],
+                    ["exp"],
+                })
+                {
+                    Console.WriteLine($"== {path}: {string.Join(" ", arguments)}");
+                    agrees &= RunAgain(path, arguments) == 0;
+                }
+
+            return agrees ? 0 : 1;
+        });
+        return command;
+    }
+
+    private static int RunAgain(PathSwitch path, string[] arguments)
+    {
+        // The program is either an executable of its own or a library that dotnet was started with.
+        string program = Environment.ProcessPath ?? "dotnet";
+        string[] library = Path.GetFileNameWithoutExtension(program) == "dotnet" ? [Path.Combine(AppContext.BaseDirectory, "s2attn.dll")] : [];
+        ProcessStartInfo start = new(program, [.. library, "campaign", .. arguments]);
+        if (path.Variable.Length > 0)
+            start.Environment[path.Variable] = path.Value;
+        using Process child = Process.Start(start) ?? throw new InvalidOperationException($"{program} did not start.");
+        child.WaitForExit();
+        return child.ExitCode;
+    }
+
+    private static Option<int> Positive(string name, string description, int value)
+    {
+        Option<int> option = new(name) { Description = description, DefaultValueFactory = _ => value };
+        option.Validators.Add(result =>
+        {
+            if (result.Tokens.Count == 1 && int.TryParse(result.Tokens[0].Value, out int given) && given < 1)
+                result.AddError($"{name} = {given}: must be at least 1");
+        });
+        return option;
+    }
+}
