@@ -17,10 +17,15 @@ public static class ProveCommand
     {
         Option<string[]> solvers = new("--solver")
         {
-            Description = "z3, cvc5, or the path of any SMT-LIB 2 solver that takes a script's path; repeat it to ask further solvers where the first gives up. Default: every known solver on PATH.",
+            Description = "z3, cvc5, or the path of any SMT-LIB 2 solver that takes a script's path; repeat it to ask further solvers where the first gives up. "
+                + "Default: every known solver on PATH.",
             DefaultValueFactory = _ => [],
         };
-        Option<string> folder = new("--out") { Description = "Folder for the .smt2 scripts, to check them without this program. Default: a temporary folder.", DefaultValueFactory = _ => "" };
+        Option<string> folder = new("--out")
+        {
+            Description = "Folder for the .smt2 scripts, to check them without this program. Default: a temporary folder.",
+            DefaultValueFactory = _ => "",
+        };
         Option<double> timeout = new("--timeout") { Description = "Seconds for one question to one solver.", DefaultValueFactory = _ => 30 };
         Option<string> filter = new("--filter") { Description = "Only names that contain this text.", DefaultValueFactory = _ => "" };
         Option<int> jobs = new("--jobs") { Description = "Solver processes at once. Default: the number of cores.", DefaultValueFactory = _ => Environment.ProcessorCount };
@@ -52,7 +57,8 @@ public static class ProveCommand
         foreach (string name in solverNames)
             if (name.Length == 0 || !Solver.TryFind(name, out _))
                 return Complain($"--solver {name}: no such program. {Solver.InstallHint}");
-        ImmutableArray<Solver> solvers = [.. solverNames.Length == 0 ? Solver.OnPath() : solverNames.Select(name => Solver.TryFind(name, out Solver solver) ? solver : throw new InvalidOperationException(name))];
+        ImmutableArray<Solver> solvers =
+            [.. solverNames.Length == 0 ? Solver.OnPath() : solverNames.SelectMany(name => Solver.TryFind(name, out Solver solver) ? [solver] : Array.Empty<Solver>())];
         if (solvers.IsEmpty)
             return Complain($"No SMT-LIB solver is on PATH (looked for {string.Join(", ", Solver.Known)}). {Solver.InstallHint}");
         ImmutableArray<Subject> subjects = [.. Plan.Everything().Where(subject => subject.Name.Contains(filter, StringComparison.OrdinalIgnoreCase))];

@@ -36,7 +36,7 @@ public sealed record Help(bool Products, bool Parts, ImmutableArray<Prop> Splits
         ArgumentNullException.ThrowIfNull(values);
         return claim switch
         {
-            RowStaysInside => None with { Instances = [.. Nested(values[1], values[2], values[3], [0, values[4], values[5], values[6]], values[0])] },
+            RowStaysInside => None with { Instances = [.. Nested(values)] },
             RowsAreApart => None with { Instances = [.. Apart(values)] },
             Lemmas.MultiplesClaim => None with { Instances = [new(Lemmas.Sign, [values[1] - values[0] - values[2], values[3]])] },
             Lemmas.HalvesClaim => None with { Splits = [Term.Equal(values[0], 2 * (values[0] / 2)), Term.Equal(values[0], 2 * (values[0] / 2) + 1)], Instances = [.. Halved(values[0])] },
@@ -90,9 +90,10 @@ public sealed record Help(bool Products, bool Parts, ImmutableArray<Prop> Splits
         };
     }
 
-    private static IEnumerable<LemmaInstance> Nested(Term tokens, Term heads, Term headDim, Term[] index, Term batch)
+    private static IEnumerable<LemmaInstance> Nested(IReadOnlyList<Term> values)
     {
-        (Term b, Term t, Term h) = (index[1], index[2], index[3]);
+        (Term batch, Term tokens, Term heads, Term headDim) = (values[0], values[1], values[2], values[3]);
+        (Term b, Term t, Term h) = (values[4], values[5], values[6]);
         Term token = b * tokens + t, head = token * heads + h;
         (Term Low, Term High, Term Length)[] levels = [(b, batch, tokens), (token, batch * tokens, heads), (head, batch * tokens * heads, headDim)];
         foreach ((Term low, Term high, Term length) in levels)

@@ -73,13 +73,17 @@ public static class Report
         {
             bool refuted = chapter.Any(result => result.Subject is Subject.ToRefute);
             text.Append(text.Length > 0 ? "\n" : "").Append(CultureInfo.InvariantCulture, $"### {chapter.Key}\n\n");
-            text.Append(refuted ? "| name | claim | region | smallest counterexample | what happens there | scripts | s |\n| --- | --- | --- | --- | --- | --- | --- |\n" : "| name | statement | region | outcome | scripts | s |\n| --- | --- | --- | --- | --- | --- |\n");
+            string[] heads = refuted
+                ? ["name", "claim", "region", "smallest counterexample", "what happens there", "scripts", "s"]
+                : ["name", "statement", "region", "outcome", "scripts", "s"];
+            text.Append(CultureInfo.InvariantCulture, $"| {string.Join(" | ", heads)} |\n| {string.Join(" | ", heads.Select(_ => "---"))} |\n");
             foreach (SubjectResult result in chapter)
             {
                 string[] cells = refuted
                     ? [result.Subject.Name, result.Subject.Text, result.Subject.Region, .. result.Detail.Split(": ", 2)]
                     : [result.Subject.Name, result.Subject.Text, result.Subject.Region, Word(result.Outcome)];
-                string row = string.Join(" | ", cells.Select(cell => cell.Replace("<", "&lt;", StringComparison.Ordinal).Replace("|", "\\|", StringComparison.Ordinal)));
+                string row = string.Join(
+                    " | ", cells.Select(cell => cell.Replace("<", "&lt;", StringComparison.Ordinal).Replace("|", "\\|", StringComparison.Ordinal)));
                 text.Append(CultureInfo.InvariantCulture, $"| {row} | {result.Scripts} | {result.Time.TotalSeconds:0.00} |\n");
             }
         }

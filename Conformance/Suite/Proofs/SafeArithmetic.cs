@@ -17,17 +17,26 @@ public static class SafeArithmetic
         yield return Of("Token", "token(p)", MaskPolicy.Split, (sizes, x, y) => [IndexMaps.Token<Term, Prop>(sizes.N, sizes.S, x)], _ => []);
         foreach (MaskPolicy mask in MaskPolicies.All)
         {
-            yield return Of($"Visible.{mask}", "visible(t, u)", mask, (sizes, x, y) => [Term.If(Visibility.Visible<Term, Prop>(mask, sizes.N, sizes.G, sizes.S, x, y), 1, 0)], _ => []);
+            yield return Of(
+                $"Visible.{mask}", "visible(t, u)", mask, (sizes, x, y) => [Term.If(Visibility.Visible<Term, Prop>(mask, sizes.N, sizes.G, sizes.S, x, y), 1, 0)], _ => []);
             yield return Of($"Run.{mask}", "the segments of run k and the keys that t sees", mask, (sizes, x, y) => RunParts(mask, sizes, x, y), _ => []);
             yield return Of(
-                $"VisiblePairs.{mask}", "the visible pairs of a head", mask, (sizes, x, y) => [Costs.VisiblePairs<Term, Prop>(mask, sizes.N, sizes.G, sizes.S)], sizes => Help.PairBounds(mask, sizes));
+                $"VisiblePairs.{mask}",
+                "the visible pairs of a head",
+                mask,
+                (sizes, x, y) => [Costs.VisiblePairs<Term, Prop>(mask, sizes.N, sizes.G, sizes.S)],
+                sizes => Help.PairBounds(mask, sizes));
         }
     }
 
     private static Term[] RunParts(MaskPolicy mask, Sizes<Term> sizes, Term k, Term t)
     {
         QueryRun<Term> run = Segments.Run<Term, Prop>(mask, sizes.N, sizes.G, sizes.S, k);
-        return [run.Start, run.Length, run.Own.Start, run.Own.Length, run.Other.Start, run.Other.Length, Segments.KeysSeen<Term, Prop>(mask, sizes.N, sizes.G, sizes.S, t)];
+        return
+        [
+            run.Start, run.Length, run.Own.Start, run.Own.Length, run.Other.Start, run.Other.Length,
+            Segments.KeysSeen<Term, Prop>(mask, sizes.N, sizes.G, sizes.S, t),
+        ];
     }
 
     private static (Goal, string) Of(

@@ -73,7 +73,8 @@ public sealed class SmtScript
                 names[id] = Invariant($"q{++divisions}");
                 (string a, string b, string q) = (names[node.Children[0]], names[node.Children[1]], names[id]);
                 string axiom = $"(and (<= (* {q} {b}) {a}) (< {a} (+ (* {q} {b}) {b})))";
-                text.Append(CultureInfo.InvariantCulture, $"(declare-const {q} Int) ; floor of {a} / {b}\n(assert {(nodes[node.Children[1]].Children.Length == 0 && char.IsDigit(b[0]) ? axiom : $"(=> (> {b} 0) {axiom})")})\n");
+                string guarded = char.IsDigit(b[0]) ? axiom : $"(=> (> {b} 0) {axiom})";
+                text.Append(CultureInfo.InvariantCulture, $"(declare-const {q} Int) ; floor of {a} / {b}\n(assert {guarded})\n");
             }
             else if (node.Children.Length == 0)
             {
