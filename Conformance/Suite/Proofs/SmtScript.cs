@@ -73,7 +73,7 @@ public sealed class SmtScript
                 names[id] = Invariant($"q{++divisions}");
                 (string a, string b, string q) = (names[node.Children[0]], names[node.Children[1]], names[id]);
                 string axiom = $"(and (<= (* {q} {b}) {a}) (< {a} (+ (* {q} {b}) {b})))";
-                string guarded = char.IsDigit(b[0]) ? axiom : $"(=> (> {b} 0) {axiom})";
+                string guarded = b[0] is >= '1' and <= '9' ? axiom : $"(=> (> {b} 0) {axiom})";
                 text.Append(CultureInfo.InvariantCulture, $"(declare-const {q} Int) ; floor of {a} / {b}\n(assert {guarded})\n");
             }
             else if (node.Children.Length == 0)

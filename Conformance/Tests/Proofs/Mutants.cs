@@ -148,4 +148,20 @@ public static class Mutants
             where B : IProposition<B>
             => x < y;
     }
+
+    /// <summary>False for every quotient that one may choose for a division by 0.</summary>
+    public sealed record DividesByZero : IClaim
+    {
+        /// <inheritdoc/>
+        public B Region<I, B>(Sizes<I> sizes)
+            where I : IInteger<I, B>
+            where B : IProposition<B>
+            => Regions.Valid<I, B>(sizes);
+
+        /// <inheritdoc/>
+        public B Holds<I, B>(Sizes<I> sizes, I x, I y)
+            where I : IInteger<I, B>
+            where B : IProposition<B>
+            => x / 0 < x / 0;
+    }
 }

@@ -115,6 +115,10 @@ public sealed class ProofTests
             text);
     }
 
+    [RequiresAnyToolFact("cvc5", "z3")]
+    public async Task Dividing_by_zero_proves_nothing() =>
+        Assert.Equal(Outcome.Fails, Assert.Single(await Run(Plan.Of(new("DivideByZero", 0, "", "", IsTrue: true, new Mutants.DividesByZero())))).Outcome);
+
     private static async Task<ImmutableArray<SubjectResult>> Run(params ImmutableArray<Subject> subjects)
     {
         IReadOnlyList<Solver> solvers = Solver.OnPath();
