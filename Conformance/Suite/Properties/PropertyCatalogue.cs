@@ -11,5 +11,11 @@ public static class PropertyCatalogue
     public static ImmutableArray<Property> All { get; } =
     [
         .. AgreementProperties.All,
+        .. VisibilityProperties.All,
+        .. LeakageProperties.All,
+        .. PlacementProperties.All,
+        .. OracleProperties.All,
+        .. InvarianceProperties.All,
+        .. GradientProperties.All,
     ];
 }

@@ -63,6 +63,9 @@ public sealed class Probe
             ? answer.Gradients
             : throw new ProbeEndedException(new Verdict.PortFailed(PortFailureKind.Output, "The answer to a backward case is not a backward answer."));
 
+    /// <summary>Whether the port claims a forward pass of another configuration, padded as the case is.</summary>
+    public bool Claims(S2Config config) => PortSupport.Lacks(port.Description.Capabilities, config, Case.Type, PortOperation.Forward, Case.IsPadded).IsEmpty;
+
     /// <summary>A number of the case's element type.</summary>
     public double Round(double value) => Case.Type.Round(value);
 

@@ -1,0 +1,156 @@
+// Are the gradients the derivatives of the port's own forward pass, and exactly zero where nothing flows?
+using System.Collections.Immutable;
+using S2Attn.Conformance.Cases;
+using S2Attn.Conformance.Ports;
+using S2Attn.Conformance.Running;
+using S2Attn.Reference;
+using S2Attn.Spec;
+
+namespace S2Attn.Conformance.Properties;
+
+/// <summary>Statements about the backward pass that need no reference gradients.</summary>
+public static class GradientProperties
+{
+    /// <summary>The properties of this file.</summary>
+    public static ImmutableArray<Property> All { get; } =
+    [
+        new(
+            "Gradients.Invisible", "where do is 0 at every query that sees a token, its dk, dv are exactly 0 and its k, v change no bit of the other queries' dq", "ports with a backward pass", [],
+            item => item, _ => true, [PortOperation.Backward], Invisible),
+        new(
+            "Gradients.Padding", "dk, dv of padded keys and dq of queries without keys are exactly 0, and NaN or infinity in padded k, v change no bit of any gradient", "padding, ports with a backward pass", [],
+            item => item.IsPadded ? item : item with { Padding = item.Seed % 2 == 0 ? PaddingPattern.Scattered : PaddingPattern.Right }, item => item.IsPadded, [PortOperation.Backward], Padding),
+        new(
+            "Gradients.Differences", "dq, dk, dv along random directions equal central differences of sum(o do)", "f64 ports with both passes, scores of moderate size", [],
+            item => item with
+            {
+                Type = ElementType.F64,
+                Kind = item.Kind is TensorKind.LargeScores ? TensorKind.Normal : item.Kind,
+                Config = item.Config.With(request => request with { HeadDim = Math.Min(request.HeadDim, 8) }),
+            },
+            item => item.Type is ElementType.F64 && item.Kind is not TensorKind.LargeScores, [PortOperation.Forward, PortOperation.Backward], Differences),
+        new(
+            "Gradients.Adjoint", "<do, o> = <dv, v> since o is linear in v, and <q, dq> = <k, dk> since scores are bilinear", "ports with both passes", [],
+            item => item with { Kind = item.Kind is TensorKind.LargeScores ? TensorKind.Normal : item.Kind }, item => item.Kind is not TensorKind.LargeScores,
+            [PortOperation.Forward, PortOperation.Backward], Adjoint),
+    ];
+
+    private static IEnumerable<string> Invisible(Probe probe)
+    {
+        S2Config config = probe.Config;
+        Random choices = probe.Choices();
+        int b = choices.Next(config.Batch), u = choices.Next(config.Tokens);
+        Tensor<double> dout = Rows.Change(probe.OutputGradient, (entry, t, h, _, old) => Rows.Sees(probe, new(entry, t, h), b, u) ? 0 : old);
+        Gradients<double> gradients = probe.Backward(config, probe.Input, dout);
+        foreach (string violation in Zero(gradients, config, b, u, "no query with do other than 0 sees it"))
+            yield return violation;
+
+        AttentionInput<double> changed = Rows.ChangeKeys(
+            probe.Input, (entry, t) => entry == b && t == u, old => probe.Round(1 - old), old => probe.Round(old + 2));
+        Gradients<double> after = probe.Backward(config, changed, dout);
+        foreach (Row row in Rows.Of(config).Where(row => !Rows.Sees(probe, row, b, u)))
+            if (Rows.FirstDifference(gradients.Query.Row(row.B, row.T, row.H), after.Query.Row(row.B, row.T, row.H)) is >= 0 and int d)
+                yield return FormattableString.Invariant(
+                    $"dq[{row.B},{row.T},{row.H},{d}] was {gradients.Query[row.B, row.T, row.H, d]:R} and became {after.Query[row.B, row.T, row.H, d]:R} when k, v of token {u} of batch entry {b} changed, which that query does not see");
+    }
+
+    private static IEnumerable<string> Padding(Probe probe)
+    {
+        S2Config config = probe.Config;
+        double poison = new[] { double.NaN, double.PositiveInfinity, double.NegativeInfinity }[probe.Choices().Next(3)];
+        Gradients<double> clean = probe.Backward(config, probe.Input, probe.OutputGradient);
+        foreach (Row row in Rows.Of(config).Where(row => !Rows.Keys(probe, row).Any()))
+            if (clean.Query.Row(row.B, row.T, row.H).IndexOfAnyExcept(0.0) is >= 0 and int d)
+                yield return FormattableString.Invariant($"dq[{row.B},{row.T},{row.H},{d}] = {clean.Query[row.B, row.T, row.H, d]:R} though the query sees no key");
+        Gradients<double> poisoned = probe.Backward(config, Rows.ChangeKeys(probe.Input, (b, u) => !probe.Input.Valid[b, u], _ => poison, _ => poison), probe.OutputGradient);
+        for (int b = 0; b < config.Batch; b++)
+            for (int u = 0; u < config.Tokens; u++)
+                if (!probe.Input.Valid[b, u])
+                    foreach (string violation in Zero(clean, config, b, u, "the key is padded").Concat(Zero(poisoned, config, b, u, FormattableString.Invariant($"the key is padded and holds {poison}"))))
+                        yield return violation;
+        foreach ((string name, Tensor<double> before, Tensor<double> after) in new[]
+        {
+            ("dq", clean.Query, poisoned.Query), ("dk", clean.Key, poisoned.Key), ("dv", clean.Value, poisoned.Value),
+        })
+            if (Rows.FirstDifference(before.Elements, after.Elements) is >= 0 and int i)
+                yield return FormattableString.Invariant($"element {i} of {name} was {before.Elements[i]:R} and became {after.Elements[i]:R} when padded k, v became {poison}");
+    }
+
+    private static IEnumerable<string> Zero(Gradients<double> gradients, S2Config config, int b, int u, string why)
+    {
+        for (int kvHead = 0; kvHead < config.KvHeads; kvHead++)
+        {
+            if (gradients.Key.Row(b, u, kvHead).IndexOfAnyExcept(0.0) is >= 0 and int k)
+                yield return FormattableString.Invariant($"dk[{b},{u},{kvHead},{k}] = {gradients.Key[b, u, kvHead, k]:R}, not 0, though {why}");
+            if (gradients.Value.Row(b, u, kvHead).IndexOfAnyExcept(0.0) is >= 0 and int v)
+                yield return FormattableString.Invariant($"dv[{b},{u},{kvHead},{v}] = {gradients.Value[b, u, kvHead, v]:R}, not 0, though {why}");
+        }
+    }
+
+    private static IEnumerable<string> Differences(Probe probe)
+    {
+        // One Richardson step leaves an error of h^4; the tolerance is that of a sum of moderate terms, far below any wrong derivative.
+        const double Step = 1e-3, Tolerance = 1e-6;
+        S2Config config = probe.Config;
+        AttentionInput<double> input = probe.Input;
+        Tensor<double> dout = probe.OutputGradient;
+        Gradients<double> gradients = probe.Backward(config, input, dout);
+        double scale = Tolerance * (1 + Sum(dout, dout.Map(value => (double)Math.Sign(value))) * (1 + input.Value.Elements.ToArray().Max(Math.Abs)));
+        Random choices = probe.Choices();
+        foreach ((string name, Tensor<double> gradient, Func<Tensor<double>, AttentionInput<double>> with, Tensor<double> at) in new (string, Tensor<double>, Func<Tensor<double>, AttentionInput<double>>, Tensor<double>)[]
+        {
+            ("dq", gradients.Query, tensor => input with { Query = tensor }, input.Query),
+            ("dk", gradients.Key, tensor => input with { Key = tensor }, input.Key),
+            ("dv", gradients.Value, tensor => input with { Value = tensor }, input.Value),
+        })
+        {
+            double length = Math.Sqrt(config.HeadDim);
+            Tensor<double> direction = at.Map(_ => (2 * choices.NextDouble() - 1) / length);
+            double claimed = Sum(gradient, direction);
+            double coarse = Slope(Step), fine = Slope(Step / 2);
+            double measured = (4 * fine - coarse) / 3;
+            if (!(Math.Abs(claimed - measured) <= scale))
+                yield return FormattableString.Invariant($"{name} gives the slope {claimed:R} along a random direction; central differences of sum(o do) give {measured:R}, tolerance {scale:G3}");
+
+            double Slope(double h) => (Loss(h) - Loss(-h)) / (2 * h);
+            double Loss(double h)
+            {
+                int i = 0;
+                double[] along = [.. direction.Elements];
+                return Sum(probe.Forward(config, with(at.Map(value => value + h * along[i++]))).Output, dout);
+            }
+        }
+    }
+
+    private static IEnumerable<string> Adjoint(Probe probe)
+    {
+        S2Config config = probe.Config;
+        AttentionInput<double> input = probe.Input;
+        Tensor<double> dout = probe.OutputGradient;
+        Gradients<double> gradients = probe.Backward(config, input, dout);
+        Gradients<double> bounds = GradientErrorBound.Backward(config, input, dout, probe.Model).Bound;
+        return
+        [
+            .. Equal("<do, o> = <dv, v>", (dout, probe.Answer.Output, probe.Definition.Bound.Output), (input.Value, gradients.Value, bounds.Value)),
+            .. Equal("<q, dq> = <k, dk>", (input.Query, gradients.Query, bounds.Query), (input.Key, gradients.Key, bounds.Key)),
+        ];
+    }
+
+    private static IEnumerable<string> Equal(
+        string claim, (Tensor<double> Exact, Tensor<double> Given, Tensor<double> Bound) left, (Tensor<double> Exact, Tensor<double> Given, Tensor<double> Bound) right)
+    {
+        double a = Sum(left.Exact, left.Given), b = Sum(right.Exact, right.Given);
+        double allowed = Sum(left.Exact.Map(Math.Abs), left.Bound) + Sum(right.Exact.Map(Math.Abs), right.Bound)
+            + 1e-13 * (Sum(left.Exact.Map(Math.Abs), left.Given.Map(Math.Abs)) + Sum(right.Exact.Map(Math.Abs), right.Given.Map(Math.Abs)));
+        if (!double.IsNaN(allowed) && !(Math.Abs(a - b) <= allowed))
+            yield return FormattableString.Invariant($"{claim}: the left side is {a:R}, the right side {b:R}; the error bounds allow {allowed:G3}");
+    }
+
+    private static double Sum(Tensor<double> a, Tensor<double> b)
+    {
+        double sum = 0;
+        for (int i = 0; i < a.Elements.Length; i++)
+            sum += a.Elements[i] * b.Elements[i];
+        return sum;
+    }
+}

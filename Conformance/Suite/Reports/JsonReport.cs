@@ -1,0 +1,87 @@
+// A report as JSON, as report.schema.json describes it.
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using S2Attn.Conformance.Ports;
+using S2Attn.Conformance.Running;
+
+namespace S2Attn.Conformance.Reports;
+
+/// <summary>Writes version 1 of the JSON form.</summary>
+public static class JsonReport
+{
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    /// <summary>The report as text.</summary>
+    public static string Write(Report report)
+    {
+        ArgumentNullException.ThrowIfNull(report);
+        return new JsonObject
+        {
+            ["schema"] = "s2attn-report",
+            ["version"] = Report.SchemaVersion,
+            ["tool"] = report.Tool,
+            ["seed"] = report.Seed,
+            ["cases"] = report.Cases,
+            ["filter"] = report.Filter,
+            ["complete"] = report.Complete,
+            ["conforms"] = report.Conforms,
+            ["seconds"] = Seconds(report.Elapsed),
+            ["ports"] = Array(report.Ports, Port),
+            ["results"] = Array(report.Results, Result),
+            ["variants"] = Array(report.Variants, Variant),
+        }.ToJsonString(Indented) + "\n";
+    }
+
+    /// <summary>The word for an outcome.</summary>
+    public static string Word(Outcome outcome) => outcome switch
+    {
+        Outcome.Holds => "holds",
+        Outcome.Fails => "fails",
+        Outcome.PortFailed => "portFailed",
+        Outcome.Unsupported => "unsupported",
+        Outcome.Interrupted => "interrupted",
+        _ => throw new ArgumentOutOfRangeException(nameof(outcome), outcome, "Unknown outcome."),
+    };
+
+    private static JsonObject Port(ReportPort port) => new()
+    {
+        ["name"] = port.Subject,
+        ["version"] = port.Description.Version,
+        ["language"] = port.Description.Language,
+        ["levelsClaimed"] = Array(port.Claimed, level => (int)level),
+        ["levelsEarned"] = Array(port.Earned, level => (int)level),
+    };
+
+    private static JsonObject Result(PropertyResult result) => new()
+    {
+        ["subject"] = result.Subject,
+        ["name"] = result.Name,
+        ["statement"] = result.Statement,
+        ["region"] = result.Region,
+        ["outcome"] = Word(result.Outcome),
+        ["cases"] = result.Cases,
+        ["unsupported"] = new JsonObject(result.Unsupported.Select(pair => KeyValuePair.Create(pair.Key, (JsonNode?)pair.Value))),
+        ["counterexample"] = result.Counterexample.IsEmpty ? null : Example(result.Counterexample[0]),
+        ["seconds"] = Seconds(result.Elapsed),
+    };
+
+    private static JsonObject Variant(ReportVariant variant) => new()
+    {
+        ["name"] = variant.Name,
+        ["difference"] = variant.Difference,
+        ["caughtBy"] = Array(variant.CaughtBy, name => name),
+        ["example"] = variant.Example.IsEmpty ? null : Example(variant.Example[0]),
+    };
+
+    private static JsonObject Example(Counterexample example) => new()
+    {
+        ["case"] = example.Case,
+        ["reason"] = example.Reason,
+        ["drawnAs"] = example.Original,
+        ["shrinks"] = example.Shrinks,
+    };
+
+    private static JsonArray Array<T>(IEnumerable<T> items, Func<T, JsonNode> node) => [.. items.Select(node)];
+
+    private static double Seconds(TimeSpan time) => Math.Round(time.TotalSeconds, 3);
+}

@@ -1,0 +1,65 @@
+// What does a run leave behind? One record that every format is written from.
+using System.Collections.Immutable;
+using S2Attn.Conformance.Ports;
+using S2Attn.Conformance.Running;
+
+namespace S2Attn.Conformance.Reports;
+
+/// <summary>What a port declared, claimed and earned.</summary>
+/// <param name="Subject">The name of its rows.</param>
+/// <param name="Description">What it declared.</param>
+/// <param name="Claimed">The levels that its declaration claims.</param>
+/// <param name="Earned">Those of them that no failing case denies; none where the run was stopped.</param>
+public sealed record ReportPort(string Subject, PortDescription Description, ImmutableArray<PortLevel> Claimed, ImmutableArray<PortLevel> Earned)
+{
+    /// <summary>The port's part of a run.</summary>
+    public static ReportPort Of(PortDescription description, IEnumerable<PropertyResult> results, bool complete)
+    {
+        ArgumentNullException.ThrowIfNull(description);
+        PropertyResult[] own = [.. results.Where(result => result.Subject == description.Name)];
+        ImmutableArray<PortLevel> claimed = PortLevels.Claimed(description.Capabilities);
+        HashSet<PortLevel> denied = [.. own.SelectMany(result => result.Denied)];
+
+        // The higher levels rest on the first.
+        bool none = !complete || denied.Contains(PortLevel.Forward) || own.All(result => result.Cases == 0);
+        return new(description.Name, description, claimed, none ? [] : [.. claimed.Where(level => !denied.Contains(level))]);
+    }
+}
+
+/// <summary>A known deviation, and the properties that see it.</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="Difference">What differs.</param>
+/// <param name="CaughtBy">The properties that fail for it.</param>
+/// <param name="Example">The smallest case of one of them.</param>
+public sealed record ReportVariant(string Name, string Difference, ImmutableArray<string> CaughtBy, ImmutableArray<Counterexample> Example);
+
+/// <summary>A run.</summary>
+/// <param name="Tool">Name and version of the program.</param>
+/// <param name="Seed">The seed that gives the same cases again.</param>
+/// <param name="Cases">Cases for each property.</param>
+/// <param name="Filter">Only names that contain this text; empty for all.</param>
+/// <param name="Complete">False where the run was stopped, and rows are missing or cut short.</param>
+/// <param name="Elapsed">Time for all.</param>
+/// <param name="Results">The rows.</param>
+/// <param name="Ports">The ports.</param>
+/// <param name="Variants">What the known deviations do; empty where they were not run.</param>
+public sealed record Report(
+    string Tool,
+    int Seed,
+    int Cases,
+    string Filter,
+    bool Complete,
+    TimeSpan Elapsed,
+    ImmutableArray<PropertyResult> Results,
+    ImmutableArray<ReportPort> Ports,
+    ImmutableArray<ReportVariant> Variants)
+{
+    /// <summary>The version of report.schema.json that the JSON form follows.</summary>
+    public const int SchemaVersion = 1;
+
+    /// <summary>Whether everything that was asked for was run and nothing speaks against conformance.</summary>
+    public bool Conforms => Complete
+        && Results.Any(result => result.Outcome is Outcome.Holds)
+        && Results.All(result => !result.IsBad)
+        && Ports.All(port => Results.Any(result => result.Subject == port.Subject && result.Cases > 0));
+}
