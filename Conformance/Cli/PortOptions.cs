@@ -8,20 +8,23 @@ namespace S2Attn.Cli;
 /// <summary>The options --port, --native, --onnx, --onnx-config and the limits of a port's process.</summary>
 internal sealed class PortOptions
 {
-    private readonly Option<string?> port = new("--port")
+    private readonly Option<string[]> port = new("--port")
     {
+        DefaultValueFactory = _ => [],
         Description = $"A command that speaks the port protocol, as \"python3 my_port.py\", or one of {string.Join(", ", PortFactory.BuiltIn.Keys)}.",
         HelpName = "COMMAND",
     };
 
-    private readonly Option<string?> native = new("--native")
+    private readonly Option<string[]> native = new("--native")
     {
+        DefaultValueFactory = _ => [],
         Description = "A shared library that exports the functions of s2attn_port.h.",
         HelpName = "LIBRARY",
     };
 
-    private readonly Option<string?> onnx = new("--onnx")
+    private readonly Option<string[]> onnx = new("--onnx")
     {
+        DefaultValueFactory = _ => [],
         Description = "An ONNX model with inputs q, k, v and output o.",
         HelpName = "MODEL",
     };
@@ -51,7 +54,9 @@ internal sealed class PortOptions
     private readonly Option<FileInfo?> log = new("--port-log") { Description = "A file that receives what the port says on stderr.", HelpName = "FILE" };
 
     /// <summary>Adds the options to a command.</summary>
-    public PortOptions(Command command)
+    /// <param name="command">The command.</param>
+    /// <param name="exactlyOne">Whether one port must be named; else none or several may be.</param>
+    public PortOptions(Command command, bool exactlyOne = true)
     {
         foreach (Option<double> limit in new[] { caseLimit, startupLimit })
             limit.Validators.Add(result =>
@@ -62,27 +67,34 @@ internal sealed class PortOptions
             });
         command.Validators.Add(result =>
         {
-            if (new Option[] { port, native, onnx }.Count(option => result.GetResult(option) is not null) != 1)
+            int named = new[] { port, native, onnx }.Sum(option => result.GetResult(option) is { Implicit: false } given ? given.Tokens.Count : 0);
+            if (exactlyOne && named != 1)
                 result.AddError("exactly one of --port, --native and --onnx must say what to ask");
         });
         foreach (Option option in new Option[] { port, native, onnx, onnxConfig, caseLimit, startupLimit, log })
             command.Add(option);
     }
 
-    /// <summary>Opens the port.</summary>
+    /// <summary>Opens the port that must be named.</summary>
     /// <exception cref="FormatException">The command, or a setting, is not well formed.</exception>
     /// <exception cref="PortStartException">The port does not start or does not describe itself.</exception>
     /// <exception cref="IOException">The log cannot be written.</exception>
-    public IAttentionPort Open(ParseResult result)
+    public IAttentionPort Open(ParseResult result) => OpenAll(result).Single();
+
+    /// <summary>Opens each port that is named, one after the other; exceptions as for <see cref="Open"/>.</summary>
+    public IEnumerable<IAttentionPort> OpenAll(ParseResult result)
     {
         ProcessPortOptions options = new()
         {
             CaseLimit = TimeSpan.FromSeconds(result.GetValue(caseLimit)),
             StartupLimit = TimeSpan.FromSeconds(result.GetValue(startupLimit)),
-            Log = result.GetValue(log) is { } file ? new StreamWriter(file.FullName) : TextWriter.Null,
+            Log = result.GetValue(log) is { } file ? TextWriter.Synchronized(new StreamWriter(file.FullName)) : TextWriter.Null,
         };
-        return result.GetValue(native) is { } library ? PortFactory.CreateNative(options, library)
-            : result.GetValue(onnx) is { } model ? PortFactory.CreateOnnx(options, model, result.GetValue(onnxConfig) ?? [])
-            : PortFactory.Create(options, result.GetValue(port) ?? "");
+        foreach (string command in result.GetValue(port) ?? [])
+            yield return PortFactory.Create(options, command);
+        foreach (string library in result.GetValue(native) ?? [])
+            yield return PortFactory.CreateNative(options, library);
+        foreach (string model in result.GetValue(onnx) ?? [])
+            yield return PortFactory.CreateOnnx(options, model, result.GetValue(onnxConfig) ?? []);
     }
 }

@@ -5,6 +5,7 @@ using S2Attn.Cli;
 RootCommand root = new("s2attn: the executable standard for Shifted Sparse Attention (S2-Attn).")
 {
     CampaignCommand.Create(),
+    CheckCommand.Create(),
     DescribeCommand.Create(),
     GraphCommand.Create(),
     ProveCommand.Create(),
@@ -12,6 +13,6 @@ RootCommand root = new("s2attn: the executable standard for Shifted Sparse Atten
 };
 ParseResult parsed = root.Parse(args);
 if (parsed.Errors.Count == 0)
-    return await parsed.InvokeAsync();
+    return await parsed.InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = TimeSpan.FromSeconds(30) });
 Console.Error.WriteLine($"s2attn: {parsed.Errors[0].Message} (--help lists what there is)");
 return 2;

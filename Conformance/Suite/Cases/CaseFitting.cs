@@ -7,13 +7,6 @@ namespace S2Attn.Conformance.Cases;
 /// <summary>The nearest case that a port claims, so that a port of few capabilities gets as many cases as any other.</summary>
 public static class CaseFitting
 {
-    /// <summary>Bends a case to capabilities, to the arrangement of a property, and to the capabilities again, which have the last word.</summary>
-    public static AttentionCase Fit(PortCapabilities capabilities, AttentionCase item, Func<AttentionCase, AttentionCase> arrange)
-    {
-        ArgumentNullException.ThrowIfNull(arrange);
-        return Fit(capabilities, arrange(Fit(capabilities, item)));
-    }
-
     /// <summary>Bends a case. Where the fixed values of a port break a rule of the definition together with the case, it stays as it is.</summary>
     public static AttentionCase Fit(PortCapabilities capabilities, AttentionCase item)
     {

@@ -20,7 +20,7 @@ public static class VisibilityProperties
     [
         new(
             "Visibility", "with equal scores, o[t] is the mean of exactly the v that the mask policy lets t see", "no padding",
-            ["SegmentsAreVisibility.*", "SplitIsVarlen", "SplitIsLocalCausalCut"], Plain, item => !item.IsPadded, [PortOperation.Forward],
+            ["SegmentsAreVisibility.*", "RunsTile", "SplitIsVarlen", "SplitIsLocalCausalCut"], Plain, item => !item.IsPadded, [PortOperation.Forward],
             probe => ObservedVisibility.Of(probe).Differences(probe.Config, (_, h, t, u) => Visibility.Visible(probe.Config, h, t, u))),
         new(
             "Visibility.Padding", "padded keys are seen by no query, and no other pair changes", "with padding", [],
@@ -38,12 +38,16 @@ public static class VisibilityProperties
             item => Plain(item) with { Config = item.Config.With(request => request with { GroupSize = GroupSizeRule.Of(item.Config.Tokens), HeadDim = Dim(item) }) },
             item => !item.IsPadded && item.Config.GroupSize == item.Config.Tokens, [PortOperation.Forward], WholeGroup),
         new(
-            "Direction", "a shift by +S gives what a shift by -S gives", "no padding, N = nG, 2S = G", ["Direction.*"],
-            item => Plain(item) with { Config = EvenHalfShift(item) }, item => !item.IsPadded && 2 * item.Config.Shift == item.Config.GroupSize && item.Config.Tokens % item.Config.GroupSize == 0,
-            [PortOperation.Forward],
-            probe => ObservedVisibility.Of(probe).Differences(probe.Config, (_, h, t, u) => VisibleBothWays(probe.Config, h, t, u))),
+            "Direction", "a shift by -S gives what a shift by +(G - S) gives, so for 2S = G what +S gives", "no padding, N = nG, 0 < S < G", ["Direction.*", "Complement.*"],
+            item => Plain(item) with { Config = Shifting(item) },
+            item => !item.IsPadded && item.Config.Shift > 0 && item.Config.Tokens % item.Config.GroupSize == 0, [PortOperation.Forward],
+            probe => ObservedVisibility.Of(probe).Differences(probe.Config, (_, h, t, u) => VisibleShiftedForward(probe.Config, h, t, u))),
         new(
-            "Cost", "exp(lse) of equal scores counts the visible keys; their sum is the closed form of the cost", "no padding, ports that return lse", ["CostIsVisiblePairs.*"],
+            "Leak.Count", "LocalCausal leaks S(G-S) pairs in each head, no other policy but the bidirectional ones any", "no padding, causal policies", ["LeakCount"],
+            item => Plain(item) with { Config = item.Config.With(request => request with { Mask = item.Config.Mask.IsCausal() ? item.Config.Mask : MaskPolicy.LocalCausal, HeadDim = Dim(item) }) },
+            item => !item.IsPadded && item.Config.Mask.IsCausal(), [PortOperation.Forward], LeakCount),
+        new(
+            "Cost", "exp(lse) of equal scores counts the keys that a query sees, as its segments say; over a head they sum to the closed form of the cost, at most N G", "no padding, ports that return lse", ["KeysSeen.*", "CostOfRun.*", "CostIsVisiblePairs.*", "CostIsAtMost.*"],
             item => Plain(item) with { Kind = TensorKind.EqualScores }, item => !item.IsPadded && item.Kind is TensorKind.EqualScores, [PortOperation.Forward], Cost),
         new(
             "Reach", "two Split layers with both kinds of head carry data back exactly to border(index(t) - 2), and layers without a shift never out of a group",
@@ -73,18 +77,38 @@ public static class VisibilityProperties
     private static bool BothKinds(S2Config config) => config.Shift == 0
         || (Enumerable.Range(0, config.Heads).Any(h => config.ShiftOf(h) == 0) && Enumerable.Range(0, config.Heads).Any(h => config.ShiftOf(h) > 0));
 
-    private static S2Config EvenHalfShift(AttentionCase item)
+    private static S2Config Shifting(AttentionCase item)
     {
-        int group = Math.Max(2, item.Config.GroupSize / 2 * 2);
+        int group = item.Seed % 2 == 0 ? Math.Max(2, item.Config.GroupSize) : Math.Max(2, item.Config.GroupSize / 2 * 2);
         int groups = Math.Max(1, item.Config.Tokens / group);
-        return item.Config.With(request => request with { Tokens = groups * group, GroupSize = GroupSizeRule.Of(group), Shift = group / 2, HeadDim = Math.Min(Observed, groups * group) });
+        return item.Config.With(request => request with
+        {
+            Tokens = groups * group,
+            GroupSize = GroupSizeRule.Of(group),
+            Shift = item.Seed % 2 == 0 ? Math.Max(1, item.Config.Shift) : group / 2,
+            HeadDim = Math.Min(Observed, groups * group),
+        });
     }
 
-    // A roll by +S is a roll by -(N - S).
-    private static bool VisibleBothWays(S2Config config, int head, int t, int u)
+    // A roll by +x is a roll by -(N - x).
+    private static bool VisibleShiftedForward(S2Config config, int head, int t, int u)
     {
         int shift = config.ShiftOf(head);
-        return Visibility.Visible<Int, Bool>(config.Mask, config.Tokens, config.GroupSize, shift == 0 ? 0 : config.Tokens - shift, t, u);
+        return Visibility.Visible<Int, Bool>(config.Mask, config.Tokens, config.GroupSize, shift == 0 ? 0 : config.Tokens - (config.GroupSize - shift), t, u);
+    }
+
+    private static IEnumerable<string> LeakCount(Probe probe)
+    {
+        S2Config config = probe.Config;
+        ObservedVisibility seen = ObservedVisibility.Of(probe);
+        for (int b = 0; b < config.Batch; b++)
+            for (int h = 0; h < config.Heads; h++)
+            {
+                long leaks = Enumerable.Range(0, config.Tokens).Sum(t => Enumerable.Range(t + 1, config.Tokens - t - 1).Count(u => seen[b, h, t, u]));
+                long expected = config.Mask is MaskPolicy.LocalCausal ? Costs.LeakingPairs<Int, Bool>(config.GroupSize, config.ShiftOf(h)).Value : 0;
+                if (leaks != expected)
+                    yield return $"batch {b}, head {h} (shift {config.ShiftOf(h)}): {leaks} pairs with u > t are seen; {config.Mask} has {expected}";
+            }
     }
 
     private static IEnumerable<string> Diagonal(Probe probe)
@@ -141,12 +165,23 @@ public static class VisibilityProperties
             throw new ProbeEndedException(new Verdict.Unsupported("lse"));
         for (int h = 0; h < config.Heads; h++)
         {
-            long expected = Costs.VisiblePairs<Int, Bool>(config.Mask, config.Tokens, config.GroupSize, config.ShiftOf(h)).Value;
             double counted = 0;
             for (int t = 0; t < config.Tokens; t++)
-                counted += Math.Exp(probe.Answer.LogSumExp[0][0, t, h]);
-            if (!(Math.Abs(counted - expected) < 0.5))
-                yield return FormattableString.Invariant($"head {h} (shift {config.ShiftOf(h)}): exp(lse) of equal scores sums to {counted:0.###} visible pairs; the closed form gives {expected}");
+            {
+                double keys = Math.Exp(probe.Answer.LogSumExp[0][0, t, h]);
+                long segments = Segments.KeysSeen<Int, Bool>(config.Mask, config.Tokens, config.GroupSize, config.ShiftOf(h), t).Value;
+                int run = Segments.RunOf<Int, Bool>(config.GroupSize, config.ShiftOf(h), t).ToIndex();
+                long before = Costs.VisiblePairsBefore<Int, Bool>(config.Mask, config.Tokens, config.GroupSize, config.ShiftOf(h), run).Value;
+                if (Segments.Run(config, h, run).Start == t && !(Math.Abs(counted - before) < 0.5))
+                    yield return FormattableString.Invariant($"head {h} (shift {config.ShiftOf(h)}): exp(lse) of equal scores sums to {counted:0.###} pairs before run {run}; the closed form gives {before}");
+                counted += keys;
+                if (!(Math.Abs(keys - segments) < 0.25))
+                    yield return FormattableString.Invariant($"head {h} (shift {config.ShiftOf(h)}): exp(lse) of equal scores gives {keys:0.###} keys of query {t}; its segments have {segments}");
+            }
+
+            long cost = Costs.VisiblePairs<Int, Bool>(config.Mask, config.Tokens, config.GroupSize, config.ShiftOf(h)).Value;
+            if (!(Math.Abs(counted - cost) < 0.5) || cost > (long)config.Tokens * config.GroupSize)
+                yield return FormattableString.Invariant($"head {h} (shift {config.ShiftOf(h)}): exp(lse) of equal scores sums to {counted:0.###} visible pairs; the closed form gives {cost}, N G is {config.Tokens * config.GroupSize}");
         }
     }
 

@@ -45,7 +45,8 @@ public static class JsonReport
 
     private static JsonObject Port(ReportPort port) => new()
     {
-        ["name"] = port.Subject,
+        ["subject"] = port.Subject,
+        ["name"] = port.Description.Name,
         ["version"] = port.Description.Version,
         ["language"] = port.Description.Language,
         ["levelsClaimed"] = Array(port.Claimed, level => (int)level),

@@ -13,16 +13,16 @@ namespace S2Attn.Conformance.Reports;
 public sealed record ReportPort(string Subject, PortDescription Description, ImmutableArray<PortLevel> Claimed, ImmutableArray<PortLevel> Earned)
 {
     /// <summary>The port's part of a run.</summary>
-    public static ReportPort Of(PortDescription description, IEnumerable<PropertyResult> results, bool complete)
+    public static ReportPort Of(string subject, PortDescription description, IEnumerable<PropertyResult> results, bool complete)
     {
         ArgumentNullException.ThrowIfNull(description);
-        PropertyResult[] own = [.. results.Where(result => result.Subject == description.Name)];
+        PropertyResult[] own = [.. results.Where(result => result.Subject == subject)];
         ImmutableArray<PortLevel> claimed = PortLevels.Claimed(description.Capabilities);
         HashSet<PortLevel> denied = [.. own.SelectMany(result => result.Denied)];
 
         // The higher levels rest on the first.
         bool none = !complete || denied.Contains(PortLevel.Forward) || own.All(result => result.Cases == 0);
-        return new(description.Name, description, claimed, none ? [] : [.. claimed.Where(level => !denied.Contains(level))]);
+        return new(subject, description, claimed, none ? [] : [.. claimed.Where(level => !denied.Contains(level))]);
     }
 }
 

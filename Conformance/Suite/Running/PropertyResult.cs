@@ -37,7 +37,7 @@ public sealed record Counterexample(string Case, string Reason, string Original,
 /// <param name="Region">Where.</param>
 /// <param name="Outcome">What was found.</param>
 /// <param name="Cases">How many cases ran.</param>
-/// <param name="Unsupported">How many drawn cases the port does not claim, by reason.</param>
+/// <param name="Unsupported">How many drawn cases the port does not claim as they were drawn, by reason; where no case ran, what stands in the way.</param>
 /// <param name="Counterexample">The smallest case found that fails; empty where none does.</param>
 /// <param name="Denied">The levels of the port protocol that failing cases deny.</param>
 /// <param name="Elapsed">Time for the row.</param>

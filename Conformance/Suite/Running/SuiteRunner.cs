@@ -6,18 +6,28 @@ using S2Attn.Conformance.Ports;
 
 namespace S2Attn.Conformance.Running;
 
+/// <summary>A case for a port.</summary>
+/// <param name="Case">The case, bent to what the port claims.</param>
+/// <param name="Lacks">Why the port does not claim the case as it was first drawn; empty where it does.</param>
+/// <param name="StillLacks">Why it does not claim what the property makes of a case that it claims.</param>
+public sealed record DrawnCase(AttentionCase Case, ImmutableArray<string> Lacks, ImmutableArray<string> StillLacks);
+
 /// <summary>Runs properties against a port. Cases depend on the seed, the property's name and the port's declaration alone.</summary>
 public static class SuiteRunner
 {
     private const int MaxPortFailures = 3;
 
+    // Where the scale is always 1 / sqrt(D), the value in the reason differs from case to case.
+    private const string FixedScale = "fixed.scale";
+
     /// <summary>Runs the properties one after the other, as a sequence of events; a row ends with <see cref="SuiteEvent.Finished"/>.</summary>
     /// <param name="options">How much to run.</param>
     /// <param name="properties">What to check.</param>
+    /// <param name="subject">What rows call the port.</param>
     /// <param name="port">The port; it is not disposed.</param>
     /// <param name="cancellation">Ends the run between cases; the row under way is then reported as far as it came, and later ones are not begun.</param>
     public static IEnumerable<SuiteEvent> Run(
-        SuiteOptions options, IEnumerable<Property> properties, IAttentionPort port, CancellationToken cancellation = default)
+        SuiteOptions options, IEnumerable<Property> properties, string subject, IAttentionPort port, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(properties);
@@ -26,22 +36,22 @@ public static class SuiteRunner
         {
             if (cancellation.IsCancellationRequested)
                 yield break;
-            foreach (SuiteEvent step in RunOne(options, property, port, cancellation))
+            foreach (SuiteEvent step in RunOne(options, property, subject, port, cancellation))
                 yield return step;
         }
     }
 
     /// <summary>The rows alone.</summary>
     public static IEnumerable<PropertyResult> Results(
-        SuiteOptions options, IEnumerable<Property> properties, IAttentionPort port, CancellationToken cancellation = default) =>
-        Run(options, properties, port, cancellation).OfType<SuiteEvent.Finished>().Select(finished => finished.Result);
+        SuiteOptions options, IEnumerable<Property> properties, string subject, IAttentionPort port, CancellationToken cancellation = default) =>
+        Run(options, properties, subject, port, cancellation).OfType<SuiteEvent.Finished>().Select(finished => finished.Result);
 
     /// <summary>One check of one case.</summary>
     public static Verdict Check(Property property, IAttentionPort port, AttentionCase item)
     {
         ArgumentNullException.ThrowIfNull(property);
         if (!property.Covers(item))
-            return new Verdict.Unsupported("region");
+            return new Verdict.Unsupported("outside the region");
         try
         {
             return property.Check(new Probe(port, item)).Select(reason => (Verdict)new Verdict.Fails(reason)).FirstOrDefault(new Verdict.Holds());
@@ -52,8 +62,8 @@ public static class SuiteRunner
         }
     }
 
-    /// <summary>The cases that a property draws for a port, each with the reasons for which the port does not claim the case as it was first drawn.</summary>
-    public static IEnumerable<(AttentionCase Case, ImmutableArray<string> Lacks)> Draw(SuiteOptions options, Property property, PortCapabilities capabilities)
+    /// <summary>The cases that a property draws for a port.</summary>
+    public static IEnumerable<DrawnCase> Draw(SuiteOptions options, Property property, PortCapabilities capabilities)
     {
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(property);
@@ -62,34 +72,47 @@ public static class SuiteRunner
         {
             AttentionCase wanted = property.Arrange(drawn);
             ImmutableArray<string> lacks = Lacks(wanted);
-            yield return (lacks.IsEmpty ? wanted : CaseFitting.Fit(capabilities, wanted, property.Arrange), lacks);
+            if (lacks.IsEmpty)
+            {
+                yield return new(wanted, lacks, []);
+                continue;
+            }
+
+            AttentionCase near = property.Arrange(CaseFitting.Fit(capabilities, drawn));
+            yield return new(CaseFitting.Fit(capabilities, near), lacks, Lacks(near));
         }
 
         ImmutableArray<string> Lacks(AttentionCase item) =>
-            [.. property.Operations.SelectMany(operation => PortSupport.Lacks(capabilities, item.Config, item.Type, operation, item.IsPadded)).Distinct()];
+        [
+            .. property.Operations.SelectMany(operation => PortSupport.Lacks(capabilities, item.Config, item.Type, operation, item.IsPadded))
+                .Select(reason => reason.StartsWith(FixedScale, StringComparison.Ordinal) ? FixedScale : reason).Distinct(),
+        ];
     }
 
-    private static IEnumerable<SuiteEvent> RunOne(SuiteOptions options, Property property, IAttentionPort port, CancellationToken cancellation)
+    private static IEnumerable<SuiteEvent> RunOne(SuiteOptions options, Property property, string subject, IAttentionPort port, CancellationToken cancellation)
     {
         PortDescription description = port.Description;
-        yield return new SuiteEvent.Started(description.Name, property.Name, options.Cases);
+        yield return new SuiteEvent.Started(subject, property.Name, options.Cases);
         Stopwatch watch = Stopwatch.StartNew();
-        Dictionary<string, int> unsupported = [];
+        Dictionary<string, int> unsupported = [], obstacles = [];
         HashSet<PortLevel> denied = [];
         int ran = 0, seen = 0, portFailures = 0;
         List<(AttentionCase Case, Verdict Verdict)> failures = [];
-        foreach ((AttentionCase item, ImmutableArray<string> lacks) in Draw(options, property, description.Capabilities))
+        foreach ((AttentionCase item, ImmutableArray<string> lacks, ImmutableArray<string> stillLacks) in Draw(options, property, description.Capabilities))
         {
             if (cancellation.IsCancellationRequested)
                 break;
-            foreach (string reason in lacks)
-                unsupported[reason] = unsupported.GetValueOrDefault(reason) + 1;
+            Add(unsupported, lacks);
             Verdict verdict = Check(property, port, item);
             if (verdict.IsBad && cancellation.IsCancellationRequested)
                 break;
             seen++;
-            if (verdict is Verdict.Unsupported none && lacks.IsEmpty)
-                unsupported[none.Reason] = unsupported.GetValueOrDefault(none.Reason) + 1;
+            if (verdict is Verdict.Unsupported none)
+            {
+                Add(obstacles, stillLacks.IsEmpty ? [none.Reason] : stillLacks);
+                Add(unsupported, lacks.IsEmpty ? [none.Reason] : []);
+            }
+
             ran += verdict is Verdict.Unsupported ? 0 : 1;
             if (verdict.IsBad)
             {
@@ -100,7 +123,7 @@ public static class SuiteRunner
                     break;
             }
 
-            yield return new SuiteEvent.Progressed(description.Name, property.Name, seen, options.Cases);
+            yield return new SuiteEvent.Progressed(subject, property.Name, seen, options.Cases);
         }
 
         ImmutableArray<Counterexample> counterexample = [];
@@ -117,8 +140,14 @@ public static class SuiteRunner
         }
 
         yield return new SuiteEvent.Finished(new(
-            description.Name, property.Name, property.Statement, property.Region, outcome, ran,
-            unsupported.ToImmutableSortedDictionary(StringComparer.Ordinal), counterexample, [.. denied.Order()], watch.Elapsed));
+            subject, property.Name, property.Statement, property.Region, outcome, ran,
+            (ran == 0 ? obstacles : unsupported).ToImmutableSortedDictionary(StringComparer.Ordinal), counterexample, [.. denied.Order()], watch.Elapsed));
+    }
+
+    private static void Add(Dictionary<string, int> counts, ImmutableArray<string> reasons)
+    {
+        foreach (string reason in reasons)
+            counts[reason] = counts.GetValueOrDefault(reason) + 1;
     }
 
     private static IEnumerable<PortLevel> LevelsOf(Property property, PortCapabilities capabilities, AttentionCase item) =>

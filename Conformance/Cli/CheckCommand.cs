@@ -1,0 +1,107 @@
+// s2attn check: does an implementation compute S2-Attn, and if not, what is the smallest case that shows it?
+using System.Collections.Immutable;
+using System.CommandLine;
+using System.Diagnostics;
+using S2Attn.Cli.Rendering;
+using S2Attn.Conformance.Ports;
+using S2Attn.Conformance.Reports;
+using S2Attn.Conformance.Running;
+
+namespace S2Attn.Cli;
+
+internal static class CheckCommand
+{
+    private const int NotConforming = 1, BadUsage = 2;
+
+    public static Command Create()
+    {
+        Option<int> seed = new("--seed") { Description = "Decides every random case. Without it a new one is taken, and printed.", HelpName = "NUMBER", DefaultValueFactory = _ => Random.Shared.Next() };
+        Option<int> cases = new("--cases") { Description = "Random cases for each property.", HelpName = "NUMBER", DefaultValueFactory = _ => new SuiteOptions().Cases };
+        Option<string> filter = new("--filter") { Description = "Only theorems and properties whose name contains this text.", HelpName = "TEXT", DefaultValueFactory = _ => "" };
+        Option<FileInfo?> json = new("--json") { Description = "Write the report as JSON.", HelpName = "FILE" };
+        Option<FileInfo?> junit = new("--junit") { Description = "Write the report as JUnit XML.", HelpName = "FILE" };
+        Command command = new(
+            "check",
+            "Check ports against the definition; without a port, check this project itself. Exit code: 0 conforms, 1 does not, 2 bad usage or input.")
+        {
+            seed, cases, filter, json, junit,
+        };
+        PortOptions ports = new(command, exactlyOne: false);
+        cases.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<int>() is < 1 or > 1_000_000)
+                result.AddError($"--cases {result.GetValueOrDefault<int>()}: must be from 1 to 1000000");
+        });
+        command.SetAction((parsed, cancellation) => Task.Run(
+            () =>
+            {
+                try
+                {
+                    return Run(
+                        new SuiteOptions { Seed = parsed.GetValue(seed), Cases = parsed.GetValue(cases) }, parsed.GetValue(filter) ?? "",
+                        parsed.GetValue(json), parsed.GetValue(junit), () => ports.OpenAll(parsed), cancellation);
+                }
+                catch (Exception error) when (error is PortStartException or FormatException or IOException or UnauthorizedAccessException)
+                {
+                    Console.Error.WriteLine($"s2attn: {error.Message}");
+                    return BadUsage;
+                }
+            },
+            CancellationToken.None));
+        return command;
+    }
+
+    private static int Run(
+        SuiteOptions options, string filter, FileInfo? json, FileInfo? junit, Func<IEnumerable<IAttentionPort>> open, CancellationToken cancellation)
+    {
+        foreach (FileInfo file in new[] { json, junit }.OfType<FileInfo>())
+            CheckWritable(file);
+        Stopwatch watch = Stopwatch.StartNew();
+        List<IAttentionPort> ports = [];
+        try
+        {
+            ports.AddRange(open());
+            bool own = ports.Count == 0;
+            if (own)
+                ports.AddRange(PortFactory.BuiltIn.Values.Select(create => create()));
+            ImmutableArray<string> subjects = CheckRun.Subjects(ports.Select(port => port.Description.Name));
+            List<CheckPart> parts = [.. ports.Select((port, i) => CheckRun.Properties(options, filter, subjects[i], port))];
+            if (own)
+                parts.Insert(0, CheckRun.Theorems(options, filter));
+            if (parts.All(part => part.Rows == 0))
+                throw new FormatException($"--filter {filter}: no theorem or property has this in its name");
+
+            Console.WriteLine($"seed {options.Seed}, {options.Cases} cases for each property; checking {string.Join(", ", parts.Select(part => part.Subject))}");
+            IReadOnlyList<PropertyResult> results = CheckView.Show(parts, CheckRun.Run(parts, Environment.ProcessorCount, cancellation));
+            bool complete = !cancellation.IsCancellationRequested;
+            Report report = new(
+                $"s2attn {typeof(CheckCommand).Assembly.GetName().Version!.ToString(3)}", options.Seed, options.Cases, filter, complete, watch.Elapsed,
+                [.. parts.SelectMany(part => results.Where(result => result.Subject == part.Subject))],
+                [.. ports.Select((port, i) => ReportPort.Of(subjects[i], port.Description, results, complete))],
+                []);
+            CheckView.Summarise(report);
+            if (json is not null)
+                File.WriteAllText(json.FullName, JsonReport.Write(report));
+            if (junit is not null)
+                File.WriteAllText(junit.FullName, JUnitReport.Write(report));
+            return report.Conforms ? 0 : NotConforming;
+        }
+        finally
+        {
+            foreach (IAttentionPort port in ports)
+                port.Dispose();
+        }
+    }
+
+    // A run of minutes must not end with a path that cannot be written.
+    private static void CheckWritable(FileInfo file)
+    {
+        bool existed = file.Exists;
+        using (file.Open(FileMode.OpenOrCreate, FileAccess.Write))
+        {
+        }
+
+        if (!existed)
+            File.Delete(file.FullName);
+    }
+}

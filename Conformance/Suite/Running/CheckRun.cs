@@ -1,0 +1,84 @@
+// What does a whole check consist of? Theorems, then every property of every port, as one stream of events.
+using System.Collections.Immutable;
+using System.Threading.Channels;
+using S2Attn.Conformance.Ports;
+using S2Attn.Conformance.Properties;
+using S2Attn.Spec;
+
+namespace S2Attn.Conformance.Running;
+
+/// <summary>One part of a check whose rows have the same subject.</summary>
+/// <param name="Subject">The subject.</param>
+/// <param name="Rows">How many rows it gives.</param>
+/// <param name="Run">Its events.</param>
+public sealed record CheckPart(string Subject, int Rows, Func<CancellationToken, IEnumerable<SuiteEvent>> Run);
+
+/// <summary>Puts checks together.</summary>
+public static class CheckRun
+{
+    /// <summary>The theorems of Spec whose name contains the filter.</summary>
+    public static CheckPart Theorems(SuiteOptions options, string filter)
+    {
+        Theorem[] chosen = [.. S2Attn.Spec.Theorems.Catalogue.Where(theorem => Matches(filter, theorem.Name))];
+        return new(TheoremRunner.Subject, chosen.Length, cancellation => TheoremRunner.Run(options, chosen, cancellation));
+    }
+
+    /// <summary>The properties whose name contains the filter, for a port.</summary>
+    public static CheckPart Properties(SuiteOptions options, string filter, string subject, IAttentionPort port)
+    {
+        Property[] chosen = [.. PropertyCatalogue.All.Where(property => Matches(filter, property.Name))];
+        return new(subject, chosen.Length, cancellation => SuiteRunner.Run(options, chosen, subject, port, cancellation));
+    }
+
+    /// <summary>Whether a name is asked for.</summary>
+    public static bool Matches(string filter, string name)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        return name.Contains(filter, StringComparison.OrdinalIgnoreCase);
+    }
+
+    /// <summary>Names for rows of ports: their own, numbered where one is taken.</summary>
+    public static ImmutableArray<string> Subjects(IEnumerable<string> names)
+    {
+        ArgumentNullException.ThrowIfNull(names);
+        HashSet<string> taken = new(StringComparer.Ordinal) { TheoremRunner.Subject, "golden" };
+        List<string> subjects = [];
+        foreach (string name in names)
+        {
+            string subject = name;
+            for (int i = 2; !taken.Add(subject); i++)
+                subject = $"{name} #{i}";
+            subjects.Add(subject);
+        }
+
+        return [.. subjects];
+    }
+
+    /// <summary>Runs parts, several at a time; events of one part come in order. Each part must use a port of its own.</summary>
+    public static IEnumerable<SuiteEvent> Run(IReadOnlyList<CheckPart> parts, int atOnce, CancellationToken cancellation)
+    {
+        ArgumentNullException.ThrowIfNull(parts);
+        Channel<SuiteEvent> events = Channel.CreateUnbounded<SuiteEvent>(new() { SingleReader = true });
+        Task work = Task.Run(
+            () =>
+            {
+                try
+                {
+                    Parallel.ForEach(parts, new ParallelOptions { MaxDegreeOfParallelism = atOnce }, part =>
+                    {
+                        foreach (SuiteEvent step in part.Run(cancellation))
+                            events.Writer.TryWrite(step);
+                    });
+                }
+                finally
+                {
+                    events.Writer.Complete();
+                }
+            },
+            CancellationToken.None);
+        while (events.Reader.WaitToReadAsync(CancellationToken.None).AsTask().GetAwaiter().GetResult())
+            while (events.Reader.TryRead(out SuiteEvent? step))
+                yield return step;
+        work.GetAwaiter().GetResult();
+    }
+}
