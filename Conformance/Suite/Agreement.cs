@@ -2,6 +2,7 @@
 using System.Collections.Immutable;
 using S2Attn.Conformance.Ports;
 using S2Attn.Reference;
+using S2Attn.Spec;
 
 namespace S2Attn.Conformance;
 
@@ -31,7 +32,8 @@ public static class Agreement
     public static RoundingModel ModelOf(ElementType type) => RoundingModel.Composition(StorageOf(type));
 
     /// <summary>The model of a port on tensors of this type: the kernels' own where the port is theirs, since it is known how they round.</summary>
-    public static RoundingModel ModelOf(IAttentionPort port, ElementType type) => port is OptimizedPort ? OptimizedPort.ModelOf(type) : ModelOf(type);
+    public static RoundingModel ModelOf(IAttentionPort port, S2Config config, ElementType type) =>
+        port is OptimizedPort ? OptimizedPort.ModelOf(config, type) : ModelOf(type);
 
     /// <summary>The storage format of an element type.</summary>
     public static StorageFormat StorageOf(ElementType type) => type switch

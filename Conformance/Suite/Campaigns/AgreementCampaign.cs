@@ -23,7 +23,7 @@ public static class AgreementCampaign
     private const int MaxFailures = 5;
 
     /// <summary>Runs cases of up to so many tokens and elements of a vector, forward and where the port declares it backward.</summary>
-    public static CampaignReport Run(IAttentionPort port, Func<ElementType, RoundingModel> modelOf, int cases, int seed, int maxTokens, int maxDim)
+    public static CampaignReport Run(IAttentionPort port, Func<S2Config, ElementType, RoundingModel> modelOf, int cases, int seed, int maxTokens, int maxDim)
     {
         ArgumentNullException.ThrowIfNull(port);
         ArgumentNullException.ThrowIfNull(modelOf);
@@ -51,7 +51,7 @@ public static class AgreementCampaign
     }
 
     /// <summary>Every comparison of one case; a port that does not answer with tensors disagrees without bound.</summary>
-    public static IEnumerable<TensorAgreement> Try(IAttentionPort port, Func<ElementType, RoundingModel> modelOf, KernelCase item)
+    public static IEnumerable<TensorAgreement> Try(IAttentionPort port, Func<S2Config, ElementType, RoundingModel> modelOf, KernelCase item)
     {
         ArgumentNullException.ThrowIfNull(port);
         ArgumentNullException.ThrowIfNull(modelOf);
@@ -61,7 +61,7 @@ public static class AgreementCampaign
             PortCase portCase = operation is PortOperation.Forward ? item.Forward() : item.Backward();
             PortAnswer answer = port.Run(portCase);
             if (answer is PortAnswer.Forward or PortAnswer.Backward)
-                foreach (TensorAgreement agreement in Agreement.Compare(portCase, answer, modelOf(item.Type)))
+                foreach (TensorAgreement agreement in Agreement.Compare(portCase, answer, modelOf(item.Config, item.Type)))
                     yield return agreement;
             else
                 yield return new TensorAgreement($"{operation}: {answer}", double.PositiveInfinity, [], double.NaN, double.NaN, 0, 0);

@@ -42,6 +42,18 @@ public static class KernelPaths
     public static ImmutableArray<VectorWidth> Widths =>
         [.. new[] { VectorWidth.Bits128, VectorWidth.Bits256, VectorWidth.Bits512 }.Where(width => width <= Engines.Widest)];
 
+    private static readonly ImmutableArray<IEngines> EveryPath =
+    [
+        new Engines<Vector512<float>, Lanes512, Tile8x2<Vector512<float>, Lanes512>>(),
+        new Engines<Vector256<float>, Lanes256, Tile6x2<Vector256<float>, Lanes256>>(),
+        new Engines<Vector128<float>, Lanes128, Tile8x2<Vector128<float>, Lanes128>>(),
+        new Engines<Vector128<float>, Lanes128, Tile6x2<Vector128<float>, Lanes128>>(),
+    ];
+
+    /// <summary>Keys of a tile, on the path where they are fewest: the running maximum of a row changes once a tile at most.</summary>
+    public static int SmallestKeyTile(int headDim) =>
+        EveryPath.Min(engines => new BlockSizes(headDim, engines.TileRows, engines.TileColumns).TileKeys);
+
     /// <summary>The path of this process in one line.</summary>
     public static string Describe() =>
         $"{RuntimeInformation.ProcessArchitecture}, registers up to {Engines.Widest}, "

@@ -1,4 +1,5 @@
 // Does the kernel compute the paper's longest sequence, N = 100,000 in groups of 25,000?
+using S2Attn.Conformance.Ports;
 using S2Attn.Optimized;
 using S2Attn.Reference;
 using S2Attn.Spec;
@@ -30,7 +31,7 @@ public static class LongestCampaign
         plan.Forward<float>(input.Query.Elements, input.Key.Elements, input.Value.Elements, o, lse);
         double seconds = TimeProvider.System.GetElapsedTime(start).TotalSeconds;
 
-        RoundingModel model = Ports.OptimizedPort.ModelOf(Ports.ElementType.F32);
+        RoundingModel model = OptimizedPort.ModelOf(config, ElementType.F32);
         int[] borders = [0, config.Shift - 1, config.Shift, config.GroupSize - 1, config.GroupSize, config.Tokens - config.GroupSize + config.Shift, config.Tokens - 1];
         (int Token, int Head)[] sample =
         [

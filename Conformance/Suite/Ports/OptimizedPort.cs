@@ -1,5 +1,6 @@
 // The SIMD kernels of this project as a port: what the suite says of them, it says as of any other implementation.
 using System.Collections.Immutable;
+using S2Attn.Conformance.Campaigns;
 using S2Attn.Optimized;
 using S2Attn.Reference;
 using S2Attn.Spec;
@@ -32,19 +33,22 @@ public sealed class OptimizedPort(S2AttentionOptions options) : IAttentionPort
             MaxTokens: int.MaxValue));
 
     /// <summary>
-    /// How the kernels round: f32 throughout, tiles of 96 keys, one chain over the keys, exp flushed below 2^-126, the logsumexp rounded once.
-    /// The tests tie each number to the code that it describes.
+    /// How the kernels round: f32 throughout, an online softmax over their tiles of keys, one chain over the keys, exp flushed below 2^-126, the logsumexp rounded once.
+    /// docs/error-bounds.md ties each number to the function that it describes.
     /// </summary>
-    public static RoundingModel ModelOf(ElementType type) =>
-        new($"S2AttentionPlan, {type}", Math.ScaleB(1, -24), Math.ScaleB(1, -150), float.MaxValue, PowerOfTwoError, Math.ScaleB(1, -126), Agreement.StorageOf(type))
+    public static RoundingModel ModelOf(S2Config config, ElementType type)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        return new($"S2AttentionPlan, {type}", Math.ScaleB(1, -24), Math.ScaleB(1, -150), float.MaxValue, PowerOfTwoError, Math.ScaleB(1, -126), Agreement.StorageOf(type))
         {
             ScoreRoundings = 2,
             LogRoundings = 1,
-            KeyBlock = 96,
+            KeyBlock = KernelPaths.SmallestKeyTile(config.HeadDim),
             Recomputes = true,
         };
+    }
 
-    /// <summary>Relative error of the kernels' 2^x for normal results, on every path: see <see cref="Campaigns.ExponentialCampaign"/>.</summary>
+    /// <summary>Relative error of the kernels' 2^x for normal results, on every path: see <see cref="ExponentialCampaign"/>.</summary>
     public const double PowerOfTwoError = 1.04e-7;
 
     /// <inheritdoc/>

@@ -37,7 +37,7 @@ public sealed class Probe
     public Tensor<double> OutputGradient => Case.BuildOutputGradient();
 
     /// <summary>How a sane implementation rounds; the kernels are held to their own model.</summary>
-    public RoundingModel Model => Agreement.ModelOf(port, Case.Type);
+    public RoundingModel Model => Agreement.ModelOf(port, Config, Case.Type);
 
     /// <summary>A source of choices that depends on the case alone.</summary>
     public Random Choices() => new(Case.Seed ^ 0x0c401ce);

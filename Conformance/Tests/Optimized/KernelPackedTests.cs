@@ -55,7 +55,7 @@ public sealed class KernelPackedTests
             Tensor<double> PartOf(float[] values, ImmutableArray<int> shape) =>
                 Tensor<double>.Build([1, length, .. shape[2..]], at => values[first * shape[2..].Aggregate(1, (a, b) => a * b) + at]);
             ImmutableArray<int> queryShape = input.Query.Shape, keyShape = input.Key.Shape;
-            RoundingModel model = OptimizedPort.ModelOf(ElementType.F32);
+            RoundingModel model = OptimizedPort.ModelOf(config, ElementType.F32);
             agreements.AddRange(Agreement.Compare(
                 new PortCase(alone, ElementType.F32, part),
                 new PortAnswer.Forward(PartOf(o, queryShape), [PartOf(lse, queryShape[..3])]),
