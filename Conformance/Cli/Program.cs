@@ -8,6 +8,7 @@ RootCommand root = new("s2attn: the executable standard for Shifted Sparse Atten
     CheckCommand.Create(),
     DescribeCommand.Create(),
     GraphCommand.Create(),
+    NewCommand.Create(),
     ProveCommand.Create(),
     ServeCommand.Create(),
 };
