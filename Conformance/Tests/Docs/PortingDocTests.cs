@@ -6,7 +6,7 @@ namespace S2Attn.Tests.Docs;
 
 public sealed partial class PortingDocTests
 {
-    [RequiresPortToolFact("numpy")]
+    [RequiresPythonFact("numpy")]
     public void Every_command_of_the_porting_page_runs_in_an_empty_folder() => SamplePortTests.InTemporary(directory =>
     {
         string[] blocks = [.. RunBlock().Matches(File.ReadAllText(Path.Combine(Repository.Root, "docs", "porting.md"))).Select(match => match.Groups[1].Value)];
@@ -17,10 +17,10 @@ public sealed partial class PortingDocTests
             [
                 "set -eu",
                 $"s2attn() {{ dotnet '{Path.Combine(AppContext.BaseDirectory, "s2attn.dll")}' \"$@\"; }}",
-                $"mkdir '{directory}/bin' && ln -s \"$(command -v {Tool.PythonWithNumpy})\" '{directory}/bin/python3' && PATH=\"{directory}/bin:$PATH\"",
+                $"mkdir '{directory}/bin' && ln -s \"$(command -v {PortTool.PythonWithNumpy})\" '{directory}/bin/python3' && PATH=\"{directory}/bin:$PATH\"",
                 .. blocks,
             ]));
-        (int code, string output) = Tool.Run("bash", [script], folder);
+        (int code, string output) = PortTool.Run("bash", [script], folder);
         Assert.True(code == 0, output);
         Assert.Contains("numpy-rows", output, StringComparison.Ordinal);
     });

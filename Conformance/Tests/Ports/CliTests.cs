@@ -1,5 +1,6 @@
 // Do the commands that start ports tell what is wrong, and leave nothing behind when they are interrupted?
 using System.Diagnostics;
+using S2Attn.Tests.Tools;
 
 namespace S2Attn.Tests.Ports;
 
@@ -24,12 +25,12 @@ public sealed class CliTests
     [InlineData("graph --mask Bidirectional --group-size 4 --output x.onnx", 2, "a graph is made for LocalCausal and Split")]
     public void A_command_says_what_it_found_or_what_is_wrong(string arguments, int exitCode, string expected)
     {
-        (int code, string output) = Tool.Run("dotnet", [Cli, .. arguments.Split(' ')], Repository.Root);
+        (int code, string output) = PortTool.Run("dotnet", [Cli, .. arguments.Split(' ')], Repository.Root);
         Assert.True(code == exitCode && output.Contains(expected, StringComparison.Ordinal), $"exit code {code}:\n{output}");
         Assert.DoesNotContain("Unhandled exception", output, StringComparison.Ordinal);
     }
 
-    [Theory]
+    [RequiresToolTheory("python3")]
     [InlineData("INT")]
     [InlineData("TERM")]
     [InlineData("HUP")]
@@ -47,7 +48,7 @@ public sealed class CliTests
         start.Environment["TMPDIR"] = directory;
         using Process process = Process.Start(start)!;
         SpinWait.SpinUntil(() => File.Exists(ready) && Survivors(directory).Length >= 2);
-        Assert.Equal(0, Tool.Run("kill", [$"-{signal}", $"{process.Id}"]).ExitCode);
+        Assert.Equal(0, PortTool.Run("kill", [$"-{signal}", $"{process.Id}"]).ExitCode);
         process.WaitForExit();
         Assert.NotEqual(0, process.ExitCode);
         Assert.Empty(Survivors(directory));

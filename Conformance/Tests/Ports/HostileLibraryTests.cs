@@ -1,11 +1,12 @@
 // Does the suite survive a shared library that crashes, or that writes where it must not?
 using S2Attn.Conformance.Ports;
+using S2Attn.Tests.Tools;
 
 namespace S2Attn.Tests.Ports;
 
 public sealed class HostileLibraryTests
 {
-    [RequiresPortToolFact("cc")]
+    [RequiresToolFact("cc")]
     public void Each_misbehaviour_costs_one_case_and_is_named() => SamplePortTests.InTemporary(directory =>
     {
         string library = Path.Combine(directory, "hostile.so");
@@ -40,7 +41,7 @@ public sealed class HostileLibraryTests
         Assert.Equal([library], Directory.EnumerateFileSystemEntries(directory));
     });
 
-    [RequiresPortToolFact("cc")]
+    [RequiresToolFact("cc")]
     public void A_file_that_is_no_port_is_refused_with_the_reason() => SamplePortTests.InTemporary(directory =>
     {
         string text = Path.Combine(directory, "text.so"), empty = Path.Combine(directory, "empty.c"), library = Path.Combine(directory, "empty.so");

@@ -1,6 +1,7 @@
 // Does the suite survive a port that misbehaves, say what happened, and leave nothing behind?
 using System.Diagnostics;
 using S2Attn.Conformance.Ports;
+using S2Attn.Tests.Tools;
 
 namespace S2Attn.Tests.Ports;
 
@@ -10,7 +11,7 @@ public sealed class HostilePortTests : IDisposable
 
     public void Dispose() => Directory.Delete(temporary, recursive: true);
 
-    [Theory]
+    [RequiresToolTheory("python3")]
     [InlineData("hang", PortFailureKind.Timeout, "no answer within")]
     [InlineData("hang-ignoring-signals", PortFailureKind.Timeout, "no answer within")]
     [InlineData("exit", PortFailureKind.Crash, "exited with code 3")]
@@ -58,7 +59,7 @@ public sealed class HostilePortTests : IDisposable
         AssertNothingIsLeft();
     }
 
-    [Fact]
+    [RequiresToolFact("python3")]
     public void A_port_that_closes_its_stdin_fails_the_next_case_and_is_started_again()
     {
         using (ProcessPort port = Start("close-stdin"))
@@ -72,7 +73,7 @@ public sealed class HostilePortTests : IDisposable
         AssertNothingIsLeft();
     }
 
-    [Theory]
+    [RequiresToolTheory("python3")]
     [InlineData("two-lines", PortFailureKind.Protocol)]
     [InlineData("exits-silently-between-cases", PortFailureKind.Crash)]
     public void What_happens_after_an_answer_is_reported_with_the_next_case(string mode, PortFailureKind kind)
@@ -87,7 +88,7 @@ public sealed class HostilePortTests : IDisposable
         AssertNothingIsLeft();
     }
 
-    [Theory]
+    [RequiresToolTheory("python3")]
     [InlineData("slow-start", "no answer within")]
     [InlineData("dies-at-start", "no module named torch")]
     [InlineData("bad-declaration", "gqa must be true or false, not \"yes\"")]
@@ -99,7 +100,7 @@ public sealed class HostilePortTests : IDisposable
         AssertNothingIsLeft();
     }
 
-    [Fact]
+    [RequiresToolFact("python3")]
     public void A_port_that_can_no_longer_be_started_is_given_up_after_three_attempts()
     {
         string starts = Path.Combine(temporary, "starts");
@@ -112,7 +113,7 @@ public sealed class HostilePortTests : IDisposable
         AssertNothingIsLeft();
     }
 
-    [Theory]
+    [RequiresToolTheory("python3")]
     [InlineData("ignores-shutdown")]
     [InlineData("orphan-at-start")]
     public void Nothing_outlives_the_port(string mode)
@@ -123,7 +124,7 @@ public sealed class HostilePortTests : IDisposable
         AssertNothingIsLeft();
     }
 
-    [Fact]
+    [RequiresToolFact("python3")]
     public void What_is_not_declared_is_not_asked()
     {
         using ProcessPort port = Start("exit");
@@ -131,7 +132,7 @@ public sealed class HostilePortTests : IDisposable
         Assert.Equal("ops:backward, dtypes:bf16, padding", Assert.IsType<PortAnswer.Unsupported>(port.Run(padded)).Reason);
     }
 
-    [Fact]
+    [RequiresToolFact("python3")]
     public void Stderr_is_passed_on_and_only_its_end_is_kept()
     {
         StringWriter log = new();

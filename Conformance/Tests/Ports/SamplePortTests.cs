@@ -4,6 +4,7 @@ using S2Attn.Conformance;
 using S2Attn.Conformance.Ports;
 using S2Attn.Reference;
 using S2Attn.Spec;
+using S2Attn.Tests.Tools;
 
 namespace S2Attn.Tests.Ports;
 
@@ -11,23 +12,23 @@ public sealed class SamplePortTests
 {
     private static readonly PortLevel[] AllButHalf = [PortLevel.Forward, PortLevel.MasksAndPadding, PortLevel.GroupedAndOddSizes];
 
-    [RequiresPortToolFact("numpy")]
-    public void NumPy() => Check($"{Tool.PythonWithNumpy} '{Sample("numpy", "numpy_port.py")}'", [.. PortLevels.All]);
+    [RequiresPythonFact("numpy")]
+    public void NumPy() => Check($"{PortTool.PythonWithNumpy} '{Sample("numpy", "numpy_port.py")}'", [.. PortLevels.All]);
 
-    [RequiresPortToolFact("torch")]
-    public void PyTorch() => Check($"{Tool.PythonWithTorch} '{Sample("pytorch", "pytorch_port.py")}'", [.. PortLevels.All]);
+    [RequiresPythonFact("torch")]
+    public void PyTorch() => Check($"{PortTool.PythonWithTorch} '{Sample("pytorch", "pytorch_port.py")}'", [.. PortLevels.All]);
 
-    [RequiresPortToolFact("node")]
+    [RequiresToolFact("node")]
     public void JavaScript() => Check($"node '{Sample("javascript", "javascript_port.mjs")}'", AllButHalf);
 
-    [RequiresPortToolFact("dotnet")]
+    [RequiresToolFact("dotnet")]
     public void FSharp() => InTemporary(directory =>
     {
         Succeed("dotnet", "build", Sample("fsharp", "FSharpPort.fsproj"), "-c", "Release", "-v", "q", "-o", directory, "-p:BaseIntermediateOutputPath=" + directory + "/obj/");
         Check($"dotnet '{directory}/fsharp_port.dll'", [.. AllButHalf, PortLevel.HalfPrecision]);
     });
 
-    [RequiresPortToolFact("cc")]
+    [RequiresToolFact("cc")]
     public void C_as_a_process() => InTemporary(directory =>
     {
         string program = Path.Combine(directory, "process_port");
@@ -35,7 +36,7 @@ public sealed class SamplePortTests
         Check($"'{program}'", [.. PortLevels.All]);
     });
 
-    [RequiresPortToolFact("cc")]
+    [RequiresToolFact("cc")]
     public void C_as_a_library() => InTemporary(directory =>
     {
         string library = Path.Combine(directory, "libnative_port.so");
@@ -137,7 +138,7 @@ public sealed class SamplePortTests
 
     private static void Succeed(string program, params string[] arguments)
     {
-        (int code, string output) = Tool.Run(program, arguments);
+        (int code, string output) = PortTool.Run(program, arguments);
         Assert.True(code == 0, $"{program} {string.Join(' ', arguments)} exited with {code}:\n{output}");
     }
 }

@@ -150,7 +150,6 @@ def misbehave(request):
         write(path, file_of([("o", dtype, shape, payload)]))
         reply(id=number, ok=True)
         say("done!\n")
-        return
     else:
         return False
     return True

@@ -1,11 +1,11 @@
-// Which programs of other languages are installed here?
+// Which Python has NumPy or PyTorch, and how is a program run to its end?
 using System.ComponentModel;
 using System.Diagnostics;
 
 namespace S2Attn.Tests.Ports;
 
-/// <summary>A program that a test needs, found once.</summary>
-internal static class Tool
+/// <summary>Programs that the tests of ports use.</summary>
+internal static class PortTool
 {
     private static readonly Lazy<string> NumpyPython = new(() => FindPython("numpy")), TorchPython = new(() => FindPython("torch"));
 
@@ -14,14 +14,6 @@ internal static class Tool
 
     /// <summary>A Python that has PyTorch, or an empty text.</summary>
     public static string PythonWithTorch => TorchPython.Value;
-
-    /// <summary>Whether the tool of that name is there: "numpy", "torch", or a program.</summary>
-    public static bool Exists(string name) => name switch
-    {
-        "numpy" => PythonWithNumpy.Length > 0,
-        "torch" => PythonWithTorch.Length > 0,
-        _ => Run(name, ["--version"]).ExitCode == 0,
-    };
 
     /// <summary>Runs a program to its end.</summary>
     /// <returns>Exit code (-1 where there is no such program) and what it said on both streams.</returns>
@@ -52,13 +44,16 @@ internal static class Tool
                 && Run(python, ["-c", $"import importlib.util, sys; sys.exit(importlib.util.find_spec('{module}') is None)"]).ExitCode == 0) ?? "";
 }
 
-/// <summary>A test that needs a tool: skipped with the reason where it is missing, unless S2ATTN_REQUIRE_TOOLS=1, which makes it fail.</summary>
+/// <summary>
+/// A test that needs a Python with NumPy or PyTorch: skipped with the reason where there is none, unless S2ATTN_REQUIRE_TOOLS=1, which makes it fail.
+/// </summary>
 [AttributeUsage(AttributeTargets.Method)]
-internal sealed class RequiresPortToolFactAttribute : FactAttribute
+internal sealed class RequiresPythonFactAttribute : FactAttribute
 {
-    public RequiresPortToolFactAttribute(string tool)
+    public RequiresPythonFactAttribute(string module)
     {
-        if (Environment.GetEnvironmentVariable("S2ATTN_REQUIRE_TOOLS") != "1" && !Tool.Exists(tool))
-            Skip = $"{tool} is not installed";
+        string python = module == "torch" ? PortTool.PythonWithTorch : PortTool.PythonWithNumpy;
+        if (python.Length == 0 && Environment.GetEnvironmentVariable("S2ATTN_REQUIRE_TOOLS") != "1")
+            Skip = $"did not run: no Python with {module}; name one in S2ATTN_PYTHON";
     }
 }
