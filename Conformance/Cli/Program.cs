@@ -7,6 +7,7 @@ RootCommand root = new("s2attn: the executable standard for Shifted Sparse Atten
     CampaignCommand.Create(),
     CheckCommand.Create(),
     DescribeCommand.Create(),
+    BenchCommand.Create(),
     GraphCommand.Create(),
     NewCommand.Create(),
     ProveCommand.Create(),

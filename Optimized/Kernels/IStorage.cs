@@ -1,5 +1,6 @@
 // How are stored numbers widened to f32 and narrowed again?
 using System.Numerics.Tensors;
+using System.Runtime.Intrinsics;
 
 namespace S2Attn.Optimized.Kernels;
 
@@ -37,20 +38,40 @@ internal unsafe struct HalfStorage : IStorage<Half>
         TensorPrimitives.ConvertToHalf(new ReadOnlySpan<float>(source, count), new Span<Half>(destination, count));
 }
 
-/// <summary>bfloat16.</summary>
+/// <summary>bfloat16: the upper half of a binary32.</summary>
 internal unsafe struct BFloat16Storage : IStorage<BFloat16>
 {
     public static bool IsSingle => false;
 
     public static void Widen(BFloat16* source, float* destination, int count)
     {
-        for (int i = 0; i < count; i++)
+        int i = 0;
+        for (; i + Vector128<ushort>.Count <= count; i += Vector128<ushort>.Count)
+        {
+            (Vector128<uint> lower, Vector128<uint> upper) = Vector128.Widen(Vector128.Load((ushort*)source + i));
+            Vector128.ShiftLeft(lower, 16).AsSingle().Store(destination + i);
+            Vector128.ShiftLeft(upper, 16).AsSingle().Store(destination + i + Vector128<float>.Count);
+        }
+
+        for (; i < count; i++)
             destination[i] = (float)source[i];
     }
 
     public static void Narrow(float* source, BFloat16* destination, int count)
     {
-        for (int i = 0; i < count; i++)
+        int i = 0;
+        for (; i + Vector128<ushort>.Count <= count; i += Vector128<ushort>.Count)
+            Vector128.Narrow(Rounded(source + i), Rounded(source + i + Vector128<float>.Count)).Store((ushort*)destination + i);
+        for (; i < count; i++)
             destination[i] = (BFloat16)source[i];
+    }
+
+    // The four bit patterns of BFloat16's conversion from float.
+    private static Vector128<uint> Rounded(float* source)
+    {
+        Vector128<float> value = Vector128.Load(source);
+        Vector128<uint> bits = value.AsUInt32(), upper = Vector128.ShiftRightLogical(bits, 16);
+        Vector128<uint> nearest = Vector128.ShiftRightLogical(bits + Vector128.Create(0x7FFFu) + (upper & Vector128<uint>.One), 16);
+        return Vector128.ConditionalSelect(Vector128.Equals(value, value).AsUInt32(), nearest, upper | Vector128.Create(0x40u));
     }
 }

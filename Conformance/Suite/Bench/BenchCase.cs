@@ -1,0 +1,103 @@
+// What is measured, and what comes out?
+using System.Collections.Immutable;
+using System.Text.Json.Serialization;
+using S2Attn.Conformance.Ports;
+using S2Attn.Spec;
+
+namespace S2Attn.Conformance.Bench;
+
+/// <summary>One row of the benchmark: LocalCausal, batch 1, heads of which the second half shifts.</summary>
+public sealed record BenchCase(ElementType ElementType, int Heads, int Tokens, int GroupSize, int HeadDim, int Threads, bool WithBackward, bool WithPeers)
+{
+    /// <summary>The configuration.</summary>
+    public S2Config Config => S2Config.Create(new S2Request
+    {
+        Tokens = Tokens,
+        Heads = Heads,
+        HeadDim = HeadDim,
+        GroupSize = GroupSizeRule.Of(GroupSize),
+        Mask = MaskPolicy.LocalCausal,
+    });
+
+    /// <summary>Useful floating-point operations of a run: masked pairs count as no work.</summary>
+    public double Flops => Costs.ForwardFlops(Config) + (WithBackward ? Costs.BackwardFlops(Config) : 0);
+
+    /// <summary>The rows of docs/performance.md: the targets, each on one thread and on all.</summary>
+    public static ImmutableArray<BenchCase> Targets(int threads, bool withBackward) =>
+    [
+        .. new[] { 1, threads }.Distinct().SelectMany(count => new[]
+        {
+            new BenchCase(ElementType.F32, 8, 8192, 2048, 128, count, withBackward, WithPeers: true),
+            new BenchCase(ElementType.F32, 8, 8192, 2048, 64, count, withBackward, WithPeers: true),
+            new BenchCase(ElementType.F32, 8, 8192, 512, 128, count, withBackward, WithPeers: true),
+        }),
+        new(ElementType.BF16, 8, 8192, 2048, 128, 1, withBackward, WithPeers: false),
+        new(ElementType.F16, 8, 8192, 2048, 128, 1, withBackward, WithPeers: false),
+    ];
+
+    /// <summary>Cost against N at fixed G, and against G at fixed N.</summary>
+    public static ImmutableArray<BenchCase> Curves(bool withBackward) =>
+    [
+        .. Enumerable.Range(0, 4).Select(power => 8192 << power).Select(tokens => new BenchCase(ElementType.F32, 2, tokens, 2048, 128, 1, withBackward, WithPeers: false)),
+        .. Enumerable.Range(0, 6).Select(power => 256 << power).Where(size => size != 2048).Select(size => new BenchCase(ElementType.F32, 2, 8192, size, 128, 1, withBackward, WithPeers: false)),
+    ];
+}
+
+/// <summary>
+/// One measured row. Rates come from the best of the rounds, ratios from bests of the same rounds; a ratio to a peer is the peer's time over the kernel's.
+/// </summary>
+public sealed record BenchResult
+{
+    /// <summary>forward, or forward+backward.</summary>
+    public required string Pass { get; init; }
+
+    /// <summary>Storage format, as in the port protocol.</summary>
+    public required string Dtype { get; init; }
+
+    /// <summary>B.</summary>
+    public required int Batch { get; init; }
+
+    /// <summary>H.</summary>
+    public required int Heads { get; init; }
+
+    /// <summary>N.</summary>
+    public required int Tokens { get; init; }
+
+    /// <summary>G.</summary>
+    public required int GroupSize { get; init; }
+
+    /// <summary>D.</summary>
+    public required int HeadDim { get; init; }
+
+    /// <summary>Threads of the kernel and of the peers.</summary>
+    public required int Threads { get; init; }
+
+    /// <summary>Useful operations of the best round, in 1e9 per second.</summary>
+    public required double Gflops { get; init; }
+
+    /// <summary>The same over threads times the FMA peak of one core, measured in the same rounds.</summary>
+    public required double OfPeak { get; init; }
+
+    /// <summary>How many times the kernel is faster than LongLoRA's eager composition; absent where it was not run.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? VsEager { get; init; }
+
+    /// <summary>How many times the kernel is faster than fused attention between rolls; absent where it was not run.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? VsFused { get; init; }
+
+    /// <summary>Managed bytes that a call allocates after the first.</summary>
+    public required long AllocatedBytes { get; init; }
+
+    /// <summary>Scratch memory of each thread.</summary>
+    public required long WorkspaceBytesPerThread { get; init; }
+
+    /// <summary>The best round, in seconds.</summary>
+    public required double BestSeconds { get; init; }
+
+    /// <summary>The median round, in seconds.</summary>
+    public required double MedianSeconds { get; init; }
+
+    /// <summary>Slowest round less fastest, over the median.</summary>
+    public required double Spread { get; init; }
+}

@@ -1,0 +1,158 @@
+// How are kernel, peak and peers measured so that their ratios mean something on a noisy machine?
+using System.Diagnostics;
+using S2Attn.Conformance.Ports;
+using S2Attn.Optimized;
+using S2Attn.Spec;
+
+namespace S2Attn.Conformance.Bench;
+
+/// <summary>Runs one case: in every round the FMA peak, the kernel and each peer take their turn, so that what slows one down slows all.</summary>
+public static class BenchRunner
+{
+    private const int PeakRepeats = 20;
+
+    /// <summary>Measures a case.</summary>
+    /// <param name="benchCase">What to run.</param>
+    /// <param name="rounds">Rounds after a first one that only warms up; at least 1.</param>
+    /// <param name="cancellation">Checked between rounds.</param>
+    public static BenchResult Measure(BenchCase benchCase, int rounds, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(benchCase);
+        ArgumentOutOfRangeException.ThrowIfLessThan(rounds, 1);
+        return benchCase.ElementType switch
+        {
+            ElementType.F32 => Measure(benchCase, rounds, value => value, cancellation),
+            ElementType.F16 => Measure(benchCase, rounds, value => (Half)value, cancellation),
+            ElementType.BF16 => Measure(benchCase, rounds, value => (BFloat16)value, cancellation),
+            _ => throw new NotSupportedException($"ElementType = {benchCase.ElementType}: the kernel stores F32, F16 and BF16."),
+        };
+    }
+
+    private static BenchResult Measure<T>(BenchCase benchCase, int rounds, Func<float, T> store, CancellationToken cancellation)
+        where T : unmanaged
+    {
+        S2Config config = benchCase.Config;
+        int length = Layout.Row(config.Tokens, config.Heads, config.HeadDim, 1, 0, 0);
+        float[] q = Noise(1), k = Noise(2), v = Noise(3), dout = Noise(4);
+        using S2AttentionPlan plan = new(config, new S2AttentionOptions { Threads = benchCase.Threads });
+        Action kernel = Kernel(plan, benchCase.WithBackward, q, k, v, dout, store);
+
+        using Peers peers = benchCase.WithPeers ? new Peers(benchCase, q, k, v, dout) : Peers.None;
+        List<double> peak = [], ours = [], eager = [], fused = [];
+        long allocated = 0;
+        for (int round = 0; round <= rounds; round++)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            double flops = Enumerable.Range(0, PeakRepeats).Max(_ => PeakFlops.Measure());
+            long before = GC.GetTotalAllocatedBytes(precise: true);
+            double seconds = Seconds(kernel);
+            long bytes = GC.GetTotalAllocatedBytes(precise: true) - before;
+            double eagerSeconds = Seconds(peers.Eager), fusedSeconds = Seconds(peers.Fused);
+            if (round == 0)
+                continue;
+            peak.Add(flops);
+            ours.Add(seconds);
+            eager.Add(eagerSeconds);
+            fused.Add(fusedSeconds);
+            allocated = Math.Max(allocated, bytes);
+        }
+
+        double best = ours.Min(), median = ours.Order().ElementAt(ours.Count / 2);
+        return new BenchResult
+        {
+            Pass = benchCase.WithBackward ? "forward+backward" : "forward",
+            Dtype = ProtocolNames.Of(benchCase.ElementType),
+            Batch = config.Batch,
+            Heads = config.Heads,
+            Tokens = config.Tokens,
+            GroupSize = config.GroupSize,
+            HeadDim = config.HeadDim,
+            Threads = benchCase.Threads,
+            Gflops = benchCase.Flops / best / 1e9,
+            OfPeak = benchCase.Flops / best / (peak.Max() * benchCase.Threads),
+            VsEager = peers.HasEager ? eager.Min() / best : null,
+            VsFused = peers.HasFused ? fused.Min() / best : null,
+            AllocatedBytes = allocated,
+            WorkspaceBytesPerThread = plan.WorkspaceBytesPerThread,
+            BestSeconds = best,
+            MedianSeconds = median,
+            Spread = (ours.Max() - best) / median,
+        };
+
+        float[] Noise(int seed)
+        {
+            Random random = new(seed);
+            float[] elements = new float[length];
+            for (int i = 0; i < length; i++)
+                elements[i] = (2 * random.NextSingle()) - 1;
+            return elements;
+        }
+    }
+
+    private static Action Kernel<T>(S2AttentionPlan plan, bool withBackward, float[] q, float[] k, float[] v, float[] dout, Func<float, T> store)
+        where T : unmanaged
+    {
+        T[] query = Array.ConvertAll(q, store.Invoke), key = Array.ConvertAll(k, store.Invoke), value = Array.ConvertAll(v, store.Invoke), gradient = Array.ConvertAll(dout, store.Invoke);
+        T[] output = new T[q.Length];
+        float[] logSumExp = new float[q.Length / plan.Config.HeadDim];
+        if (!withBackward)
+            return () => plan.Forward<T>(query, key, value, output, logSumExp);
+        float[] dq = new float[q.Length], dk = new float[q.Length], dv = new float[q.Length];
+        return () =>
+        {
+            plan.Forward<T>(query, key, value, output, logSumExp);
+            plan.Backward<T>(query, key, value, output, logSumExp, gradient, dq, dk, dv);
+        };
+    }
+
+    private static double Seconds(Action run)
+    {
+        long start = Stopwatch.GetTimestamp();
+        run();
+        return Stopwatch.GetElapsedTime(start).TotalSeconds;
+    }
+
+    /// <summary>The peers of a case, on the same tensors and threads.</summary>
+    private sealed class Peers : IDisposable
+    {
+        private readonly List<OnnxPeer> graphs = [];
+
+        public Peers(BenchCase benchCase, float[] q, float[] k, float[] v, float[] dout)
+        {
+            S2Config config = benchCase.Config;
+            int[] shape = [config.Batch, config.Tokens, config.Heads, config.HeadDim];
+            (string, float[])[] inputs = [("q", q), ("k", k), ("v", v)];
+            float[] o = new float[q.Length];
+            HasEager = true;
+            HasFused = !benchCase.WithBackward;
+            Eager = benchCase.WithBackward
+                ? Bind(PeerGraphs.EagerWithBackward(config), [.. inputs, ("do", dout)], [("o", o), ("dq", new float[q.Length]), ("dk", new float[q.Length]), ("dv", new float[q.Length])])
+                : Bind(PeerGraphs.Eager(config), inputs, [("o", o)]);
+            if (HasFused)
+                Fused = Bind(PeerGraphs.Fused(config), inputs, [("o", o)]);
+
+            Action Bind(byte[] model, (string, float[])[] inputs, (string, float[])[] outputs)
+            {
+                OnnxPeer peer = new(model, benchCase.Threads, inputs, outputs, shape);
+                graphs.Add(peer);
+                return peer.Run;
+            }
+        }
+
+        private Peers()
+        {
+        }
+
+        public static Peers None => new();
+
+        public bool HasEager { get; }
+
+        public bool HasFused { get; }
+
+        public Action Eager { get; } = () => { };
+
+        public Action Fused { get; } = () => { };
+
+        public void Dispose() => graphs.ForEach(graph => graph.Dispose());
+    }
+}
