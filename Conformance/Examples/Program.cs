@@ -1,0 +1,34 @@
+// Trains the copy task with and without the shift, prints both losses and draws them.
+using S2Attn.Examples;
+using ScottPlot;
+
+const int Steps = 120, Seed = 1, Width = 720, Height = 400;
+string picture = args.Length > 0 ? args[0] : "copy-task.png";
+
+double[] shifted = Train(true), unshifted = Train(false);
+Console.WriteLine($"loss after {Steps} steps (chance is {CopyTask.Chance:F3} nats): S2 {shifted[^1]:F3}, unshifted groups {unshifted[^1]:F3}");
+
+using Plot plot = new();
+Add(shifted, "S2: half of the heads shifted");
+Add(unshifted, "unshifted groups");
+plot.Add.HorizontalLine(CopyTask.Chance, pattern: LinePattern.Dotted).LegendText = "chance";
+plot.Title("Copying across a group border");
+plot.XLabel("step");
+plot.YLabel("cross-entropy (nats)");
+plot.Axes.SetLimitsY(0, 1.2 * CopyTask.Chance);
+plot.ShowLegend(Alignment.MiddleRight);
+plot.SavePng(picture, Width, Height);
+Console.WriteLine($"curves drawn to {picture}");
+
+double[] Train(bool shift)
+{
+    using CopyTask task = new(shift, Seed);
+    return [.. Enumerable.Range(0, Steps).Select(_ => task.Step())];
+}
+
+void Add(double[] losses, string name)
+{
+    var curve = plot.Add.Signal(losses);
+    curve.LegendText = name;
+    curve.LineWidth = 2;
+}

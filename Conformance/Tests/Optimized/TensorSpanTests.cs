@@ -1,0 +1,76 @@
+// Do the calls over tensor spans equal those over spans, and refuse what they cannot read?
+using System.Numerics.Tensors;
+using S2Attn.Optimized;
+using S2Attn.Spec;
+
+namespace S2Attn.Tests.Optimized;
+
+public sealed class TensorSpanTests
+{
+    private const int Batch = 2, Tokens = 12, Heads = 4, Dim = 5;
+
+    private static readonly S2Config Config = S2Config.Create(new S2Request
+    {
+        Batch = Batch,
+        Tokens = Tokens,
+        Heads = Heads,
+        HeadDim = Dim,
+        GroupSize = GroupSizeRule.Of(4),
+        Mask = MaskPolicy.LocalCausal,
+    });
+
+    private static readonly float[] Q = Noise(1), K = Noise(2), V = Noise(3), Do = Noise(4);
+
+    [Fact]
+    public void Head_major_tensors_in_permuted_views_give_the_bits_of_dense_spans()
+    {
+        float[] o = new float[Q.Length], lse = new float[Q.Length / Dim], dq = new float[Q.Length], dk = new float[Q.Length], dv = new float[Q.Length];
+        S2Attention.Forward<float>(Config, Q, K, V, o, lse);
+        S2Attention.Backward<float>(Config, Q, K, V, o, lse, Do, dq, dk, dv);
+
+        float[] q = HeadMajor(Q), k = HeadMajor(K), v = HeadMajor(V), dout = HeadMajor(Do);
+        float[] o2 = new float[Q.Length], lse2 = new float[lse.Length], dq2 = new float[Q.Length], dk2 = new float[Q.Length], dv2 = new float[Q.Length];
+        S2Attention.Forward(Config, View(q), View(k), View(v), Writable(o2), lse2);
+        S2Attention.Backward(Config, View(q), View(k), View(v), View(o2), lse2, View(dout), Writable(dq2), Writable(dk2), Writable(dv2));
+        Assert.Equal(HeadMajor(o), o2);
+        Assert.Equal(lse, lse2);
+        Assert.Equal(HeadMajor(dq), dq2);
+        Assert.Equal(HeadMajor(dk), dk2);
+        Assert.Equal(HeadMajor(dv), dv2);
+    }
+
+    [Fact]
+    public void A_wrong_shape_or_a_scattered_row_is_named()
+    {
+        float[] o = new float[Q.Length];
+        ArgumentException shape = Assert.Throws<ArgumentException>(() =>
+            S2Attention.Forward(Config, new ReadOnlyTensorSpan<float>(Q, [Batch, Heads, Tokens, Dim]), View(K), View(V), Writable(o)));
+        Assert.Contains("query has shape [2,4,12,5]: the configuration asks for [2,12,4,5]", shape.Message, StringComparison.Ordinal);
+
+        ArgumentException row = Assert.Throws<ArgumentException>(() =>
+            S2Attention.Forward(Config, new ReadOnlyTensorSpan<float>(new float[2 * Q.Length], [Batch, Tokens, Heads, Dim], [480, 40, 10, 2]), View(K), View(V), Writable(o)));
+        Assert.Contains("query has strides [480,40,10,2]: the last must be 1", row.Message, StringComparison.Ordinal);
+        Assert.All(o, element => Assert.Equal(0, element));
+    }
+
+    private static float[] Noise(int seed)
+    {
+        Random random = new(seed);
+        return [.. Enumerable.Range(0, Batch * Tokens * Heads * Dim).Select(_ => random.NextSingle() - 0.5f)];
+    }
+
+    // [B,N,H,D] as [B,H,N,D].
+    private static float[] HeadMajor(float[] tokenMajor) =>
+        [.. from b in Enumerable.Range(0, Batch)
+            from h in Enumerable.Range(0, Heads)
+            from t in Enumerable.Range(0, Tokens)
+            from d in Enumerable.Range(0, Dim)
+            select tokenMajor[Layout.Row(Tokens, Heads, Dim, b, t, h) + d]];
+
+    // A [B,H,N,D] array seen as [B,N,H,D].
+    private static ReadOnlyTensorSpan<float> View(float[] headMajor) => new(headMajor, [Batch, Tokens, Heads, Dim], Strides);
+
+    private static TensorSpan<float> Writable(float[] headMajor) => new(headMajor, [Batch, Tokens, Heads, Dim], Strides);
+
+    private static nint[] Strides => [Heads * Tokens * Dim, Dim, Tokens * Dim, 1];
+}
