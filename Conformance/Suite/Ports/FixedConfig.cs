@@ -75,13 +75,16 @@ public sealed record FixedConfig
             .. Differs("groupSize", GroupSize, config.GroupSize),
             .. Differs("shift", Shift, config.Shift),
             .. ShiftedHeads is { } heads && !SameHeads(heads, config) ? [$"fixed.shiftedHeads={heads}"] : Array.Empty<string>(),
-            .. DefaultScale ? Differs("scale", 1 / Math.Sqrt(config.HeadDim), config.Scale) : Differs("scale", Scale, config.Scale),
+            .. DefaultScale ? DiffersFromDefault(config) : Differs("scale", Scale, config.Scale),
         ];
     }
 
     private static string[] Differs<T>(string name, T? wanted, T actual)
         where T : struct, IEquatable<T>
         => wanted is { } value && !value.Equals(actual) ? [FormattableString.Invariant($"fixed.{name}={value}")] : [];
+
+    // Not the number, which depends on D: reports count by reason.
+    private static string[] DiffersFromDefault(S2Config config) => config.Scale == 1 / Math.Sqrt(config.HeadDim) ? [] : ["fixed.scale=default"];
 
     // Two ways to say the same set of heads are the same configuration.
     private static bool SameHeads(HeadShift fixedHeads, S2Config config) =>

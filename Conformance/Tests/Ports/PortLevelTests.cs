@@ -53,7 +53,7 @@ public sealed class PortLevelTests
         FixedConfig graph = new() { GroupSize = 4, Shift = 2, ShiftedHeads = HeadShift.Of([false, true]), DefaultScale = true };
         S2Config free = S2Config.Create(
             new() { Tokens = 8, Heads = 2, HeadDim = 4, GroupSize = GroupSizeRule.Of(2), Shift = 0, Mask = MaskPolicy.Split, ShiftedHeads = HeadShift.All, Scale = 3 });
-        Assert.Equal(["fixed.groupSize=4", "fixed.shift=2", "fixed.shiftedHeads=[false,true]", "fixed.scale=0.5"], graph.Contradictions(free).ToArray());
+        Assert.Equal(["fixed.groupSize=4", "fixed.shift=2", "fixed.shiftedHeads=[false,true]", "fixed.scale=default"], graph.Contradictions(free).ToArray());
         S2Config config = S2Config.Create(graph.Apply(free.ToRequest()));
         Assert.Empty(graph.Contradictions(config));
         Assert.Equal((4, 2, 0.5), (config.GroupSize, config.Shift, config.Scale));

@@ -2,6 +2,9 @@
 using System.Collections.Immutable;
 using S2Attn.Conformance;
 using S2Attn.Conformance.Ports;
+using S2Attn.Conformance.Properties;
+using S2Attn.Conformance.Reports;
+using S2Attn.Conformance.Running;
 using S2Attn.Reference;
 using S2Attn.Spec;
 using S2Attn.Tests.Tools;
@@ -62,7 +65,7 @@ public sealed class SamplePortTests
         }
     }
 
-    /// <summary>Asks every kind of case that the port claims, and compares each answer with Reference under its error bound.</summary>
+    /// <summary>Asks every kind of case that the port claims, compares each answer with Reference under its error bound, and runs the suite.</summary>
     internal static void Check(IAttentionPort port, PortLevel[] levels)
     {
         PortCapabilities capabilities = port.Description.Capabilities;
@@ -79,6 +82,9 @@ public sealed class SamplePortTests
         }
 
         Assert.True(asked >= 20, $"only {asked} cases were asked");
+        PropertyResult[] results = [.. SuiteRunner.Results(new SuiteOptions { Seed = 1, Cases = 5 }, PropertyCatalogue.All, "sample", port)];
+        Assert.Empty(results.Where(result => result.IsBad).Select(result => $"{result.Name}: {result.Counterexample[0].Case}: {result.Counterexample[0].Reason}"));
+        Assert.Equal(levels, ReportPort.Of("sample", port.Description, results, complete: true).Earned.ToArray());
     }
 
     private static void Check(string command, PortLevel[] levels)

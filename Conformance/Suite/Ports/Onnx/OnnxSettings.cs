@@ -14,6 +14,9 @@ namespace S2Attn.Conformance.Ports;
 internal static class OnnxSettings
 {
     private const string Prefix = "s2attn.";
+
+    // What ONNX Runtime says of a model without model_version.
+    private const long NoVersion = long.MaxValue;
     private static readonly string[] Known = ["name", "mask", "groupSize", "shift", "shiftedHeads", "scale", "gqa", "ragged", "maxTokens"];
 
     /// <summary>The port that the model is.</summary>
@@ -37,7 +40,7 @@ internal static class OnnxSettings
         bool sameHeads = key[2] >= 0 ? key[2] == query[2] : keySymbols[2].Length > 0 && keySymbols[2] == querySymbols[2];
         return new(
             Setting("name") ?? Path.GetFileNameWithoutExtension(path),
-            session.ModelMetadata.Version.ToString(CultureInfo.InvariantCulture),
+            session.ModelMetadata.Version is var version && version == NoVersion ? "" : version.ToString(CultureInfo.InvariantCulture),
             "ONNX",
             new(
                 [PortOperation.Forward],
