@@ -14,39 +14,40 @@ public static class CaseFitting
         ArgumentNullException.ThrowIfNull(item);
         if (capabilities.Masks.IsEmpty || capabilities.ElementTypes.IsEmpty)
             return item;
+        FixedConfig values = capabilities.Fixed;
         S2Request request = item.Config.ToRequest();
         if (Configs.HasDefaultScale(item.Config))
             request = request with { Scale = null };
         if (!capabilities.Masks.Contains(request.Mask))
-            request = request with { Mask = capabilities.Masks[(int)((uint)item.Seed % (uint)capabilities.Masks.Length)] };
+            request = request with { Mask = capabilities.Masks[Choice(capabilities.Masks.Length)] };
+        request = values.Apply(request);
         if (!capabilities.GroupedQuery)
-            request = request with { KvHeads = request.Heads };
-        int group = item.Config.GroupSize, tokens = Math.Min(request.Tokens, capabilities.MaxTokens);
-        if (!capabilities.OddGroup && int.IsOddInteger(group))
-        {
-            group++;
-            tokens = item.Config.Tokens % item.Config.GroupSize == 0 ? item.Config.Tokens / item.Config.GroupSize * group : Math.Max(tokens, group);
-        }
-
-        while (tokens > capabilities.MaxTokens && tokens > group)
-            tokens -= group;
-        if (!capabilities.Ragged)
-            tokens = Math.Max(tokens / group * group, group);
-        request = capabilities.Fixed.Apply(request with { Tokens = tokens, GroupSize = GroupSizeRule.Of(group) });
-        (group, _) = request.GroupSize.Resolve(request.Tokens);
+            request = request with { KvHeads = values.KvHeads ?? request.Heads };
 
         // What is not fixed follows what is.
-        if (capabilities.Fixed.Tokens is null && group > request.Tokens)
-            request = request with { Tokens = group };
-        if (capabilities.Fixed.Tokens is { } fixedTokens && capabilities.Fixed.GroupSize is null && !(capabilities.Ragged && request.Mask.CutsWrappedRun()))
-            request = request with { GroupSize = GroupSizeRule.Of(Divisor(fixedTokens, group, capabilities.OddGroup)) };
-        ElementType type = capabilities.ElementTypes.Contains(item.Type) ? item.Type : capabilities.ElementTypes[(int)((uint)item.Seed % (uint)capabilities.ElementTypes.Length)];
+        int tokens = values.Tokens ?? Math.Min(request.Tokens, capabilities.MaxTokens);
+        int group = values.GroupSize ?? Math.Min(item.Config.GroupSize, Math.Max(tokens, 1));
+        bool whole = !capabilities.Ragged || !request.Mask.CutsWrappedRun();
+        if (values.GroupSize is null && !capabilities.OddGroup && int.IsOddInteger(group))
+            group = group < Math.Min(values.Tokens ?? capabilities.MaxTokens, capabilities.MaxTokens) ? group + 1 : Math.Max(group - 1, 2);
+        if (values.Tokens is null)
+        {
+            tokens = Math.Max(tokens, group);
+            tokens = whole ? tokens / group * group : tokens;
+        }
+        else if (values.GroupSize is null && whole)
+        {
+            group = Divisor(tokens, group, capabilities.OddGroup);
+        }
+
         return item with
         {
-            Config = Configs.Create(request),
-            Type = type,
+            Config = Configs.Create(request with { Tokens = tokens, GroupSize = GroupSizeRule.Of(group) }),
+            Type = capabilities.ElementTypes.Contains(item.Type) ? item.Type : capabilities.ElementTypes[Choice(capabilities.ElementTypes.Length)],
             Padding = capabilities.Padding ? item.Padding : PaddingPattern.None,
         };
+
+        int Choice(int count) => (int)((uint)item.Seed % (uint)count);
     }
 
     private static int Divisor(int tokens, int near, bool odd) =>

@@ -1,0 +1,77 @@
+// Does every property hold for what is right, and see what is wrong?
+using System.Collections.Immutable;
+using System.Text;
+using S2Attn.Conformance.Ports;
+using S2Attn.Conformance.Properties;
+using S2Attn.Conformance.Running;
+using S2Attn.Spec;
+
+namespace S2Attn.Tests.Properties;
+
+public sealed class PropertyTests
+{
+    private static readonly SuiteOptions Options = new() { Seed = 20230921, Cases = 120 };
+
+    public static TheoryData<string, string> Right()
+    {
+        TheoryData<string, string> data = [];
+        foreach (string port in PortFactory.BuiltIn.Keys)
+            foreach (Property property in PropertyCatalogue.All)
+                data.Add(port, property.Name);
+        return data;
+    }
+
+    [Theory]
+    [MemberData(nameof(Right))]
+    public void Every_property_holds_for_our_own_implementations(string port, string name)
+    {
+        using IAttentionPort right = PortFactory.BuiltIn[port]();
+        PropertyResult result = SuiteRunner.Results(Options, [Named(name)], port, right).Single();
+        Assert.True(result.Counterexample.IsEmpty, $"seed {Options.Seed}: {string.Join("; ", result.Counterexample)}");
+        Assert.True(
+            result.Outcome is Outcome.Holds && result.Cases >= Options.Cases / 2 || result.Outcome is Outcome.Unsupported && result.Unsupported.ContainsKey("dtypes:f64"),
+            $"{result.Outcome} with {result.Cases} cases: {string.Join(", ", result.Unsupported)}");
+    }
+
+    [Fact]
+    public void The_matrix_of_properties_and_defects_is_exactly_the_recorded_one()
+    {
+        Dictionary<string, List<string>> caughtBy = [];
+        SuiteOptions options = Options with { StopAtFirstFailure = true, ShrinkLimit = TimeSpan.Zero };
+        foreach (IAttentionPort defect in Defects.All())
+            using (defect)
+                caughtBy[defect.Description.Name] =
+                    [.. SuiteRunner.Results(options, PropertyCatalogue.All, defect.Description.Name, defect).Where(result => result.IsBad).Select(result => result.Name)];
+
+        StringBuilder matrix = new("# Which defect does each property catch? Written by PropertyTests with S2ATTN_UPDATE_DOCS=1.\n");
+        foreach (Property property in PropertyCatalogue.All)
+            matrix.Append(property.Name).Append(": ").AppendJoin(", ", caughtBy.Where(pair => pair.Value.Contains(property.Name)).Select(pair => pair.Key)).Append('\n');
+        string path = Path.Combine(Repository.Root, "Conformance", "Tests", "Properties", "matrix.txt");
+        if (Environment.GetEnvironmentVariable("S2ATTN_UPDATE_DOCS") == "1")
+            File.WriteAllText(path, matrix.ToString());
+        Assert.Equal(File.ReadAllText(path), matrix.ToString());
+        Assert.All(caughtBy, pair => Assert.True(pair.Value.Count > 0, $"No property catches {pair.Key}."));
+        Assert.All(PropertyCatalogue.All, property => Assert.True(caughtBy.Values.Any(names => names.Contains(property.Name)), $"{property} catches no defect."));
+    }
+
+    [Fact]
+    public void Every_true_theorem_is_observed_by_a_property()
+    {
+        foreach (Theorem theorem in Theorems.True())
+            Assert.True(
+                PropertyCatalogue.All.Any(property => property.Theorems.Any(pattern => Matches(pattern, theorem.Name))), $"No property observes {theorem}.");
+    }
+
+    [Fact]
+    public void Every_theorem_that_a_property_names_exists() =>
+        Assert.All(
+            PropertyCatalogue.All.SelectMany(property => property.Theorems), pattern => Assert.Contains(Theorems.Catalogue, theorem => Matches(pattern, theorem.Name)));
+
+    [Fact]
+    public void Names_are_unique() =>
+        Assert.Equal(PropertyCatalogue.All.Length, PropertyCatalogue.All.Select(property => property.Name).Distinct().Count());
+
+    private static bool Matches(string pattern, string name) => pattern.EndsWith('*') ? name.StartsWith(pattern[..^1], StringComparison.Ordinal) : name == pattern;
+
+    internal static Property Named(string name) => PropertyCatalogue.All.Single(property => property.Name == name);
+}
