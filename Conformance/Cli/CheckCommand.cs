@@ -29,8 +29,9 @@ internal static class CheckCommand
         PortOptions ports = new(command, exactlyOne: false);
         cases.Validators.Add(result =>
         {
-            if (result.GetValueOrDefault<int>() is < 1 or > 1_000_000)
-                result.AddError($"--cases {result.GetValueOrDefault<int>()}: must be from 1 to 1000000");
+            // What is no number is told by the parser; asking the result for its value would throw here.
+            if (result.Tokens.Count == 1 && int.TryParse(result.Tokens[0].Value, out int given) && given is < 1 or > 1_000_000)
+                result.AddError($"--cases {given}: must be from 1 to 1000000");
         });
         command.SetAction((parsed, cancellation) => Task.Run(
             () =>

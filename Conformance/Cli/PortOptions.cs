@@ -61,8 +61,8 @@ internal sealed class PortOptions
         foreach (Option<double> limit in new[] { caseLimit, startupLimit })
             limit.Validators.Add(result =>
             {
-                double seconds = result.GetValueOrDefault<double>();
-                if (!(seconds > 0 && seconds <= TimeSpan.FromDays(1).TotalSeconds))
+                // What is no number is told by the parser; asking the result for its value would throw here.
+                if (result.Tokens.Count == 1 && double.TryParse(result.Tokens[0].Value, out double seconds) && !(seconds > 0 && seconds <= TimeSpan.FromDays(1).TotalSeconds))
                     result.AddError(string.Create(CultureInfo.InvariantCulture, $"{limit.Name} = {seconds}: must be more than 0 and at most a day"));
             });
         command.Validators.Add(result =>

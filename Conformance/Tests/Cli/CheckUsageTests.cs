@@ -1,0 +1,62 @@
+// Does s2attn check tell a stranger what is wrong with the command line, and keep what it found when it is stopped?
+using System.Diagnostics;
+using System.Text.Json;
+using S2Attn.Tests.Ports;
+
+namespace S2Attn.Tests.Cli;
+
+public sealed class CheckUsageTests
+{
+    private static readonly string Cli = Path.Combine(AppContext.BaseDirectory, "s2attn.dll");
+
+    [Theory]
+    [InlineData("", 2, "Required command was not provided")]
+    [InlineData("chek", 2, "s2attn: ")]
+    [InlineData("check --bogus", 2, "'--bogus'")]
+    [InlineData("check --cases 0", 2, "--cases 0: must be from 1 to 1000000")]
+    [InlineData("check --cases 1000001", 2, "--cases 1000001: must be from 1 to 1000000")]
+    [InlineData("check --cases many", 2, "'many' for option '--cases'")]
+    [InlineData("check --cases", 2, "'--cases'")]
+    [InlineData("check --seed 99999999999", 2, "'99999999999' for option '--seed'")]
+    [InlineData("check --port reference --case-limit soon", 2, "'soon' for option '--case-limit'")]
+    [InlineData("check --port reference --startup-limit NaN", 2, "--startup-limit = NaN: must be more than 0")]
+    [InlineData("check --filter nosuch", 2, "--filter nosuch: no theorem or property")]
+    [InlineData("check --port no-such-program", 2, "no program no-such-program is on the PATH")]
+    [InlineData("check --port ./missing_port.py", 2, "there is no file")]
+    [InlineData("check --onnx missing.onnx", 2, "missing.onnx")]
+    [InlineData("check --native missing.so", 2, "missing.so")]
+    [InlineData("check --cases 1 --json no/such/folder/report.json", 2, "no/such/folder/report.json")]
+    [InlineData("check --cases 1 --junit .", 2, "denied")]
+    [InlineData("check --cases 2 --seed 5 --filter Scale --port reference", 0, "--seed 5 --cases 2")]
+    public void Check_says_what_is_wrong_without_a_stack_trace(string arguments, int exitCode, string expected)
+    {
+        (int code, string output) = PortTool.Run("dotnet", [Cli, .. arguments.Split(' ', StringSplitOptions.RemoveEmptyEntries)], Repository.Root);
+        Assert.True(code == exitCode && output.Contains(expected, StringComparison.Ordinal), $"exit code {code}:\n{output}");
+        Assert.DoesNotContain("Unhandled exception", output, StringComparison.Ordinal);
+        Assert.DoesNotContain("   at S2Attn.", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_stopped_check_writes_what_it_has_and_marks_it() => SamplePortTests.InTemporary(directory =>
+    {
+        if (OperatingSystem.IsWindows())
+            return;
+        string json = Path.Combine(directory, "report.json");
+        ProcessStartInfo start = new("dotnet", [Cli, "check", "--port", "reference", "--cases", "1000000", "--filter", "Diagonal", "--json", json])
+        {
+            RedirectStandardOutput = true,
+        };
+        using Process process = Process.Start(start)!;
+
+        // The first line is printed when the run begins; drawing a million cases takes longer than a signal.
+        string? first = process.StandardOutput.ReadLine();
+        Assert.Equal(0, PortTool.Run("kill", ["-INT", $"{process.Id}"]).ExitCode);
+        string rest = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        Assert.True(process.ExitCode == 1, $"exit code {process.ExitCode}:\n{first}\n{rest}");
+        Assert.Contains("the results are partial", rest, StringComparison.Ordinal);
+        using JsonDocument report = JsonDocument.Parse(File.ReadAllText(json));
+        Assert.False(report.RootElement.GetProperty("complete").GetBoolean());
+        Assert.False(report.RootElement.GetProperty("conforms").GetBoolean());
+    });
+}
