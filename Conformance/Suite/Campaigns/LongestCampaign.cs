@@ -16,8 +16,8 @@ public sealed record LongestReport(int Rows, double WorstRatio, double ForwardSe
 /// <summary>One long sequence in f32, rows sampled at the borders of runs and at random.</summary>
 public static class LongestCampaign
 {
-    /// <summary>Largest adjoint defect that f32 sums of this length explain.</summary>
-    public const double AdjointTolerance = 1e-5;
+    /// <summary>A defect of whole rows shows far above this; measured 3e-10 at N = 100,000. Single keys are seen by the sampled rows, not here.</summary>
+    public const double AdjointTolerance = 1e-7;
 
     /// <summary>Runs forward, and backward where asked, on normal q, k and v.</summary>
     public static LongestReport Run(S2Config config, int rows, bool backward, int seed)

@@ -36,5 +36,12 @@ public sealed class KernelAgreementTests
                 KernelCase item = new(1, tokens, tokens, tokens / 2, 1, 2, dim, mask, 2, ElementType.F32, ValueKind.Normal, seed % 3 == 0 ? 20 : 0, seed++);
                 Assert.All(AgreementCampaign.Try(port, OptimizedPort.ModelOf, item), agreement => Assert.True(agreement.Agrees, $"{item}: {agreement}"));
             }
+
+        // Long vectors make tiles of keys that are no multiple of a panel of queries, so that a panel crosses from one tile to the next.
+        foreach (int dim in new[] { 100, 128, 200, 256 })
+        {
+            KernelCase item = new(1, 300, 300, 0, 1, 1, dim, MaskPolicy.Split, 0, ElementType.F32, ValueKind.Normal, 0, dim);
+            Assert.All(AgreementCampaign.Try(port, OptimizedPort.ModelOf, item), agreement => Assert.True(agreement.Agrees, $"{item}: {agreement}"));
+        }
     }
 }
