@@ -9,9 +9,22 @@ namespace S2Attn.Conformance.Cases;
 /// <summary>Random cases. The edges are G = 1, G = N, odd G, S = 0, S = G - 1, odd H, K = 1, ragged N, and every pattern of padding.</summary>
 public static class CaseGenerator
 {
-    /// <summary>So many cases from a seed.</summary>
-    public static IReadOnlyList<AttentionCase> Sample(int maxTokens, int count, int seed) =>
-        count == 0 ? [] : [.. Cases(maxTokens).Sample(count, new Rnd((ulong)(uint)seed, (2 * (ulong)(uint)seed) + 1), 50)];
+    /// <summary>So many cases from a seed, drawn when they are asked for. Case i is the same for every count.</summary>
+    public static IEnumerable<AttentionCase> Sample(int maxTokens, int count, int seed)
+    {
+        const int Size = 50;
+        Gen<AttentionCase> cases = Cases(maxTokens);
+        for (int i = 0; i < count; i++)
+            yield return cases.Sample(1, new Rnd(Mixed(((ulong)(uint)seed << 32) + (uint)i), 0x9E3779B97F4A7C15), Size).Single();
+    }
+
+    // The finaliser of SplitMix64: neighbouring cases must not be alike.
+    private static ulong Mixed(ulong value)
+    {
+        value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9;
+        value = (value ^ (value >> 27)) * 0x94D049BB133111EB;
+        return value ^ (value >> 31);
+    }
 
     /// <summary>Cases of up to so many tokens.</summary>
     public static Gen<AttentionCase> Cases(int maxTokens) =>

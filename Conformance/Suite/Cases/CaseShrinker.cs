@@ -37,12 +37,10 @@ public static class CaseShrinker
 
             foreach (int shift in Smaller(config.Shift + 1))
                 yield return Vary(request => request with { Shift = shift - 1 });
-            foreach (int heads in Smaller(config.Heads))
-            {
-                yield return Vary(request => request with { Heads = heads, KvHeads = heads });
-                yield return Vary(request => request with { Heads = heads, KvHeads = 1 });
-            }
-
+            for (int heads = 1; heads < config.Heads; heads++)
+                for (int kvHeads = heads; kvHeads >= 1; kvHeads--)
+                    if (heads % kvHeads == 0)
+                        yield return WithHeads(heads, kvHeads);
             yield return Vary(request => request with { KvHeads = request.Heads });
             if (config.KvHeads > 1)
                 yield return Vary(request => request with { KvHeads = 1 });
@@ -61,6 +59,7 @@ public static class CaseShrinker
                 yield return item with { Seed = seed };
         }
 
+        AttentionCase WithHeads(int heads, int kvHeads) => Vary(request => request with { Heads = heads, KvHeads = kvHeads });
         AttentionCase Vary(Func<S2Request, S2Request> change) => item with { Config = config.With(change) };
     }
 

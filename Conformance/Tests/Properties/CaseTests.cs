@@ -37,7 +37,7 @@ public sealed class CaseTests
     [Theory]
     [MemberData(nameof(Edges))]
     public void Each_edge_of_the_definition_is_among_a_hundred_cases(string edge) =>
-        Assert.Contains(CaseGenerator.Sample(48, 300, 1).Take(100), item => EdgeCases[edge](item));
+        Assert.Contains(CaseGenerator.Sample(48, 100, 1), item => EdgeCases[edge](item));
 
     [Property(MaxTest = 300)]
     public FsCheck.Property A_case_is_bent_to_what_a_port_claims() => Prop.ForAll(
@@ -94,5 +94,8 @@ public sealed class CaseTests
             FixedConfig.None, new FixedConfig { DefaultScale = true }, new FixedConfig { GroupSize = 4, Shift = 2 }, new FixedConfig { HeadDim = 4, Heads = 2, KvHeads = 2 },
             new FixedConfig { Tokens = 4 }, new FixedConfig { Batch = 1, Tokens = 4, GroupSize = 2, Shift = 1, ShiftedHeads = HeadShift.All })
         select new PortCapabilities(
-            [PortOperation.Forward], [.. types.Distinct()], [.. masks.Distinct()], (flags & 1) != 0, (flags & 2) != 0, (flags & 4) != 0, (flags & 8) != 0, maxTokens) { Fixed = fixedConfig };
+            [PortOperation.Forward], [.. types.Distinct()], [.. masks.Distinct()], (flags & 1) != 0, (flags & 2) != 0, (flags & 4) != 0, (flags & 8) != 0, maxTokens)
+        {
+            Fixed = fixedConfig,
+        };
 }

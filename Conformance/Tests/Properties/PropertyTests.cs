@@ -10,7 +10,7 @@ namespace S2Attn.Tests.Properties;
 
 public sealed class PropertyTests
 {
-    private static readonly SuiteOptions Options = new() { Seed = 20230921, Cases = 120 };
+    private static readonly SuiteOptions Options = new() { Seed = 20230921, Cases = 80 };
 
     public static TheoryData<string, string> Right()
     {
