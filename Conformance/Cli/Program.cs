@@ -9,6 +9,7 @@ RootCommand root = new("s2attn: the executable standard for Shifted Sparse Atten
     DescribeCommand.Create(),
     BenchCommand.Create(),
     GraphCommand.Create(),
+    MutantsCommand.Create(),
     NewCommand.Create(),
     ProveCommand.Create(),
     ServeCommand.Create(),

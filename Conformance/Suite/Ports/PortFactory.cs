@@ -1,5 +1,6 @@
 // Which port does a name or a command mean?
 using System.Collections.Immutable;
+using S2Attn.Conformance.Mutants;
 
 namespace S2Attn.Conformance.Ports;
 
@@ -15,12 +16,14 @@ public static class PortFactory
 
     /// <summary>Opens a built-in port by its exact name, or starts the command.</summary>
     /// <param name="options">Limits of a command.</param>
-    /// <param name="nameOrCommand">"optimized", "reference", or a command such as "python3 my_port.py"; see <see cref="CommandText"/>.</param>
+    /// <param name="nameOrCommand">"optimized", "reference", "mutant:NAME", or a command such as "python3 my_port.py"; see <see cref="CommandText"/>.</param>
     /// <exception cref="FormatException">The command is empty or has an open quote.</exception>
     /// <exception cref="PortStartException">The command cannot be started or does not answer describe.</exception>
     public static IAttentionPort Create(ProcessPortOptions options, string nameOrCommand)
     {
         ArgumentNullException.ThrowIfNull(nameOrCommand);
+        if (MutantCatalogue.Find(nameOrCommand.Trim()) is [Mutant mutant])
+            return mutant.Open();
         return BuiltIn.TryGetValue(nameOrCommand.Trim(), out Func<IAttentionPort>? create) ? create() : ProcessPort.Start(nameOrCommand, options);
     }
 

@@ -1,0 +1,84 @@
+// s2attn mutants: does the suite find what is known to be wrong, with which property, and how fast?
+using System.Collections.Immutable;
+using System.CommandLine;
+using System.Globalization;
+using System.Text.Json;
+using S2Attn.Conformance.Mutants;
+using S2Attn.Conformance.Running;
+using Spectre.Console;
+
+namespace S2Attn.Cli;
+
+internal static class MutantsCommand
+{
+    private const int SomeSurvive = 1, BadUsage = 2;
+
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.CamelCase };
+
+    public static Command Create()
+    {
+        Option<int> seed = new("--seed") { Description = "Decides every random case.", HelpName = "NUMBER", DefaultValueFactory = _ => new SuiteOptions().Seed };
+        Option<int> cases = new("--cases") { Description = "Random cases for each property.", HelpName = "NUMBER", DefaultValueFactory = _ => new SuiteOptions().Cases };
+        Option<string> filter = new("--filter") { Description = "Only mutants whose name contains this text.", HelpName = "TEXT", DefaultValueFactory = _ => "" };
+        Option<bool> json = new("--json") { Description = "Print JSON." };
+        Command command = new("mutants", "Run the properties against ports that are wrong on purpose. Exit code: 0 all are found, 1 some survive, 2 bad usage.") { seed, cases, filter, json };
+        cases.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<int>() is < 1 or > 1_000_000)
+                result.AddError($"--cases {result.GetValueOrDefault<int>()}: must be from 1 to 1000000");
+        });
+        command.SetAction((parsed, cancellation) => Task.Run(
+            () => Run(
+                new SuiteOptions { Seed = parsed.GetValue(seed), Cases = parsed.GetValue(cases) },
+                parsed.GetValue(filter) ?? "",
+                parsed.GetValue(json),
+                cancellation),
+            CancellationToken.None));
+        return command;
+    }
+
+    private static int Run(SuiteOptions options, string filter, bool json, CancellationToken cancellation)
+    {
+        ImmutableArray<Mutant> mutants = [.. MutantCatalogue.All.Where(mutant => CheckRun.Matches(filter, mutant.Name))];
+        if (mutants.IsEmpty)
+        {
+            Console.Error.WriteLine($"s2attn: --filter {filter}: no mutant has this in its name");
+            return BadUsage;
+        }
+
+        List<MutantResult> results = [];
+        foreach (MutantResult result in MutationRun.UntilKilled(options, mutants, cancellation))
+        {
+            results.Add(result);
+            if (!json && Console.IsErrorRedirected is false)
+                Console.Error.Write($"\r{results.Count} of {mutants.Length} ");
+        }
+
+        if (!json && Console.IsErrorRedirected is false)
+            Console.Error.Write('\r');
+        if (json)
+            Console.WriteLine(JsonSerializer.Serialize(
+                results.Select(result => new
+                {
+                    result.Mutant.Name, result.Mutant.Defect, result.Mutant.Fix, result.Mutant.SeenIn, KilledBy = result.KilledBy.FirstOrDefault(""), result.Cases, Seconds = result.Elapsed.TotalSeconds,
+                }),
+                Indented));
+        else
+            Show(options, results);
+        return results.All(result => !result.KilledBy.IsEmpty) ? 0 : SomeSurvive;
+    }
+
+    private static void Show(SuiteOptions options, List<MutantResult> results)
+    {
+        Table table = new Table().Border(TableBorder.Simple).AddColumns("mutant", "killed by", "cases", "ms");
+        foreach (MutantResult result in results)
+            table.AddRow(
+                Markup.Escape(result.Mutant.Name),
+                result.KilledBy.IsEmpty ? "[red]survives[/]" : Markup.Escape(result.KilledBy[0]),
+                result.Cases.ToString(CultureInfo.InvariantCulture),
+                result.Elapsed.TotalMilliseconds.ToString("F0", CultureInfo.InvariantCulture));
+        AnsiConsole.Write(table);
+        Console.WriteLine(
+            $"{results.Count(result => !result.KilledBy.IsEmpty)} of {results.Count} mutants killed; seed {options.Seed}, {options.Cases} cases for each property");
+    }
+}

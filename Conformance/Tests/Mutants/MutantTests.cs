@@ -1,0 +1,31 @@
+// Are the mutants wrong, and only by their one function?
+using S2Attn.Conformance.Mutants;
+using S2Attn.Conformance.Ports;
+using S2Attn.Conformance.Properties;
+using S2Attn.Conformance.Running;
+
+namespace S2Attn.Tests.Mutants;
+
+public sealed class MutantTests
+{
+    [Fact]
+    public void The_pipeline_that_nothing_is_replaced_in_is_the_definition()
+    {
+        using ReferencePort reference = new();
+        using MutantPort port = new("unmutated", reference.Description.Capabilities, new MutablePipeline());
+        PropertyResult[] rows = [.. SuiteRunner.Results(new SuiteOptions { Cases = 25 }, PropertyCatalogue.All, "unmutated", port)];
+        Assert.All(rows, row => Assert.True(row.Outcome is Outcome.Holds, $"{row.Name}: {row.Outcome} {row.Counterexample.FirstOrDefault()}"));
+    }
+
+    [Fact]
+    public void There_are_at_least_forty_of_different_name_that_the_factory_opens()
+    {
+        Assert.True(MutantCatalogue.All.Length >= 40);
+        Assert.Equal(MutantCatalogue.All.Length, MutantCatalogue.All.Select(mutant => mutant.Name).Distinct().Count());
+        Assert.All(MutantCatalogue.All, mutant =>
+        {
+            using IAttentionPort port = PortFactory.Create(new(), "mutant:" + mutant.Name);
+            Assert.Equal("mutant:" + mutant.Name, port.Description.Name);
+        });
+    }
+}
