@@ -3,6 +3,7 @@ using System.Collections.Immutable;
 using System.CommandLine;
 using System.Diagnostics;
 using S2Attn.Cli.Rendering;
+using S2Attn.Conformance.Golden;
 using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Reports;
 using S2Attn.Conformance.Running;
@@ -42,7 +43,7 @@ internal static class CheckCommand
                         new SuiteOptions { Seed = parsed.GetValue(seed), Cases = parsed.GetValue(cases) }, parsed.GetValue(filter) ?? "",
                         parsed.GetValue(json), parsed.GetValue(junit), () => ports.OpenAll(parsed), cancellation);
                 }
-                catch (Exception error) when (error is PortStartException or FormatException or IOException or UnauthorizedAccessException)
+                catch (Exception error) when (error is PortStartException or GoldenException or FormatException or IOException or UnauthorizedAccessException)
                 {
                     Console.Error.WriteLine($"s2attn: {error.Message}");
                     return BadUsage;
@@ -69,6 +70,8 @@ internal static class CheckCommand
             List<CheckPart> parts = [.. ports.Select((port, i) => CheckRun.Properties(options, filter, subjects[i], port))];
             if (own)
                 parts.Insert(0, CheckRun.Theorems(options, filter));
+            if (own && GoldenFolder.TryFind(out string golden))
+                parts.Add(GoldenSuite.Part(golden, filter));
             if (parts.All(part => part.Rows == 0))
                 throw new FormatException($"--filter {filter}: no theorem or property has this in its name");
 

@@ -8,6 +8,7 @@ RootCommand root = new("s2attn: the executable standard for Shifted Sparse Atten
     CheckCommand.Create(),
     DescribeCommand.Create(),
     BenchCommand.Create(),
+    GoldenCommand.Create(),
     GraphCommand.Create(),
     MutantsCommand.Create(),
     NewCommand.Create(),

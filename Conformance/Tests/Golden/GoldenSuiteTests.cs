@@ -1,0 +1,89 @@
+// Are golden cases verified, and is every kind of damage to a folder told with file and rule?
+using S2Attn.Conformance.Golden;
+using S2Attn.Conformance.Running;
+
+namespace S2Attn.Tests.Golden;
+
+public sealed class GoldenSuiteTests : IDisposable
+{
+    private const int LongestInTests = 1024;
+
+    private static readonly string Folder = Path.Combine(Repository.Root, "golden");
+
+    private readonly string copy = Directory.CreateTempSubdirectory("s2attn-golden-").FullName;
+
+    public static TheoryData<string> Cases => [.. GoldenFolder.Read(Folder).Where(golden => golden.Config.Tokens <= LongestInTests).Select(golden => golden.Name)];
+
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public void Reference_equals_upstream_in_the_profile_of_the_case(string name)
+    {
+        PropertyResult result = GoldenSuite.Verify(GoldenFolder.Read(Folder).Single(golden => golden.Name == name));
+        Assert.True(result.Outcome is Outcome.Holds, result.Counterexample.FirstOrDefault()?.Reason);
+    }
+
+    [Fact]
+    public void Every_defect_profile_fails_where_the_definition_is_claimed()
+    {
+        GoldenCase[] defects = [.. GoldenFolder.Read(Folder).Where(golden => !golden.Defects.IsEmpty && golden.Family == "core")];
+        Assert.NotEmpty(defects);
+        Assert.All(defects, golden => Assert.Equal(Outcome.Fails, GoldenSuite.Verify(golden with { Defects = [] }).Outcome));
+    }
+
+    [Fact]
+    public void A_missing_byte_is_told_with_the_file()
+    {
+        GoldenCase golden = CopyOfFirst();
+        byte[] bytes = File.ReadAllBytes(golden.Path);
+        File.WriteAllBytes(golden.Path, bytes[..^1]);
+        AssertFails(golden, $"the file has {bytes.Length - 1} bytes, the manifest says {bytes.Length}");
+    }
+
+    [Fact]
+    public void A_changed_byte_is_told_with_the_file()
+    {
+        GoldenCase golden = CopyOfFirst();
+        byte[] bytes = File.ReadAllBytes(golden.Path);
+        bytes[^1] ^= 1;
+        File.WriteAllBytes(golden.Path, bytes);
+        AssertFails(golden, "sha256 is");
+    }
+
+    [Fact]
+    public void A_changed_claim_is_told_with_the_key()
+    {
+        GoldenCase golden = CopyOfFirst(manifest => manifest.Replace("The smallest group with a shift", "Another reason", StringComparison.Ordinal));
+        AssertFails(golden, "why in __metadata__ is not what the manifest says");
+    }
+
+    [Theory]
+    [InlineData("{}", "schemaVersion must be 1")]
+    [InlineData("{\"schemaVersion\":2}", "schemaVersion must be 1")]
+    [InlineData("{\"schemaVersion\":1", "manifest.json")]
+    [InlineData("{\"schemaVersion\":1,\"cases\":[{}]}", "manifest.json")]
+    public void A_broken_manifest_is_told(string text, string rule)
+    {
+        File.WriteAllText(Path.Combine(copy, "manifest.json"), text);
+        GoldenException error = Assert.Throws<GoldenException>(() => GoldenFolder.Read(copy));
+        Assert.Contains(rule, error.Message, StringComparison.Ordinal);
+    }
+
+    public void Dispose() => Directory.Delete(copy, recursive: true);
+
+    private GoldenCase CopyOfFirst(Func<string, string>? edit = null)
+    {
+        string manifest = File.ReadAllText(Path.Combine(Folder, "manifest.json"));
+        File.WriteAllText(Path.Combine(copy, "manifest.json"), edit is null ? manifest : edit(manifest));
+        GoldenCase golden = GoldenFolder.Read(copy)[0];
+        File.Copy(Path.Combine(Folder, Path.GetFileName(golden.Path)), golden.Path);
+        return golden;
+    }
+
+    private static void AssertFails(GoldenCase golden, string rule)
+    {
+        PropertyResult result = GoldenSuite.Verify(golden);
+        Assert.Equal(Outcome.Fails, result.Outcome);
+        Assert.Contains(golden.Path, result.Counterexample[0].Reason, StringComparison.Ordinal);
+        Assert.Contains(rule, result.Counterexample[0].Reason, StringComparison.Ordinal);
+    }
+}
