@@ -60,7 +60,13 @@ internal static class MutantsCommand
             Console.WriteLine(JsonSerializer.Serialize(
                 results.Select(result => new
                 {
-                    result.Mutant.Name, result.Mutant.Defect, result.Mutant.Fix, result.Mutant.SeenIn, KilledBy = result.KilledBy.FirstOrDefault(""), result.Cases, Seconds = result.Elapsed.TotalSeconds,
+                    result.Mutant.Name,
+                    result.Mutant.Defect,
+                    result.Mutant.Fix,
+                    result.Mutant.SeenIn,
+                    KilledBy = result.KilledBy.FirstOrDefault(""),
+                    result.Cases,
+                    Seconds = result.Elapsed.TotalSeconds,
                 }),
                 Indented));
         else

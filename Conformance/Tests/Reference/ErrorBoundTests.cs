@@ -2,10 +2,10 @@
 using FsCheck;
 using FsCheck.Fluent;
 using S2Attn.Conformance;
+using S2Attn.Conformance.Campaigns;
 using S2Attn.Conformance.Ports;
 using S2Attn.Reference;
 using S2Attn.Spec;
-using S2Attn.Conformance.Campaigns;
 
 namespace S2Attn.Tests.Reference;
 

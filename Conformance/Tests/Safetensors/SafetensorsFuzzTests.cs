@@ -61,8 +61,8 @@ public sealed class SafetensorsFuzzTests
                              from removed in Gen.Choose(0, 6)
                              select new Mutation("edit", EditHeader(bytes, token, place, removed));
         Gen<Mutation> claim = from bytes in real
-                               from value in Gen.OneOf(Gen.Choose(0, 400).Select(small => (ulong)small), Gen.Elements(ulong.MaxValue, 1UL << 63, 100_000_000UL, 100_000_001UL, 100_000_000_000UL))
-                               select new Mutation("length", WithLength(bytes, value));
+                              from value in Gen.OneOf(Gen.Choose(0, 400).Select(small => (ulong)small), Gen.Elements(ulong.MaxValue, 1UL << 63, 100_000_000UL, 100_000_001UL, 100_000_000_000UL))
+                              select new Mutation("length", WithLength(bytes, value));
         Gen<Mutation> garbage = Gen.Choose(0, 255).Select(value => (byte)value).ArrayOf().Select(bytes => new Mutation("garbage", bytes));
         return Gen.Frequency((3, flip), (2, cut), (2, insert), (6, edit), (1, claim), (1, garbage)).ToArbitrary();
     }
