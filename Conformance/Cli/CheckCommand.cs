@@ -77,12 +77,13 @@ internal static class CheckCommand
 
             Console.WriteLine($"seed {options.Seed}, {options.Cases} cases for each property; checking {string.Join(", ", parts.Select(part => part.Subject))}");
             IReadOnlyList<PropertyResult> results = CheckView.Show(parts, CheckRun.Run(parts, Environment.ProcessorCount, cancellation));
+            ImmutableArray<ReportVariant> variants = own ? [.. VariantRun.Run(options, filter, cancellation)] : [];
             bool complete = !cancellation.IsCancellationRequested;
             Report report = new(
                 $"s2attn {typeof(CheckCommand).Assembly.GetName().Version!.ToString(3)}", options.Seed, options.Cases, filter, complete, watch.Elapsed,
                 [.. parts.SelectMany(part => results.Where(result => result.Subject == part.Subject))],
                 [.. ports.Select((port, i) => ReportPort.Of(subjects[i], port.Description, results, complete))],
-                []);
+                variants);
             CheckView.Summarise(report);
             if (json is not null)
                 File.WriteAllText(json.FullName, JsonReport.Write(report));

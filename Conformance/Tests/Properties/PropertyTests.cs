@@ -37,7 +37,7 @@ public sealed class PropertyTests
     public void The_matrix_of_properties_and_defects_is_exactly_the_recorded_one()
     {
         Dictionary<string, List<string>> caughtBy = [];
-        SuiteOptions options = Options with { StopAtFirstFailure = true, ShrinkLimit = TimeSpan.Zero };
+        SuiteOptions options = Options with { Cases = 40, StopAtFirstFailure = true, ShrinkLimit = TimeSpan.Zero };
         foreach (IAttentionPort defect in Defects.All())
             using (defect)
                 caughtBy[defect.Description.Name] =
