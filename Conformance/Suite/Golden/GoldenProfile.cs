@@ -20,8 +20,6 @@ internal sealed class GoldenProfile
         pipeline = golden.Defects.IsEmpty ? null : new(golden.Config, FunctionOf(golden).Build(golden.Config, input.Valid));
     }
 
-    public AttentionOutput<double> Forward() => pipeline?.Forward(input) ?? Attention.Forward(golden.Config, input);
-
     public Gradients<double> Backward(Tensor<double> outputGradient) =>
         pipeline?.Backward(input, outputGradient) ?? AttentionGradients.Backward(golden.Config, input, outputGradient);
 
@@ -48,7 +46,8 @@ internal sealed class GoldenProfile
 }
 
 /// <summary>
-/// A bound on the error of every element that upstream computed, from the number of its operations alone.
+/// o, and a bound on the error of every element that upstream computed, from the number of its operations alone. Both come from one walk over the rows, because the weights of a
+/// row are what costs.
 /// </summary>
 /// <remarks>
 /// With u the unit roundoff of the narrowest sum or stage, n keys in the row and A = scale sum |q_d k_d|: a score is off by at most delta = (D + 4) u max A
@@ -56,20 +55,20 @@ internal sealed class GoldenProfile
 /// |o error| &lt;= sum p |v| epsilon, and the same for dv with |do|. A score gradient p (dp - mean) is off by at most epsilon' p (|do|.|v| + sum p |do|.|v|) with
 /// epsilon' = 2 epsilon + (D + n + 10) u, which multiplies |k| in dq and |q| in dk. Sums over the rows of a key, and the rounding of each tensor to storage, add their units.
 /// </remarks>
-internal sealed record GoldenBound(Tensor<double> Output, Gradients<double> Gradients)
+internal sealed record GoldenBound(Tensor<double> ExactOutput, Tensor<double> Output, Gradients<double> Gradients)
 {
     public static GoldenBound Of(GoldenCase golden, GoldenProfile profile, AttentionInput<double> input, Tensor<double> outputGradient)
     {
         S2Config config = golden.Config;
         double u = Math.Max(golden.SumType.UnitRoundoff(), golden.StageType.UnitRoundoff()), storage = golden.ElementType.UnitRoundoff();
         double smallest = Math.ScaleB(1, golden.ElementType is ElementType.F16 ? -24 : -126);
-        double[] o = new double[input.Query.Elements.Length], dq = new double[o.Length], dk = new double[input.Key.Elements.Length], dv = new double[dk.Length];
+        double[] exact = new double[input.Query.Elements.Length], o = new double[exact.Length], dq = new double[o.Length], dk = new double[input.Key.Elements.Length], dv = new double[dk.Length];
         double rowsOfKey = (double)config.Tokens * config.Heads / config.KvHeads;
         for (int b = 0; b < config.Batch; b++)
             for (int t = 0; t < config.Tokens; t++)
                 for (int h = 0; h < config.Heads; h++)
                     AddRow(b, t, h);
-        return new(Shaped(input.Query, o), new(Shaped(input.Query, dq), Shaped(input.Key, dk), Shaped(input.Value, dv)));
+        return new(Tensor<double>.Of(input.Query.Shape.AsSpan(), exact), Shaped(input.Query, o), new(Shaped(input.Query, dq), Shaped(input.Key, dk), Shaped(input.Value, dv)));
 
         void AddRow(int b, int t, int h)
         {
@@ -89,12 +88,15 @@ internal sealed record GoldenBound(Tensor<double> Output, Gradients<double> Grad
             double delta = row.Uniform ? 0 : (dim + 4) * u * largest;
             double epsilon = Math.Exp(2 * delta) - 1 + (2 * n + 10) * u * Math.Exp(2 * delta);
             double gradientEpsilon = 2 * epsilon + (dim + n + 10 + rowsOfKey) * u + 2 * storage;
-            Span<double> oRow = At(o, config.Heads, new(b, t, h)), dqRow = At(dq, config.Heads, row.Query);
+            Span<double> exactRow = At(exact, config.Heads, new(b, t, h)), oRow = At(o, config.Heads, new(b, t, h)), dqRow = At(dq, config.Heads, row.Query);
             for (int i = 0; i < n; i++)
             {
                 if (row.Keys[i].Value is { } value)
                 {
-                    Add(oRow, weights[i] * (epsilon + 2 * storage) + smallest, input.Value.Row(value.Batch, value.Token, value.Head));
+                    ReadOnlySpan<double> vector = input.Value.Row(value.Batch, value.Token, value.Head);
+                    for (int d = 0; d < dim; d++)
+                        exactRow[d] += weights[i] * vector[d];
+                    Add(oRow, weights[i] * (epsilon + 2 * storage) + smallest, vector);
                     Add(At(dv, config.KvHeads, value), weights[i] * gradientEpsilon + smallest, dout);
                 }
 
