@@ -7,7 +7,7 @@ namespace S2Attn.Benchmarks;
 
 /// <summary>Forward and backward of one call; compare with `s2attn bench` for ratios to the peak and to peers.</summary>
 [MemoryDiagnoser]
-public class KernelBenchmarks
+public class KernelBenchmarks : IDisposable
 {
     private const int Heads = 4, Tokens = 2048;
 
@@ -44,7 +44,11 @@ public class KernelBenchmarks
 
     /// <summary>Frees the plan.</summary>
     [GlobalCleanup]
-    public void Cleanup() => plan.Dispose();
+    public void Dispose()
+    {
+        plan.Dispose();
+        GC.SuppressFinalize(this);
+    }
 
     /// <summary>o and logsumexp.</summary>
     [Benchmark]
