@@ -14,6 +14,7 @@ RootCommand root = new("s2attn: the executable standard for Shifted Sparse Atten
     NewCommand.Create(),
     ProveCommand.Create(),
     ServeCommand.Create(),
+    XrayCommand.Create(),
 };
 ParseResult parsed = root.Parse(args);
 if (parsed.Errors.Count == 0)

@@ -1,0 +1,150 @@
+// Where does a port see other keys than the definition, in words?
+using System.Collections.Immutable;
+using System.Globalization;
+using S2Attn.Reference.Upstream;
+using S2Attn.Spec;
+using S2Attn.Spec.Algebra;
+
+namespace S2Attn.Conformance.Xray;
+
+/// <summary>Sentences such as "rows 0..1 of heads 2..3 see keys 14..15: the wrapped run leaks".</summary>
+internal static class VisibilityWords
+{
+    private const int MostBlocks = 4;
+
+    /// <summary>Rows of one batch entry and head that see, or miss, the same keys.</summary>
+    private sealed record Block(ImmutableArray<int> Rows, ImmutableArray<int> Keys);
+
+    /// <summary>Every way in which the visibility differs; none where it does not.</summary>
+    public static IEnumerable<string> Of(VisibilityMap seen, VisibilityMap definition)
+    {
+        XrayProbe probe = seen.Probe;
+        return
+        [
+            .. NotNumbers(seen),
+            .. OtherEntries(seen),
+            .. OtherKvHeads(seen),
+            .. Blocks(probe, "see", (row, u) => Sees(seen, row, u) && !Sees(definition, row, u)),
+            .. Blocks(probe, "do not see", (row, u) => !Sees(seen, row, u) && Sees(definition, row, u)),
+            .. Unequal(seen),
+        ];
+    }
+
+    /// <summary>Whether a row sees a token of its own batch entry, in any kv head.</summary>
+    public static bool Sees(VisibilityMap map, Place row, int token) =>
+        Enumerable.Range(0, map.Probe.Config.KvHeads).Any(head => map.Sees(row, new(row.Batch, token, head)));
+
+    private static IEnumerable<Place> Rows(XrayProbe probe) => Enumerable.Range(0, probe.Rows).Select(probe.RowAt);
+
+    private static IEnumerable<string> NotNumbers(VisibilityMap seen)
+    {
+        Place[] rows = [.. Rows(seen.Probe).Where(row => seen.Seen(row).Any(source => !double.IsFinite(seen.Weight(row, source))))];
+        if (rows.Length > 0)
+            yield return $"{Where(seen.Probe, rows)} hold NaN or infinity at equal scores";
+    }
+
+    private static IEnumerable<string> OtherEntries(VisibilityMap seen) =>
+        from row in Rows(seen.Probe)
+        from source in seen.Seen(row)
+        where source.Batch != row.Batch
+        group row by (Reader: row.Batch, source.Batch) into rows
+        select $"rows {Ranges.Of(rows.Select(row => row.Token))} of {Ranges.Of("head", rows.Select(row => row.Head))} of batch entry {rows.Key.Reader} see keys of batch entry {rows.Key.Batch}";
+
+    private static IEnumerable<string> OtherKvHeads(VisibilityMap seen)
+    {
+        S2Config config = seen.Probe.Config;
+        return
+            from head in Enumerable.Range(0, config.Heads)
+            let read = Rows(seen.Probe).Where(row => row.Head == head).SelectMany(seen.Seen).Select(source => source.Head).Distinct().Order().ToArray()
+            where read.Length > 0 && !(read.Length == 1 && read[0] == config.KvHeadOf(head))
+            group head by (Read: Ranges.Of("kv head", read), Right: config.KvHeadOf(head)) into heads
+            select $"{Ranges.Of("head", heads)} read{(heads.Count() == 1 ? "s" : "")} values of {heads.Key.Read} instead of {heads.Key.Right}";
+    }
+
+    private static IEnumerable<string> Blocks(XrayProbe probe, string verb, Func<Place, int, bool> differs)
+    {
+        S2Config config = probe.Config;
+        var heads =
+            from b in Enumerable.Range(0, config.Batch)
+            from h in Enumerable.Range(0, config.Heads)
+            let blocks = BlocksOf(config, t => [.. Enumerable.Range(0, config.Tokens).Where(u => differs(new(b, t, h), u))])
+            where blocks.Count > 0
+            group (Batch: b, Head: h, Blocks: blocks) by string.Join(";", blocks.Select(block => $"{Ranges.Of(block.Rows)}:{Ranges.Of(block.Keys)}"));
+        foreach (var same in heads)
+        {
+            (int batch, int head, List<Block> blocks) = same.First();
+            string entries = config.Batch > 1 && same.Select(item => item.Batch).Distinct().Count() < config.Batch
+                ? $" of {Ranges.Of("batch entry", same.Select(item => item.Batch)).Replace("entrys", "entries", StringComparison.Ordinal)}" : "";
+            string whose = $"of {Ranges.Of("head", same.Select(item => item.Head))}{entries}";
+            if (blocks.Count <= MostBlocks)
+            {
+                foreach (Block block in blocks)
+                    yield return $"{Ranges.Of("row", block.Rows)} {whose} {Verb(verb, block.Rows)} {Ranges.Of("key", block.Keys)}{Cause(probe, batch, head, verb, [block])}";
+                continue;
+            }
+
+            int pairs = blocks.Sum(block => block.Rows.Length * block.Keys.Length);
+            yield return string.Create(
+                CultureInfo.InvariantCulture,
+                $"rows {Ranges.Of(blocks.SelectMany(block => block.Rows))} {whose} {verb} {pairs} keys that they should{(verb == "see" ? " not" : "")}, as row {blocks[0].Rows[0]} key {blocks[0].Keys[0]}{Cause(probe, batch, head, verb, blocks)}");
+        }
+    }
+
+    private static List<Block> BlocksOf(S2Config config, Func<int, int[]> keysOf)
+    {
+        List<Block> blocks = [];
+        for (int t = 0; t < config.Tokens; t++)
+        {
+            int[] keys = keysOf(t);
+            if (keys.Length == 0)
+                continue;
+            if (blocks.Count > 0 && blocks[^1].Rows[^1] == t - 1 && blocks[^1].Keys.SequenceEqual(keys))
+                blocks[^1] = blocks[^1] with { Rows = blocks[^1].Rows.Add(t) };
+            else
+                blocks.Add(new([t], [.. keys]));
+        }
+
+        return blocks;
+    }
+
+    /// <summary>What all pairs of some blocks have in common, as the end of a sentence.</summary>
+    private static string Cause(XrayProbe probe, int batch, int head, string verb, List<Block> blocks)
+    {
+        S2Config config = probe.Config;
+        int shift = config.ShiftOf(head);
+        (int T, int U)[] pairs = [.. from block in blocks from t in block.Rows from u in block.Keys select (t, u)];
+        bool All(Func<int, int, bool> holds) => pairs.All(pair => holds(pair.T, pair.U));
+        bool SameGroup(int t, int u) => Visibility.Visible<Int, Bool>(MaskPolicy.Bidirectional, config.Tokens, config.GroupSize, shift, t, u);
+        if (verb == "see")
+            return All((_, u) => !probe.Valid[batch, u]) ? ": padded keys are seen"
+                : All((t, u) => t < shift && u >= shift && u > t && SameGroup(t, u)) ? ": the wrapped run leaks"
+                : All((t, u) => t >= shift && u < shift && SameGroup(t, u)) ? ": the wrapped run is not cut off"
+                : All((t, u) => u > t && SameGroup(t, u)) ? ": the future of the group is not masked"
+                : All((t, u) => !SameGroup(t, u)) ? ", which are in other groups"
+                : "";
+        return All((t, u) => t == u) ? ": a token does not see itself"
+            : All((t, u) => t < shift != u < shift) ? ": the wrapped run is cut off"
+            : "";
+    }
+
+    private static IEnumerable<string> Unequal(VisibilityMap seen)
+    {
+        Place[] rows = [.. Rows(seen.Probe).Where(row => !seen.IsUniform(row) && seen.Seen(row).All(source => double.IsFinite(seen.Weight(row, source))))];
+        if (rows.Length == 0)
+            yield break;
+        double[] weights = [.. seen.Seen(rows[0]).Select(source => seen.Weight(rows[0], source))];
+        yield return string.Create(
+            CultureInfo.InvariantCulture,
+            $"{Where(seen.Probe, rows)} do not weigh their keys equally at equal scores: o{Ranges.Of(rows[0])} has weights {string.Join(", ", weights.Take(6).Select(weight => weight.ToString("0.###", CultureInfo.InvariantCulture)))}{(weights.Length > 6 ? ", ..." : "")} with the sum {weights.Sum():0.###}");
+    }
+
+    /// <summary>"rows 0..3 of heads 1..2".</summary>
+    public static string Where(XrayProbe probe, IReadOnlyCollection<Place> rows)
+    {
+        string entries = probe.Config.Batch > 1 && rows.Select(row => row.Batch).Distinct().Count() < probe.Config.Batch
+            ? $" of batch {Ranges.Of(rows.Select(row => row.Batch))}" : "";
+        return $"rows {Ranges.Of(rows.Select(row => row.Token))} of {Ranges.Of("head", rows.Select(row => row.Head))}{entries}";
+    }
+
+    private static string Verb(string verb, ImmutableArray<int> rows) => rows.Length > 1 ? verb : verb == "see" ? "sees" : "does not see";
+}

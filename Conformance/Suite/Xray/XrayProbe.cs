@@ -1,0 +1,132 @@
+// Which sizes does an X-ray look at, and which questions does it put to the port there?
+using System.Collections.Immutable;
+using System.Numerics;
+using S2Attn.Conformance.Cases;
+using S2Attn.Conformance.Ports;
+using S2Attn.Reference;
+using S2Attn.Reference.Upstream;
+using S2Attn.Spec;
+
+namespace S2Attn.Conformance.Xray;
+
+/// <summary>Sizes, element type and padding of one X-ray.</summary>
+/// <param name="Config">The configuration.</param>
+/// <param name="ElementType">The storage format of every tensor.</param>
+/// <param name="Valid">valid [B,N]: false for a padded key.</param>
+public sealed record XrayProbe(S2Config Config, ElementType ElementType, Tensor<bool> Valid)
+{
+    /// <summary>How many score questions there are: enough that a row with two keys tells some hundred query and key rows apart.</summary>
+    internal const int Codes = 32;
+
+    private const uint QuerySalt = 0x9e3779b9, KeySalt = 0x7f4a7c15;
+
+    /// <summary>Whether scores are looked at, not visibility alone.</summary>
+    public bool ShowsScores { get; init; } = true;
+
+    /// <summary>Rows of k and of v.</summary>
+    public int Sources => Config.Batch * Config.Tokens * Config.KvHeads;
+
+    /// <summary>Rows of q and of o.</summary>
+    public int Rows => Config.Batch * Config.Tokens * Config.Heads;
+
+    /// <summary>Whether some key is padded.</summary>
+    public bool IsPadded => Valid.Elements.Contains(false);
+
+    /// <summary>Forward calls that show which values each row of o averages: D rows of v are told apart by one call.</summary>
+    internal int Chunks => (Sources + Config.HeadDim - 1) / Config.HeadDim;
+
+    /// <summary>What scores of the score questions are a multiple of, before the port scales them: a power of two, so that every format holds it.</summary>
+    internal double Unit => Config.Scale == 0 ? 1 : Math.Clamp(Math.ScaleB(1, (int)Math.Round(-Math.Log2(Math.Abs(Config.Scale)))), 1.0 / 64, 64);
+
+    /// <summary>The row of k or v with this number in row-major order.</summary>
+    internal Place SourceAt(int index) => PlaceAt(index, Config.KvHeads);
+
+    /// <summary>The row of q or o with this number in row-major order.</summary>
+    internal Place RowAt(int index) => PlaceAt(index, Config.Heads);
+
+    /// <summary>The number of a row of k or v.</summary>
+    internal int IndexOfSource(Place place) => (place.Batch * Config.Tokens + place.Token) * Config.KvHeads + place.Head;
+
+    /// <summary>The number of a row of q or o.</summary>
+    internal int IndexOfRow(Place place) => (place.Batch * Config.Tokens + place.Token) * Config.Heads + place.Head;
+
+    /// <summary>Bit r says whether score question r doubles this row of q.</summary>
+    internal static uint QueryCode(int row) => Mix((uint)row + QuerySalt);
+
+    /// <summary>Bit r says whether score question r lets this row of k score.</summary>
+    internal static uint KeyCode(int source) => Mix((uint)source + KeySalt);
+
+    /// <summary>The same shape without padding, so that buffers hold something when it is asked for with padding.</summary>
+    internal PortCase WarmUp() => (this with { Valid = Valid.Map(_ => true) }).EqualScores().First();
+
+    /// <summary>How many score questions are put.</summary>
+    internal int ScoreQuestions => ShowsScores && Config.Scale != 0 ? Codes : 0;
+
+    /// <summary>Equal scores, v one-hot: o holds the weight of each row of v.</summary>
+    internal IEnumerable<PortCase> EqualScores() => Enumerable.Range(0, Chunks).Select(chunk => Case(_ => 0, source => Bit(KeyCode(source), 0), chunk));
+
+    /// <summary>Scores scale * Unit * (1 or 2 by the query's code) * (0 or 1 by the key's code), v one-hot.</summary>
+    internal IEnumerable<PortCase> Scores(int code) => Enumerable.Range(0, Chunks).Select(chunk =>
+        Case(row => Unit * (1 + Bit(QueryCode(row), code)), source => Bit(KeyCode(source), code), chunk));
+
+    /// <summary>Questions whose answers are compared, but not decoded: scores past the range of a naive exp, and NaN in one token.</summary>
+    internal IEnumerable<PortCase> Stresses()
+    {
+        yield return Case(_ => 16 * Unit, source => SourceAt(source).Token % 9, 0);
+        PortCase plain = Case(_ => Unit, source => Bit(KeyCode(source), 1), 0);
+        int poisoned = Config.Tokens / 2;
+        yield return plain with
+        {
+            Input = plain.Input with { Key = Poison(plain.Input.Key), Value = Poison(plain.Input.Value) },
+        };
+
+        Tensor<double> Poison(Tensor<double> tensor)
+        {
+            double[] elements = [.. tensor.Elements];
+            return Tensor<double>.Build(tensor.Shape.AsSpan(), i => i / (Config.KvHeads * Config.HeadDim) % Config.Tokens == poisoned ? double.NaN : elements[i]);
+        }
+    }
+
+    /// <summary>The backward question: small integers.</summary>
+    internal PortCase Backward()
+    {
+        int[] query = [Config.Batch, Config.Tokens, Config.Heads, Config.HeadDim], key = [Config.Batch, Config.Tokens, Config.KvHeads, Config.HeadDim];
+        return new(
+            Config, ElementType,
+            new(Integers(query, 1, -1, 1), Integers(key, 2, -1, 1), Integers(key, 3, -3, 3), Valid),
+            [Integers(query, 4, -2, 2)]);
+
+        static Tensor<double> Integers(int[] shape, uint salt, int low, int high) =>
+            Tensor<double>.Build(shape, i => low + Mix((uint)i * 8 + salt) % (high - low + 1));
+    }
+
+    /// <inheritdoc/>
+    public override string ToString()
+    {
+        AttentionCase shown = new(Config, ElementType, TensorKind.EqualScores, PaddingPattern.None, 0);
+        string text = shown.ToString();
+        return text[..text.IndexOf(" EqualScores", StringComparison.Ordinal)] + (IsPadded ? " with padding" : "");
+    }
+
+    private PortCase Case(Func<int, double> query, Func<int, double> key, int chunk)
+    {
+        int dim = Config.HeadDim;
+        return new(Config, ElementType, new(
+            Tensor<double>.Build([Config.Batch, Config.Tokens, Config.Heads, dim], i => i % dim == 0 ? query(i / dim) : 0),
+            Tensor<double>.Build([Config.Batch, Config.Tokens, Config.KvHeads, dim], i => i % dim == 0 ? key(i / dim) : 0),
+            Tensor<double>.Build([Config.Batch, Config.Tokens, Config.KvHeads, dim], i => i / dim == chunk * dim + i % dim ? 1 : 0),
+            Valid));
+    }
+
+    private Place PlaceAt(int index, int heads) => new(index / heads / Config.Tokens, index / heads % Config.Tokens, index % heads);
+
+    private static int Bit(uint code, int bit) => (int)(code >> bit) & 1;
+
+    // Mixes as splitmix32 does, so that any two codes differ in about half of their bits.
+    private static uint Mix(uint value)
+    {
+        value = (value ^ (value >> 16)) * 0x21f0aaad;
+        value = (value ^ (value >> 15)) * 0x735a2d97;
+        return BitOperations.RotateLeft(value ^ (value >> 15), 7);
+    }
+}

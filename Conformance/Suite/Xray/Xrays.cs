@@ -1,0 +1,149 @@
+// How is a port X-rayed?
+using System.Collections.Immutable;
+using S2Attn.Conformance.Cases;
+using S2Attn.Conformance.Ports;
+using S2Attn.Reference;
+using S2Attn.Spec;
+
+namespace S2Attn.Conformance.Xray;
+
+/// <summary>
+/// Sees inside of a port through its answers alone. At equal scores (q = 0) o is the mean of the visible values, and values that encode which row they are show it; codes in q
+/// and k then show which of their rows make the scores, and with which factor; last the gradients are held against the derivative of what was seen.
+/// </summary>
+public static class Xrays
+{
+    private const int WidestVector = 128, LongGroup = 72;
+
+    private static readonly bool[] OwnHeads = [true, false, false, true];
+
+    /// <summary>The size that is looked at where no other is asked for: four groups, four heads, two kv heads.</summary>
+    public static S2Request Default(MaskPolicy mask) =>
+        new() { Tokens = 16, Heads = 4, KvHeads = 2, HeadDim = 32, GroupSize = GroupSizeRule.Of(4), Mask = mask };
+
+    /// <summary>The default size under a mask, bent to what the port claims, with vectors as wide as there are values; a default scale stays default.</summary>
+    /// <param name="capabilities">What the port claims, the mask included.</param>
+    /// <param name="mask">The mask.</param>
+    public static S2Request Fitting(PortCapabilities capabilities, MaskPolicy mask)
+    {
+        ArgumentNullException.ThrowIfNull(capabilities);
+        AttentionCase item = CaseFitting.Fit(
+            capabilities with { Masks = [mask] }, new(S2Config.Create(Default(mask)), ElementType.F32, TensorKind.EqualScores, PaddingPattern.None, 0));
+        S2Request fitting = item.Config.ToRequest();
+        return Configs.HasDefaultScale(item.Config) ? fitting with { Scale = null } : fitting;
+    }
+
+    /// <summary>The request with vectors so wide that one call tells all values apart, where the port lets the caller choose.</summary>
+    public static S2Request Widened(PortCapabilities capabilities, S2Request request)
+    {
+        ArgumentNullException.ThrowIfNull(capabilities);
+        ArgumentNullException.ThrowIfNull(request);
+        int values = Math.Clamp(request.Batch * request.Tokens * (request.KvHeads ?? request.Heads), 1, WidestVector);
+        return request with { HeadDim = capabilities.Fixed.HeadDim ?? values };
+    }
+
+    /// <summary>
+    /// The sizes that tell defects apart: the one that is asked for, an odd group, a shift other than G / 2 with a scale and heads of its own, two padded sequences, a ragged N,
+    /// groups longer than a kernel's tile, and the first size under every other mask. Each is bent to what the port claims; sizes that then are the same are looked at once.
+    /// </summary>
+    /// <param name="capabilities">What the port claims.</param>
+    /// <param name="masks">The masks to look at, beside that of the first configuration.</param>
+    /// <param name="first">The configuration that is asked for.</param>
+    /// <exception cref="FormatException">The port does not claim the configuration that is asked for.</exception>
+    public static ImmutableArray<XrayProbe> Probes(PortCapabilities capabilities, IEnumerable<MaskPolicy> masks, S2Config first)
+    {
+        ArgumentNullException.ThrowIfNull(capabilities);
+        ArgumentNullException.ThrowIfNull(first);
+        XrayProbe asked = new(first, TypeOf(capabilities), Unpadded(first));
+        if (PortSupport.Lacks(capabilities, first, asked.ElementType, PortOperation.Forward, padded: false) is [string lacking, ..])
+            throw new FormatException($"the port does not claim {asked}: {lacking}");
+        MaskPolicy[] all = [first.Mask, .. masks.Where(mask => mask != first.Mask)];
+        S2Request request = first.ToRequest() with { Batch = 1, Tokens = 15, GroupSize = GroupSizeRule.Of(5), Shift = null, HeadDim = 1, Scale = null };
+        S2Request fours = request with { Tokens = 12, GroupSize = GroupSizeRule.Of(4) };
+        XrayProbe[] probes =
+        [
+            asked,
+            Fitted(request),
+            Fitted(fours with { Shift = 1, Heads = 3, KvHeads = 1, ShiftedHeads = HeadShift.SecondHalf, Scale = 0.5 }),
+            Padded(Fitted(fours with { Batch = 2, Heads = 4, KvHeads = 2, ShiftedHeads = HeadShift.Of(OwnHeads) })),
+            .. all.OrderByDescending(mask => mask.CutsWrappedRun()).Take(1).Select(mask =>
+                Fitted(fours with { Batch = 2, Tokens = 14, Heads = 2, KvHeads = 2, ShiftedHeads = HeadShift.SecondHalf, Mask = mask })),
+            Fitted(request with { Tokens = 2 * LongGroup, GroupSize = GroupSizeRule.Of(LongGroup), Heads = 2, KvHeads = 1, ShiftedHeads = HeadShift.SecondHalf }) with { ShowsScores = false },
+            .. all.Skip(1).Select(mask => Fitted(first.ToRequest() with { Mask = mask })),
+        ];
+        return [.. probes.DistinctBy(probe => probe.ToString())];
+
+        XrayProbe Fitted(S2Request wanted)
+        {
+            AttentionCase item = CaseFitting.Fit(capabilities, new(Configs.Create(wanted), asked.ElementType, TensorKind.EqualScores, PaddingPattern.None, 0));
+            S2Config config = item.Config;
+            if (capabilities.Fixed.HeadDim is null)
+                config = config.With(change => change with { HeadDim = Math.Min(WidestVector, config.Batch * config.Tokens * config.KvHeads) });
+            return new(config, asked.ElementType, Unpadded(config));
+        }
+
+        XrayProbe Padded(XrayProbe probe) => capabilities.Padding ? probe with { Valid = SomePadded(probe.Config) } : probe;
+    }
+
+    /// <summary>X-rays a port.</summary>
+    /// <param name="port">The port; it is not disposed.</param>
+    /// <param name="probes">The sizes; that which was asked for first.</param>
+    /// <param name="suspects">With what it is compared where it is not the definition.</param>
+    /// <param name="cancellation">Ends the work between questions.</param>
+    /// <exception cref="XrayFailedException">The port gave no tensors.</exception>
+    /// <exception cref="OperationCanceledException">It was cancelled.</exception>
+    public static XrayReport Take(IAttentionPort port, IEnumerable<XrayProbe> probes, IEnumerable<Suspect> suspects, CancellationToken cancellation = default)
+    {
+        CountingPort counting = new(port, cancellation);
+        XrayFilm[] films = [.. probes.Select(probe => new XrayFilm(probe, counting))];
+        XrayPicture[] pictures = [.. films.Select(Develop)];
+        Identification identification = Identification.Of(films, [.. pictures.Select(picture => picture.Seen)], suspects, cancellation);
+        return new(port.Description, [.. pictures], identification, counting.Calls);
+    }
+
+    private static XrayPicture Develop(XrayFilm film)
+    {
+        VisibilityMap seen = VisibilityMap.Develop(film), definition = VisibilityMap.OfDefinition(film.Probe);
+        ScoreMap scores = ScoreMap.Develop(film, seen);
+        ImmutableArray<GradientMap> gradients = GradientMap.Develop(film, seen, scores);
+        return new(film.Probe, seen, definition, scores, gradients,
+        [
+            .. VisibilityWords.Of(seen, definition),
+            .. ScoreWords.Of(scores),
+            .. ScoreWords.LogSumExp(seen, film.Equal[0]),
+            .. gradients.SelectMany(map => ScoreWords.Gradients(film.Probe, map)),
+            .. film.Repeats ? Array.Empty<string>() : ["asked the same again, the port gives other bits"],
+        ]);
+    }
+
+    // Small numbers and powers of two are exact in every format; a wide one tells more.
+    private static ElementType TypeOf(PortCapabilities capabilities) =>
+        new[] { ElementType.F32, ElementType.F64, ElementType.F16, ElementType.BF16 }.FirstOrDefault(type => capabilities.ElementTypes.Contains(type));
+
+    private static Tensor<bool> Unpadded(S2Config config) => Tensor<bool>.Build([config.Batch, config.Tokens], _ => true);
+
+    // The ends differ, one entry lacks its first key, and whole groups of the last one are padded.
+    private static Tensor<bool> SomePadded(S2Config config) => Tensor<bool>.Build([config.Batch, config.Tokens], i =>
+    {
+        (int b, int t) = Math.DivRem(i, config.Tokens);
+        return b == config.Batch - 1 ? t < config.Tokens - config.Tokens / 2 - 1 : t > 0 && t < config.Tokens - 2;
+    });
+
+    private sealed class CountingPort(IAttentionPort port, CancellationToken cancellation) : IAttentionPort
+    {
+        public int Calls { get; private set; }
+
+        public PortDescription Description => port.Description;
+
+        public PortAnswer Run(PortCase portCase)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            Calls++;
+            return port.Run(portCase);
+        }
+
+        public void Dispose()
+        {
+        }
+    }
+}

@@ -1,0 +1,147 @@
+// Does an X-ray see what a port computes, say it in words, and name it?
+using System.Collections.Immutable;
+using S2Attn.Conformance.Cases;
+using S2Attn.Conformance.Ports;
+using S2Attn.Conformance.Xray;
+using S2Attn.Reference;
+using S2Attn.Reference.Upstream;
+using S2Attn.Spec;
+
+namespace S2Attn.Tests.Xray;
+
+public sealed class XrayTests
+{
+    [Fact]
+    public void Reference_is_seen_as_Visibility_defines_it_at_every_size_up_to_16()
+    {
+        using ReferencePort port = new();
+        Random random = new(5);
+        for (int n = 1; n <= 16; n++)
+            for (int g = 1; g <= n; g++)
+                foreach (MaskPolicy mask in MaskPolicies.All.Where(mask => n % g == 0 || mask.CutsWrappedRun()))
+                {
+                    int kvHeads = random.Next(1, 3), heads = kvHeads * random.Next(1, 3), batch = random.Next(1, 3);
+                    S2Config config = S2Config.Create(new S2Request
+                    {
+                        Batch = batch, Tokens = n, Heads = heads, KvHeads = kvHeads, HeadDim = random.Next(1, 40), GroupSize = GroupSizeRule.Of(g), Shift = random.Next(g), Mask = mask,
+                        ShiftedHeads = HeadShift.Of(Enumerable.Range(0, heads).Select(_ => random.Next(2) == 1)),
+                    });
+                    XrayProbe probe = new(config, (ElementType)random.Next(4), Tensor<bool>.Build([batch, n], _ => random.Next(4) > 0));
+                    XrayPicture picture = Xrays.Take(port, [probe], []).Pictures[0];
+                    for (int b = 0; b < batch; b++)
+                        for (int h = 0; h < heads; h++)
+                            for (int t = 0; t < n; t++)
+                                Assert.Equal(
+                                    Enumerable.Range(0, n).Where(u => probe.Valid[b, u] && Visibility.Visible(config, h, t, u)).Select(u => new Place(b, u, config.KvHeadOf(h))),
+                                    picture.Seen.Seen(new(b, t, h)));
+                    Assert.True(picture.Words.IsEmpty, $"{probe}: {string.Join("; ", picture.Words)}");
+                }
+    }
+
+    [Theory]
+    [InlineData("reference")]
+    [InlineData("optimized")]
+    public void Our_own_ports_are_the_definition_under_every_mask(string name)
+    {
+        using IAttentionPort port = PortFactory.BuiltIn[name]();
+        foreach (MaskPolicy mask in MaskPolicies.All)
+        {
+            XrayReport report = Take(port, mask);
+            Assert.True(report.IsDefinition, string.Join("\n", report.Verdict));
+            Assert.All(report.Pictures, picture => Assert.True(picture.Words.IsEmpty, $"{picture.Probe}: {string.Join("; ", picture.Words)}"));
+            Assert.All(report.Pictures, picture => Assert.True(picture.Gradients.All(map => map.AreDerivatives) && picture.Gradients.Length == (picture.Probe.ShowsScores ? 1 : 0)));
+        }
+    }
+
+    [Fact]
+    public void Queries_keys_and_scale_of_Reference_are_recovered_in_every_format()
+    {
+        using ReferencePort port = new();
+        foreach (ElementType type in Enum.GetValues<ElementType>())
+        {
+            XrayProbe probe = new(S2Config.Create(Xrays.Default(MaskPolicy.Bidirectional)), type, Tensor<bool>.Build([1, 16], _ => true));
+            ScoreMap scores = Xrays.Take(port, [probe], []).Pictures[0].Scores;
+            Assert.Equal(probe.Config.Scale, scores.Scale, 0.02 * probe.Config.Scale);
+            for (int t = 0; t < 16; t++)
+                for (int h = 0; h < 4; h++)
+                {
+                    RowScores row = scores[new(0, t, h)];
+                    Assert.Equal(new Place(0, t, h), row.Query.Single());
+                    Assert.Equal(4, row.Keys.Count);
+                    Assert.All(row.Keys, pair => Assert.Equal(pair.Key, pair.Value.Token * 2 + pair.Value.Head));
+                }
+        }
+    }
+
+    public static TheoryData<MaskPolicy, MaskPolicy> Confusions()
+    {
+        TheoryData<MaskPolicy, MaskPolicy> pairs = [];
+        foreach (MaskPolicy asked in MaskPolicies.All)
+            foreach (MaskPolicy given in MaskPolicies.All.Where(mask => mask != asked))
+                pairs.Add(asked, given);
+        return pairs;
+    }
+
+    [Theory]
+    [MemberData(nameof(Confusions))]
+    public void A_port_that_computes_another_policy_is_told_which(MaskPolicy asked, MaskPolicy given)
+    {
+        // Where N need not be a multiple of G, a policy that needs it has no answer: the port must not claim such sizes.
+        using IAttentionPort port = Whole(Suspects.Definitions.Single(suspect => suspect.Name == given.ToString()).Open());
+        XrayReport report = Take(port, asked);
+        Identification.Known known = Assert.IsType<Identification.Known>(report.Identification);
+        Assert.Equal(given.ToString(), known.Suspects[0].Name);
+    }
+
+    [Theory]
+    [InlineData(MaskPolicy.Split, MaskPolicy.LocalCausal, "rows 0..1 of heads 2..3 see keys 14..15: the wrapped run leaks")]
+    [InlineData(MaskPolicy.PositionCausal, MaskPolicy.Split, "rows 14..15 of heads 2..3 do not see keys 0..1: the wrapped run is cut off")]
+    [InlineData(MaskPolicy.BidirectionalSplit, MaskPolicy.Bidirectional, "rows 0..1 of heads 2..3 see keys 14..15: the wrapped run leaks|rows 14..15 of heads 2..3 see keys 0..1: the wrapped run is not cut off")]
+    public void The_difference_is_said_in_words(MaskPolicy asked, MaskPolicy given, string expected)
+    {
+        using IAttentionPort port = Whole(Suspects.Definitions.Single(suspect => suspect.Name == given.ToString()).Open());
+        string words = string.Join("|", Take(port, asked).Pictures[0].Words);
+        Assert.True(words.Contains(expected, StringComparison.Ordinal), words);
+    }
+
+    [Fact]
+    public void A_port_that_gives_no_tensors_is_told_so()
+    {
+        using IAttentionPort port = new ChangedPort(_ => new PortAnswer.Failed(PortFailureKind.Error, "out of memory"));
+        Assert.Contains("out of memory", Assert.Throws<XrayFailedException>(() => Take(port, MaskPolicy.Split)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_port_like_nothing_known_is_told_what_is_nearest_and_where_it_differs_first()
+    {
+        // One value of one row is lost.
+        using ReferencePort reference = new();
+        using IAttentionPort port = new ChangedPort(item => reference.Run(item) is PortAnswer.Forward answer
+            ? answer with { Output = Tensor<double>.Build(answer.Output.Shape.AsSpan(), Changed(answer.Output)) }
+            : reference.Run(item));
+        XrayReport report = Take(port, MaskPolicy.LocalCausal);
+        Identification.Unknown unknown = Assert.IsType<Identification.Unknown>(report.Identification);
+        Assert.Equal("LocalCausal", unknown.Nearest.Single().Name);
+        Assert.StartsWith("at LocalCausal B=1 N=16 G=4 S=2 H=4 K=2 D=32 shifted=SecondHalf f32, row 3 of head 0 does not see key 0 of kv head 0", unknown.First, StringComparison.Ordinal);
+
+        static Func<int, double> Changed(Tensor<double> output) => i => i == 3 * output.Shape[2] * output.Shape[3] ? 0 : output.Elements[i];
+    }
+
+    internal static XrayReport Take(IAttentionPort port, MaskPolicy mask) =>
+        Xrays.Take(port, Xrays.Probes(port.Description.Capabilities, [], S2Config.Create(Xrays.Default(mask))), Suspects.All);
+
+    private static ChangedPort Whole(IAttentionPort port) => new(port.Run) { Description = port.Description with { Capabilities = port.Description.Capabilities with { Ragged = false } } };
+
+    private sealed class ChangedPort(Func<PortCase, PortAnswer> run) : IAttentionPort
+    {
+        private static readonly ReferencePort Right = new();
+
+        public PortDescription Description { get; init; } = Right.Description with { Name = "changed" };
+
+        public PortAnswer Run(PortCase portCase) => run(portCase);
+
+        public void Dispose()
+        {
+        }
+    }
+}
