@@ -79,10 +79,15 @@ internal static class CheckCommand
             IReadOnlyList<PropertyResult> results = CheckView.Show(parts, CheckRun.Run(parts, Environment.ProcessorCount, cancellation));
             ImmutableArray<ReportVariant> variants = own ? [.. VariantRun.Run(options, filter, cancellation)] : [];
             bool complete = !cancellation.IsCancellationRequested;
+            ImmutableArray<ReportPort> checkedPorts =
+            [
+                .. ports.Select((port, i) => ReportPort.Of(subjects[i], port.Description, results, complete))
+                    .Zip(ports, (item, port) => item.Diagnosed(port, results, cancellation)),
+            ];
             Report report = new(
                 $"s2attn {typeof(CheckCommand).Assembly.GetName().Version!.ToString(3)}", options.Seed, options.Cases, filter, complete, watch.Elapsed,
                 [.. parts.SelectMany(part => results.Where(result => result.Subject == part.Subject))],
-                [.. ports.Select((port, i) => ReportPort.Of(subjects[i], port.Description, results, complete))],
+                checkedPorts,
                 variants);
             CheckView.Summarise(report);
             if (json is not null)

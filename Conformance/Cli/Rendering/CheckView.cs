@@ -82,6 +82,10 @@ internal static class CheckView
                 .GroupBy(pair => pair.Key, pair => pair.Value).OrderByDescending(reason => reason.Sum()).ToList();
             if (unsupported.Count > 0)
                 Console.WriteLine($"  drawn cases that it does not claim, by reason: {string.Join(", ", unsupported.Select(reason => $"{reason.Key} {reason.Sum()}"))}");
+            foreach (string sentence in port.Diagnosis.SelectMany(diagnosis => diagnosis.Sentences))
+                Console.WriteLine($"  {sentence}");
+            if (!port.Diagnosis.IsEmpty)
+                Console.WriteLine("  See it drawn beside the definition: s2attn xray, with the same port.");
         }
     }
 

@@ -3,6 +3,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Running;
+using S2Attn.Conformance.Xray;
 
 namespace S2Attn.Conformance.Reports;
 
@@ -51,6 +52,13 @@ public static class JsonReport
         ["language"] = port.Description.Language,
         ["levelsClaimed"] = Array(port.Claimed, level => (int)level),
         ["levelsEarned"] = Array(port.Earned, level => (int)level),
+        ["diagnosis"] = port.Diagnosis.IsEmpty ? null : Diagnosis(port.Diagnosis[0]),
+    };
+
+    private static JsonObject Diagnosis(Diagnosis diagnosis) => new()
+    {
+        ["names"] = Array(diagnosis.Names, name => name),
+        ["sentences"] = Array(diagnosis.Sentences, sentence => sentence),
     };
 
     private static JsonObject Result(PropertyResult result) => new()

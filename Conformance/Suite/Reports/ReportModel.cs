@@ -2,6 +2,7 @@
 using System.Collections.Immutable;
 using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Running;
+using S2Attn.Conformance.Xray;
 
 namespace S2Attn.Conformance.Reports;
 
@@ -12,6 +13,9 @@ namespace S2Attn.Conformance.Reports;
 /// <param name="Earned">Those of them that no failing case denies; none where the run was stopped.</param>
 public sealed record ReportPort(string Subject, PortDescription Description, ImmutableArray<PortLevel> Claimed, ImmutableArray<PortLevel> Earned)
 {
+    /// <summary>What an X-ray of the port says; empty where nothing speaks against it, and where the run was stopped.</summary>
+    public ImmutableArray<Diagnosis> Diagnosis { get; init; } = [];
+
     /// <summary>The port's part of a run.</summary>
     public static ReportPort Of(string subject, PortDescription description, IEnumerable<PropertyResult> results, bool complete)
     {
@@ -24,6 +28,12 @@ public sealed record ReportPort(string Subject, PortDescription Description, Imm
         bool none = !complete || denied.Contains(PortLevel.Forward) || own.All(result => result.Cases == 0);
         return new(subject, description, claimed, none ? [] : [.. claimed.Where(level => !denied.Contains(level))]);
     }
+
+    /// <summary>The same with what an X-ray says, where some answer of the port is wrong; a port that gave no tensors is not asked again.</summary>
+    public ReportPort Diagnosed(IAttentionPort port, IEnumerable<PropertyResult> results, CancellationToken cancellation) =>
+        !cancellation.IsCancellationRequested && results.Any(result => result.Subject == Subject && result.Outcome is Outcome.Fails)
+            ? this with { Diagnosis = [Xray.Diagnosis.Of(port, cancellation)] }
+            : this;
 }
 
 /// <summary>A known deviation, and the properties that see it.</summary>
