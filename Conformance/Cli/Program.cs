@@ -6,6 +6,7 @@ RootCommand root = new("s2attn: the executable standard for Shifted Sparse Atten
 {
     CampaignCommand.Create(),
     CheckCommand.Create(),
+    CompareCommand.Create(),
     DescribeCommand.Create(),
     BenchCommand.Create(),
     GoldenCommand.Create(),

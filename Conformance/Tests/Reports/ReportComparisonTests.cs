@@ -1,0 +1,136 @@
+// Does the comparison of two reports see every change, and refuse what is no report?
+using System.Text;
+using System.Text.Json.Nodes;
+using S2Attn.Conformance.Ports;
+using S2Attn.Conformance.Reports;
+using S2Attn.Tests.Ports;
+
+namespace S2Attn.Tests.Reports;
+
+public sealed class ReportComparisonTests : IDisposable
+{
+    private static readonly string Cli = Path.Combine(AppContext.BaseDirectory, "s2attn.dll");
+    private readonly DirectoryInfo folder = Directory.CreateTempSubdirectory("s2attn-compare-");
+
+    public void Dispose() => folder.Delete(recursive: true);
+
+    [Theory]
+    [InlineData("holds", "fails", RowChange.NewlyFails, true)]
+    [InlineData("holds", "portFailed", RowChange.NewlyFails, true)]
+    [InlineData("unsupported", "fails", RowChange.NewlyFails, true)]
+    [InlineData("interrupted", "fails", RowChange.NewlyFails, true)]
+    [InlineData("", "fails", RowChange.NewlyFails, true)]
+    [InlineData("holds", "unsupported", RowChange.NoLongerClaimed, true)]
+    [InlineData("holds", "interrupted", RowChange.NoLongerFinished, true)]
+    [InlineData("holds", "", RowChange.HeldAndVanished, true)]
+    [InlineData("fails", "holds", RowChange.NewlyHolds, false)]
+    [InlineData("unsupported", "holds", RowChange.NewlyHolds, false)]
+    [InlineData("fails", "portFailed", RowChange.Other, false)]
+    [InlineData("fails", "unsupported", RowChange.Other, false)]
+    [InlineData("", "holds", RowChange.New, false)]
+    [InlineData("", "unsupported", RowChange.New, false)]
+    [InlineData("fails", "", RowChange.Vanished, false)]
+    public void A_change_of_a_row_is_named_and_judged(string before, string after, RowChange change, bool worse)
+    {
+        ReportComparison comparison = ReportComparison.Of(Digest(before, [1]), Digest(after, [1]));
+        RowDifference row = Assert.Single(comparison.Rows);
+        Assert.Equal((new ReportRow("mine", "Agreement.Output"), change, worse), (row.Row, row.Change, comparison.IsWorse));
+    }
+
+    [Fact]
+    public void Equal_rows_are_no_change_and_a_lost_level_is_worse()
+    {
+        Assert.Empty(ReportComparison.Of(Digest("fails", [1]), Digest("fails", [1])).Rows);
+        ReportComparison lost = ReportComparison.Of(Digest("holds", [1, 5]), Digest("holds", [1, 2]));
+        Assert.True(lost.IsWorse);
+        Assert.Equal(PortLevel.Gradients, Assert.Single(Assert.Single(lost.Levels).Lost));
+        Assert.False(ReportComparison.Of(Digest("holds", [1]), Digest("holds", [1, 2])).IsWorse);
+    }
+
+    [Fact]
+    public void The_command_compares_reports_of_real_runs()
+    {
+        string right = Check("right.json", "--port", "reference"), wrong = Check("wrong.json", "--port", "mutant:shift-direction");
+        string renamed = Path.Combine(folder.FullName, "renamed.json");
+
+        // As if the same port had been checked before and after its author broke it.
+        JsonNode report = JsonNode.Parse(File.ReadAllText(wrong))!;
+        foreach (JsonNode? item in report["ports"]!.AsArray().Concat(report["results"]!.AsArray()))
+            item!["subject"] = "reference";
+        File.WriteAllText(renamed, report.ToJsonString());
+
+        (int code, string output) = Compare(right, right);
+        Assert.True(code == 0 && output.Contains("no row changed", StringComparison.Ordinal), $"exit code {code}:\n{output}");
+        (code, output) = Compare(right, renamed);
+        Assert.True(code == 1 && output.Contains("newly fails:\n  reference  Agreement.", StringComparison.Ordinal) && output.Contains("LOST 2", StringComparison.Ordinal), $"exit code {code}:\n{output}");
+        (code, output) = Compare(renamed, right);
+        Assert.True(code == 0 && output.Contains("newly holds:\n  reference  Agreement.", StringComparison.Ordinal), $"exit code {code}:\n{output}");
+        (code, output) = Compare(right, wrong);
+        Assert.True(code == 1 && output.Contains("held, and is no longer in the report", StringComparison.Ordinal), $"exit code {code}:\n{output}");
+    }
+
+    [Fact]
+    public void A_truncated_report_is_refused_wherever_it_is_cut()
+    {
+        byte[] whole = Encoding.UTF8.GetBytes(Json("holds", [1, 2]));
+        ReportDigest.Parse(whole);
+        for (int length = 0; length < whole.Length; length++)
+            Assert.Throws<FormatException>(() => ReportDigest.Parse(whole.AsMemory(0, length)));
+    }
+
+    [Theory]
+    [InlineData("\"version\":1", "\"version\":2", "version is 2; this program reads version 1")]
+    [InlineData("\"version\":1", "\"version\":1e99", "version must be an integer of 32 bits")]
+    [InlineData("s2attn-report", "other", "\"schema\": \"s2attn-report\"")]
+    [InlineData("\"outcome\":\"holds\"", "\"outcome\":\"\\u001b[2J\"", "outcome ?[2J must be one of holds,")]
+    [InlineData("\"outcome\":\"holds\"", "\"outcome\":\"\\ud800\"", "must be valid Unicode")]
+    [InlineData("\"outcome\":\"holds\"", "\"outcome\":7", "results[0]: outcome must be String, not Number")]
+    [InlineData("\"outcome\"", "\"oucome\"", "results[0] has no outcome")]
+    [InlineData("[1,2]", "[1,6]", "levels from 1 to 5")]
+    [InlineData("\"complete\":true", "\"complete\":1", "complete must be True or False")]
+    [InlineData("\"results\":[{", "\"results\":[7,{", "results[0] has no subject")]
+    public void What_is_no_report_is_refused_with_the_place(string text, string replacement, string expected)
+    {
+        string json = Json("holds", [1, 2]);
+        Assert.Contains(text, json, StringComparison.Ordinal);
+        FormatException error = Assert.Throws<FormatException>(() => ReportDigest.Parse(Encoding.UTF8.GetBytes(json.Replace(text, replacement, StringComparison.Ordinal))));
+        Assert.Contains(expected, error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void The_command_names_the_file_that_it_cannot_use()
+    {
+        string good = Path.Combine(folder.FullName, "good.json"), cut = Path.Combine(folder.FullName, "cut.json");
+        File.WriteAllText(good, Json("holds", [1]));
+        File.WriteAllText(cut, Json("holds", [1])[..40]);
+        Assert.All(
+            [(Compare(good, cut), "cut.json: must be JSON"), (Compare(folder.FullName, good), "denied"), (Compare(good, good + "x"), "good.jsonx"), (Compare(good), "Required argument 'after.json' missing")],
+            expectation => Assert.True(
+                expectation.Item1.ExitCode == 2 && expectation.Item1.Output.Contains(expectation.Item2, StringComparison.Ordinal) && !expectation.Item1.Output.Contains("   at ", StringComparison.Ordinal),
+                $"exit code {expectation.Item1.ExitCode}:\n{expectation.Item1.Output}"));
+    }
+
+    private static ReportDigest Digest(string outcome, int[] levels) => ReportDigest.Parse(Encoding.UTF8.GetBytes(Json(outcome, levels)));
+
+    private static string Json(string outcome, int[] levels) => new JsonObject
+    {
+        ["schema"] = "s2attn-report",
+        ["version"] = 1,
+        ["tool"] = "s2attn 0.1.0",
+        ["seed"] = 1,
+        ["cases"] = 100,
+        ["filter"] = "",
+        ["complete"] = true,
+        ["ports"] = new JsonArray(new JsonObject { ["subject"] = "mine", ["levelsEarned"] = new JsonArray([.. levels.Select(level => JsonValue.Create(level))]) }),
+        ["results"] = outcome.Length == 0 ? [] : new JsonArray(new JsonObject { ["subject"] = "mine", ["name"] = "Agreement.Output", ["outcome"] = outcome }),
+    }.ToJsonString();
+
+    private string Check(string name, params string[] arguments)
+    {
+        string json = Path.Combine(folder.FullName, name);
+        PortTool.Run("dotnet", [Cli, "check", .. arguments, "--seed", "5", "--cases", "10", "--filter", "Agreement", "--json", json]);
+        return json;
+    }
+
+    private static (int ExitCode, string Output) Compare(params string[] files) => PortTool.Run("dotnet", [Cli, "compare", .. files]);
+}
