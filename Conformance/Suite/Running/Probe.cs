@@ -1,5 +1,4 @@
 // How does a property ask a port, and what does it know of the definition?
-using System.Collections.Immutable;
 using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
 using S2Attn.Reference;
@@ -54,15 +53,11 @@ public sealed class Probe
 
     /// <summary>Asks for the forward pass of a variation of the case.</summary>
     public PortAnswer.Forward Forward(S2Config config, AttentionInput<double> input) =>
-        Ask(new PortCase(config, Case.Type, input)) is PortAnswer.Forward answer
-            ? answer
-            : throw Failure(PortFailureKind.Output, "The answer to a forward case is not a forward answer.");
+        (PortAnswer.Forward)Ask(new PortCase(config, Case.Type, input));
 
     /// <summary>Asks for the backward pass of a variation of the case.</summary>
     public Gradients<double> Backward(S2Config config, AttentionInput<double> input, Tensor<double> outputGradient) =>
-        Ask(new PortCase(config, Case.Type, input, [outputGradient])) is PortAnswer.Backward answer
-            ? answer.Gradients
-            : throw Failure(PortFailureKind.Output, "The answer to a backward case is not a backward answer.");
+        ((PortAnswer.Backward)Ask(new PortCase(config, Case.Type, input, [outputGradient]))).Gradients;
 
     /// <summary>Whether the port claims a forward pass of another configuration, padded as the case is.</summary>
     public bool Claims(S2Config config) => PortSupport.Lacks(port.Description.Capabilities, config, Case.Type, PortOperation.Forward, Case.IsPadded).IsEmpty;
@@ -75,43 +70,13 @@ public sealed class Probe
         var lacks = PortSupport.Lacks(port.Description.Capabilities, portCase);
         if (!lacks.IsEmpty)
             throw new ProbeEndedException(new Verdict.Unsupported(lacks[0]));
-        return Answered(portCase) switch
+        return PortCalls.Ask(port, portCase) switch
         {
             PortAnswer.Unsupported unsupported => throw Failure(
                 PortFailureKind.Declaration, $"the port declares everything that this case needs, and answered that it does not support it: {unsupported.Reason}"),
             PortAnswer.Failed failed => throw Failure(failed.Kind, failed.Message),
-            PortAnswer answer => Shaped(portCase, answer),
+            PortAnswer answer => answer,
         };
-    }
-
-    // An author's port runs in this process: what it throws must not end the run of the other properties.
-    private PortAnswer Answered(PortCase portCase)
-    {
-        try
-        {
-            return port.Run(portCase);
-        }
-        catch (Exception error)
-        {
-            return new PortAnswer.Failed(PortFailureKind.Crash, $"the port threw {error.GetType().Name}: {error.Message}");
-        }
-    }
-
-    // A port in this process may return anything; the process port has checked shapes already.
-    private static PortAnswer Shaped(PortCase portCase, PortAnswer answer)
-    {
-        ImmutableArray<int> query = portCase.Input.Query.Shape, key = portCase.Input.Key.Shape;
-        (string Name, Tensor<double> Tensor, ImmutableArray<int> Shape)[] tensors = answer switch
-        {
-            PortAnswer.Forward { LogSumExp.Length: > 1 } forward => throw Failure(PortFailureKind.Output, $"The answer holds {forward.LogSumExp.Length} tensors lse; at most one is asked for."),
-            PortAnswer.Forward forward => [("o", forward.Output, query), .. forward.LogSumExp.Select(lse => ("lse", lse, query[..3]))],
-            PortAnswer.Backward { Gradients: var gradients } => [("dq", gradients.Query, query), ("dk", gradients.Key, key), ("dv", gradients.Value, key)],
-            _ => [],
-        };
-        foreach ((string name, Tensor<double> tensor, ImmutableArray<int> shape) in tensors)
-            if (!tensor.Shape.AsSpan().SequenceEqual(shape.AsSpan()))
-                throw Failure(PortFailureKind.Output, $"{name} is {tensor}; the case asks for [{string.Join(",", shape)}].");
-        return answer;
     }
 
     private static ProbeEndedException Failure(PortFailureKind kind, string message) => new(new Verdict.PortFailed(kind, message));
