@@ -6,6 +6,7 @@ using S2Attn.Cli.Rendering;
 using S2Attn.Conformance.Golden;
 using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Reports;
+using S2Attn.Conformance.Reproducers;
 using S2Attn.Conformance.Running;
 
 namespace S2Attn.Cli;
@@ -21,11 +22,12 @@ internal static class CheckCommand
         Option<string> filter = new("--filter") { Description = "Only theorems and properties whose name contains this text.", HelpName = "TEXT", DefaultValueFactory = _ => "" };
         Option<FileInfo?> json = new("--json") { Description = "Write the report as JSON.", HelpName = "FILE" };
         Option<FileInfo?> junit = new("--junit") { Description = "Write the report as JUnit XML.", HelpName = "FILE" };
+        Option<DirectoryInfo?> reproducers = new("--reproducers") { Description = "For each failing row of a port, write a bug report, the smallest tensors and a Python unit test into this folder.", HelpName = "DIR" };
         Command command = new(
             "check",
             "Check ports against the definition; without a port, check this project itself. Exit code: 0 conforms, 1 does not, 2 bad usage or input.")
         {
-            seed, cases, filter, json, junit,
+            seed, cases, filter, json, junit, reproducers,
         };
         PortOptions ports = new(command, exactlyOne: false);
         cases.Validators.Add(result =>
@@ -41,7 +43,7 @@ internal static class CheckCommand
                 {
                     return Run(
                         new SuiteOptions { Seed = parsed.GetValue(seed), Cases = parsed.GetValue(cases) }, parsed.GetValue(filter) ?? "",
-                        parsed.GetValue(json), parsed.GetValue(junit), () => ports.OpenAll(parsed), cancellation);
+                        parsed.GetValue(json), parsed.GetValue(junit), parsed.GetValue(reproducers), () => ports.OpenAll(parsed), ports.Arguments(parsed), cancellation);
                 }
                 catch (Exception error) when (error is PortStartException or GoldenException or FormatException or IOException or UnauthorizedAccessException)
                 {
@@ -54,10 +56,13 @@ internal static class CheckCommand
     }
 
     private static int Run(
-        SuiteOptions options, string filter, FileInfo? json, FileInfo? junit, Func<IEnumerable<IAttentionPort>> open, CancellationToken cancellation)
+        SuiteOptions options, string filter, FileInfo? json, FileInfo? junit, DirectoryInfo? reproducers,
+        Func<IEnumerable<IAttentionPort>> open, ImmutableArray<string> arguments, CancellationToken cancellation)
     {
         foreach (FileInfo file in new[] { json, junit }.OfType<FileInfo>())
             CheckWritable(file);
+        if (reproducers is not null)
+            ReproducerFolder.Prepare(reproducers.FullName);
         Stopwatch watch = Stopwatch.StartNew();
         List<IAttentionPort> ports = [];
         try
@@ -94,6 +99,14 @@ internal static class CheckCommand
                 File.WriteAllText(json.FullName, JsonReport.Write(report));
             if (junit is not null)
                 File.WriteAllText(junit.FullName, JUnitReport.Write(report));
+            if (reproducers is not null)
+            {
+                if (own)
+                    arguments = [.. PortFactory.BuiltIn.Keys.Select(name => $"--port {name}")];
+                ShowReproducers(reproducers, ReproducerFolder.Write(
+                    reproducers.FullName, options, report.Results, [.. ports.Select((port, i) => new ReproducedPort(subjects[i], port, arguments[i]))], cancellation));
+            }
+
             return report.Conforms ? 0 : NotConforming;
         }
         finally
@@ -101,6 +114,15 @@ internal static class CheckCommand
             foreach (IAttentionPort port in ports)
                 port.Dispose();
         }
+    }
+
+    private static void ShowReproducers(DirectoryInfo folder, IEnumerable<string> files)
+    {
+        int count = 0;
+        foreach (string file in files)
+            Console.WriteLine($"{(count++ == 0 ? "\nreproducers:\n" : "")}  {file}");
+        if (count == 0)
+            Console.WriteLine($"\nno reproducers in {folder}: no row of a port fails, or the run was stopped");
     }
 
     // A run of minutes must not end with a path that cannot be written.

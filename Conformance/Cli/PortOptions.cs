@@ -1,4 +1,5 @@
 // Which port does the command line name? The same options for every command that asks a port.
+using System.Collections.Immutable;
 using System.CommandLine;
 using System.Globalization;
 using S2Attn.Conformance.Ports;
@@ -96,5 +97,23 @@ internal sealed class PortOptions
             yield return PortFactory.CreateNative(options, library);
         foreach (string model in result.GetValue(onnx) ?? [])
             yield return PortFactory.CreateOnnx(options, model, result.GetValue(onnxConfig) ?? []);
+    }
+
+    /// <summary>For each port, in the order of <see cref="OpenAll"/>, the arguments that name it again, as a POSIX shell takes them.</summary>
+    public ImmutableArray<string> Arguments(ParseResult result)
+    {
+        string limits = string.Concat(new[] { caseLimit, startupLimit }
+            .Where(limit => result.GetResult(limit) is { Implicit: false } given && given.Errors.Any() is false)
+            .Select(limit => string.Create(CultureInfo.InvariantCulture, $" {limit.Name} {result.GetValue(limit)}")));
+        string settings = string.Concat((result.GetValue(onnxConfig) ?? []).Select((setting, i) => (i == 0 ? $" {onnxConfig.Name} " : " ") + Quoted(setting)));
+        return
+        [
+            .. (result.GetValue(port) ?? []).Select(command => $"{port.Name} {Quoted(command)}{limits}"),
+            .. (result.GetValue(native) ?? []).Select(library => $"{native.Name} {Quoted(library)}{limits}"),
+            .. (result.GetValue(onnx) ?? []).Select(model => $"{onnx.Name} {Quoted(model)}{settings}{limits}"),
+        ];
+
+        static string Quoted(string text) =>
+            text.Length > 0 && text.All(c => char.IsAsciiLetterOrDigit(c) || "-_./=:,+@%".Contains(c, StringComparison.Ordinal)) ? text : $"'{text.Replace("'", "'\\''", StringComparison.Ordinal)}'";
     }
 }

@@ -14,6 +14,7 @@ RootCommand root = new("s2attn: the executable standard for Shifted Sparse Atten
     MutantsCommand.Create(),
     NewCommand.Create(),
     ProveCommand.Create(),
+    ReproduceCommand.Create(),
     ServeCommand.Create(),
     XrayCommand.Create(),
 };

@@ -1,5 +1,6 @@
 // What did checking one property of one subject find?
 using System.Collections.Immutable;
+using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
 
 namespace S2Attn.Conformance.Running;
@@ -28,7 +29,11 @@ public enum Outcome
 /// <param name="Reason">The violation.</param>
 /// <param name="Original">The case as it was drawn, before shrinking.</param>
 /// <param name="Shrinks">How many steps led to it.</param>
-public sealed record Counterexample(string Case, string Reason, string Original, int Shrinks);
+public sealed record Counterexample(string Case, string Reason, string Original, int Shrinks)
+{
+    /// <summary>The case itself, to put it again; empty where the row is not about a port.</summary>
+    public ImmutableArray<AttentionCase> Shrunk { get; init; } = [];
+}
 
 /// <summary>One row of a report.</summary>
 /// <param name="Subject">Whose row it is: "Spec", "golden", or the name of a port.</param>

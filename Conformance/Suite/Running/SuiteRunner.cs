@@ -136,7 +136,7 @@ public static class SuiteRunner
             outcome = verdict is Verdict.Fails ? Outcome.Fails : Outcome.PortFailed;
             Shrunk shrunk = Shrinking.Shrink(options.ShrinkLimit, property, port, first, verdict, cancellation);
             denied.UnionWith(LevelsOf(property, description.Capabilities, shrunk.Case));
-            counterexample = [new(shrunk.Case.ToString(), ReasonOf(shrunk.Verdict), first.ToString(), shrunk.Steps)];
+            counterexample = [new(shrunk.Case.ToString(), ReasonOf(shrunk.Verdict), first.ToString(), shrunk.Steps) { Shrunk = [shrunk.Case] }];
         }
 
         yield return new SuiteEvent.Finished(new(

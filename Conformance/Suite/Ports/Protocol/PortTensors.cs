@@ -98,7 +98,7 @@ public static class PortTensors
 
     private static int[] KeyShape(S2Config config) => [config.Batch, config.Tokens, config.KvHeads, config.HeadDim];
 
-    private static Tensor<double> Get(SafetensorsFile file, string name, SafetensorsType type, int[] shape)
+    internal static Tensor<double> Get(SafetensorsFile file, string name, SafetensorsType type, int[] shape)
     {
         if (!file.TryGet(name, out SafetensorsTensor? tensor))
             throw new FormatException($"the file has no tensor {name}; it has {string.Join(", ", file.Tensors.Select(other => other.Name).Take(8))}");

@@ -1,0 +1,128 @@
+// How is a reproducer kept in one .safetensors file?
+using System.Collections.Immutable;
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using S2Attn.Conformance.Ports;
+using S2Attn.Conformance.Safetensors;
+using S2Attn.Reference;
+using S2Attn.Spec;
+
+namespace S2Attn.Conformance.Reproducers;
+
+/// <summary>
+/// The tensors of the question as the port protocol has them, and for each tensor X of a right answer expected.X and bound.X in F64. The metadata holds
+/// "s2attn.reproducer" (the version of this format), "op", "config" (JSON, as in the port protocol), "property", "port", "seed" and "cases".
+/// </summary>
+public static class ReproducerFile
+{
+    /// <summary>The version of the format.</summary>
+    public const int Version = 1;
+
+    /// <summary>More bytes than any file has that this project writes.</summary>
+    public const long MaxBytes = 1 << 28;
+
+    private const string VersionField = "s2attn.reproducer";
+
+    /// <summary>The configuration as the port protocol writes it.</summary>
+    public static string ConfigText(PortCase portCase)
+    {
+        ArgumentNullException.ThrowIfNull(portCase);
+        using MemoryStream stream = new();
+        using (Utf8JsonWriter json = new(stream))
+            PortRequests.WriteConfig(json, portCase.Config, portCase.ElementType);
+        return Encoding.UTF8.GetString(stream.ToArray());
+    }
+
+    /// <summary>The file of a reproducer.</summary>
+    public static SafetensorsFile Of(Reproducer reproducer)
+    {
+        ArgumentNullException.ThrowIfNull(reproducer);
+        return new(
+            [
+                .. PortTensors.Inputs(reproducer.Case).Tensors,
+                .. reproducer.Expected.SelectMany(expected => new SafetensorsTensor[]
+                {
+                    new("expected." + expected.Name, SafetensorsType.F64, expected.Exact),
+                    new("bound." + expected.Name, SafetensorsType.F64, expected.Bound),
+                }),
+            ],
+            new Dictionary<string, string>
+            {
+                [VersionField] = Number(Version),
+                ["op"] = ProtocolNames.Of(reproducer.Case.Operation),
+                ["config"] = ConfigText(reproducer.Case),
+                ["property"] = reproducer.Origin.Property,
+                ["port"] = reproducer.Origin.Port,
+                ["seed"] = Number(reproducer.Origin.Seed),
+                ["cases"] = Number(reproducer.Origin.Cases),
+            }.ToImmutableSortedDictionary(StringComparer.Ordinal));
+    }
+
+    /// <summary>Reads a reproducer.</summary>
+    /// <exception cref="SafetensorsException">The file cannot be read, breaks a rule of the format, or is no reproducer; the message names file and rule.</exception>
+    public static Reproducer Read(string path)
+    {
+        SafetensorsFile file = SafetensorsReader.Read(path, MaxBytes);
+        try
+        {
+            return Parse(file);
+        }
+        catch (FormatException error)
+        {
+            throw new SafetensorsException(path, error.Message, error);
+        }
+    }
+
+    private static Reproducer Parse(SafetensorsFile file)
+    {
+        string version = Text(file, VersionField);
+        if (version != Number(Version))
+            throw new FormatException($"{VersionField} is {Clean(version)}; this program reads version {Version}");
+        if (!ProtocolNames.TryReadOperation(Text(file, "op"), out PortOperation operation))
+            throw new FormatException($"op is {Clean(Text(file, "op"))}, but must be forward or backward");
+        (S2Config config, ElementType type) = Config(Text(file, "config"));
+        PortCase portCase = PortTensors.ReadInputs(config, type, operation, file);
+        int[] query = [config.Batch, config.Tokens, config.Heads, config.HeadDim], key = [config.Batch, config.Tokens, config.KvHeads, config.HeadDim];
+        return new(
+            new(Clean(Text(file, "property")), Clean(Text(file, "port")), Integer(file, "seed"), Integer(file, "cases")),
+            portCase,
+            operation is PortOperation.Forward ? [Expected("o", query), Expected("lse", query[..3])] : [Expected("dq", query), Expected("dk", key), Expected("dv", key)]);
+
+        ExpectedTensor Expected(string name, int[] shape)
+        {
+            Tensor<double> bound = PortTensors.Get(file, "bound." + name, SafetensorsType.F64, shape);
+            for (int i = 0; i < bound.Elements.Length; i++)
+                if (!(bound.Elements[i] >= 0))
+                    throw new FormatException(string.Create(CultureInfo.InvariantCulture, $"bound.{name}: element {i} is {bound.Elements[i]:R}, but a bound must be 0 or more"));
+            return new(name, PortTensors.Get(file, "expected." + name, SafetensorsType.F64, shape), bound);
+        }
+    }
+
+    private static (S2Config Config, ElementType Type) Config(string text)
+    {
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(text);
+            return PortConfigs.Read(document.RootElement);
+        }
+        catch (Exception error) when (error is JsonException or InvalidOperationException)
+        {
+            // InvalidOperationException is what GetString says of a lone surrogate.
+            throw new FormatException($"config must be JSON: {error.Message}", error);
+        }
+    }
+
+    private static string Text(SafetensorsFile file, string name) => file.Metadata.TryGetValue(name, out string? text)
+        ? text
+        : throw new FormatException($"the metadata has no {name}; a reproducer is written by s2attn check --reproducers");
+
+    private static int Integer(SafetensorsFile file, string name) =>
+        int.TryParse(Text(file, name), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value)
+            ? value
+            : throw new FormatException($"{name} is {Clean(Text(file, name))}, but must be an integer of 32 bits");
+
+    private static string Clean(string text) => string.Concat(text.Take(200).Select(c => char.IsControl(c) ? '?' : c));
+
+    private static string Number(int value) => value.ToString(CultureInfo.InvariantCulture);
+}
