@@ -112,10 +112,10 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
             }
 
             int token = sequence.FirstToken + first + i;
-            Packing.Row<T, TStorage>(problem.Output.At(sequence.Batch, token, head), queryRow, sizes.HeadDim, width);
-            Packing.Row<T, TStorage>(problem.OutputGradient.At(sequence.Batch, token, head), gradientRow, sizes.HeadDim, width);
+            Packing.Row<T, TStorage, V, TLanes>(problem.Output.At(sequence.Batch, token, head), queryRow, sizes.HeadDim, width);
+            Packing.Row<T, TStorage, V, TLanes>(problem.OutputGradient.At(sequence.Batch, token, head), gradientRow, sizes.HeadDim, width);
             delta[i] = Panel<V, TLanes>.Dot(queryRow, gradientRow, width);
-            Packing.Row<T, TStorage>(problem.Query.At(sequence.Batch, token, head), queryRow, sizes.HeadDim, width);
+            Packing.Row<T, TStorage, V, TLanes>(problem.Query.At(sequence.Batch, token, head), queryRow, sizes.HeadDim, width);
             float lse = problem.LogSumExp[Layout.Row(config.Tokens, config.Heads, 1, sequence.Batch, token, head)];
             logSumExp[i] = float.IsNegativeInfinity(lse) ? float.PositiveInfinity : (float)(lse * Math.Log2(Math.E));
         }
@@ -127,7 +127,8 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
             {
                 int keyCount = Math.Min(sizes.TileKeys, end - start);
                 bool mayMask = isPadded || Tiles.Classify(segment.Causal, first, count, start, keyCount) is TileKind.Partial;
-                KeyTile tile = KeyTile.Load<T, TStorage, V, TLanes>(problem, sizes, sequence, config.Tokens, kvHead, start, keyCount, mayMask, keys, values);
+                KeyTile tile = new(sequence, problem.ValidOf(sequence, config.Tokens), kvHead, segment, start, keyCount, mayMask, keys, values);
+                tile.Load<T, TStorage, V, TLanes>(problem, sizes, 0, 1);
                 bool exact = mayMask && !(tile.IsFinite && isFinite);
                 for (int p = 0; p < panels; p++)
                     Differentiate(tile, p, MaskOf(p), exact);
@@ -171,9 +172,10 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
         {
             if (mask.IsEmpty)
                 return;
+            RowsAhead ahead = default;
             float* weight = weights + p * columns, gradient = scoreGradients + p * columns;
-            Products<TTile>.Scores(mask, depth, tile.Keys, queries + p * panelFloats, weight, stride);
-            Products<TTile>.Scores(mask, depth, tile.Values, outputGradients + p * panelFloats, gradient, stride);
+            Products<TTile>.Scores(mask, depth, tile.Keys, queries + p * panelFloats, weight, stride, ref ahead);
+            Products<TTile>.Scores(mask, depth, tile.Values, outputGradients + p * panelFloats, gradient, stride, ref ahead);
             Panel<V, TLanes>.SoftmaxGradient(weight, gradient, stride, mask.Rows, logSumExp + p * columns, delta + p * columns);
 
             // After the step and not before: a logsumexp that is NaN makes even 2^-infinity NaN.
@@ -188,7 +190,7 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
             if (exact)
                 Exact.Weighted(mask, columns, depth, tile.Keys, gradient, stride, queryGradients + p * panelFloats);
             else
-                Products<TTile>.Weighted(mask, depth, tile.Keys, gradient, stride, queryGradients + p * panelFloats);
+                Products<TTile>.Weighted(mask, depth, tile.Keys, gradient, stride, queryGradients + p * panelFloats, ref ahead);
         }
 
         void Finish(int p)

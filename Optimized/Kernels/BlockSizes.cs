@@ -4,7 +4,7 @@ namespace S2Attn.Optimized.Kernels;
 /// <summary>Sizes of the blocks for one head dimension and one register block; all in elements.</summary>
 internal sealed record BlockSizes
 {
-    // Queries and outputs fill half of the 1 MiB that a thread may use, keys and values less than a quarter.
+    // Of the 1 MiB that a thread may use, queries and outputs fill half, and the two tiles of keys and values that the forward pass holds three eighths.
     private const int QueryFloats = 128 * 1024, MaxQueries = 512, KeyFloats = 48 * 1024, MaxKeys = 192;
 
     public BlockSizes(int headDim, int tileRows, int tileColumns)

@@ -53,10 +53,11 @@ internal sealed class Calls<T>
 
     private void Forward(int worker)
     {
+        KeyTile ahead = default;
         for (int item = Take(), following; item >= 0; item = following)
         {
             following = Take();
-            engine.Forward(geometry, problem, item, following, workspaces[worker]);
+            engine.Forward(geometry, problem, item, following, ref ahead, workspaces[worker]);
         }
     }
 

@@ -14,7 +14,7 @@ internal static unsafe class Exact
             for (int j = 0; j < mask.Rows; j++)
                 if (mask.Sees(i, j))
                     for (int d = 0; d < depth; d++)
-                        result[(nint)d * queries + i] = float.FusedMultiplyAdd(values[(nint)j * depth + d], weights[j * columnsOfWeights + i], result[(nint)d * queries + i]);
+                        result[(nint)d * queries + i] = float.MultiplyAddEstimate(values[(nint)j * depth + d], weights[j * columnsOfWeights + i], result[(nint)d * queries + i]);
     }
 
     /// <summary>result[j, d] = sum over the queries i that see j of weights[j, i] rows[i, d], for rows [firstKey, firstKey + keys).</summary>
@@ -24,6 +24,6 @@ internal static unsafe class Exact
             for (int i = 0; i < queries; i++)
                 if (mask.Sees(i, j))
                     for (int d = 0; d < width; d++)
-                        result[(nint)(j - firstKey) * width + d] = float.FusedMultiplyAdd(weights[j * columnsOfWeights + i], rows[(nint)i * width + d], result[(nint)(j - firstKey) * width + d]);
+                        result[(nint)(j - firstKey) * width + d] = float.MultiplyAddEstimate(weights[j * columnsOfWeights + i], rows[(nint)i * width + d], result[(nint)(j - firstKey) * width + d]);
     }
 }

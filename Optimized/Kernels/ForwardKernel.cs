@@ -24,11 +24,17 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
     {
         nint block = (nint)sizes.BlockQueries * sizes.Depth, tile = (nint)sizes.TileKeys * sizes.Depth;
         nint panel = (nint)sizes.TileColumns * sizes.Depth, scores = (nint)sizes.TileKeys * sizes.TileColumns;
-        return Workspace.Sum(block, block, tile, tile, panel, scores, sizes.BlockQueries, sizes.BlockQueries, sizes.TileColumns);
+        return Workspace.Sum(block, block, tile, tile, tile, tile, panel, scores, sizes.BlockQueries, sizes.BlockQueries, sizes.TileColumns);
     }
 
-    /// <summary>Computes one work item; the next one, or -1, is asked for from memory meanwhile.</summary>
-    public static void Run(Geometry geometry, Problem<T> problem, int item, int nextItem, Workspace workspace)
+    /// <summary>Computes one work item.</summary>
+    /// <param name="geometry">The work.</param>
+    /// <param name="problem">The tensors.</param>
+    /// <param name="item">The item.</param>
+    /// <param name="nextItem">The item that this worker computes next; -1 where there is none.</param>
+    /// <param name="ahead">The first tile of this item where the item before has loaded it, else default; then the first tile of the next one.</param>
+    /// <param name="workspace">Scratch memory.</param>
+    public static void Run(Geometry geometry, Problem<T> problem, int item, int nextItem, ref KeyTile ahead, Workspace workspace)
     {
         BlockSizes sizes = geometry.Sizes;
         S2Config config = geometry.Config;
@@ -36,13 +42,13 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
         QueryRun<int> run = sequence.RunsOf(geometry.Shifts(head)).Runs[block.Run];
         int columns = sizes.TileColumns, depth = sizes.Depth;
         int panels = (block.Count + columns - 1) / columns;
-        nint panelFloats = (nint)depth * columns;
+        nint panelFloats = (nint)depth * columns, tileFloats = (nint)sizes.TileKeys * depth;
 
         workspace.Reset();
         float* queries = workspace.Take((nint)sizes.BlockQueries * depth);
         float* output = workspace.Take((nint)sizes.BlockQueries * depth);
-        float* keys = workspace.Take((nint)sizes.TileKeys * depth);
-        float* values = workspace.Take((nint)sizes.TileKeys * depth);
+        float* keysOfOne = workspace.Take(tileFloats), valuesOfOne = workspace.Take(tileFloats);
+        float* keysOfOther = workspace.Take(tileFloats), valuesOfOther = workspace.Take(tileFloats);
         float* rows = workspace.Take(panelFloats);
         float* scores = workspace.Take((nint)sizes.TileKeys * columns);
         float* max = workspace.Take(sizes.BlockQueries);
@@ -50,70 +56,114 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
         float* factor = workspace.Take(columns);
 
         float scale = (float)(config.Scale * Math.Log2(Math.E));
-        for (int p = 0; p < panels; p++)
+        if (ahead.Keys == null)
         {
-            QueryPanel<T, TStorage, V, TLanes>.Load(problem.Query, sizes, sequence, head, block.Start + p * columns, Math.Min(columns, block.Count - p * columns), scale, rows, queries + p * panelFloats);
-            Panel<V, TLanes>.Fill(max + p * columns, float.NegativeInfinity);
-            Panel<V, TLanes>.Fill(sum + p * columns, 0);
+            ahead = FirstTile(item, keysOfOne, valuesOfOne);
+            ahead.Load<T, TStorage, V, TLanes>(problem, sizes, 0, 1);
         }
 
-        new Span<float>(output, (int)(panels * panelFloats)).Clear();
-        Visit(run.Other);
-        Visit(run.Own);
-        for (int p = 0; p < panels; p++)
-            Finish(p);
-
-        void Visit(KeySegment<int> segment)
+        for (bool isFirst = true, isLast = false; !isLast; isFirst = false)
         {
-            int end = segment.Causal ? block.Start + block.Count : segment.Start + segment.Length;
-            for (int start = segment.Start; start < end; start += sizes.TileKeys)
+            KeyTile tile = ahead;
+            bool inOne = tile.Keys == keysOfOne;
+            float* keys = inOne ? keysOfOther : keysOfOne, values = inOne ? valuesOfOther : valuesOfOne;
+            (KeySegment<int> segment, int start) = Following(tile);
+            isLast = start < 0;
+            ahead = !isLast ? TileAt(sequence, head, block, segment, start, keys, values)
+                : nextItem >= 0 ? FirstTile(nextItem, keys, values)
+                : default;
+
+            // Panels before the diagonal see nothing of the tile. Between the others the loading of the next tile is shared out, so that its rows arrive while one computes.
+            int firstPanel = 0;
+            while (MaskOf(tile.Segment, tile.Start, tile.Count, firstPanel).IsEmpty)
+                firstPanel++;
+            for (int p = firstPanel; p < panels; p++)
             {
-                int count = Math.Min(sizes.TileKeys, end - start);
-                bool crossesDiagonal = Tiles.Classify(segment.Causal, block.Start, block.Count, start, count) is TileKind.Partial;
-                KeyTile tile = KeyTile.Load<T, TStorage, V, TLanes>(problem, sizes, sequence, config.Tokens, config.KvHeadOf(head), start, count, crossesDiagonal, keys, values);
-                bool isLast = start + count >= end;
-                for (int p = 0; p < panels; p++)
-                {
-                    if (!isLast)
-                        KeyTile.Prefetch(problem, sizes, sequence, config.KvHeadOf(head), start + count, Math.Min(sizes.TileKeys, end - start - count), p, panels);
-                    else if (segment == run.Own)
-                        PrefetchAhead(p);
-                    Attend(tile, p, new PanelMask(segment.Causal, block.Start + p * columns, Math.Min(columns, block.Count - p * columns), start, count));
-                }
+                int part = p - firstPanel, parts = panels - firstPanel;
+                bool ends = isLast || MaskOf(ahead.Segment, ahead.Start, ahead.Count, p).IsEmpty;
+                if (isFirst)
+                    Begin(p);
+                RowsAhead wanted = default;
+                AskAround(p, isFirst, ends, isLast, ref wanted);
+                if (ahead.Keys != null)
+                    ahead.Ask(problem, sizes.HeadDim, part, parts, ref wanted);
+                Attend(tile, p, MaskOf(tile.Segment, tile.Start, tile.Count, p), ref wanted);
+                if (ahead.Keys != null)
+                    ahead.Load<T, TStorage, V, TLanes>(problem, sizes, part, parts);
+                if (ends)
+                    Finish(p);
             }
         }
 
-        // Behind the last tile come the rows that this item writes, and the first that the next item reads.
-        void PrefetchAhead(int p)
+        int CountOf(int p) => Math.Min(columns, block.Count - p * columns);
+
+        PanelMask MaskOf(KeySegment<int> segment, int start, int count, int p) => new(segment.Causal, block.Start + p * columns, CountOf(p), start, count);
+
+        // Where the tile after this one starts; -1 where it is the last one of the item.
+        (KeySegment<int> Segment, int Start) Following(in KeyTile tile)
         {
-            problem.Output.Prefetch(sequence.Batch, sequence.FirstToken + block.Start, block.Count, head, sizes.HeadDim, p, panels);
-            if (nextItem < 0)
-                return;
-            (Sequence next, (int nextHead, QueryBlock nextBlock)) = geometry.Forward(nextItem);
-            QueryRun<int> nextRun = next.RunsOf(geometry.Shifts(nextHead)).Runs[nextBlock.Run];
-            KeySegment<int> first = nextRun.Other.Length > 0 ? nextRun.Other : nextRun.Own;
-            problem.Query.Prefetch(next.Batch, next.FirstToken + nextBlock.Start, nextBlock.Count, nextHead, sizes.HeadDim, p, panels);
-            KeyTile.Prefetch(problem, sizes, next, config.KvHeadOf(nextHead), first.Start, Math.Min(sizes.TileKeys, first.Length), p, panels);
+            int start = tile.Start + tile.Count;
+            return start < EndOf(block, tile.Segment) ? (tile.Segment, start)
+                : tile.Segment == run.Own ? (run.Own, -1)
+                : (run.Own, run.Own.Start);
         }
 
-        void Attend(in KeyTile tile, int p, PanelMask mask)
+        KeyTile FirstTile(int item, float* keys, float* values)
         {
-            if (mask.IsEmpty)
-                return;
+            (Sequence sequence, (int head, QueryBlock block)) = geometry.Forward(item);
+            QueryRun<int> run = sequence.RunsOf(geometry.Shifts(head)).Runs[block.Run];
+            KeySegment<int> segment = run.Other.Length > 0 ? run.Other : run.Own;
+            return TileAt(sequence, head, block, segment, segment.Start, keys, values);
+        }
+
+        KeyTile TileAt(Sequence sequence, int head, QueryBlock block, KeySegment<int> segment, int start, float* keys, float* values)
+        {
+            int count = Math.Min(sizes.TileKeys, EndOf(block, segment) - start);
+            bool crossesDiagonal = Tiles.Classify(segment.Causal, block.Start, block.Count, start, count) is TileKind.Partial;
+            return new(sequence, problem.ValidOf(sequence, config.Tokens), config.KvHeadOf(head), segment, start, count, crossesDiagonal, keys, values);
+        }
+
+        static int EndOf(QueryBlock block, KeySegment<int> segment) => segment.Causal ? block.Start + block.Count : segment.Start + segment.Length;
+
+        // The rows of queries that are loaded next, and those of o that this panel writes.
+        void AskAround(int p, bool isFirst, bool ends, bool isLast, ref RowsAhead wanted)
+        {
+            if (isFirst && p < panels - 1)
+                wanted.Add(problem.Query, sequence.Batch, sequence.FirstToken + block.Start + (p + 1) * columns, CountOf(p + 1), head, sizes.HeadDim);
+            if (ends)
+                wanted.Add(problem.Output, sequence.Batch, sequence.FirstToken + block.Start + p * columns, CountOf(p), head, sizes.HeadDim);
+            if (isLast && p == panels - 1 && nextItem >= 0)
+            {
+                (Sequence next, (int nextHead, QueryBlock nextBlock)) = geometry.Forward(nextItem);
+                wanted.Add(problem.Query, next.Batch, next.FirstToken + nextBlock.Start, Math.Min(columns, nextBlock.Count), nextHead, sizes.HeadDim);
+            }
+        }
+
+        void Begin(int p)
+        {
+            QueryPanel<T, TStorage, V, TLanes>.Load(problem.Query, sizes, sequence, head, block.Start + p * columns, CountOf(p), scale, rows, queries + p * panelFloats);
+            Panel<V, TLanes>.Fill(max + p * columns, float.NegativeInfinity);
+            Panel<V, TLanes>.Fill(sum + p * columns, 0);
+            new Span<float>(output + p * panelFloats, (int)panelFloats).Clear();
+        }
+
+        void Attend(in KeyTile tile, int p, PanelMask mask, ref RowsAhead wanted)
+        {
+            wanted.Spread(Products<TTile>.Steps(mask, depth));
             float* accumulator = output + p * panelFloats;
-            Products<TTile>.Scores(mask, depth, tile.Keys, queries + p * panelFloats, scores, columns);
+            Products<TTile>.Scores(mask, depth, tile.Keys, queries + p * panelFloats, scores, columns, ref wanted);
             Panel<V, TLanes>.Mask(scores, columns, mask, tile.Valid, float.NegativeInfinity);
             if (Panel<V, TLanes>.SoftmaxStep(scores, mask.Rows, max + p * columns, sum + p * columns, factor))
                 Panel<V, TLanes>.Scale(accumulator, depth, factor);
             if (mask.IsPartial && !tile.IsFinite)
                 Exact.Weighted(mask, columns, depth, tile.Values, scores, columns, accumulator);
             else
-                Products<TTile>.Weighted(mask, depth, tile.Values, scores, columns, accumulator);
+                Products<TTile>.Weighted(mask, depth, tile.Values, scores, columns, accumulator, ref wanted);
         }
 
         void Finish(int p)
         {
-            int first = block.Start + p * columns, count = Math.Min(columns, block.Count - p * columns);
+            int first = block.Start + p * columns, count = CountOf(p);
             float* total = sum + p * columns;
             for (int i = 0; i < count; i++)
             {
@@ -127,13 +177,6 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
             }
 
             Panel<V, TLanes>.Scale(output + p * panelFloats, depth, factor);
-            if (TStorage.IsSingle && count == columns && sizes.HeadDim == depth)
-            {
-                T* target = problem.Output.At(sequence.Batch, sequence.FirstToken + first, head);
-                Packing.Transpose(output + p * panelFloats, columns, (float*)target, problem.Output.TokenStride, depth, columns);
-                return;
-            }
-
             Packing.Transpose(output + p * panelFloats, columns, rows, depth, depth, columns);
             for (int i = 0; i < count; i++)
                 TStorage.Narrow(rows + (nint)i * depth, problem.Output.At(sequence.Batch, sequence.FirstToken + first + i, head), sizes.HeadDim);

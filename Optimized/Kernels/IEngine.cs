@@ -9,7 +9,7 @@ namespace S2Attn.Optimized.Kernels;
 internal interface IEngine<T>
     where T : unmanaged
 {
-    void Forward(Geometry geometry, in Problem<T> problem, int item, int nextItem, Workspace workspace);
+    void Forward(Geometry geometry, in Problem<T> problem, int item, int nextItem, ref KeyTile ahead, Workspace workspace);
 
     void Backward(Geometry geometry, in Problem<T> problem, int phase, int item, Workspace workspace);
 }
@@ -22,8 +22,8 @@ internal sealed class Engine<T, TStorage, V, TLanes, TTile> : IEngine<T>
     where TLanes : struct, ILanes<V>
     where TTile : struct, ITile
 {
-    public void Forward(Geometry geometry, in Problem<T> problem, int item, int nextItem, Workspace workspace) =>
-        ForwardKernel<T, TStorage, V, TLanes, TTile>.Run(geometry, problem, item, nextItem, workspace);
+    public void Forward(Geometry geometry, in Problem<T> problem, int item, int nextItem, ref KeyTile ahead, Workspace workspace) =>
+        ForwardKernel<T, TStorage, V, TLanes, TTile>.Run(geometry, problem, item, nextItem, ref ahead, workspace);
 
     public void Backward(Geometry geometry, in Problem<T> problem, int phase, int item, Workspace workspace) =>
         BackwardKernel<T, TStorage, V, TLanes, TTile>.Run(geometry, problem, phase, item, workspace);

@@ -22,6 +22,12 @@ internal unsafe interface ILanes<V>
 
     static abstract void Store(V x, float* destination);
 
+    /// <summary>Count numbers of binary16, exactly; NaN stays NaN.</summary>
+    static abstract V WidenHalf(ushort* source);
+
+    /// <summary>Count numbers of bfloat16, exactly.</summary>
+    static abstract V WidenBFloat16(ushort* source);
+
     static abstract V Add(V a, V b);
 
     static abstract V Subtract(V a, V b);

@@ -8,10 +8,9 @@ namespace S2Attn.Optimized.Kernels;
 internal unsafe interface IStorage<T>
     where T : unmanaged
 {
-    /// <summary>Whether a row in storage is a row of f32, so that it need not be converted.</summary>
-    static abstract bool IsSingle { get; }
-
-    static abstract void Widen(T* source, float* destination, int count);
+    static abstract void Widen<V, TLanes>(T* source, float* destination, int count)
+        where V : struct
+        where TLanes : struct, ILanes<V>;
 
     static abstract void Narrow(float* source, T* destination, int count);
 }
@@ -19,20 +18,26 @@ internal unsafe interface IStorage<T>
 /// <summary>binary32: a copy.</summary>
 internal unsafe struct SingleStorage : IStorage<float>
 {
-    public static bool IsSingle => true;
+    public static void Widen<V, TLanes>(float* source, float* destination, int count)
+        where V : struct
+        where TLanes : struct, ILanes<V> => Narrow(source, destination, count);
 
-    public static void Widen(float* source, float* destination, int count) => new ReadOnlySpan<float>(source, count).CopyTo(new Span<float>(destination, count));
-
-    public static void Narrow(float* source, float* destination, int count) => Widen(source, destination, count);
+    public static void Narrow(float* source, float* destination, int count) => new ReadOnlySpan<float>(source, count).CopyTo(new Span<float>(destination, count));
 }
 
 /// <summary>binary16.</summary>
 internal unsafe struct HalfStorage : IStorage<Half>
 {
-    public static bool IsSingle => false;
-
-    public static void Widen(Half* source, float* destination, int count) =>
-        TensorPrimitives.ConvertToSingle(new ReadOnlySpan<Half>(source, count), new Span<float>(destination, count));
+    public static void Widen<V, TLanes>(Half* source, float* destination, int count)
+        where V : struct
+        where TLanes : struct, ILanes<V>
+    {
+        int i = 0;
+        for (; i + TLanes.Count <= count; i += TLanes.Count)
+            TLanes.Store(TLanes.WidenHalf((ushort*)source + i), destination + i);
+        for (; i < count; i++)
+            destination[i] = (float)source[i];
+    }
 
     public static void Narrow(float* source, Half* destination, int count) =>
         TensorPrimitives.ConvertToHalf(new ReadOnlySpan<float>(source, count), new Span<Half>(destination, count));
@@ -41,18 +46,13 @@ internal unsafe struct HalfStorage : IStorage<Half>
 /// <summary>bfloat16: the upper half of a binary32.</summary>
 internal unsafe struct BFloat16Storage : IStorage<BFloat16>
 {
-    public static bool IsSingle => false;
-
-    public static void Widen(BFloat16* source, float* destination, int count)
+    public static void Widen<V, TLanes>(BFloat16* source, float* destination, int count)
+        where V : struct
+        where TLanes : struct, ILanes<V>
     {
         int i = 0;
-        for (; i + Vector128<ushort>.Count <= count; i += Vector128<ushort>.Count)
-        {
-            (Vector128<uint> lower, Vector128<uint> upper) = Vector128.Widen(Vector128.Load((ushort*)source + i));
-            Vector128.ShiftLeft(lower, 16).AsSingle().Store(destination + i);
-            Vector128.ShiftLeft(upper, 16).AsSingle().Store(destination + i + Vector128<float>.Count);
-        }
-
+        for (; i + TLanes.Count <= count; i += TLanes.Count)
+            TLanes.Store(TLanes.WidenBFloat16((ushort*)source + i), destination + i);
         for (; i < count; i++)
             destination[i] = (float)source[i];
     }

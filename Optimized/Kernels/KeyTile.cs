@@ -6,63 +6,93 @@ namespace S2Attn.Optimized.Kernels;
 /// <summary>A tile of keys and values, widened and padded: rows of Depth floats, zero in pads and where the key is padded.</summary>
 internal unsafe struct KeyTile
 {
-    public float* Keys;
-    public float* Values;
+    private readonly Sequence sequence;
+    private readonly int kvHead;
+    private readonly bool checkFinite;
+    private readonly byte* valid;
 
-    /// <summary>valid of the tile's first key; null where no key of the tile is padded.</summary>
-    public byte* Valid;
-
-    /// <summary>First key, relative to its sequence.</summary>
-    public int Start;
-
-    public int Count;
-
-    /// <summary>Whether a product with a masked weight of 0 is 0, so that a partial tile may be multiplied whole.</summary>
-    public bool IsFinite;
-
-    /// <summary>Asks for one of several equal parts of the rows that a tile will load.</summary>
-    public static void Prefetch<T>(in Problem<T> problem, BlockSizes sizes, Sequence sequence, int kvHead, int start, int count, int part, int parts)
-        where T : unmanaged
+    /// <summary>A tile whose rows are still to be loaded.</summary>
+    /// <param name="sequence">The sequence of the keys.</param>
+    /// <param name="validOfSequence">valid of the sequence's first token; null where no key is padded.</param>
+    /// <param name="kvHead">The kv head.</param>
+    /// <param name="segment">The keys that the queries see.</param>
+    /// <param name="start">First key, relative to the sequence.</param>
+    /// <param name="count">Keys.</param>
+    /// <param name="checkFinite">Whether a pair of the tile is masked, so that NaN and infinities matter.</param>
+    /// <param name="keys">TileKeys rows of Depth floats.</param>
+    /// <param name="values">The same for the values.</param>
+    public KeyTile(Sequence sequence, byte* validOfSequence, int kvHead, KeySegment<int> segment, int start, int count, bool checkFinite, float* keys, float* values)
     {
-        problem.Key.Prefetch(sequence.Batch, sequence.FirstToken + start, count, kvHead, sizes.HeadDim, part, parts);
-        problem.Value.Prefetch(sequence.Batch, sequence.FirstToken + start, count, kvHead, sizes.HeadDim, part, parts);
+        this.sequence = sequence;
+        this.kvHead = kvHead;
+        this.checkFinite = checkFinite;
+        valid = validOfSequence == null ? null : validOfSequence + start;
+        Segment = segment;
+        Start = start;
+        Count = count;
+        Keys = keys;
+        Values = values;
+        Valid = valid != null && new ReadOnlySpan<byte>(valid, count).Contains((byte)0) ? valid : null;
+        IsFinite = true;
     }
 
-    public static KeyTile Load<T, TStorage, V, TLanes>(in Problem<T> problem, BlockSizes sizes, Sequence sequence, int tokensOfBatch, int kvHead, int start, int count, bool checkFinite, float* keys, float* values)
+    public float* Keys { get; }
+
+    public float* Values { get; }
+
+    /// <summary>valid of the tile's first key; null where no key of the tile is padded.</summary>
+    public byte* Valid { get; }
+
+    public KeySegment<int> Segment { get; }
+
+    public int Start { get; }
+
+    public int Count { get; }
+
+    /// <summary>Whether a product with a masked weight of 0 is 0, so that a partial tile may be multiplied whole.</summary>
+    public bool IsFinite { get; private set; }
+
+    /// <summary>Has the rows of one of several equal parts asked for. Few at a time: rows of one head often share the same few sets of a cache.</summary>
+    public readonly void Ask<T>(in Problem<T> problem, int headDim, int part, int parts, ref RowsAhead ahead)
+        where T : unmanaged
+    {
+        int first = FirstOf(part, parts), count = FirstOf(part + 1, parts) - first;
+        ahead.Add(problem.Key, sequence.Batch, sequence.FirstToken + Start + first, count, kvHead, headDim);
+        ahead.Add(problem.Value, sequence.Batch, sequence.FirstToken + Start + first, count, kvHead, headDim);
+    }
+
+    /// <summary>Loads the rows of one of several equal parts. A tile may be used when each part was loaded once.</summary>
+    public void Load<T, TStorage, V, TLanes>(in Problem<T> problem, BlockSizes sizes, int part, int parts)
         where T : unmanaged
         where TStorage : struct, IStorage<T>
         where V : struct
         where TLanes : struct, ILanes<V>
     {
-        int depth = sizes.Depth;
-        int token = sequence.FirstToken + start;
-        byte* valid = problem.Valid == null ? null : problem.Valid + Layout.Row(tokensOfBatch, 1, 1, sequence.Batch, token, 0);
-        bool padded = valid != null && new ReadOnlySpan<byte>(valid, count).Contains((byte)0);
-        for (int j = 0; j < count; j++)
+        int depth = sizes.Depth, first = FirstOf(part, parts), end = FirstOf(part + 1, parts), token = sequence.FirstToken + Start;
+        for (int j = first; j < end; j++)
         {
-            if (padded && valid[j] == 0)
+            float* key = Keys + (nint)j * depth, value = Values + (nint)j * depth;
+            if (Valid != null && Valid[j] == 0)
             {
-                new Span<float>(keys + (nint)j * depth, depth).Clear();
-                new Span<float>(values + (nint)j * depth, depth).Clear();
+                new Span<float>(key, depth).Clear();
+                new Span<float>(value, depth).Clear();
                 continue;
             }
 
-            Packing.Row<T, TStorage>(problem.Key.At(sequence.Batch, token + j, kvHead), keys + (nint)j * depth, sizes.HeadDim, depth);
-            Packing.Row<T, TStorage>(problem.Value.At(sequence.Batch, token + j, kvHead), values + (nint)j * depth, sizes.HeadDim, depth);
+            Packing.Row<T, TStorage, V, TLanes>(problem.Key.At(sequence.Batch, token + j, kvHead), key, sizes.HeadDim, depth);
+            Packing.Row<T, TStorage, V, TLanes>(problem.Value.At(sequence.Batch, token + j, kvHead), value, sizes.HeadDim, depth);
         }
 
+        if (checkFinite)
+            IsFinite &= Packing.AllFinite<V, TLanes>(Keys + (nint)first * depth, (end - first) * depth) && Packing.AllFinite<V, TLanes>(Values + (nint)first * depth, (end - first) * depth);
+        if (part < parts - 1)
+            return;
+
         // The rows up to whole register blocks are computed too.
-        int pad = sizes.TileKeys - count;
-        new Span<float>(keys + (nint)count * depth, pad * depth).Clear();
-        new Span<float>(values + (nint)count * depth, pad * depth).Clear();
-        return new KeyTile
-        {
-            Keys = keys,
-            Values = values,
-            Valid = padded ? valid : null,
-            Start = start,
-            Count = count,
-            IsFinite = !checkFinite || (Packing.AllFinite<V, TLanes>(keys, count * depth) && Packing.AllFinite<V, TLanes>(values, count * depth)),
-        };
+        int pad = sizes.TileKeys - Count;
+        new Span<float>(Keys + (nint)Count * depth, pad * depth).Clear();
+        new Span<float>(Values + (nint)Count * depth, pad * depth).Clear();
     }
+
+    private readonly int FirstOf(int part, int parts) => (int)((long)Count * part / parts);
 }

@@ -29,6 +29,23 @@ internal unsafe struct Lanes128 : ILanes<Vector128<float>>
     public static void Store(Vector128<float> x, float* destination) => x.Store(destination);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> WidenHalf(ushort* source)
+    {
+        Vector128<uint> bits = Words(source), sign = Vector128.ShiftLeft(bits & Vector128.Create(0x8000u), 16);
+
+        // With the exponent where binary32 has it a number is 2^112 too small, subnormal ones included; infinity and NaN become 2^16 and more.
+        Vector128<float> magnitude = Vector128.ShiftLeft(bits & Vector128.Create(0x7FFFu), 13).AsSingle() * Vector128.Create(5.192296858534828e33f);
+        Vector128<uint> special = Vector128.GreaterThanOrEqual(magnitude, Vector128.Create(65536f)).AsUInt32() & Vector128.Create(0x7F800000u);
+        return (magnitude.AsUInt32() | special | sign).AsSingle();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> WidenBFloat16(ushort* source) => Vector128.ShiftLeft(Words(source), 16).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<uint> Words(ushort* source) => Vector128.WidenLower(Vector64.Load(source).ToVector128Unsafe());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<float> Add(Vector128<float> a, Vector128<float> b) => a + b;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -82,6 +99,23 @@ internal unsafe struct Lanes256 : ILanes<Vector256<float>>
     public static void Store(Vector256<float> x, float* destination) => x.Store(destination);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> WidenHalf(ushort* source)
+    {
+        Vector256<uint> bits = Words(source), sign = Vector256.ShiftLeft(bits & Vector256.Create(0x8000u), 16);
+
+        // With the exponent where binary32 has it a number is 2^112 too small, subnormal ones included; infinity and NaN become 2^16 and more.
+        Vector256<float> magnitude = Vector256.ShiftLeft(bits & Vector256.Create(0x7FFFu), 13).AsSingle() * Vector256.Create(5.192296858534828e33f);
+        Vector256<uint> special = Vector256.GreaterThanOrEqual(magnitude, Vector256.Create(65536f)).AsUInt32() & Vector256.Create(0x7F800000u);
+        return (magnitude.AsUInt32() | special | sign).AsSingle();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> WidenBFloat16(ushort* source) => Vector256.ShiftLeft(Words(source), 16).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<uint> Words(ushort* source) => Vector256.WidenLower(Vector128.Load(source).ToVector256Unsafe());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> Add(Vector256<float> a, Vector256<float> b) => a + b;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -133,6 +167,23 @@ internal unsafe struct Lanes512 : ILanes<Vector512<float>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(Vector512<float> x, float* destination) => x.Store(destination);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> WidenHalf(ushort* source)
+    {
+        Vector512<uint> bits = Words(source), sign = Vector512.ShiftLeft(bits & Vector512.Create(0x8000u), 16);
+
+        // With the exponent where binary32 has it a number is 2^112 too small, subnormal ones included; infinity and NaN become 2^16 and more.
+        Vector512<float> magnitude = Vector512.ShiftLeft(bits & Vector512.Create(0x7FFFu), 13).AsSingle() * Vector512.Create(5.192296858534828e33f);
+        Vector512<uint> special = Vector512.GreaterThanOrEqual(magnitude, Vector512.Create(65536f)).AsUInt32() & Vector512.Create(0x7F800000u);
+        return (magnitude.AsUInt32() | special | sign).AsSingle();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> WidenBFloat16(ushort* source) => Vector512.ShiftLeft(Words(source), 16).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<uint> Words(ushort* source) => Vector512.WidenLower(Vector256.Load(source).ToVector512Unsafe());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Add(Vector512<float> a, Vector512<float> b) => a + b;

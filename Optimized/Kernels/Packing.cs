@@ -10,11 +10,13 @@ namespace S2Attn.Optimized.Kernels;
 internal static unsafe class Packing
 {
     /// <summary>Widens D elements to a row of a given width, zero behind D.</summary>
-    public static void Row<T, TStorage>(T* source, float* row, int headDim, int width)
+    public static void Row<T, TStorage, V, TLanes>(T* source, float* row, int headDim, int width)
         where T : unmanaged
         where TStorage : struct, IStorage<T>
+        where V : struct
+        where TLanes : struct, ILanes<V>
     {
-        TStorage.Widen(source, row, headDim);
+        TStorage.Widen<V, TLanes>(source, row, headDim);
         if (headDim < width)
             new Span<float>(row + headDim, width - headDim).Clear();
     }
@@ -41,10 +43,54 @@ internal static unsafe class Packing
     /// <summary>destination[c destinationStride + r] = source[r sourceStride + c]. Rows and columns are multiples of 4.</summary>
     public static void Transpose(float* source, nint sourceStride, float* destination, nint destinationStride, int rows, int columns)
     {
-        for (int r = 0; r < rows; r += 4)
+        int r = 0;
+        if (Avx512F.IsSupported)
+            for (; r + Vector512<float>.Count <= rows; r += Vector512<float>.Count)
+                for (int c = 0; c < columns; c += 4)
+                    Transpose16x4(source + r * sourceStride + c, sourceStride, destination + c * destinationStride + r, destinationStride);
+        if (Avx.IsSupported)
+            for (; r + Vector256<float>.Count <= rows; r += Vector256<float>.Count)
+                for (int c = 0; c < columns; c += 4)
+                    Transpose8x4(source + r * sourceStride + c, sourceStride, destination + c * destinationStride + r, destinationStride);
+        for (; r < rows; r += Vector128<float>.Count)
             for (int c = 0; c < columns; c += 4)
                 Transpose4x4(source + r * sourceStride + c, sourceStride, destination + c * destinationStride + r, destinationStride);
     }
+
+    // Each 128-bit part of a register is a 4 x 4 block of its own: part i holds rows 4i to 4i + 3.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Transpose16x4(float* source, nint sourceStride, float* destination, nint destinationStride)
+    {
+        Vector512<float> a = Load4(source, 4 * sourceStride), b = Load4(source + sourceStride, 4 * sourceStride);
+        Vector512<float> c = Load4(source + 2 * sourceStride, 4 * sourceStride), d = Load4(source + 3 * sourceStride, 4 * sourceStride);
+        Vector512<float> acLow = Avx512F.UnpackLow(a, c), acHigh = Avx512F.UnpackHigh(a, c), bdLow = Avx512F.UnpackLow(b, d), bdHigh = Avx512F.UnpackHigh(b, d);
+        Avx512F.UnpackLow(acLow, bdLow).Store(destination);
+        Avx512F.UnpackHigh(acLow, bdLow).Store(destination + destinationStride);
+        Avx512F.UnpackLow(acHigh, bdHigh).Store(destination + 2 * destinationStride);
+        Avx512F.UnpackHigh(acHigh, bdHigh).Store(destination + 3 * destinationStride);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Transpose8x4(float* source, nint sourceStride, float* destination, nint destinationStride)
+    {
+        Vector256<float> a = Load2(source, 4 * sourceStride), b = Load2(source + sourceStride, 4 * sourceStride);
+        Vector256<float> c = Load2(source + 2 * sourceStride, 4 * sourceStride), d = Load2(source + 3 * sourceStride, 4 * sourceStride);
+        Vector256<float> acLow = Avx.UnpackLow(a, c), acHigh = Avx.UnpackHigh(a, c), bdLow = Avx.UnpackLow(b, d), bdHigh = Avx.UnpackHigh(b, d);
+        Avx.UnpackLow(acLow, bdLow).Store(destination);
+        Avx.UnpackHigh(acLow, bdLow).Store(destination + destinationStride);
+        Avx.UnpackLow(acHigh, bdHigh).Store(destination + 2 * destinationStride);
+        Avx.UnpackHigh(acHigh, bdHigh).Store(destination + 3 * destinationStride);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> Load2(float* source, nint stride) => Avx.InsertVector128(Vector128.Load(source).ToVector256Unsafe(), Vector128.Load(source + stride), 1);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> Load4(float* source, nint stride) =>
+        Avx512F.InsertVector128(
+            Avx512F.InsertVector128(Load2(source, stride).ToVector512Unsafe(), Vector128.Load(source + 2 * stride), 2),
+            Vector128.Load(source + 3 * stride),
+            3);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Transpose4x4(float* source, nint sourceStride, float* destination, nint destinationStride)

@@ -169,7 +169,7 @@ internal static unsafe class Panel<V, TLanes>
         for (; i + TLanes.Count <= count; i += TLanes.Count)
             TLanes.Store(TLanes.MultiplyAdd(TLanes.Load(source + i), f, TLanes.Load(target + i)), target + i);
         for (; i < count; i++)
-            target[i] = float.FusedMultiplyAdd(source[i], factor, target[i]);
+            target[i] = float.MultiplyAddEstimate(source[i], factor, target[i]);
     }
 
     /// <summary>The sum of a[i] b[i] over a multiple of the lanes.</summary>

@@ -1,5 +1,5 @@
 // One call, as the kernels see it: pointers whose ranges were checked, sizes and strides.
-using System.Runtime.Intrinsics.X86;
+using S2Attn.Spec;
 
 namespace S2Attn.Optimized.Kernels;
 
@@ -14,23 +14,6 @@ internal readonly unsafe struct Rows<T>(T* data, TensorStrides strides)
     public nint TokenStride => (nint)strides.Token;
 
     public T* At(long batch, long token, long head) => data + batch * strides.Batch + token * strides.Token + head * strides.Head;
-
-    /// <summary>
-    /// Asks for rows [first, first + count) of a head before they are needed, or rather for one of several equal parts of them, so that the caller can spread the
-    /// requests over its work. Rows of one head are far apart: the hardware does not foresee them.
-    /// </summary>
-    public void Prefetch(long batch, int first, int count, long head, int headDim, int part, int parts)
-    {
-        const int CacheLine = 64;
-        if (!Sse.IsSupported)
-            return;
-        for (int t = first + (int)((long)count * part / parts); t < first + (int)((long)count * (part + 1) / parts); t++)
-        {
-            byte* row = (byte*)At(batch, t, head);
-            for (int at = 0; at < headDim * sizeof(T); at += CacheLine)
-                Sse.Prefetch1(row + at);
-        }
-    }
 }
 
 /// <summary>What forward and backward read and write.</summary>
@@ -50,6 +33,10 @@ internal readonly unsafe struct Problem<T>
 
     /// <summary>valid [B,N]; null where no key is padded.</summary>
     public required byte* Valid { get; init; }
+
+    /// <summary>valid of a sequence's first token; null where no key is padded.</summary>
+    public byte* ValidOf(Sequence sequence, int tokensOfBatch) =>
+        Valid == null ? null : Valid + Layout.Row(tokensOfBatch, 1, 1, sequence.Batch, sequence.FirstToken, 0);
 
     /// <summary>do, and below dq, dk and dv: for the backward pass.</summary>
     public Rows<T> OutputGradient { get; init; }

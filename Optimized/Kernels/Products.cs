@@ -7,24 +7,32 @@ namespace S2Attn.Optimized.Kernels;
 internal static unsafe class Products<TTile>
     where TTile : struct, ITile
 {
+    /// <summary>Register blocks of the two products below: between them rows are asked for.</summary>
+    public static int Steps(PanelMask mask, int depth) => (mask.RowsOfLowerHalf(TTile.Columns / 2, TTile.Rows) + depth) / TTile.Rows;
+
     /// <summary>scores[j, m] = sum over d of keys[j, d] queries[d, m]: q.k, or do.v, of one panel. Entries that no query sees may be left as they are.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Scores(PanelMask mask, int depth, float* keys, float* queries, float* scores, nint columnsOfScores)
+    public static void Scores(PanelMask mask, int depth, float* keys, float* queries, float* scores, nint columnsOfScores, ref RowsAhead ahead)
     {
         int lanes = TTile.Columns / 2, whole = mask.RowsOfLowerHalf(lanes, TTile.Rows);
         for (int j = 0; j < whole; j += TTile.Rows)
+        {
+            ahead.Step();
             TTile.Multiply(depth, keys + (nint)j * depth, depth, 1, queries, TTile.Columns, scores + j * columnsOfScores, columnsOfScores, accumulate: false);
+        }
+
         for (int j = whole; j < mask.Rows; j += TTile.Rows)
             TTile.MultiplyHalf(depth, keys + (nint)j * depth, depth, 1, queries + lanes, TTile.Columns, scores + j * columnsOfScores + lanes, columnsOfScores, accumulate: false);
     }
 
     /// <summary>result[d, m] += sum over j of values[j, d] weights[j, m]: p v, or ds k, of one panel.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Weighted(PanelMask mask, int depth, float* values, float* weights, nint columnsOfWeights, float* result)
+    public static void Weighted(PanelMask mask, int depth, float* values, float* weights, nint columnsOfWeights, float* result, ref RowsAhead ahead)
     {
         int lanes = TTile.Columns / 2, whole = mask.RowsOfLowerHalf(lanes, TTile.Rows);
         for (int d = 0; d < depth; d += TTile.Rows)
         {
+            ahead.Step();
             float* target = result + (nint)d * TTile.Columns;
             TTile.Multiply(whole, values + d, 1, depth, weights, columnsOfWeights, target, TTile.Columns, accumulate: true);
             if (whole < mask.Rows)

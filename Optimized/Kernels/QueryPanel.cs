@@ -21,19 +21,10 @@ internal static unsafe class QueryPanel<T, TStorage, V, TLanes>
     public static void Load(in Rows<T> tensor, BlockSizes sizes, Sequence sequence, int head, int first, int count, float scale, float* rows, float* panel)
     {
         int depth = sizes.Depth;
-        if (TStorage.IsSingle && count == sizes.TileColumns && sizes.HeadDim == depth)
-        {
-            T* source = tensor.At(sequence.Batch, sequence.FirstToken + first, head);
-            Packing.Transpose((float*)source, tensor.TokenStride, panel, sizes.TileColumns, sizes.TileColumns, depth);
-        }
-        else
-        {
-            for (int i = 0; i < count; i++)
-                Packing.Row<T, TStorage>(tensor.At(sequence.Batch, sequence.FirstToken + first + i, head), rows + (nint)i * depth, sizes.HeadDim, depth);
-            new Span<float>(rows + (nint)count * depth, (sizes.TileColumns - count) * depth).Clear();
-            Packing.Transpose(rows, depth, panel, sizes.TileColumns, sizes.TileColumns, depth);
-        }
-
+        for (int i = 0; i < count; i++)
+            Packing.Row<T, TStorage, V, TLanes>(tensor.At(sequence.Batch, sequence.FirstToken + first + i, head), rows + (nint)i * depth, sizes.HeadDim, depth);
+        new Span<float>(rows + (nint)count * depth, (sizes.TileColumns - count) * depth).Clear();
+        Packing.Transpose(rows, depth, panel, sizes.TileColumns, sizes.TileColumns, depth);
         if (scale != 1)
         {
             V factor = TLanes.Broadcast(scale);

@@ -1,0 +1,67 @@
+// How do rows come from memory while something else is computed? They are asked for one by one, between register blocks.
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
+
+namespace S2Attn.Optimized.Kernels;
+
+/// <summary>
+/// Rows that will be needed soon. Rows of one head are far apart, so the hardware does not foresee them; asked for all at once they would fill the processor's few
+/// buffers for lines under way, and it would wait as if it had read them.
+/// </summary>
+internal unsafe struct RowsAhead
+{
+    private const int CacheLine = 64, MaxRanges = 5;
+
+    private Ranges ranges;
+    private int range, added, rows, rowsOfStep;
+
+    /// <summary>Adds rows [first, first + count) of a head.</summary>
+    public void Add<T>(in Rows<T> tensor, long batch, int first, int count, long head, int headDim)
+        where T : unmanaged
+    {
+        if (!Sse.IsSupported || count <= 0)
+            return;
+        ranges[added++] = new Range { Row = (byte*)tensor.At(batch, first, head), Stride = tensor.TokenStride * sizeof(T), Count = count, Bytes = headDim * sizeof(T) };
+        rows += count;
+    }
+
+    /// <summary>Says over how many steps the rows are to be spread.</summary>
+    public void Spread(int steps) => rowsOfStep = (rows + steps - 1) / Math.Max(1, steps);
+
+    /// <summary>Asks for the rows of one step.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Step()
+    {
+        if (range < added)
+            Ask();
+    }
+
+    private void Ask()
+    {
+        for (int i = 0; i < rowsOfStep && range < added; i++)
+        {
+            ref Range current = ref ranges[range];
+            for (int at = 0; at < current.Bytes; at += CacheLine)
+                Sse.Prefetch1(current.Row + at);
+
+            // A row that does not start on a line ends in one more.
+            Sse.Prefetch1(current.Row + current.Bytes - 1);
+            current.Row += current.Stride;
+            if (--current.Count == 0)
+                range++;
+        }
+    }
+
+    private struct Range
+    {
+        public byte* Row;
+        public nint Stride;
+        public int Count, Bytes;
+    }
+
+    [InlineArray(MaxRanges)]
+    private struct Ranges
+    {
+        private Range first;
+    }
+}
