@@ -89,11 +89,11 @@ internal static class BenchCommand
 
     private static Table Table(IEnumerable<BenchResult> results)
     {
-        Table table = new Table().AddColumns("pass", "dtype", "H", "N", "G", "D", "threads", "GFLOP/s", "of peak", "vs eager", "vs fused", "median s", "spread", "bytes", "KiB/thread");
+        Table table = new Table().AddColumns("pass", "dtype", "H", "N", "G", "D", "threads", "GFLOP/s", "of peak", "vs 1 thread (peak)", "vs eager", "vs fused", "median s", "spread", "bytes", "KiB/thread");
         foreach (BenchResult row in results)
             table.AddRow(
                 row.Pass, row.Dtype, Text(row.Heads), Text(row.Tokens), Text(row.GroupSize), Text(row.HeadDim), Text(row.Threads), Text(row.Gflops, "F1"), Text(row.OfPeak, "F3"),
-                Ratio(row.VsEager), Ratio(row.VsFused), Text(row.MedianSeconds, "F3"), Text(row.Spread, "P0"), Text(row.AllocatedBytes), Text(row.WorkspaceBytesPerThread / 1024));
+                row.VsOneThread is { } gain ? $"{Text(gain, "F2")}x ({Text(row.PeakVsOneCore ?? 0, "F2")}x)" : "-", Ratio(row.VsEager), Ratio(row.VsFused), Text(row.MedianSeconds, "F3"), Text(row.Spread, "P0"), Text(row.AllocatedBytes), Text(row.WorkspaceBytesPerThread / 1024));
         return table;
 
         static string Ratio(double? value) => value is { } ratio ? Text(ratio, "F1") + "x" : "-";

@@ -36,9 +36,11 @@ public static class BenchRunner
         float[] q = Noise(1), k = Noise(2), v = Noise(3), dout = Noise(4);
         using S2AttentionPlan plan = new(config, new S2AttentionOptions { Threads = benchCase.Threads });
         Action kernel = Kernel(plan, benchCase.WithBackward, q, k, v, dout, store);
+        using S2AttentionPlan alonePlan = new(config, new S2AttentionOptions { Threads = 1 });
+        Action alone = benchCase.Threads > 1 ? Kernel(alonePlan, benchCase.WithBackward, q, k, v, dout, store) : () => { };
 
         using Peers peers = benchCase.WithPeers ? new Peers(benchCase, q, k, v, dout) : Peers.None;
-        List<double> peak = [], ours = [], eager = [], fused = [];
+        List<double> peak = [], peakTogether = [], ours = [], oneThread = [], eager = [], fused = [];
         long allocated = 0;
         for (int round = 0; round <= rounds; round++)
         {
@@ -47,11 +49,15 @@ public static class BenchRunner
             long before = GC.GetTotalAllocatedBytes(precise: true);
             double seconds = Seconds(kernel);
             long bytes = GC.GetTotalAllocatedBytes(precise: true) - before;
+            double together = benchCase.Threads > 1 ? PeakFlops.Together(benchCase.Threads, PeakRepeats) : flops;
+            double aloneSeconds = Seconds(alone);
             double eagerSeconds = Seconds(peers.Eager), fusedSeconds = Seconds(peers.Fused);
             if (round == 0)
                 continue;
             peak.Add(flops);
+            peakTogether.Add(together);
             ours.Add(seconds);
+            oneThread.Add(aloneSeconds);
             eager.Add(eagerSeconds);
             fused.Add(fusedSeconds);
             allocated = Math.Max(allocated, bytes);
@@ -70,6 +76,8 @@ public static class BenchRunner
             Threads = benchCase.Threads,
             Gflops = benchCase.Flops / best / 1e9,
             OfPeak = benchCase.Flops / best / (peak.Max() * benchCase.Threads),
+            VsOneThread = benchCase.Threads > 1 ? oneThread.Min() / best : null,
+            PeakVsOneCore = benchCase.Threads > 1 ? peakTogether.Max() / peak.Max() : null,
             VsEager = peers.HasEager ? eager.Min() / best : null,
             VsFused = peers.HasFused ? fused.Min() / best : null,
             AllocatedBytes = allocated,

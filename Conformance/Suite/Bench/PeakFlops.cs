@@ -20,6 +20,21 @@ public static class PeakFlops
         return Vector512.IsHardwareAccelerated ? Math.Max(narrow, Rate(Vector512<float>.Count, Chains512)) : narrow;
     }
 
+    /// <summary>What several cores do at once, in FLOP/s: less than their number times one where they share power, heat or a physical core.</summary>
+    public static double Together(int threads, int repeats)
+    {
+        double[] rates = new double[threads];
+        using Barrier start = new(threads);
+        Thread[] workers = [.. Enumerable.Range(0, threads).Select(i => new Thread(() =>
+        {
+            start.SignalAndWait();
+            rates[i] = Enumerable.Range(0, repeats).Max(_ => Measure());
+        }))];
+        Array.ForEach(workers, worker => worker.Start());
+        Array.ForEach(workers, worker => worker.Join());
+        return rates.Sum();
+    }
+
     private static double Rate(int lanes, Func<float, float> chains)
     {
         long start = Stopwatch.GetTimestamp();
