@@ -1,4 +1,4 @@
-// How is a call spread over workers? Items are taken in order from a counter; each owns what it writes.
+// How is a call spread over workers? Items are taken in order from a counter; each owns what it writes, so that it does not matter who takes which.
 namespace S2Attn.Optimized.Kernels;
 
 /// <summary>Runs the work items of one storage format. The state of a call lives here, so that a call allocates nothing.</summary>
@@ -10,6 +10,7 @@ internal sealed class Calls<T>
     private readonly IWorkScheduler scheduler;
     private readonly Workspace[] workspaces;
     private readonly Action<int> forward, backward;
+    private readonly int[] claims;
     private Problem<T> problem;
     private CancellationToken cancellation;
     private int items, phase, next;
@@ -20,6 +21,7 @@ internal sealed class Calls<T>
         this.engine = engine;
         this.scheduler = scheduler;
         this.workspaces = workspaces;
+        claims = new int[workspaces.Length];
         forward = Forward;
         backward = Backward;
     }
@@ -47,6 +49,7 @@ internal sealed class Calls<T>
     {
         this.items = items;
         next = 0;
+        Array.Fill(claims, -1);
         if (items > 0)
             scheduler.Run(Math.Min(workspaces.Length, items), body);
     }
@@ -54,12 +57,21 @@ internal sealed class Calls<T>
     private void Forward(int worker)
     {
         KeyTile ahead = default;
-        for (int item = Take(), following; item >= 0; item = following)
+        for (int item = Take(); item >= 0;)
         {
-            following = Take();
+            int following = Take();
+            Volatile.Write(ref claims[worker], following);
             engine.Forward(geometry, problem, item, following, ref ahead, workspaces[worker]);
+            item = Claimed(worker);
+            if (item < 0)
+                ahead = default;
+            for (int other = 0; item < 0 && other < claims.Length; other++)
+                item = Claimed(other);
         }
     }
+
+    // The item that a worker claimed while it computed another, so that its tensors could be asked for; -1 where it claimed none or one that had nothing left to do took it.
+    private int Claimed(int worker) => Interlocked.Exchange(ref claims[worker], -1);
 
     private void Backward(int worker)
     {

@@ -50,7 +50,8 @@ internal readonly record struct BackwardItem(int KvHead, RunGroup Group);
 
 /// <summary>
 /// The work that a sequence of one length makes. Items stand in the order of their tokens, then of their heads: in the usual layout the rows of all heads of a token share
-/// memory pages, and the pages of a few hundred tokens fit the processor's tables while those of a whole head do not.
+/// memory pages, and the pages of a few hundred tokens fit the processor's tables while those of a whole head do not. The blocks of a run stand with the last one, which sees
+/// the most keys, first: what is left for the end is small, and no worker waits long for another.
 /// </summary>
 internal sealed class SequenceWork
 {
@@ -62,7 +63,8 @@ internal sealed class SequenceWork
         Shifted = new(config.Mask, tokens, groupSize, shift, blockQueries);
         ForwardItems = [.. Enumerable.Range(0, config.Heads)
             .SelectMany(head => RunsOf(config.ShiftOf(head) > 0).Blocks.Select(block => new ForwardItem(head, block)))
-            .OrderBy(item => item.Block.Start)];
+            .OrderBy(item => RunsOf(config.ShiftOf(item.Head) > 0).Runs[item.Block.Run].Start)
+            .ThenByDescending(item => item.Block.Start)];
         unshiftedGroups = Groups(shifted: false);
         shiftedGroups = Groups(shifted: true);
 
