@@ -22,14 +22,16 @@ internal static class BenchCommand
         Option<int> rounds = new("--rounds") { Description = "Rounds of which the best counts.", DefaultValueFactory = _ => 5 };
         Option<int> threads = new("--threads") { Description = "The larger number of threads; 1 is always measured.", DefaultValueFactory = _ => Environment.ProcessorCount };
         Option<bool> curves = new("--curves") { Description = "Also measure the cost against N and against G (needs 2 GB)." };
+        Option<string> filter = new("--filter") { Description = "Only rows whose name contains this text, as \"f32 N=8192 G=512 D=128 threads=1\".", HelpName = "TEXT", DefaultValueFactory = _ => "" };
+        Option<bool> alone = new("--alone") { Description = "The kernel without its peers, as a profiler wants it." };
         Option<FileInfo?> json = new("--json") { Description = "Write the results to this file." };
-        Command command = new("bench", "Measure the kernel: ratios to the FMA peak, to LongLoRA's eager composition and to fused attention, in one run.") { backward, rounds, threads, curves, json };
+        Command command = new("bench", "Measure the kernel: ratios to the FMA peak, to LongLoRA's eager composition and to fused attention, in one run.") { backward, rounds, threads, curves, filter, alone, json };
         command.SetAction((result, cancellation) => Task.FromResult(Run(
-            result.GetValue(backward), result.GetValue(rounds), result.GetValue(threads), result.GetValue(curves), result.GetValue(json), cancellation)));
+            result.GetValue(backward), result.GetValue(rounds), result.GetValue(threads), result.GetValue(curves), result.GetValue(filter) ?? "", result.GetValue(alone), result.GetValue(json), cancellation)));
         return command;
     }
 
-    private static int Run(bool backward, int rounds, int threads, bool withCurves, FileInfo? json, CancellationToken cancellation)
+    private static int Run(bool backward, int rounds, int threads, bool withCurves, string filter, bool alone, FileInfo? json, CancellationToken cancellation)
     {
         if (rounds < 1 || threads < 1)
         {
@@ -42,10 +44,21 @@ internal static class BenchCommand
             if (Console.IsOutputRedirected)
                 AnsiConsole.Profile.Width = WidthOfFiles;
 
+            ImmutableArray<BenchCase> cases =
+            [
+                .. BenchCase.Targets(threads, backward).Concat(withCurves ? BenchCase.Curves(backward) : [])
+                    .Where(item => item.ToString().Contains(filter, StringComparison.OrdinalIgnoreCase))
+                    .Select(item => item with { WithPeers = item.WithPeers && !alone }),
+            ];
+            if (cases.IsEmpty)
+            {
+                Console.Error.WriteLine($"s2attn bench: --filter {filter}: no row has this in its name; the rows are {string.Join("; ", BenchCase.Targets(threads, backward))}.");
+                return 2;
+            }
+
             // Opened first, so that an hour of measurements is not lost to a wrong path.
             using FileStream? file = json?.Create();
-            ImmutableArray<BenchCase> curves = withCurves ? BenchCase.Curves(backward) : [];
-            List<BenchResult> results = Measure([.. BenchCase.Targets(threads, backward), .. curves], rounds, cancellation);
+            List<BenchResult> results = Measure(cases, rounds, cancellation);
             AnsiConsole.Write(Table(results));
             if (withCurves)
             {

@@ -22,6 +22,9 @@ public sealed record BenchCase(ElementType ElementType, int Heads, int Tokens, i
     /// <summary>Useful floating-point operations of a run: masked pairs count as no work.</summary>
     public double Flops => Costs.ForwardFlops(Config) + (WithBackward ? Costs.BackwardFlops(Config) : 0);
 
+    /// <inheritdoc/>
+    public override string ToString() => $"{ProtocolNames.Of(ElementType)} N={Tokens} G={GroupSize} D={HeadDim} threads={Threads}";
+
     /// <summary>The rows of docs/performance.md: the targets, each on one thread and on all.</summary>
     public static ImmutableArray<BenchCase> Targets(int threads, bool withBackward) =>
     [
