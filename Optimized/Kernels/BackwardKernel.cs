@@ -81,15 +81,15 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
         float* delta = workspace.Take(stride);
 
         float scale = (float)config.Scale;
-        for (int p = 0; p < panels; p++)
-        {
-            int start = first + p * columns, queriesOfPanel = Math.Min(columns, count - p * columns);
-            QueryPanel<T, TStorage, V, TLanes>.Load(problem.Query, sizes, sequence, head, start, queriesOfPanel, (float)(config.Scale * Math.Log2(Math.E)), scratch, queries + p * panelFloats);
-            QueryPanel<T, TStorage, V, TLanes>.Load(problem.OutputGradient, sizes, sequence, head, start, queriesOfPanel, 1, scratch, outputGradients + p * panelFloats);
-        }
-
         for (int i = 0; i < panels * columns; i++)
             LoadRow(i);
+        for (int p = 0; p < panels; p++)
+        {
+            nint at = (nint)p * columns * width;
+            QueryPanel<T, TStorage, V, TLanes>.FromRows(sizes, (float)(config.Scale * Math.Log2(Math.E)), queryRows + at, width, queries + p * panelFloats);
+            QueryPanel<T, TStorage, V, TLanes>.FromRows(sizes, 1, outputGradientRows + at, width, outputGradients + p * panelFloats);
+        }
+
         new Span<float>(queryGradients, (int)(panels * panelFloats)).Clear();
         bool isPadded = count < panels * columns;
         bool isFinite = Packing.AllFinite<V, TLanes>(queryRows, count * width) && Packing.AllFinite<V, TLanes>(outputGradientRows, count * width);
@@ -130,10 +130,33 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
                 KeyTile tile = new(sequence, problem.ValidOf(sequence, config.Tokens), kvHead, segment, start, keyCount, mayMask, keys, values);
                 tile.Load<T, TStorage, V, TLanes>(problem, sizes, 0, 1);
                 bool exact = mayMask && !(tile.IsFinite && isFinite);
-                for (int p = 0; p < panels; p++)
-                    Differentiate(tile, p, MaskOf(p), exact);
+                int firstPanel = 0;
+                while (MaskOf(firstPanel).IsEmpty)
+                    firstPanel++;
+                for (int p = firstPanel; p < panels; p++)
+                {
+                    RowsAhead wanted = default;
+                    AskAround(p - firstPanel, panels - firstPanel, ref wanted);
+                    Differentiate(tile, p, MaskOf(p), exact, ref wanted);
+                }
+
                 for (int j = 0; j < keyCount; j += TTile.Rows)
                     Share(tile, j, exact);
+
+                // The gradients to which this tile adds, then the rows of the next tile.
+                void AskAround(int part, int parts, ref RowsAhead wanted)
+                {
+                    int from = keyCount * part / parts, to = keyCount * (part + 1) / parts, token = sequence.FirstToken + start;
+                    wanted.Add(problem.ValueGradient, sequence.Batch, token + from, to - from, kvHead, sizes.HeadDim);
+                    wanted.Add(problem.KeyGradient, sequence.Batch, token + from, to - from, kvHead, sizes.HeadDim);
+                    int next = Math.Min(sizes.TileKeys, end - start - keyCount);
+                    from = keyCount + next * part / parts;
+                    to = keyCount + next * (part + 1) / parts;
+                    wanted.Add(problem.Key, sequence.Batch, token + from, to - from, kvHead, sizes.HeadDim);
+                    wanted.Add(problem.Value, sequence.Batch, token + from, to - from, kvHead, sizes.HeadDim);
+                    if (segment == run.Own && next == 0)
+                        AskForNextBlock(part, parts, ref wanted);
+                }
 
                 PanelMask MaskOf(int p) => new(segment.Causal, first + p * columns, Math.Min(columns, count - p * columns), start, keyCount);
 
@@ -168,14 +191,22 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
             }
         }
 
-        void Differentiate(in KeyTile tile, int p, PanelMask mask, bool exact)
+        // Behind the last tile come the queries of the next block of the run.
+        void AskForNextBlock(int part, int parts, ref RowsAhead wanted)
         {
-            if (mask.IsEmpty)
-                return;
-            RowsAhead ahead = default;
+            int start = first + count, next = Math.Clamp(run.Start + run.Length - start, 0, stride);
+            int from = sequence.FirstToken + start + next * part / parts, rows = sequence.FirstToken + start + next * (part + 1) / parts - from;
+            wanted.Add(problem.Output, sequence.Batch, from, rows, head, sizes.HeadDim);
+            wanted.Add(problem.OutputGradient, sequence.Batch, from, rows, head, sizes.HeadDim);
+            wanted.Add(problem.Query, sequence.Batch, from, rows, head, sizes.HeadDim);
+        }
+
+        void Differentiate(in KeyTile tile, int p, PanelMask mask, bool exact, ref RowsAhead wanted)
+        {
+            wanted.Spread(2 * Products<TTile>.Steps(mask, depth) - depth / TTile.Rows);
             float* weight = weights + p * columns, gradient = scoreGradients + p * columns;
-            Products<TTile>.Scores(mask, depth, tile.Keys, queries + p * panelFloats, weight, stride, ref ahead);
-            Products<TTile>.Scores(mask, depth, tile.Values, outputGradients + p * panelFloats, gradient, stride, ref ahead);
+            Products<TTile>.Scores(mask, depth, tile.Keys, queries + p * panelFloats, weight, stride, ref wanted);
+            Products<TTile>.Scores(mask, depth, tile.Values, outputGradients + p * panelFloats, gradient, stride, ref wanted);
             Panel<V, TLanes>.SoftmaxGradient(weight, gradient, stride, mask.Rows, logSumExp + p * columns, delta + p * columns);
 
             // After the step and not before: a logsumexp that is NaN makes even 2^-infinity NaN.
@@ -190,7 +221,7 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
             if (exact)
                 Exact.Weighted(mask, columns, depth, tile.Keys, gradient, stride, queryGradients + p * panelFloats);
             else
-                Products<TTile>.Weighted(mask, depth, tile.Keys, gradient, stride, queryGradients + p * panelFloats, ref ahead);
+                Products<TTile>.Weighted(mask, depth, tile.Keys, gradient, stride, queryGradients + p * panelFloats, ref wanted);
         }
 
         void Finish(int p)

@@ -24,8 +24,14 @@ internal static unsafe class QueryPanel<T, TStorage, V, TLanes>
         for (int i = 0; i < count; i++)
             Packing.Row<T, TStorage, V, TLanes>(tensor.At(sequence.Batch, sequence.FirstToken + first + i, head), rows + (nint)i * depth, sizes.HeadDim, depth);
         new Span<float>(rows + (nint)count * depth, (sizes.TileColumns - count) * depth).Clear();
-        Packing.Transpose(rows, depth, panel, sizes.TileColumns, sizes.TileColumns, depth);
-        if (scale != 1)
+        FromRows(sizes, scale, rows, depth, panel);
+    }
+
+    /// <summary>panel[d, i] = scale * rows[i, d] for TileColumns rows of Depth floats or more.</summary>
+    public static void FromRows(BlockSizes sizes, float scale, float* rows, nint stride, float* panel)
+    {
+        int depth = sizes.Depth;
+        Packing.Transpose(rows, stride, panel, sizes.TileColumns, sizes.TileColumns, depth);        if (scale != 1)
         {
             V factor = TLanes.Broadcast(scale);
             for (nint at = 0; at < (nint)depth * sizes.TileColumns; at += TLanes.Count)

@@ -10,7 +10,7 @@ namespace S2Attn.Optimized.Kernels;
 /// </summary>
 internal unsafe struct RowsAhead
 {
-    private const int CacheLine = 64, MaxRanges = 5;
+    private const int CacheLine = 64, MaxRanges = 6;
 
     private Ranges ranges;
     private int range, added, rows, rowsOfStep;
