@@ -22,12 +22,14 @@ internal static class CheckCommand
         Option<string> filter = new("--filter") { Description = "Only theorems and properties whose name contains this text.", HelpName = "TEXT", DefaultValueFactory = _ => "" };
         Option<FileInfo?> json = new("--json") { Description = "Write the report as JSON.", HelpName = "FILE" };
         Option<FileInfo?> junit = new("--junit") { Description = "Write the report as JUnit XML.", HelpName = "FILE" };
+        Option<FileInfo?> html = new("--html") { Description = "Write the report as one HTML file, with the masks of each port drawn beside the definition's.", HelpName = "FILE" };
+        Option<FileInfo?> badge = new("--badge") { Description = "Write the levels that the one port earned as an SVG badge.", HelpName = "FILE" };
         Option<DirectoryInfo?> reproducers = new("--reproducers") { Description = "For each failing row of a port, write a bug report, the smallest tensors and a Python unit test into this folder.", HelpName = "DIR" };
         Command command = new(
             "check",
             "Check ports against the definition; without a port, check this project itself. Exit code: 0 conforms, 1 does not, 2 bad usage or input.")
         {
-            seed, cases, filter, json, junit, reproducers,
+            seed, cases, filter, json, junit, html, badge, reproducers,
         };
         PortOptions ports = new(command, exactlyOne: false);
         cases.Validators.Add(result =>
@@ -36,6 +38,11 @@ internal static class CheckCommand
             if (result.Tokens.Count == 1 && int.TryParse(result.Tokens[0].Value, out int given) && given is < 1 or > 1_000_000)
                 result.AddError($"--cases {given}: must be from 1 to 1000000");
         });
+        command.Validators.Add(result =>
+        {
+            if (result.GetResult(badge) is { Implicit: false } && ports.Named(result) is var named and not 1)
+                result.AddError($"--badge: a badge is of exactly one port, but {(named == 0 ? "none is" : $"{named} are")} named by --port, --native and --onnx");
+        });
         command.SetAction((parsed, cancellation) => Task.Run(
             () =>
             {
@@ -43,7 +50,7 @@ internal static class CheckCommand
                 {
                     return Run(
                         new SuiteOptions { Seed = parsed.GetValue(seed), Cases = parsed.GetValue(cases) }, parsed.GetValue(filter) ?? "",
-                        parsed.GetValue(json), parsed.GetValue(junit), parsed.GetValue(reproducers), () => ports.OpenAll(parsed), ports.Arguments(parsed), cancellation);
+                        new(parsed.GetValue(json), parsed.GetValue(junit), parsed.GetValue(html), parsed.GetValue(badge)), parsed.GetValue(reproducers), () => ports.OpenAll(parsed), ports.Arguments(parsed), cancellation);
                 }
                 catch (Exception error) when (error is PortStartException or GoldenException or FormatException or IOException or UnauthorizedAccessException)
                 {
@@ -56,11 +63,10 @@ internal static class CheckCommand
     }
 
     private static int Run(
-        SuiteOptions options, string filter, FileInfo? json, FileInfo? junit, DirectoryInfo? reproducers,
+        SuiteOptions options, string filter, ReportFiles files, DirectoryInfo? reproducers,
         Func<IEnumerable<IAttentionPort>> open, ImmutableArray<string> arguments, CancellationToken cancellation)
     {
-        foreach (FileInfo file in new[] { json, junit }.OfType<FileInfo>())
-            CheckWritable(file);
+        files.CheckWritable();
         if (reproducers is not null)
             ReproducerFolder.Prepare(reproducers.FullName);
         Stopwatch watch = Stopwatch.StartNew();
@@ -87,18 +93,19 @@ internal static class CheckCommand
             ImmutableArray<ReportPort> checkedPorts =
             [
                 .. ports.Select((port, i) => ReportPort.Of(subjects[i], port.Description, results, complete))
-                    .Zip(ports, (item, port) => item.Diagnosed(port, results, cancellation)),
+                    .Zip(ports, (item, port) => item.Diagnosed(port, results, cancellation))
+                    .Zip(ports, (item, port) => files.Html is null ? item : item.Portrayed(port, results, cancellation)),
             ];
             Report report = new(
                 $"s2attn {typeof(CheckCommand).Assembly.GetName().Version!.ToString(3)}", options.Seed, options.Cases, filter, complete, watch.Elapsed,
                 [.. parts.SelectMany(part => results.Where(result => result.Subject == part.Subject))],
                 checkedPorts,
-                variants);
+                variants)
+            {
+                Arguments = arguments,
+            };
             CheckView.Summarise(report);
-            if (json is not null)
-                File.WriteAllText(json.FullName, JsonReport.Write(report));
-            if (junit is not null)
-                File.WriteAllText(junit.FullName, JUnitReport.Write(report));
+            files.Write(report);
             if (reproducers is not null)
             {
                 if (own)
@@ -123,17 +130,5 @@ internal static class CheckCommand
             Console.WriteLine($"{(count++ == 0 ? "\nreproducers:\n" : "")}  {file}");
         if (count == 0)
             Console.WriteLine($"\nno reproducers in {folder}: no row of a port fails, or the run was stopped");
-    }
-
-    // A run of minutes must not end with a path that cannot be written.
-    private static void CheckWritable(FileInfo file)
-    {
-        bool existed = file.Exists;
-        using (file.Open(FileMode.OpenOrCreate, FileAccess.Write))
-        {
-        }
-
-        if (!existed)
-            File.Delete(file.FullName);
     }
 }

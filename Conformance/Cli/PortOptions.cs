@@ -68,13 +68,16 @@ internal sealed class PortOptions
             });
         command.Validators.Add(result =>
         {
-            int named = new[] { port, native, onnx }.Sum(option => result.GetResult(option) is { Implicit: false } given ? given.Tokens.Count : 0);
-            if (exactlyOne && named != 1)
+            if (exactlyOne && Named(result) != 1)
                 result.AddError("exactly one of --port, --native and --onnx must say what to ask");
         });
         foreach (Option option in new Option[] { port, native, onnx, onnxConfig, caseLimit, startupLimit, log })
             command.Add(option);
     }
+
+    /// <summary>How many ports the command line names.</summary>
+    public int Named(System.CommandLine.Parsing.CommandResult result) =>
+        new[] { port, native, onnx }.Sum(option => result.GetResult(option) is { Implicit: false } given ? given.Tokens.Count : 0);
 
     /// <summary>Opens the port that must be named.</summary>
     /// <exception cref="FormatException">The command, or a setting, is not well formed.</exception>

@@ -31,7 +31,7 @@ public static class JUnitReport
     {
         PropertyResult[] rows = [.. suite];
         xml.WriteStartElement("testsuite");
-        xml.WriteAttributeString("name", Clean(suite.Key));
+        xml.WriteAttributeString("name", MarkupText.Clean(suite.Key));
         xml.WriteAttributeString("tests", Count(rows.Length));
         xml.WriteAttributeString("failures", Count(rows.Count(row => row.Outcome is Outcome.Fails)));
         xml.WriteAttributeString("errors", Count(rows.Count(row => row.Outcome is Outcome.PortFailed)));
@@ -55,29 +55,26 @@ public static class JUnitReport
     private static void WriteRow(XmlWriter xml, PropertyResult row)
     {
         xml.WriteStartElement("testcase");
-        xml.WriteAttributeString("classname", Clean(row.Subject));
+        xml.WriteAttributeString("classname", MarkupText.Clean(row.Subject));
         xml.WriteAttributeString("name", row.Name);
         xml.WriteAttributeString("time", Seconds(row.Elapsed));
         switch (row.Outcome)
         {
             case Outcome.Fails or Outcome.PortFailed:
                 xml.WriteStartElement(row.Outcome is Outcome.Fails ? "failure" : "error");
-                xml.WriteAttributeString("message", Clean(row.Counterexample[0].Reason));
-                xml.WriteString(Clean($"{row.Statement} ({row.Region})\nsmallest case: {row.Counterexample[0].Case}\n{row.Counterexample[0].Reason}"));
+                xml.WriteAttributeString("message", MarkupText.Clean(row.Counterexample[0].Reason));
+                xml.WriteString(MarkupText.Clean($"{row.Statement} ({row.Region})\nsmallest case: {row.Counterexample[0].Case}\n{row.Counterexample[0].Reason}"));
                 xml.WriteEndElement();
                 break;
             case Outcome.Unsupported or Outcome.Interrupted:
                 xml.WriteStartElement("skipped");
-                xml.WriteAttributeString("message", Clean(row.Outcome is Outcome.Interrupted ? "interrupted" : string.Join(", ", row.Unsupported.Keys)));
+                xml.WriteAttributeString("message", MarkupText.Clean(row.Outcome is Outcome.Interrupted ? "interrupted" : string.Join(", ", row.Unsupported.Keys)));
                 xml.WriteEndElement();
                 break;
         }
 
         xml.WriteEndElement();
     }
-
-    // A port's message may hold what XML cannot.
-    private static string Clean(string text) => string.Concat(text.Select(c => XmlConvert.IsXmlChar(c) ? c : '\uFFFD'));
 
     private static string Count(int number) => number.ToString(CultureInfo.InvariantCulture);
 

@@ -16,6 +16,9 @@ public sealed record ReportPort(string Subject, PortDescription Description, Imm
     /// <summary>What an X-ray of the port says; empty where nothing speaks against it, and where the run was stopped.</summary>
     public ImmutableArray<Diagnosis> Diagnosis { get; init; } = [];
 
+    /// <summary>The X-ray of a port that nothing speaks against, taken where a report draws it; empty otherwise.</summary>
+    public ImmutableArray<XrayReport> Portrait { get; init; } = [];
+
     /// <summary>The port's part of a run.</summary>
     public static ReportPort Of(string subject, PortDescription description, IEnumerable<PropertyResult> results, bool complete)
     {
@@ -33,6 +36,12 @@ public sealed record ReportPort(string Subject, PortDescription Description, Imm
     public ReportPort Diagnosed(IAttentionPort port, IEnumerable<PropertyResult> results, CancellationToken cancellation) =>
         !cancellation.IsCancellationRequested && results.Any(result => result.Subject == Subject && result.Outcome is Outcome.Fails)
             ? this with { Diagnosis = [Xray.Diagnosis.Of(port, cancellation)] }
+            : this;
+
+    /// <summary>The same with an X-ray to draw, where the rows of the port speak for it; one that failed or gave no tensors is not asked again.</summary>
+    public ReportPort Portrayed(IAttentionPort port, IEnumerable<PropertyResult> results, CancellationToken cancellation) =>
+        !cancellation.IsCancellationRequested && results.Where(result => result.Subject == Subject).All(result => !result.IsBad)
+            ? this with { Portrait = Xray.Diagnosis.Of(port, cancellation).Report }
             : this;
 }
 
@@ -64,6 +73,9 @@ public sealed record Report(
     ImmutableArray<ReportPort> Ports,
     ImmutableArray<ReportVariant> Variants)
 {
+    /// <summary>The arguments that name the ports again, as a shell takes them; empty where the project checked itself.</summary>
+    public ImmutableArray<string> Arguments { get; init; } = [];
+
     /// <summary>The version of report.schema.json that the JSON form follows.</summary>
     public const int SchemaVersion = 1;
 

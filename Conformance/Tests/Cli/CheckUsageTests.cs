@@ -27,6 +27,9 @@ public sealed class CheckUsageTests
     [InlineData("check --native missing.so", 2, "missing.so")]
     [InlineData("check --cases 1 --json no/such/folder/report.json", 2, "no/such/folder/report.json")]
     [InlineData("check --cases 1 --junit .", 2, "denied")]
+    [InlineData("check --cases 1 --html no/such/folder/report.html", 2, "no/such/folder/report.html")]
+    [InlineData("check --badge badge.svg", 2, "--badge: a badge is of exactly one port, but none is named")]
+    [InlineData("check --badge badge.svg --port reference --port optimized", 2, "but 2 are named")]
     [InlineData("check --cases 2 --seed 5 --filter Scale --port reference", 0, "--seed 5 --cases 2")]
     public void Check_says_what_is_wrong_without_a_stack_trace(string arguments, int exitCode, string expected)
     {
