@@ -31,7 +31,8 @@ internal static unsafe class QueryPanel<T, TStorage, V, TLanes>
     public static void FromRows(BlockSizes sizes, float scale, float* rows, nint stride, float* panel)
     {
         int depth = sizes.Depth;
-        Packing.Transpose(rows, stride, panel, sizes.TileColumns, sizes.TileColumns, depth);        if (scale != 1)
+        Packing.Transpose(rows, stride, panel, sizes.TileColumns, sizes.TileColumns, depth);
+        if (scale != 1)
         {
             V factor = TLanes.Broadcast(scale);
             for (nint at = 0; at < (nint)depth * sizes.TileColumns; at += TLanes.Count)
