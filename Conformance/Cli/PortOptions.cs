@@ -12,7 +12,7 @@ internal sealed class PortOptions
     private readonly Option<string[]> port = new("--port")
     {
         DefaultValueFactory = _ => [],
-        Description = $"A command that speaks the port protocol, as \"python3 my_port.py\", or one of {string.Join(", ", PortFactory.BuiltIn.Keys)}.",
+        Description = $"A command that speaks the port protocol, as \"python3 my_port.py\", or one of {string.Join(", ", PortFactory.BuiltIn.Keys)}; or, to see what a bug looks like, profile:NAME (a known deviation of other code) or mutant:NAME.",
         HelpName = "COMMAND",
     };
 

@@ -6,6 +6,8 @@ namespace S2Attn.Conformance.Mutants;
 /// <summary>A wrong port with its diagnosis.</summary>
 public sealed record Mutant
 {
+    internal const string Prefix = "mutant:";
+
     internal Mutant(string name, string defect, string fix, MutablePipeline pipeline) => (Name, Defect, Fix, Pipeline) = (name, defect, fix, pipeline);
 
     /// <summary>Its name in reports; <see cref="PortFactory"/> opens "mutant:NAME".</summary>
@@ -29,7 +31,7 @@ public sealed record Mutant
     public IAttentionPort Open()
     {
         using ReferencePort reference = new();
-        return new MutantPort("mutant:" + Name, reference.Description.Capabilities with { GroupedQuery = GroupedQuery }, Pipeline);
+        return new MutantPort(Prefix + Name, reference.Description.Capabilities with { GroupedQuery = GroupedQuery }, Pipeline);
     }
 
     /// <inheritdoc/>

@@ -15,7 +15,4 @@ public static class MutantCatalogue
         .. SoftmaxMutants.All,
         .. GradientMutants.All,
     ];
-
-    /// <summary>The mutant that "mutant:NAME" names; empty where the text names none.</summary>
-    public static ImmutableArray<Mutant> Find(string text) => [.. All.Where(mutant => text == "mutant:" + mutant.Name)];
 }

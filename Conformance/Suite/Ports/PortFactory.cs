@@ -1,12 +1,15 @@
 // Which port does a name or a command mean?
 using System.Collections.Immutable;
 using S2Attn.Conformance.Mutants;
+using S2Attn.Reference.Upstream;
 
 namespace S2Attn.Conformance.Ports;
 
 /// <summary>Opens ports by what a person writes on the command line.</summary>
 public static class PortFactory
 {
+    private const string ProfilePrefix = "profile:";
+
     /// <summary>The ports that are part of this project, by name. Any other text is a command.</summary>
     public static ImmutableSortedDictionary<string, Func<IAttentionPort>> BuiltIn { get; } = new Dictionary<string, Func<IAttentionPort>>
     {
@@ -16,16 +19,25 @@ public static class PortFactory
 
     /// <summary>Opens a built-in port by its exact name, or starts the command.</summary>
     /// <param name="options">Limits of a command.</param>
-    /// <param name="nameOrCommand">"optimized", "reference", "mutant:NAME", or a command such as "python3 my_port.py"; see <see cref="CommandText"/>.</param>
-    /// <exception cref="FormatException">The command is empty or has an open quote.</exception>
+    /// <param name="nameOrCommand">
+    /// "optimized", "reference", "profile:NAME" or "mutant:NAME" for a port with a known bug, or a command such as "python3 my_port.py"; see <see cref="CommandText"/>.
+    /// </param>
+    /// <exception cref="FormatException">The command is empty or has an open quote, or no profile or mutant has the name.</exception>
     /// <exception cref="PortStartException">The command cannot be started or does not answer describe.</exception>
     public static IAttentionPort Create(ProcessPortOptions options, string nameOrCommand)
     {
         ArgumentNullException.ThrowIfNull(nameOrCommand);
-        if (MutantCatalogue.Find(nameOrCommand.Trim()) is [Mutant mutant])
-            return mutant.Open();
-        return BuiltIn.TryGetValue(nameOrCommand.Trim(), out Func<IAttentionPort>? create) ? create() : ProcessPort.Start(nameOrCommand, options);
+        string text = nameOrCommand.Trim();
+        if (text.StartsWith(ProfilePrefix, StringComparison.Ordinal))
+            return new ProfilePort(Named(text, ProfilePrefix, UpstreamProfiles.All, profile => profile.Name));
+        if (text.StartsWith(Mutant.Prefix, StringComparison.Ordinal))
+            return Named(text, Mutant.Prefix, MutantCatalogue.All, mutant => mutant.Name).Open();
+        return BuiltIn.TryGetValue(text, out Func<IAttentionPort>? create) ? create() : ProcessPort.Start(nameOrCommand, options);
     }
+
+    private static T Named<T>(string text, string prefix, IReadOnlyCollection<T> all, Func<T, string> nameOf)
+        where T : class =>
+        all.FirstOrDefault(item => text == prefix + nameOf(item)) ?? throw new FormatException($"{text}: the names behind {prefix} are {string.Join(", ", all.Select(nameOf))}");
 
     /// <summary>Loads a shared library into a process of its own, so that its crash costs one case, and asks it over the port protocol.</summary>
     /// <param name="options">Limits of that process.</param>

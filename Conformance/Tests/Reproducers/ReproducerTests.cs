@@ -26,7 +26,7 @@ public sealed class ReproducerTests
     public void A_failure_is_kept_as_one_question_that_the_mutant_answers_wrongly_and_Reference_rightly(string mutant, string property, string tensor) =>
         SamplePortTests.InTemporary(directory =>
         {
-            using IAttentionPort wrong = Assert.Single(MutantCatalogue.Find("mutant:" + mutant)).Open();
+            using IAttentionPort wrong = MutantCatalogue.All.Single(item => item.Name == mutant).Open();
             using ReferencePort right = new();
             if (Reproduce(directory, wrong, property, 40) is not [var tensors, var text, var test])
             {
@@ -49,7 +49,7 @@ public sealed class ReproducerTests
     [Fact]
     public void Tensors_are_as_plain_as_the_failure_allows()
     {
-        using IAttentionPort wrong = Assert.Single(MutantCatalogue.Find("mutant:shift-direction")).Open();
+        using IAttentionPort wrong = MutantCatalogue.All.Single(item => item.Name == "shift-direction").Open();
         SamplePortTests.InTemporary(directory =>
         {
             Reproducer reproducer = ReproducerFile.Read(Reproduce(directory, wrong, "Agreement.Output", 40)[0]);

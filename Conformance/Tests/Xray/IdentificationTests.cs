@@ -1,0 +1,31 @@
+// Is every bug that the suite knows told by its name, with what to change?
+using S2Attn.Conformance.Ports;
+using S2Attn.Conformance.Xray;
+
+namespace S2Attn.Tests.Xray;
+
+public sealed class IdentificationTests
+{
+    public static TheoryData<string> Names() => [.. Suspects.Upstream.Select(suspect => "profile:" + suspect.Name), .. Conformance.Mutants.MutantCatalogue.All.Select(mutant => "mutant:" + mutant.Name)];
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void A_known_bug_is_named_and_its_author_is_told_what_to_change(string name)
+    {
+        using IAttentionPort port = PortFactory.Create(new ProcessPortOptions(), name);
+        Diagnosis diagnosis = Diagnosis.Of(port);
+        string said = string.Join("\n", diagnosis.Sentences);
+        Assert.True(diagnosis.Names.Contains(name[(name.IndexOf(':', StringComparison.Ordinal) + 1)..]), said);
+        Assert.Contains("To fix: ", said, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("profile:longlora")]
+    [InlineData("mutant:")]
+    public void An_unknown_name_lists_those_that_there_are(string name)
+    {
+        FormatException error = Assert.Throws<FormatException>(() => PortFactory.Create(new ProcessPortOptions(), name));
+        Assert.StartsWith(name, error.Message, StringComparison.Ordinal);
+        Assert.Contains(name[0] == 'p' ? "longlora-odd-group" : "scale-missing", error.Message, StringComparison.Ordinal);
+    }
+}
