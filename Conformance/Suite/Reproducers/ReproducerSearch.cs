@@ -44,6 +44,9 @@ public static class ReproducerSearch
     // Greedy descent over the tensors, as Shrinking descends over configurations.
     private static SearchResult.Wrong Plainest(TimeSpan limit, IAttentionPort port, SearchResult.Wrong wrong, CancellationToken cancellation)
     {
+        // Each further question would cost the whole time limit of a case.
+        if (wrong.Answer is PortAnswer.Failed { Kind: PortFailureKind.Timeout })
+            return wrong;
         Stopwatch watch = Stopwatch.StartNew();
         for (bool plainer = true; plainer;)
         {
