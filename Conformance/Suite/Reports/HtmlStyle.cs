@@ -22,7 +22,7 @@ internal static class HtmlStyle
         .verdict{display:inline-block;border:2px solid;border-radius:2rem;padding:.1rem .9rem;font-weight:700}
         .box{background:var(--card);border-left:.3rem solid var(--bad);padding:.5rem .8rem;border-radius:.2rem}.box p{margin:.3rem 0}
         table{border-collapse:collapse;width:100%;font-size:.875rem}caption{text-align:left;color:var(--quiet);padding-bottom:.3rem}
-        th,td{text-align:left;vertical-align:top;padding:.35rem .6rem .35rem 0;border-bottom:1px solid var(--line);font-weight:400}thead th{color:var(--quiet)}tbody th{font-weight:600}
+        th,td{text-align:left;vertical-align:top;padding:.35rem .6rem .35rem 0;border-bottom:1px solid var(--line);font-weight:400}thead th{color:var(--quiet);white-space:nowrap}.rows td:nth-child(3){white-space:nowrap}tbody th{font-weight:600}tbody th .quiet{font-weight:400}
         .levels{width:auto}.pairs{display:flex;flex-wrap:wrap;gap:1rem 2rem}figure{margin:.5rem 0;width:min(100%,31rem)}figcaption{font-size:.875rem;margin-bottom:.3rem}
         .pair{display:grid;grid-template-columns:1fr 1fr;gap:.7rem}.mask{display:block;width:100%;shape-rendering:crispEdges;border:1px solid var(--line)}
         .paper{fill:var(--card)}.hit{fill:var(--hit)}.extra{fill:var(--extra)}.missing{fill:var(--missing)}.foreign{fill:var(--foreign)}

@@ -23,7 +23,14 @@ public sealed class XrayTests
                     int kvHeads = random.Next(1, 3), heads = kvHeads * random.Next(1, 3), batch = random.Next(1, 3);
                     S2Config config = S2Config.Create(new S2Request
                     {
-                        Batch = batch, Tokens = n, Heads = heads, KvHeads = kvHeads, HeadDim = random.Next(1, 40), GroupSize = GroupSizeRule.Of(g), Shift = random.Next(g), Mask = mask,
+                        Batch = batch,
+                        Tokens = n,
+                        Heads = heads,
+                        KvHeads = kvHeads,
+                        HeadDim = random.Next(1, 40),
+                        GroupSize = GroupSizeRule.Of(g),
+                        Shift = random.Next(g),
+                        Mask = mask,
                         ShiftedHeads = HeadShift.Of(Enumerable.Range(0, heads).Select(_ => random.Next(2) == 1)),
                     });
                     XrayProbe probe = new(config, (ElementType)random.Next(4), Tensor<bool>.Build([batch, n], _ => random.Next(4) > 0));
