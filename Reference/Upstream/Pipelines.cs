@@ -5,7 +5,7 @@ using S2Attn.Spec.Algebra;
 namespace S2Attn.Reference.Upstream;
 
 /// <summary>Pipelines for given sizes and padding. Only the definition's maps are right; <see cref="UpstreamProfiles"/> says what is wrong with the others.</summary>
-internal sealed class Pipelines
+public sealed class Pipelines
 {
     private readonly S2Config config;
     private readonly Tensor<bool> valid;
@@ -32,7 +32,7 @@ internal sealed class Pipelines
     }
 
     /// <summary>The forward roll of a shifted head is one longer than the roll back where G is odd: Python's -G//2 is -((G + 1) / 2).</summary>
-    public static Pipeline FlooredForwardShift(S2Config config, Tensor<bool> valid)
+    internal static Pipeline FlooredForwardShift(S2Config config, Tensor<bool> valid)
     {
         Pipelines maps = new(config, valid);
         return Definition(config, valid) with
@@ -50,7 +50,7 @@ internal sealed class Pipelines
     /// The first G x G block of the additive mask serves every group, and group g of batch entry b takes that of entry
     /// (b N/G + g) mod B. Padding lowers a score, and so does (or: takes its place) the future; both together hide the pair.
     /// </summary>
-    public static Pipeline TiledMaskBlock(S2Config config, Tensor<bool> valid, bool futureIsReplaced, bool flooredForwardShift)
+    internal static Pipeline TiledMaskBlock(S2Config config, Tensor<bool> valid, bool futureIsReplaced, bool flooredForwardShift)
     {
         int groups = config.Tokens / config.GroupSize;
         Pipeline shifted = flooredForwardShift ? FlooredForwardShift(config, valid) : Definition(config, valid);
@@ -75,7 +75,7 @@ internal sealed class Pipelines
     /// Row (b, half) of the packed batch keeps the tokens that entry (2b + half) mod B calls valid, and groups are counted in kept tokens.
     /// Segments of one row that reach into the next are overwritten by the next row's own.
     /// </summary>
-    public static Pipeline PackedByOtherMask(S2Config config, Tensor<bool> valid)
+    internal static Pipeline PackedByOtherMask(S2Config config, Tensor<bool> valid)
     {
         Pipelines maps = new(config, valid);
         int[,,] packed = new int[config.Batch, 2, config.Tokens];
@@ -100,7 +100,7 @@ internal sealed class Pipelines
     }
 
     /// <summary>The roll back turns inside each group, because the tensor still has groups as its first axis.</summary>
-    public static Pipeline UnshiftInsideGroups(S2Config config, Tensor<bool> valid)
+    internal static Pipeline UnshiftInsideGroups(S2Config config, Tensor<bool> valid)
     {
         int g = config.GroupSize;
         return Definition(config, valid) with
@@ -110,7 +110,7 @@ internal sealed class Pipelines
     }
 
     /// <summary>Nothing is rolled forward; the result is rolled back.</summary>
-    public static Pipeline UnshiftOnly(S2Config config, Tensor<bool> valid)
+    internal static Pipeline UnshiftOnly(S2Config config, Tensor<bool> valid)
     {
         Pipelines maps = new(config, valid);
         S2Config unshifted = S2Config.Create(config.ToRequest() with { Shift = 0 });
@@ -118,7 +118,7 @@ internal sealed class Pipelines
     }
 
     /// <summary>The rolled [B,H,N,D] is reshaped to [B N/G, G, H, D] without a transpose; what comes out is taken for [B,N,H,D].</summary>
-    public static Pipeline HeadsForTokens(S2Config config, Tensor<bool> valid)
+    internal static Pipeline HeadsForTokens(S2Config config, Tensor<bool> valid)
     {
         Pipelines maps = new(config, valid);
         Pipeline definition = Definition(config, valid);
@@ -138,7 +138,7 @@ internal sealed class Pipelines
     }
 
     /// <summary>The roll back goes by H / 2 tokens.</summary>
-    public static Pipeline UnshiftByHeads(S2Config config, Tensor<bool> valid)
+    internal static Pipeline UnshiftByHeads(S2Config config, Tensor<bool> valid)
     {
         Pipelines maps = new(config, valid);
         return Definition(config, valid) with
@@ -148,7 +148,7 @@ internal sealed class Pipelines
     }
 
     /// <summary>Tokens turn inside their own group, forward and back; causal masks compare what they are told to: positions or tokens.</summary>
-    public static Pipeline RotateInsideGroups(S2Config config, Tensor<bool> valid)
+    internal static Pipeline RotateInsideGroups(S2Config config, Tensor<bool> valid)
     {
         Pipelines maps = new(config, valid);
         int g = config.GroupSize;
@@ -171,7 +171,7 @@ internal sealed class Pipelines
     }
 
     /// <summary>A kv head is rolled, or not, before it is repeated: where one of its query heads shifts, all of them read it rolled.</summary>
-    public static Pipeline ShiftKvHeads(S2Config config, Tensor<bool> valid)
+    internal static Pipeline ShiftKvHeads(S2Config config, Tensor<bool> valid)
     {
         Pipelines maps = new(config, valid);
         int[] shiftOfKvHead = new int[config.KvHeads];
@@ -187,7 +187,7 @@ internal sealed class Pipelines
     }
 
     /// <summary>Every key of the group is seen.</summary>
-    public static Pipeline WithoutMask(S2Config config, Tensor<bool> valid)
+    internal static Pipeline WithoutMask(S2Config config, Tensor<bool> valid)
     {
         Pipelines maps = new(config, valid);
         Pipeline definition = Definition(config, valid);
@@ -195,14 +195,14 @@ internal sealed class Pipelines
     }
 
     /// <summary>v keeps its place; an empty place of a ragged ring holds 0.</summary>
-    public static Pipeline ValuesInPlace(S2Config config, Tensor<bool> valid)
+    internal static Pipeline ValuesInPlace(S2Config config, Tensor<bool> valid)
     {
         Pipelines maps = new(config, valid);
         return Definition(config, valid) with { Value = slot => maps.KeyAt(slot, slot.Position) };
     }
 
     /// <summary>Rolled by +S: groups end where a shift by -(G - S) ends them (theorem Direction), so this is the definition with shift G - S.</summary>
-    public static Pipeline ShiftForward(S2Config config, Tensor<bool> valid) => Definition(
+    internal static Pipeline ShiftForward(S2Config config, Tensor<bool> valid) => Definition(
         S2Config.Create(config.ToRequest() with { Shift = config.Shift == 0 ? 0 : config.GroupSize - config.Shift }), valid);
 
     private bool IsShifted(int head) => config.ShiftedHeads.IsShifted(head, config.Heads);

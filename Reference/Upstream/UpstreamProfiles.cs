@@ -111,8 +111,9 @@ public static class UpstreamProfiles
         PublicPorts,
         [.. MaskPolicies.All],
         Ragged: true,
-        "S > 0 and a kv head is shared by shifted and unshifted query heads (K odd or 1 under the second-half rule), the unshifted heads that share it",
-        (config, _) => Shifts(config) && SharesKvHead(config) && !IsOneFullGroup(config),
+        "S > 0 and a kv head is shared by shifted and unshifted query heads (K odd or 1 under the second-half rule), the unshifted heads that share it; "
+            + "not where such a head sees all N tokens without order",
+        (config, _) => Shifts(config) && SharesKvHead(config) && !(IsOneGroup(config) && !config.Mask.IsCausal()),
         Pipelines.ShiftKvHeads);
 
     /// <summary>No causal mask.</summary>
@@ -144,8 +145,9 @@ public static class UpstreamProfiles
         PublicPorts,
         [.. MaskPolicies.All],
         Ragged: true,
-        "S > 0 and 2S != G, shifted heads",
-        (config, _) => Shifts(config) && 2 * config.Shift != config.GroupSize && !IsOneFullGroup(config) && !(IsOneGroup(config) && config.Mask is MaskPolicy.PositionCausal),
+        "S > 0 and 2S != G, shifted heads; not where G = N under PositionCausal or Bidirectional",
+        (config, _) => Shifts(config) && 2 * config.Shift != config.GroupSize
+            && !(IsOneGroup(config) && config.Mask is MaskPolicy.PositionCausal or MaskPolicy.Bidirectional),
         Pipelines.ShiftForward);
 
     /// <summary>All profiles.</summary>
@@ -167,7 +169,4 @@ public static class UpstreamProfiles
         Enumerable.Range(0, config.Heads).GroupBy(config.KvHeadOf).Any(heads => heads.Select(config.ShiftOf).Distinct().Count() > 1);
 
     private static bool IsOneGroup(S2Config config) => config.Tokens == config.GroupSize;
-
-    /// <summary>One group whose keys are all seen: no order of the tokens changes anything.</summary>
-    private static bool IsOneFullGroup(S2Config config) => IsOneGroup(config) && config.Mask is MaskPolicy.Bidirectional;
 }
