@@ -81,11 +81,13 @@ public sealed record BenchResult
     /// <summary>The same over threads times the FMA peak of one core, measured in the same rounds.</summary>
     public required double OfPeak { get; init; }
 
-    /// <summary>The time of one thread over the time of all, in the same rounds; null for one thread.</summary>
-    public required double? VsOneThread { get; init; }
+    /// <summary>The time of one thread over the time of all, in the same rounds; absent for one thread.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? VsOneThread { get; init; }
 
-    /// <summary>The FMA peak of that many cores at once over that of one: what the machine leaves to be gained; null for one thread.</summary>
-    public required double? PeakVsOneCore { get; init; }
+    /// <summary>The FMA peak of that many cores at once over that of one: what the machine leaves to be gained; absent for one thread.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? PeakVsOneCore { get; init; }
 
     /// <summary>How many times the kernel is faster than LongLoRA's eager composition; absent where it was not run.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
