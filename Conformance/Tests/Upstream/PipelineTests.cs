@@ -44,7 +44,15 @@ public sealed class PipelineTests
         {
             S2Config config = S2Config.Create(new S2Request
             {
-                Batch = 2, Tokens = 6, Heads = 4, KvHeads = 2, HeadDim = 2, GroupSize = GroupSizeRule.Of(3), Shift = 1, Mask = mask, ShiftedHeads = HeadShift.Of([false, true, true, true]),
+                Batch = 2,
+                Tokens = 6,
+                Heads = 4,
+                KvHeads = 2,
+                HeadDim = 2,
+                GroupSize = GroupSizeRule.Of(3),
+                Shift = 1,
+                Mask = mask,
+                ShiftedHeads = HeadShift.Of([false, true, true, true]),
             });
             PipelineAttention pipeline = profile.For(config, SmallConfigs.NoPadding(config));
             AttentionInput<double> input = SmallConfigs.Input(config, SmallConfigs.NoPadding(config), seed: 3);
@@ -103,7 +111,13 @@ public sealed class PipelineTests
 
     internal static S2Config Config(int batch, int tokens, int groupSize, MaskPolicy mask, int heads, HeadShift shifted) => S2Config.Create(new S2Request
     {
-        Batch = batch, Tokens = tokens, Heads = heads, HeadDim = 1, GroupSize = GroupSizeRule.Of(groupSize), Mask = mask, ShiftedHeads = shifted,
+        Batch = batch,
+        Tokens = tokens,
+        Heads = heads,
+        HeadDim = 1,
+        GroupSize = GroupSizeRule.Of(groupSize),
+        Mask = mask,
+        ShiftedHeads = shifted,
     });
 
     private static void AssertBitwise(Tensor<double> expected, Tensor<double> actual, S2Config config)
