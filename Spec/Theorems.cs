@@ -102,6 +102,26 @@ public static class Theorems
         .. MaskPolicies.All.Select(mask => True($"CostOfRun.{mask}", 10, $"{mask}: the closed form of a run counts the keys that its rows see", RegionOf(mask), new CostOfRun(mask))),
         .. MaskPolicies.All.Select(mask => True($"CostIsVisiblePairs.{mask}", 10, $"{mask}: the closed form of a head counts the pairs of its runs", RegionOf(mask), new CostIsVisiblePairs(mask))),
         .. MaskPolicies.All.Select(mask => True($"CostIsAtMost.{mask}", 10, $"{mask}: a head sees at most N G pairs", RegionOf(mask), new CostIsAtMost(mask))),
+        .. MaskPolicies.All.Select(mask => new Theorem(
+            $"PrefixStable.{mask}", 11, $"{mask}: G tokens more at the end of the text change nothing for earlier queries", RegionOf(mask), mask.IsPrefixStable(), new PrefixStable(mask))),
+        True("SplitIsUnbounded", 11, "Split: t sees u exactly where both are in one run and u <= t, whatever N is", AnyN, new SplitIsUnbounded()),
+        True("CacheBounded", 11, "Split: no query from t on sees a key before the start of t's run; at most G keys stay alive, over shifted and unshifted heads", AnyN, new CacheBounded()),
+    ];
+
+    /// <summary>What a part of a sequence needs: facts about slices and cuts, all true.</summary>
+    public static IReadOnlyList<Statement> Slices { get; } =
+    [
+        new("SlicesCompose", "Split: queries from t0 on with the keys from FirstKeyNeeded(t0) on compute what the whole computes", "0 <= t0 <= t < N, 0 <= u < N", ["N", "G", "S", "t0", "t", "u"], new SlicesCompose()),
+        .. MaskPolicies.All.Select(mask => new Statement(
+            $"KeysNeeded.{mask}", $"{mask}: KeysNeeded(t0, t1) holds every key that a query of [t0, t1) sees", $"{RegionOf(mask)}, 0 <= t0 <= t < t1 <= N", ["N", "G", "S", "t0", "t1", "t", "u"], new KeysNeededSuffice(mask))),
+        new("HaloSuffices", "Split: no query behind the cut c sees a key before the last G - S in front of it (none where S = 0)", "c = mG, m >= 1, c <= t < N", ["N", "G", "S", "c", "t", "u"], new HaloSuffices()),
+        new("HaloIsNeeded", "Split: the query at the cut c sees each of the last G - S keys in front of it", "c = mG, m >= 1, c < N, S > 0", ["N", "G", "S", "c", "u"], new HaloIsNeeded()),
+        .. MaskPolicies.All.Select(mask => new Statement(
+            $"CutCrossings.{mask}",
+            $"{mask}: a visible pair across the cut c lies in [c - (G - S), c + S)" + (mask.CutsWrappedRun() ? "" : ", or joins [0, S) and the last G - S tokens"),
+            $"{RegionOf(mask)}, c = mG, m >= 1, t and u on either side of c",
+            ["N", "G", "S", "c", "t", "u"],
+            new CutCrossings(mask))),
     ];
 
     /// <summary>What kernels rely on beyond the catalogue: facts about tiles and offsets, all true.</summary>

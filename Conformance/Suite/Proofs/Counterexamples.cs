@@ -27,24 +27,34 @@ public static class Counterexamples
         if (theorem.Claim.Holds<Int, Bool>(new Sizes<Int>(n, g, s), x, y).Value)
             return new(false, $"Spec computes that the claim holds at {witness}");
 
-        (MaskPolicy Mask, int SpecShift, int ReferenceShift)[] views = theorem.Claim switch
+        View whole = new(default, "", n, s, s, y);
+        View[] views = theorem.Claim switch
         {
-            NoLeakage claim => [(claim.Mask, s, s)],
-            FullAtWholeGroup claim => [(claim.Mask, s, s)],
-            UnpaddedRingIsVarlen => [(MaskPolicy.Split, s, s)],
+            NoLeakage claim => [whole with { Mask = claim.Mask }],
+            FullAtWholeGroup claim => [whole with { Mask = claim.Mask }],
+            UnpaddedRingIsVarlen => [whole with { Mask = MaskPolicy.Split }],
             // A configuration has 0 <= S < G; by theorem Complement, -(N - S) shows what -(G - S) shows.
-            Direction claim => [(claim.Mask, s, s), (claim.Mask, n - s, g - s)],
+            Direction claim =>
+            [
+                whole with { Mask = claim.Mask, Label = "shift -S: " },
+                whole with { Mask = claim.Mask, Label = "shift +S: ", SpecShift = n - s, ReferenceShift = g - s },
+            ],
+            PrefixStable claim =>
+            [
+                whole with { Mask = claim.Mask, Label = $"N = {n}: " },
+                whole with { Mask = claim.Mask, Label = $"N = {n + g}: ", Tokens = n + g },
+                .. y < g ? [whole with { Mask = claim.Mask, Label = $"N = {n + g}: ", Tokens = n + g, Key = n + y }] : Array.Empty<View>(),
+            ],
             _ => [],
         };
         List<string> seen = [];
-        foreach ((MaskPolicy mask, int specShift, int referenceShift) in views)
+        foreach (View view in views)
         {
-            double weight = WeightOf(mask, n, g, referenceShift, x, y);
-            bool visible = Visibility.Visible<Int, Bool>(mask, n, g, specShift, x, y).Value;
+            double weight = WeightOf(view.Mask, view.Tokens, g, view.ReferenceShift, x, view.Key);
+            bool visible = Visibility.Visible<Int, Bool>(view.Mask, view.Tokens, g, view.SpecShift, x, view.Key).Value;
             if (weight > 0 != visible)
-                return new(false, $"Reference gives key {y} the weight {weight} for query {x}, but Spec says visible = {visible} ({mask}, {witness})");
-            string shift = views.Length == 1 ? "" : specShift == s ? "shift -S: " : "shift +S: ";
-            seen.Add(FormattableString.Invariant($"{shift}query {x} {(visible ? $"sees key {y} with weight {weight:0.###}" : $"does not see key {y}")}"));
+                return new(false, $"Reference gives key {view.Key} the weight {weight} for query {x}, but Spec says visible = {visible} ({view.Mask}, {witness})");
+            seen.Add(FormattableString.Invariant($"{view.Label}query {x} {(visible ? $"sees key {view.Key} with weight {weight:0.###}" : $"does not see key {view.Key}")}"));
         }
 
         return new(true, seen.Count > 0 ? string.Join("; ", seen) : Rolled(n, g, x));
@@ -55,6 +65,9 @@ public static class Counterexamples
         Int position = IndexMaps.Position<Int, Bool>(n, g - g / 2, token);
         return $"token {token} is rolled to position {position}, which is rolled back to token {IndexMaps.Token<Int, Bool>(n, g / 2, position)}";
     }
+
+    // A query and a key as the claim looks at them.
+    private sealed record View(MaskPolicy Mask, string Label, int Tokens, int SpecShift, int ReferenceShift, int Key);
 
     /// <summary>The softmax weight of key u for query t where all scores are equal, read off Reference's output for one-hot values.</summary>
     private static double WeightOf(MaskPolicy mask, int n, int g, int s, int t, int u)

@@ -1,0 +1,107 @@
+// Do the closed forms of slices, caches and cuts count what the definition shows?
+using S2Attn.Spec;
+using S2Attn.Spec.Algebra;
+using S2Attn.Spec.Claims;
+
+namespace S2Attn.Tests.Spec;
+
+public sealed class SliceTests
+{
+    private const int MaxTokens = 14;
+
+    public static TheoryData<string> Statements => [.. Theorems.Slices.Select(statement => statement.Name)];
+
+    [Theory]
+    [MemberData(nameof(Statements))]
+    public void Statements_about_slices_hold_for_all_values_up_to_a_limit(string name)
+    {
+        Statement statement = Theorems.Slices.Single(statement => statement.Name == name);
+        int claimed = 0, rest = statement.Variables.Length - 3, limit = rest == 4 ? 7 : 10;
+        foreach ((int n, int g, int s) in SizesOf(MaskPolicy.Split).Where(size => size.N <= limit))
+            for (int code = 0; code < (int)Math.Pow(n + 1, rest); code++)
+            {
+                Int[] values = [n, g, s, .. Enumerable.Range(0, rest).Select(i => (Int)(code / (int)Math.Pow(n + 1, i) % (n + 1)))];
+                if (!statement.Claim.Assumes<Int, Bool>(values).Value)
+                    continue;
+                claimed++;
+                Assert.True(statement.Claim.Holds<Int, Bool>(values).Value, $"{name} ({statement.Text}) fails at {string.Join(' ', statement.Variables.Zip(values))}.");
+            }
+
+        Assert.True(claimed > 100, $"{name} claims something at {claimed} points only.");
+    }
+
+    [Fact]
+    public void Only_Split_is_prefix_stable() => Assert.Equal([MaskPolicy.Split], MaskPolicies.All.Where(mask => mask.IsPrefixStable()));
+
+    [Fact]
+    public void Keys_needed_are_the_first_and_the_last_that_a_query_of_the_range_sees()
+    {
+        foreach (MaskPolicy mask in MaskPolicies.All)
+            foreach ((int n, int g, int s) in SizesOf(mask))
+                for (int t0 = 0; t0 < n; t0++)
+                    for (int t1 = t0 + 1; t1 <= n; t1++)
+                    {
+                        int[] seen = [.. Enumerable.Range(0, n).Where(u => Enumerable.Range(t0, t1 - t0).Any(t => Visible(mask, n, g, s, t, u)))];
+                        TokenRange<Int> keys = Slices.KeysNeeded<Int, Bool>(mask, n, g, s, t0, t1);
+                        Assert.True((seen[0], seen[^1] + 1) == (keys.Start.Value, keys.End.Value), $"{mask} N={n} G={g} S={s} [{t0},{t1}): {keys}, but keys {seen[0]} to {seen[^1]} are seen");
+                    }
+    }
+
+    [Fact]
+    public void Keys_alive_are_those_that_this_or_a_later_query_sees()
+    {
+        foreach ((int n, int g, int s) in SizesOf(MaskPolicy.Split))
+            for (int t = 0; t < n; t++)
+            {
+                int alive = Enumerable.Range(0, t + 1).Count(u => Enumerable.Range(t, n - t).Any(later => Visible(MaskPolicy.Split, n, g, s, later, u)));
+                // The cache must also keep a key that only later tokens of the same run will see: none is dropped before the run ends.
+                Assert.Equal(alive, Slices.KeysAlive<Int, Bool>(g, s, t).Value);
+                Assert.InRange(alive, 1, g);
+            }
+    }
+
+    [Theory]
+    [InlineData(2, 4, 2, 1)]
+    [InlineData(1, 4, 1, 1)]
+    [InlineData(3, 6, 3, 2)]
+    [InlineData(1, 2, 2, 1)]
+    public void Traffic_of_a_cut_is_what_shifted_heads_see_across_it(int batch, int heads, int kvHeads, int kvHeadsRead)
+    {
+        foreach ((int n, int g, int s) in SizesOf(MaskPolicy.Split).Where(size => size.N > size.G))
+        {
+            S2Config config = S2Config.Create(new S2Request
+            {
+                Batch = batch,
+                Tokens = n,
+                Heads = heads,
+                KvHeads = kvHeads,
+                HeadDim = 5,
+                GroupSize = GroupSizeRule.Of(g),
+                Shift = s,
+                Mask = MaskPolicy.Split,
+            });
+            for (int cut = g; cut < n; cut += g)
+            {
+                int rows = (from head in Enumerable.Range(0, heads)
+                            from u in Enumerable.Range(0, cut)
+                            where Enumerable.Range(cut, n - cut).Any(t => Visibility.Visible(config, head, t, u))
+                            select (config.KvHeadOf(head), u)).Distinct().Count();
+                Assert.Equal(s > 0 ? kvHeadsRead * (g - s) : 0, rows);
+                Assert.Equal(2L * batch * rows * 5, Slices.TrafficOfCut(config));
+            }
+        }
+    }
+
+    [Fact]
+    public void First_key_needed_of_a_kv_head_is_that_of_the_head_that_looks_back_furthest()
+    {
+        S2Config config = S2Config.Create(new S2Request { Tokens = 12, Heads = 4, KvHeads = 1, HeadDim = 1, GroupSize = GroupSizeRule.Of(4), Mask = MaskPolicy.Split });
+        Assert.Equal([0, 0, 0, 0, 2, 2, 4, 4, 6, 6, 8, 8], Enumerable.Range(0, 12).Select(t => Slices.FirstKeyNeeded(config, 0, t)));
+        Assert.Equal(new TokenRange<int>(2, 6), Slices.KeysNeeded(config, 4, 6));
+    }
+
+    private static bool Visible(MaskPolicy mask, int n, int g, int s, int t, int u) => Visibility.Visible<Int, Bool>(mask, n, g, s, t, u).Value;
+
+    private static IEnumerable<(int N, int G, int S)> SizesOf(MaskPolicy mask) =>
+        Theorems.Catalogue.Single(theorem => theorem.Name == $"Diagonal.{mask}").SizesUpTo(MaxTokens);
+}
