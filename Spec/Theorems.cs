@@ -79,7 +79,7 @@ public static class Theorems
     public static IReadOnlyList<Theorem> Catalogue { get; } =
     [
         True("Invertible", 1, "token(position(t)) = t and position(token(p)) = p, both in [0, N)", AnyN, new Invertible()),
-        False("FloorShiftInverts", 1, "rolling by -((G+1)/2) and back by G/2, as Python's -G//2 does, is the identity", "N = nG, odd G", new FloorShiftInverts()),
+        False("FloorShiftInverts", 1, "rolling by -((G+1)/2) and back by G/2, as Python's -G//2 does, is the identity", "N = nG, N >= 2, odd G", new FloorShiftInverts()),
         True("Partition", 2, "groups 0 .. n-1 have exactly G tokens each and every token is in one", Multiple, new Partition()),
         .. NoLeakage(),
         True("LeakIsConfined", 3, "LocalCausal: t sees u > t exactly where t < S and u >= N-G+S", Multiple, new LeakIsConfined()),

@@ -21,7 +21,7 @@ internal static class GeneratedBlock
         if (Environment.GetEnvironmentVariable("S2ATTN_UPDATE_DOCS") == "1")
             File.WriteAllText(path, text[..begin] + expected + text[end..]);
         else
-            Assert.True(text[begin..end] == expected, $"{relativePath}: the block '{name}' is out of date. Run the tests once with S2ATTN_UPDATE_DOCS=1. Expected:\n{expected}");
+            TextChanges.AssertSame($"{relativePath}, block '{name}',", text[begin..end], expected);
     }
 
     private static (int Begin, int End) Find(string text, string name) => (

@@ -1,10 +1,10 @@
 // Does every property hold for what is right, and see what is wrong?
 using System.Collections.Immutable;
-using System.Text;
 using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Properties;
 using S2Attn.Conformance.Running;
 using S2Attn.Spec;
+using S2Attn.Tests.Docs;
 
 namespace S2Attn.Tests.Properties;
 
@@ -43,13 +43,10 @@ public sealed class PropertyTests
                 caughtBy[defect.Description.Name] =
                     [.. SuiteRunner.Results(options, PropertyCatalogue.All, defect.Description.Name, defect).Where(result => result.IsBad).Select(result => result.Name)];
 
-        StringBuilder matrix = new("# Which defect does each property catch? Written by PropertyTests with S2ATTN_UPDATE_DOCS=1.\n");
-        foreach (Property property in PropertyCatalogue.All)
-            matrix.Append(property.Name).Append(": ").AppendJoin(", ", caughtBy.Where(pair => pair.Value.Contains(property.Name)).Select(pair => pair.Key)).Append('\n');
-        string path = Path.Combine(Repository.Root, "Conformance", "Tests", "Properties", "matrix.txt");
-        if (Environment.GetEnvironmentVariable("S2ATTN_UPDATE_DOCS") == "1")
-            File.WriteAllText(path, matrix.ToString());
-        Assert.Equal(File.ReadAllText(path), matrix.ToString());
+        RecordedLines.AssertEqualOrUpdate(
+            "Conformance/Tests/Properties/matrix.txt",
+            "Which defect does each property catch?",
+            PropertyCatalogue.All.Select(property => (property.Name, string.Join(", ", caughtBy.Where(pair => pair.Value.Contains(property.Name)).Select(pair => pair.Key)))));
         Assert.All(caughtBy, pair => Assert.True(pair.Value.Count > 0, $"No property catches {pair.Key}."));
         Assert.All(PropertyCatalogue.All, property => Assert.True(caughtBy.Values.Any(names => names.Contains(property.Name)), $"{property} catches no defect."));
     }

@@ -10,15 +10,41 @@ public sealed class S2ConfigTests
     public static TheoryData<S2Request, string> Broken => new()
     {
         { Valid with { Batch = 0 }, "Batch = 0: must be at least 1" },
+        { Valid with { Batch = int.MinValue }, "Batch = -2147483648: must be at least 1" },
+        { Valid with { Tokens = 0 }, "Tokens = 0: must be at least 1" },
         { Valid with { Tokens = -1 }, "Tokens = -1: must be at least 1" },
+        { Valid with { Heads = 0 }, "Heads = 0: must be at least 1" },
+        { Valid with { Heads = 0, KvHeads = 1 }, "Heads = 0: must be at least 1" },
+        { Valid with { Heads = -4 }, "Heads = -4: must be at least 1; KvHeads = -4: must be at least 1" },
+        { Valid with { KvHeads = 0 }, "KvHeads = 0: must be at least 1" },
+        { Valid with { KvHeads = -2 }, "KvHeads = -2: must be at least 1" },
+        { Valid with { KvHeads = 8 }, "KvHeads = 8: must divide Heads = 4" },
         { Valid with { HeadDim = 0 }, "HeadDim = 0: must be at least 1" },
+        { Valid with { GroupSize = GroupSizeRule.Of(0) }, "GroupSize = 0: must be from 1 to Tokens = 16" },
+        { Valid with { GroupSize = GroupSizeRule.Of(-4) }, "GroupSize = -4: must be from 1 to Tokens = 16" },
+        { Valid with { GroupSize = new GroupSizeRule.Ratio(0) }, "GroupSize = 0: must be from 1 to Tokens = 16" },
+        { Valid with { GroupSize = new GroupSizeRule.Ratio(double.NaN) }, "GroupSize = 0: must be from 1 to Tokens = 16" },
+        { Valid with { GroupSize = new GroupSizeRule.Ratio(-0.25) }, "GroupSize = -4: must be from 1 to Tokens = 16" },
+        { Valid with { GroupSize = new GroupSizeRule.Ratio(1.25) }, "GroupSize = 20: must be from 1 to Tokens = 16" },
+        { Valid with { GroupSize = GroupSizeRule.Of(5), Mask = MaskPolicy.PositionCausal }, "GroupSize = 5: must divide Tokens = 16 under PositionCausal" },
+        { Valid with { GroupSize = GroupSizeRule.Of(5), Mask = MaskPolicy.Bidirectional }, "GroupSize = 5: must divide Tokens = 16 under Bidirectional" },
+        { Valid with { Tokens = 18, GroupSize = GroupSizeRule.LongLora, Mask = MaskPolicy.BidirectionalSplit }, "GroupSize = 4: must divide Tokens = 18 under the ratio rule" },
         { Valid with { KvHeads = 3 }, "KvHeads = 3: must divide Heads = 4" },
         { Valid with { GroupSize = GroupSizeRule.Of(5) }, "GroupSize = 5: must divide Tokens = 16 under LocalCausal" },
         { Valid with { GroupSize = GroupSizeRule.Of(17) }, "GroupSize = 17: must be from 1 to Tokens = 16" },
         { Valid with { Tokens = 18, GroupSize = GroupSizeRule.LongLora, Mask = MaskPolicy.Split }, "GroupSize = 4: must divide Tokens = 18 under the ratio rule" },
         { Valid with { Shift = 4 }, "Shift = 4: must be from 0 to GroupSize - 1 = 3" },
         { Valid with { Shift = -1 }, "Shift = -1: must be from 0 to GroupSize - 1 = 3" },
+        { Valid with { Shift = int.MinValue }, "Shift = -2147483648: must be from 0 to GroupSize - 1 = 3" },
+        { Valid with { GroupSize = GroupSizeRule.Of(1), Shift = 1 }, "Shift = 1: must be from 0 to GroupSize - 1 = 0" },
         { Valid with { Scale = double.NaN }, "Scale = NaN: must be finite" },
+        { Valid with { Scale = double.PositiveInfinity }, "Scale = Infinity: must be finite" },
+        { Valid with { Scale = double.NegativeInfinity }, "Scale = -Infinity: must be finite" },
+        { Valid with { Mask = (MaskPolicy)(-1) }, "Mask = -1: must be one of LocalCausal, Split, PositionCausal, Bidirectional, BidirectionalSplit" },
+        { Valid with { ShiftedHeads = HeadShift.Of([true, true, true, true, true]) }, "must hold one flag for each of the 4 query heads" },
+        { Valid with { ShiftedHeads = new HeadShift.Given(default) }, "ShiftedHeads = default: must hold one flag for each of the 4 query heads" },
+        { Valid with { ShiftedHeads = HeadShift.Of([]) }, "ShiftedHeads = []: must hold one flag for each of the 4 query heads" },
+        { Valid with { Batch = 33554432 }, "Batch*Tokens*Heads*HeadDim = 33554432*16*4*8: must be at most 2147483591, the elements of one array" },
         { Valid with { Mask = (MaskPolicy)9 }, "Mask = 9: must be one of LocalCausal" },
         { Valid with { ShiftedHeads = HeadShift.Of([true]) }, "ShiftedHeads = [true]: must hold one flag for each of the 4 query heads" },
         { Valid with { Batch = 1 << 20, HeadDim = 1 << 20 }, "Batch*Tokens*Heads*HeadDim = 1048576*16*4*1048576: must be at most" },
@@ -42,11 +68,48 @@ public sealed class S2ConfigTests
         Assert.Equal(config, S2Config.Create(config.ToRequest()));
     }
 
+    /// <summary>Every rule at the last value that it allows.</summary>
+    public static TheoryData<S2Request> AtTheEdge =>
+    [
+        Valid with { Batch = 1, Tokens = 1, Heads = 1, HeadDim = 1, GroupSize = GroupSizeRule.Of(1) },
+        Valid with { Shift = 3 },
+        Valid with { Shift = 0 },
+        Valid with { GroupSize = GroupSizeRule.Of(1), Shift = 0 },
+        Valid with { GroupSize = GroupSizeRule.Of(16) },
+        Valid with { GroupSize = new GroupSizeRule.Ratio(1) },
+        Valid with { KvHeads = 4 },
+        Valid with { KvHeads = 1 },
+        Valid with { GroupSize = GroupSizeRule.Of(5), Mask = MaskPolicy.Split },
+        Valid with { GroupSize = GroupSizeRule.Of(5), Mask = MaskPolicy.BidirectionalSplit },
+        Valid with { Scale = double.MaxValue },
+        Valid with { Scale = -double.Epsilon },
+        Valid with { ShiftedHeads = HeadShift.Of([true, false, false, true]) },
+        Valid with { Batch = 2147483591, Tokens = 1, Heads = 1, HeadDim = 1, GroupSize = GroupSizeRule.Of(1) },
+    ];
+
     [Theory]
-    [InlineData(8192, 2048, 1024)]
-    [InlineData(12, 12, 0)]
-    [InlineData(5000, 5000, 4096)]
-    [InlineData(20000, 8192, 4096)]
-    public void The_fine_tuning_rule_leaves_the_segments_of_upstream(int tokens, int groupSize, int shift) =>
-        Assert.Equal((groupSize, shift), GroupSizeRule.LongLoraSft.Resolve(tokens));
+    [MemberData(nameof(AtTheEdge))]
+    public void What_a_rule_just_allows_is_a_configuration_that_gives_its_request_again(S2Request request)
+    {
+        S2Config config = Assert.IsType<ConfigResult.Valid>(S2Config.TryCreate(request)).Config;
+        Assert.Equal(
+            (request.Batch, request.Tokens, request.Heads, request.KvHeads ?? request.Heads, request.HeadDim, request.Mask),
+            (config.Batch, config.Tokens, config.Heads, config.KvHeads, config.HeadDim, config.Mask));
+        Assert.Equal(request.Scale ?? config.Scale, config.Scale);
+        Assert.Equal(request.ShiftedHeads, config.ShiftedHeads);
+        Assert.Equal(config, S2Config.Create(config.ToRequest()));
+    }
+
+    [Fact]
+    public void One_element_more_than_an_array_holds_is_refused() =>
+        Assert.IsType<ConfigResult.Invalid>(S2Config.TryCreate(Valid with { Batch = 1, Tokens = 1, Heads = 1, HeadDim = 2147483592, GroupSize = GroupSizeRule.Of(1) }));
+
+    [Fact]
+    public void Every_broken_rule_is_named_and_none_that_is_kept()
+    {
+        ConfigResult.Invalid invalid = Assert.IsType<ConfigResult.Invalid>(S2Config.TryCreate(Valid with { Batch = 0, KvHeads = 0, Scale = double.NaN, Mask = (MaskPolicy)7 }));
+        Assert.Equal(["Batch", "KvHeads", "Mask", "Scale"], invalid.Errors.Select(error => error.Field));
+        invalid = Assert.IsType<ConfigResult.Invalid>(S2Config.TryCreate(Valid with { KvHeads = 3, GroupSize = GroupSizeRule.Of(5), Shift = 5 }));
+        Assert.Equal(["KvHeads", "GroupSize", "Shift"], invalid.Errors.Select(error => error.Field));
+    }
 }
