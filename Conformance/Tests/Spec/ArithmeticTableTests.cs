@@ -197,7 +197,7 @@ public sealed class ArithmeticTableTests
         Sizes<Int> sizes = new(12, 4, 2);
         Assert.Equal("0 2 4 6 8 10", string.Join(' ', Enumerable.Range(0, 6).Select(k => Reach.Border<Int, Bool>(sizes, k))));
         Assert.Equal("0 0 1 1 2 2 3 3 4 4 5 5", string.Join(' ', Enumerable.Range(0, 12).Select(t => Reach.Index<Int, Bool>(sizes, t))));
-        Assert.Equal("8 6 4 0", string.Join(' ', new[] { 1, 2, 3, 5 }.Select(layers => Reach.Earliest<Int, Bool>(sizes, layers, 11))));
+        Assert.Equal("8 6 4 0", string.Join(' ', from layers in Enumerable.Range(1, 3).Append(5) select Reach.Earliest<Int, Bool>(sizes, layers, 11)));
         Assert.Equal(0, Reach.Earliest<Int, Bool>(sizes, 4, 3).Value);
         Sizes<Int> uneven = new(12, 5, 1);
         Assert.Equal("0 1 5 6 10 11", string.Join(' ', Enumerable.Range(0, 6).Select(k => Reach.Border<Int, Bool>(uneven, k))));
