@@ -43,10 +43,10 @@ public static class S2Attention
     /// <param name="query">q [B,N,H,D].</param>
     /// <param name="key">k [B,N,K,D].</param>
     /// <param name="value">v [B,N,K,D].</param>
-    /// <param name="output">o [B,N,H,D]; it may not overlap an input.</param>
+    /// <param name="output">o [B,N,H,D]; no element of it may be one of another tensor.</param>
     /// <param name="logSumExp">lse [B,N,H], dense; empty where it is not wanted.</param>
     /// <param name="valid">valid [B,N], dense; empty where no key is padded.</param>
-    /// <exception cref="ArgumentException">A tensor has another shape, elements of a row that are not contiguous, or overlaps the output.</exception>
+    /// <exception cref="ArgumentException">A tensor has another shape, elements of a row that are not contiguous, or shares elements with the output.</exception>
     public static void Forward<T>(
         S2Config config,
         in ReadOnlyTensorSpan<T> query,
@@ -69,7 +69,7 @@ public static class S2Attention
         plan.Forward(Flat(query), Flat(key), Flat(value), Writable(Flat(written)), logSumExp, valid);
     }
 
-    /// <summary>Computes dq, dk and dv over tensor spans; each gradient has the strides of its tensor, do those of o.</summary>
+    /// <summary>Computes dq, dk and dv over tensor spans with any strides whose last is 1.</summary>
     /// <param name="config">The configuration.</param>
     /// <param name="query">q [B,N,H,D].</param>
     /// <param name="key">k [B,N,K,D].</param>
@@ -81,7 +81,7 @@ public static class S2Attention
     /// <param name="keyGradient">dk [B,N,K,D].</param>
     /// <param name="valueGradient">dv [B,N,K,D].</param>
     /// <param name="valid">valid [B,N], dense; empty where no key is padded.</param>
-    /// <exception cref="ArgumentException">A tensor has another shape or strides, or a gradient overlaps what is read.</exception>
+    /// <exception cref="ArgumentException">A tensor has another shape, elements of a row that are not contiguous, or a gradient shares elements with another tensor.</exception>
     public static void Backward<T>(
         S2Config config,
         in ReadOnlyTensorSpan<T> query,
@@ -98,13 +98,17 @@ public static class S2Attention
     {
         ArgumentNullException.ThrowIfNull(config);
         ReadOnlyTensorSpan<float> dq = queryGradient, dk = keyGradient, dv = valueGradient;
-        TensorStrides q = StridesOf(nameof(query), query, config, config.Heads), k = StridesOf(nameof(key), key, config, config.KvHeads);
-        TensorStrides v = StridesOf(nameof(value), value, config, config.KvHeads), o = StridesOf(nameof(output), output, config, config.Heads);
-        CheckSame(nameof(outputGradient), StridesOf(nameof(outputGradient), outputGradient, config, config.Heads), nameof(output), o);
-        CheckSame(nameof(queryGradient), StridesOf(nameof(queryGradient), dq, config, config.Heads), nameof(query), q);
-        CheckSame(nameof(keyGradient), StridesOf(nameof(keyGradient), dk, config, config.KvHeads), nameof(key), k);
-        CheckSame(nameof(valueGradient), StridesOf(nameof(valueGradient), dv, config, config.KvHeads), nameof(value), v);
-        using S2AttentionPlan plan = new(config, new S2AttentionOptions { Query = q, Key = k, Value = v, Output = o });
+        using S2AttentionPlan plan = new(config, new S2AttentionOptions
+        {
+            Query = StridesOf(nameof(query), query, config, config.Heads),
+            Key = StridesOf(nameof(key), key, config, config.KvHeads),
+            Value = StridesOf(nameof(value), value, config, config.KvHeads),
+            Output = StridesOf(nameof(output), output, config, config.Heads),
+            OutputGradient = StridesOf(nameof(outputGradient), outputGradient, config, config.Heads),
+            QueryGradient = StridesOf(nameof(queryGradient), dq, config, config.Heads),
+            KeyGradient = StridesOf(nameof(keyGradient), dk, config, config.KvHeads),
+            ValueGradient = StridesOf(nameof(valueGradient), dv, config, config.KvHeads),
+        });
         plan.Backward(Flat(query), Flat(key), Flat(value), Flat(output), logSumExp, Flat(outputGradient), Writable(Flat(dq)), Writable(Flat(dk)), Writable(Flat(dv)), valid);
     }
 
@@ -117,16 +121,11 @@ public static class S2Attention
 
         // A dimension of one element has stride 0.
         if (config.HeadDim > 1 && strides[3] != 1)
-            throw new ArgumentException($"{name} has strides [{Text(strides)}]: the last must be 1.", name);
+            throw new ArgumentException(
+                $"{name} has strides [{Text(strides)}]: the last must be 1, as the kernels read whole rows. Copy it first, as with {name}.FlattenTo(array), which gives dense [B,N,H,D].", name);
         return new(strides[0], strides[1], strides[2]);
 
         static string Text(ReadOnlySpan<nint> values) => string.Join(",", values.ToArray());
-    }
-
-    private static void CheckSame(string name, TensorStrides strides, string other, TensorStrides expected)
-    {
-        if (strides != expected)
-            throw new ArgumentException($"{name} has strides {strides}: they must be those of {other}, {expected}.", name);
     }
 
     // The memory that the tensor reaches, from its first element to its last.

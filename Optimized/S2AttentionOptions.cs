@@ -24,7 +24,7 @@ public interface IWorkScheduler
     void Run(int workers, Action<int> body);
 }
 
-/// <summary>Strides of every tensor of a call; what is not given is dense in the layout.</summary>
+/// <summary>How a plan runs, and where the rows of its tensors stand; what is not given is dense in the layout.</summary>
 public sealed record S2AttentionOptions
 {
     /// <summary>Workers of a call; the processors of the machine where not given. The results do not depend on it.</summary>
@@ -36,17 +36,35 @@ public sealed record S2AttentionOptions
     /// <summary>The layout of tensors whose strides are not given.</summary>
     public TensorLayout Layout { get; init; }
 
-    /// <summary>Strides of q.</summary>
+    /// <summary>Strides of q [B,N,H,D].</summary>
     public TensorStrides? Query { get; init; }
 
-    /// <summary>Strides of k.</summary>
+    /// <summary>Strides of k [B,N,K,D].</summary>
     public TensorStrides? Key { get; init; }
 
-    /// <summary>Strides of v.</summary>
+    /// <summary>Strides of v [B,N,K,D].</summary>
     public TensorStrides? Value { get; init; }
 
-    /// <summary>Strides of o.</summary>
+    /// <summary>Strides of o [B,N,H,D], whose rows may not share elements.</summary>
     public TensorStrides? Output { get; init; }
+
+    /// <summary>Strides of lse, rows of one element: [B,N,H] dense where not given, whatever the layout; (H N, 1, N) is [B,H,N].</summary>
+    public TensorStrides? LogSumExp { get; init; }
+
+    /// <summary>Strides of do; those of o where not given.</summary>
+    public TensorStrides? OutputGradient { get; init; }
+
+    /// <summary>Strides of the gradient of lse; those of lse where not given.</summary>
+    public TensorStrides? LogSumExpGradient { get; init; }
+
+    /// <summary>Strides of dq; where not given those of q, or dense ones where rows of q share elements.</summary>
+    public TensorStrides? QueryGradient { get; init; }
+
+    /// <summary>Strides of dk; where not given those of k, or dense ones where rows of k share elements.</summary>
+    public TensorStrides? KeyGradient { get; init; }
+
+    /// <summary>Strides of dv; where not given those of v, or dense ones where rows of v share elements.</summary>
+    public TensorStrides? ValueGradient { get; init; }
 
     /// <summary>Register width; every width gives results within the same bound, but not the same bits.</summary>
     public VectorWidth VectorWidth { get; init; }

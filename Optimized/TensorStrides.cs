@@ -1,6 +1,4 @@
 // Where do the rows of a tensor stand in its span?
-using S2Attn.Spec;
-
 namespace S2Attn.Optimized;
 
 /// <summary>The order of the dimensions of a dense tensor.</summary>
@@ -13,7 +11,13 @@ public enum TensorLayout
     HeadMajor,
 }
 
-/// <summary>Strides in elements. The D elements of a row are contiguous; the row of (b, t, h) starts at b Batch + t Token + h Head.</summary>
+/// <summary>
+/// Strides in elements, in 64 bits. The D elements of a row are contiguous; the row of (b, t, h) starts b Batch + t Token + h Head elements from that of (0, 0, 0).
+/// </summary>
+/// <remarks>
+/// Strides of what is read may be anything: 0 for an axis along which one row stands for all (expand), negative for a reversed one. What is written
+/// needs rows that share no element. A span starts at the tensor's lowest element, a pointer points at element [0,0,0,0]; they differ where a stride is negative.
+/// </remarks>
 public readonly record struct TensorStrides(long Batch, long Token, long Head)
 {
     /// <summary>The strides of a dense tensor.</summary>
@@ -23,13 +27,9 @@ public readonly record struct TensorStrides(long Batch, long Token, long Head)
     /// <param name="headDim">D.</param>
     public static TensorStrides Dense(TensorLayout layout, int tokens, int heads, int headDim)
     {
-        long matrix = Layout.Row(tokens, heads, headDim, 1, 0, 0);
+        long matrix = (long)tokens * heads * headDim;
         return layout is TensorLayout.TokenMajor
             ? new(matrix, (long)heads * headDim, headDim)
             : new(matrix, headDim, (long)tokens * headDim);
     }
-
-    /// <summary>Elements that a tensor of these strides reaches: one past its last.</summary>
-    internal Int128 Extent(int batch, int tokens, int heads, int headDim) =>
-        (Int128)(batch - 1) * Batch + (Int128)(tokens - 1) * Token + (Int128)(heads - 1) * Head + headDim;
 }

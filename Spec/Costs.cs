@@ -50,26 +50,29 @@ public static class Costs
         => length * (length + 1) / 2;
 
     /// <summary>Visible pairs over all batches and query heads, without key padding.</summary>
-    public static long VisiblePairs(S2Config config)
+    /// <exception cref="OverflowException">The pairs leave 64 bits.</exception>
+    public static long VisiblePairs(S2Config config) => checked((long)AllVisiblePairs(config));
+
+    private static Int128 AllVisiblePairs(S2Config config)
     {
         ArgumentNullException.ThrowIfNull(config);
-        long pairs = 0;
+        Int128 pairs = 0;
         for (int head = 0; head < config.Heads; head++)
-            pairs = checked(pairs + VisiblePairs<Int, Bool>(config.Mask, config.Tokens, config.GroupSize, config.ShiftOf(head)).Value);
-        return checked(pairs * config.Batch);
+            pairs += VisiblePairs<Int, Bool>(config.Mask, config.Tokens, config.GroupSize, config.ShiftOf(head)).Value;
+        return pairs * config.Batch;
     }
 
     /// <summary>Useful floating-point operations of the forward pass: 4 D for each visible pair (q.k and p v, a multiply and an add each).</summary>
     public static double ForwardFlops(S2Config config)
     {
         ArgumentNullException.ThrowIfNull(config);
-        return 4.0 * config.HeadDim * VisiblePairs(config);
+        return 4.0 * config.HeadDim * (double)AllVisiblePairs(config);
     }
 
     /// <summary>Useful floating-point operations of the backward pass: 10 D for each visible pair (q.k again, do.v, and dq, dk, dv).</summary>
     public static double BackwardFlops(S2Config config)
     {
         ArgumentNullException.ThrowIfNull(config);
-        return 10.0 * config.HeadDim * VisiblePairs(config);
+        return 10.0 * config.HeadDim * (double)AllVisiblePairs(config);
     }
 }

@@ -13,7 +13,7 @@ public static class Layout
         => ((b * tokens + t) * heads + h) * headDim;
 
     /// <summary>Offset of the vector of batch b, token t, head h, in elements.</summary>
-    /// <exception cref="OverflowException">The offset leaves 32 bits; it cannot for sizes that <see cref="S2Config"/> accepts.</exception>
+    /// <exception cref="OverflowException">The offset leaves 32 bits; it cannot in a tensor that an array holds.</exception>
     public static int Row(int tokens, int heads, int headDim, int b, int t, int h) =>
         Row<Int, Bool>(tokens, heads, headDim, b, t, h).ToIndex();
 }

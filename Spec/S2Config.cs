@@ -79,8 +79,11 @@ public sealed class InvalidConfigException : ArgumentException
 /// <summary>A validated, immutable configuration: q [B,N,H,D], k and v [B,N,K,D], o [B,N,H,D].</summary>
 public sealed record S2Config
 {
-    /// <summary>The largest number of elements of one tensor: what an array can hold.</summary>
-    public static long MaxElements => Array.MaxLength;
+    /// <summary>
+    /// The largest number of elements of one tensor: the f32 numbers that the 47 bits of a process's address space hold. What an array or a span can hold
+    /// is less, and the concern of those who take them.
+    /// </summary>
+    public static long MaxElements => 1L << 45;
 
     private S2Config(S2Request request, int groupSize, int shift)
     {
@@ -201,7 +204,7 @@ public sealed record S2Config
             yield return Error(
                 "Batch*Tokens*Heads*HeadDim",
                 FormattableString.Invariant($"{request.Batch}*{request.Tokens}*{request.Heads}*{request.HeadDim}"),
-                FormattableString.Invariant($"must be at most {MaxElements}, the elements of one array"));
+                FormattableString.Invariant($"must be at most {MaxElements}, the f32 elements of an address space"));
 
         if (groupSize < 1 || groupSize > request.Tokens)
         {

@@ -10,6 +10,7 @@ namespace S2Attn.Optimized.Kernels;
 /// <remarks>
 /// Arithmetic, in this order: s as in the forward pass; p = 2^fl(s - fl(lse log2 e)); dp = do.v and delta = do.o by chains of multiply-adds; ds = fl(p fl(dp - delta));
 /// dq = scale times the chain of ds k; dv and dk gain the chain of p do, and scale times the chain of ds q, over each block of queries.
+/// Where lse has a gradient, delta = fl(do.o - dlse).
 /// </remarks>
 internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
     where T : unmanaged
@@ -116,7 +117,9 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
             Packing.Row<T, TStorage, V, TLanes>(problem.OutputGradient.At(sequence.Batch, token, head), gradientRow, sizes.HeadDim, width);
             delta[i] = Panel<V, TLanes>.Dot(queryRow, gradientRow, width);
             Packing.Row<T, TStorage, V, TLanes>(problem.Query.At(sequence.Batch, token, head), queryRow, sizes.HeadDim, width);
-            float lse = problem.LogSumExp[Layout.Row(config.Tokens, config.Heads, 1, sequence.Batch, token, head)];
+            if (!problem.LogSumExpGradient.IsAbsent)
+                delta[i] -= *problem.LogSumExpGradient.At(sequence.Batch, token, head);
+            float lse = *problem.LogSumExp.At(sequence.Batch, token, head);
             logSumExp[i] = float.IsNegativeInfinity(lse) ? float.PositiveInfinity : (float)(lse * Math.Log2(Math.E));
         }
 
@@ -127,7 +130,7 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
             {
                 int keyCount = Math.Min(sizes.TileKeys, end - start);
                 bool mayMask = isPadded || Tiles.Classify(segment.Causal, first, count, start, keyCount) is TileKind.Partial;
-                KeyTile tile = new(sequence, problem.ValidOf(sequence, config.Tokens), kvHead, segment, start, keyCount, mayMask, keys, values);
+                KeyTile tile = new(sequence, problem.ValidOf(sequence), kvHead, segment, start, keyCount, mayMask, keys, values);
                 tile.Load<T, TStorage, V, TLanes>(problem, sizes, 0, 1);
                 bool exact = mayMask && !(tile.IsFinite && isFinite);
                 int firstPanel = 0;
@@ -230,8 +233,14 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
             Panel<V, TLanes>.Scale(queryGradients + p * panelFloats, depth, delta);
             Packing.Transpose(queryGradients + p * panelFloats, columns, scratch, depth, depth, columns);
             for (int i = 0; i < Math.Min(columns, count - p * columns); i++)
-                new ReadOnlySpan<float>(scratch + (nint)i * depth, sizes.HeadDim).CopyTo(
-                    new Span<float>(problem.QueryGradient.At(sequence.Batch, sequence.FirstToken + first + p * columns + i, head), sizes.HeadDim));
+            {
+                float* row = scratch + (nint)i * depth;
+                int token = sequence.FirstToken + first + p * columns + i;
+                if (problem.StoredQueryGradient.IsAbsent)
+                    SingleStorage.Narrow(row, problem.QueryGradient.At(sequence.Batch, token, head), sizes.HeadDim);
+                else
+                    TStorage.Narrow(row, problem.StoredQueryGradient.At(sequence.Batch, token, head), sizes.HeadDim);
+            }
         }
     }
 }

@@ -9,7 +9,9 @@ internal sealed class Calls<T>
     private readonly IEngine<T> engine;
     private readonly IWorkScheduler scheduler;
     private readonly Workspace[] workspaces;
-    private readonly Action<int> forward, backward;
+    private const int TokensOfStore = 64;
+
+    private readonly Action<int> forward, backward, store;
     private readonly int[] claims;
     private Problem<T> problem;
     private CancellationToken cancellation;
@@ -24,6 +26,7 @@ internal sealed class Calls<T>
         claims = new int[workspaces.Length];
         forward = Forward;
         backward = Backward;
+        store = Store;
     }
 
     public void Run(in Problem<T> problem, bool isBackward, CancellationToken cancellation)
@@ -36,6 +39,8 @@ internal sealed class Calls<T>
                 Spread(geometry.ForwardItems, forward);
             for (phase = 0; isBackward && phase < 2; phase++)
                 Spread(geometry.BackwardItems(phase), backward);
+            if (isBackward && !problem.StoredKeyGradient.IsAbsent)
+                Spread(geometry.Config.Batch * BlocksOfStore, store);
         }
         finally
         {
@@ -77,6 +82,18 @@ internal sealed class Calls<T>
     {
         for (int item = Take(); item >= 0; item = Take())
             engine.Backward(geometry, problem, phase, item, workspaces[worker]);
+    }
+
+    private int BlocksOfStore => (geometry.Config.Tokens - 1) / TokensOfStore + 1;
+
+    private void Store(int worker)
+    {
+        for (int item = Take(); item >= 0; item = Take())
+        {
+            int batch = item / BlocksOfStore, first = item % BlocksOfStore * TokensOfStore;
+            for (int token = first; token < Math.Min(first + TokensOfStore, geometry.Config.Tokens); token++)
+                engine.StoreKeyGradients(geometry, problem, batch, token);
+        }
     }
 
     // The next work item, or -1 where none is left.

@@ -120,7 +120,7 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
         {
             int count = Math.Min(sizes.TileKeys, EndOf(block, segment) - start);
             bool crossesDiagonal = Tiles.Classify(segment.Causal, block.Start, block.Count, start, count) is TileKind.Partial;
-            return new(sequence, problem.ValidOf(sequence, config.Tokens), config.KvHeadOf(head), segment, start, count, crossesDiagonal, keys, values);
+            return new(sequence, problem.ValidOf(sequence), config.KvHeadOf(head), segment, start, count, crossesDiagonal, keys, values);
         }
 
         static int EndOf(QueryBlock block, KeySegment<int> segment) => segment.Causal ? block.Start + block.Count : segment.Start + segment.Length;
@@ -167,12 +167,8 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
             float* total = sum + p * columns;
             for (int i = 0; i < count; i++)
             {
-                if (problem.LogSumExp != null)
-                {
-                    nint at = Layout.Row(config.Tokens, config.Heads, 1, sequence.Batch, sequence.FirstToken + first + i, head);
-                    problem.LogSumExp[at] = (float)((max[p * columns + i] + Math.Log2(total[i])) * Math.Log(2));
-                }
-
+                if (!problem.LogSumExp.IsAbsent)
+                    *problem.LogSumExp.At(sequence.Batch, sequence.FirstToken + first + i, head) = (float)((max[p * columns + i] + Math.Log2(total[i])) * Math.Log(2));
                 factor[i] = total[i] == 0 ? 0 : 1 / total[i];
             }
 

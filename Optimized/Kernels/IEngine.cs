@@ -12,6 +12,9 @@ internal interface IEngine<T>
     void Forward(Geometry geometry, in Problem<T> problem, int item, int nextItem, ref KeyTile ahead, Workspace workspace);
 
     void Backward(Geometry geometry, in Problem<T> problem, int phase, int item, Workspace workspace);
+
+    /// <summary>Rounds the f32 sums of dk and dv of one token, all kv heads, to storage.</summary>
+    void StoreKeyGradients(Geometry geometry, in Problem<T> problem, int batch, int token);
 }
 
 /// <summary>The kernels for one storage format and register width.</summary>
@@ -27,6 +30,15 @@ internal sealed class Engine<T, TStorage, V, TLanes, TTile> : IEngine<T>
 
     public void Backward(Geometry geometry, in Problem<T> problem, int phase, int item, Workspace workspace) =>
         BackwardKernel<T, TStorage, V, TLanes, TTile>.Run(geometry, problem, phase, item, workspace);
+
+    public unsafe void StoreKeyGradients(Geometry geometry, in Problem<T> problem, int batch, int token)
+    {
+        for (int head = 0; head < geometry.Config.KvHeads; head++)
+        {
+            TStorage.Narrow(problem.KeyGradient.At(batch, token, head), problem.StoredKeyGradient.At(batch, token, head), geometry.Sizes.HeadDim);
+            TStorage.Narrow(problem.ValueGradient.At(batch, token, head), problem.StoredValueGradient.At(batch, token, head), geometry.Sizes.HeadDim);
+        }
+    }
 }
 
 /// <summary>What differs between register widths, for every storage format.</summary>

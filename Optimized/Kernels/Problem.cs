@@ -1,6 +1,4 @@
 // One call, as the kernels see it: pointers whose ranges were checked, sizes and strides.
-using S2Attn.Spec;
-
 namespace S2Attn.Optimized.Kernels;
 
 /// <summary>A tensor of rows of D elements with unit stride: the row of (batch, token, head) starts at Data + the sum of index times stride.</summary>
@@ -9,6 +7,9 @@ internal readonly unsafe struct Rows<T>(T* data, TensorStrides strides)
 {
     private readonly T* data = data;
     private readonly TensorStrides strides = strides;
+
+    /// <summary>Whether the call has no such tensor.</summary>
+    public bool IsAbsent => data == null;
 
     /// <summary>Elements from a row to that of the next token.</summary>
     public nint TokenStride => (nint)strides.Token;
@@ -28,22 +29,34 @@ internal readonly unsafe struct Problem<T>
 
     public required Rows<T> Output { get; init; }
 
-    /// <summary>lse [B,N,H], dense; null where the caller wants none.</summary>
-    public required float* LogSumExp { get; init; }
+    /// <summary>lse, rows of one element; absent where the caller wants none.</summary>
+    public required Rows<float> LogSumExp { get; init; }
 
-    /// <summary>valid [B,N]; null where no key is padded.</summary>
-    public required byte* Valid { get; init; }
+    /// <summary>valid [B,N]; absent where no key is padded.</summary>
+    public required Rows<byte> Valid { get; init; }
 
     /// <summary>valid of a sequence's first token; null where no key is padded.</summary>
-    public byte* ValidOf(Sequence sequence, int tokensOfBatch) =>
-        Valid == null ? null : Valid + Layout.Row(tokensOfBatch, 1, 1, sequence.Batch, sequence.FirstToken, 0);
+    public byte* ValidOf(Sequence sequence) => Valid.IsAbsent ? null : Valid.At(sequence.Batch, sequence.FirstToken, 0);
 
-    /// <summary>do, and below dq, dk and dv: for the backward pass.</summary>
+    /// <summary>do, and below dlse, dq, dk and dv: for the backward pass.</summary>
     public Rows<T> OutputGradient { get; init; }
 
+    /// <summary>The gradient of lse, rows of one element; absent where lse has none.</summary>
+    public Rows<float> LogSumExpGradient { get; init; }
+
+    /// <summary>dq in f32; absent where <see cref="StoredQueryGradient"/> is written.</summary>
     public Rows<float> QueryGradient { get; init; }
 
+    /// <summary>The f32 sums of dk: dk itself, or what <see cref="StoredKeyGradient"/> is narrowed from.</summary>
     public Rows<float> KeyGradient { get; init; }
 
+    /// <summary>The f32 sums of dv.</summary>
     public Rows<float> ValueGradient { get; init; }
+
+    /// <summary>dq, and below dk and dv, in the storage type; absent where the caller wants them in f32.</summary>
+    public Rows<T> StoredQueryGradient { get; init; }
+
+    public Rows<T> StoredKeyGradient { get; init; }
+
+    public Rows<T> StoredValueGradient { get; init; }
 }

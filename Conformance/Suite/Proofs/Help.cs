@@ -71,7 +71,7 @@ public sealed record Help(bool Products, bool Parts, ImmutableArray<Prop> Splits
             new(Lemmas.Sign, [rest, rest]),
             new(Lemmas.Sign, [whole, g * g - ofGroup]),
             new(Lemmas.Sign, [whole, ofGroup]),
-            new(Lemmas.Sign, [S2Config.MaxElements - n, g]),
+            new(Lemmas.Sign, [int.MaxValue - n, g]),
             new(Lemmas.Sign, [n - s - whole * g, g]),
         ];
     }

@@ -7,7 +7,7 @@ namespace S2Attn.Conformance.Proofs;
 
 /// <summary>
 /// The claim is read off the formula's own graph: every part of it, on every path, is within 64 bits, and every divisor is at least 1. It is
-/// shown for N up to <see cref="S2Config.MaxElements"/>, which bounds every size of a configuration.
+/// shown for every N of 32 bits, which is what a configuration holds.
 /// </summary>
 public static class SafeArithmetic
 {
@@ -47,7 +47,7 @@ public static class SafeArithmetic
         SmtScript graph = new();
         foreach (Term root in roots(sizes, variables[3], variables[4]))
             graph.Meet(root);
-        Term limit = S2Config.MaxElements;
+        Term limit = int.MaxValue;
         IEnumerable<LemmaInstance> boxes = graph.Products.Select(product => new LemmaInstance(Lemmas.Box, [product.A, product.B, limit + 1, limit + 1]));
         Goal goal = new(
             $"Fits.{name}",

@@ -114,10 +114,15 @@ public sealed class KernelArgumentTests
     public void Options_are_checked()
     {
         Refused<ArgumentOutOfRangeException>("options.Threads", "0", () => Plan(new() { Threads = 0 }));
-        Refused<ArgumentOutOfRangeException>("options.Query", "stride", () => Plan(new() { Query = new(1000, HeadDim - 1, 1000) }));
-        Refused<ArgumentOutOfRangeException>("options.Output", "stride", () => Plan(new() { Output = new(1000, -HeadDim, 1000) }));
-        Refused<ArgumentOutOfRangeException>("options.Key", "stride", () => Plan(new() { Key = new(1000, 0, 1000) }));
-        Refused<ArgumentOutOfRangeException>("options.Value", "stride", () => Plan(new() { Value = new(1000, 2, 1000) }));
+        Refused<ArgumentOutOfRangeException>("options.Layout", "7", () => Plan(new() { Layout = (TensorLayout)7 }));
+        Refused<ArgumentOutOfRangeException>("options.Output", "stride", () => Plan(new() { Output = new(1000, HeadDim - 1, 1000) }));
+        Refused<ArgumentOutOfRangeException>("options.Output", "stride", () => Plan(new() { Output = new(1000, 1 - HeadDim, 1000) }));
+        Refused<ArgumentOutOfRangeException>("options.LogSumExp", "stride", () => Plan(new() { LogSumExp = new(1000, 0, 1000) }));
+        Refused<ArgumentOutOfRangeException>("options.QueryGradient", "stride", () => Plan(new() { QueryGradient = new(1000, 0, 1000) }));
+        Refused<ArgumentOutOfRangeException>("options.KeyGradient", "stride", () => Plan(new() { KeyGradient = new(1000, 2, 1000) }));
+        Refused<ArgumentOutOfRangeException>("options.ValueGradient", "stride", () => Plan(new() { ValueGradient = new(1000, 2, 1000) }));
+        Refused<ArgumentOutOfRangeException>("options.Query", "reach", () => Plan(new() { Query = new(1000, long.MaxValue, 1000) }));
+        Refused<ArgumentOutOfRangeException>("options.Value", "reach", () => Plan(new() { Value = new(1000, long.MinValue, 1000) }));
     }
 
     private static void Plan(S2AttentionOptions options)
