@@ -27,63 +27,85 @@ public static class Attention
     /// <exception cref="ArgumentException">A tensor does not have the shape that the configuration asks for.</exception>
     public static AttentionOutput<T> Forward<T>(S2Config config, AttentionInput<T> input)
         where T : IBinaryFloatingPointIeee754<T>
+        => Forward(S2Slice.Whole(config), input);
+
+    /// <summary>The same for a part of a sequence: q and o [B,t1-t0,H,D], k and v [B,u1-u0,K,D], valid [B,u1-u0], logsumexp [B,t1-t0,H].</summary>
+    /// <exception cref="ArgumentException">A tensor does not have the shape that the slice asks for.</exception>
+    public static AttentionOutput<T> Forward<T>(S2Slice slice, AttentionInput<T> input)
+        where T : IBinaryFloatingPointIeee754<T>
     {
+        ArgumentNullException.ThrowIfNull(slice);
         ArgumentNullException.ThrowIfNull(input);
-        input.CheckShapes(config);
-        T[] output = new T[config.Batch * config.Tokens * config.Heads * config.HeadDim];
-        T[] logSumExp = new T[config.Batch * config.Tokens * config.Heads];
+        input.CheckShapes(slice);
+        S2Config config = slice.Config;
+        T[] output = new T[config.Batch * slice.QueryCount * config.Heads * config.HeadDim];
+        T[] logSumExp = new T[config.Batch * slice.QueryCount * config.Heads];
         for (int b = 0; b < config.Batch; b++)
-            for (int t = 0; t < config.Tokens; t++)
+            for (int t = slice.Queries.Start; t < slice.Queries.End; t++)
                 for (int h = 0; h < config.Heads; h++)
                 {
-                    AttentionRow row = Row(config, input, b, t, h);
-                    logSumExp[Layout.Row(config.Tokens, config.Heads, 1, b, t, h)] = T.CreateTruncating(row.LogSumExp);
-                    double[] o = OutputRow(config, input, row, b, h);
-                    int start = Layout.Row(config.Tokens, config.Heads, config.HeadDim, b, t, h);
+                    AttentionRow row = Row(slice, input, b, t, h);
+                    logSumExp[Layout.Row(slice.QueryCount, config.Heads, 1, b, t - slice.Queries.Start, h)] = T.CreateTruncating(row.LogSumExp);
+                    double[] o = OutputRow(slice, input, row, b, h);
+                    int start = Layout.Row(slice.QueryCount, config.Heads, config.HeadDim, b, t - slice.Queries.Start, h);
                     for (int d = 0; d < config.HeadDim; d++)
                         output[start + d] = T.CreateTruncating(o[d]);
                 }
 
         return new(
-            Tensor<T>.Of([config.Batch, config.Tokens, config.Heads, config.HeadDim], output),
-            Tensor<T>.Of([config.Batch, config.Tokens, config.Heads], logSumExp));
+            Tensor<T>.Of([config.Batch, slice.QueryCount, config.Heads, config.HeadDim], output),
+            Tensor<T>.Of([config.Batch, slice.QueryCount, config.Heads], logSumExp));
     }
 
     /// <summary>The softmax row of one query: for large N, a way to evaluate a few rows only.</summary>
     public static AttentionRow Row<T>(S2Config config, AttentionInput<T> input, int b, int t, int h)
         where T : IBinaryFloatingPointIeee754<T>
+        => Row(S2Slice.Whole(config), input, b, t, h);
+
+    /// <summary>The softmax row of query t of a slice, counted from the start of the sequence, as its keys are.</summary>
+    public static AttentionRow Row<T>(S2Slice slice, AttentionInput<T> input, int b, int t, int h)
+        where T : IBinaryFloatingPointIeee754<T>
     {
-        ArgumentNullException.ThrowIfNull(config);
+        ArgumentNullException.ThrowIfNull(slice);
         ArgumentNullException.ThrowIfNull(input);
-        int kvHead = config.KvHeadOf(h);
-        List<int> keys = VisibleKeys(config, input, b, t, h);
+        int kvHead = slice.Config.KvHeadOf(h);
+        List<int> keys = VisibleKeys(slice, input, b, t, h);
         double[] scores = new double[keys.Count];
         for (int i = 0; i < scores.Length; i++)
-            scores[i] = config.Scale * Dot(input.Query.Row(b, t, h), input.Key.Row(b, keys[i], kvHead));
+            scores[i] = slice.Config.Scale * Dot(input.Query.Row(b, t - slice.Queries.Start, h), input.Key.Row(b, keys[i] - slice.Keys.Start, kvHead));
         return Softmax(keys, scores);
     }
 
     internal static List<int> VisibleKeys<T>(S2Config config, AttentionInput<T> input, int b, int t, int h)
         where T : IBinaryFloatingPointIeee754<T>
+        => VisibleKeys(S2Slice.Whole(config), input, b, t, h);
+
+    private static List<int> VisibleKeys<T>(S2Slice slice, AttentionInput<T> input, int b, int t, int h)
+        where T : IBinaryFloatingPointIeee754<T>
     {
         List<int> keys = [];
-        for (int u = 0; u < config.Tokens; u++)
-            if (Visibility.Visible(config, h, t, u) && input.Valid[b, u])
+        for (int u = slice.Keys.Start; u < slice.Keys.End; u++)
+            if (slice.Visible(h, t, u) && input.Valid[b, u - slice.Keys.Start])
                 keys.Add(u);
         return keys;
     }
 
-    /// <summary>o of one query row, for weights that <see cref="Row"/> gave.</summary>
+    /// <summary>o of one query row, for weights that <see cref="Row{T}(S2Config, AttentionInput{T}, int, int, int)"/> gave.</summary>
     public static double[] OutputRow<T>(S2Config config, AttentionInput<T> input, AttentionRow row, int b, int h)
         where T : IBinaryFloatingPointIeee754<T>
+        => OutputRow(S2Slice.Whole(config), input, row, b, h);
+
+    /// <summary>o of one query row of a slice.</summary>
+    public static double[] OutputRow<T>(S2Slice slice, AttentionInput<T> input, AttentionRow row, int b, int h)
+        where T : IBinaryFloatingPointIeee754<T>
     {
-        ArgumentNullException.ThrowIfNull(config);
+        ArgumentNullException.ThrowIfNull(slice);
         ArgumentNullException.ThrowIfNull(input);
         ArgumentNullException.ThrowIfNull(row);
-        double[] o = new double[config.HeadDim];
+        double[] o = new double[slice.Config.HeadDim];
         for (int i = 0; i < row.Weights.Count; i++)
         {
-            ReadOnlySpan<T> value = input.Value.Row(b, row.Keys[i], config.KvHeadOf(h));
+            ReadOnlySpan<T> value = input.Value.Row(b, row.Keys[i] - slice.Keys.Start, slice.Config.KvHeadOf(h));
             for (int d = 0; d < o.Length; d++)
                 o[d] += row.Weights[i] * double.CreateTruncating(value[d]);
         }

@@ -21,51 +21,79 @@ public static class AttentionGradients
     /// <exception cref="ArgumentException">A tensor does not have the shape that the configuration asks for.</exception>
     public static Gradients<T> Backward<T>(S2Config config, AttentionInput<T> input, Tensor<T> outputGradient)
         where T : IBinaryFloatingPointIeee754<T>
+        => Backward(S2Slice.Whole(config), input, outputGradient);
+
+    /// <summary>The same for a part of a sequence: dk and dv are this slice's shares, and the shares of slices that make up the whole add up to the whole's.</summary>
+    /// <exception cref="ArgumentException">A tensor does not have the shape that the slice asks for.</exception>
+    public static Gradients<T> Backward<T>(S2Slice slice, AttentionInput<T> input, Tensor<T> outputGradient)
+        where T : IBinaryFloatingPointIeee754<T>
     {
+        ArgumentNullException.ThrowIfNull(slice);
+        return Backward(slice, input, outputGradient, Tensor<T>.Build([slice.Config.Batch, slice.QueryCount, slice.Config.Heads], _ => T.Zero));
+    }
+
+    /// <summary>
+    /// The gradients of sum(o * outputGradient) + sum(lse * logSumExpGradient): ds = p (dp - sum p dp + dlse), because the derivative of logsumexp by a score is its weight.
+    /// With it, results over parts of the keys can be merged by their logsumexp and differentiated (<see cref="AttentionMerge"/>).
+    /// </summary>
+    /// <param name="slice">The slice.</param>
+    /// <param name="input">q, k, v and the valid keys of the slice.</param>
+    /// <param name="outputGradient">do [B,t1-t0,H,D].</param>
+    /// <param name="logSumExpGradient">dlse [B,t1-t0,H].</param>
+    /// <exception cref="ArgumentException">A tensor does not have the shape that the slice asks for.</exception>
+    public static Gradients<T> Backward<T>(S2Slice slice, AttentionInput<T> input, Tensor<T> outputGradient, Tensor<T> logSumExpGradient)
+        where T : IBinaryFloatingPointIeee754<T>
+    {
+        ArgumentNullException.ThrowIfNull(slice);
         ArgumentNullException.ThrowIfNull(input);
         ArgumentNullException.ThrowIfNull(outputGradient);
-        input.CheckShapes(config);
+        ArgumentNullException.ThrowIfNull(logSumExpGradient);
+        input.CheckShapes(slice);
         AttentionInput<T>.CheckShape(nameof(outputGradient), outputGradient, input.Query.Shape.AsSpan());
+        AttentionInput<T>.CheckShape(nameof(logSumExpGradient), logSumExpGradient, input.Query.Shape.AsSpan()[..3]);
         double[] dq = new double[input.Query.Elements.Length];
         double[] dk = new double[input.Key.Elements.Length];
         double[] dv = new double[input.Value.Elements.Length];
-        for (int b = 0; b < config.Batch; b++)
-            for (int h = 0; h < config.Heads; h++)
-                for (int t = 0; t < config.Tokens; t++)
-                    AddRow(config, input, outputGradient, b, t, h, dq, dk, dv);
+        for (int b = 0; b < slice.Config.Batch; b++)
+            for (int h = 0; h < slice.Config.Heads; h++)
+                for (int t = slice.Queries.Start; t < slice.Queries.End; t++)
+                    AddRow(slice, input, outputGradient, logSumExpGradient, b, t, h, dq, dk, dv);
 
         return new(Rounded(input.Query, dq), Rounded(input.Key, dk), Rounded(input.Value, dv));
 
         static Tensor<T> Rounded(Tensor<T> like, double[] gradient) => Tensor<T>.Build(like.Shape.AsSpan(), i => T.CreateTruncating(gradient[i]));
     }
 
-    private static void AddRow<T>(S2Config config, AttentionInput<T> input, Tensor<T> outputGradient, int b, int t, int h, double[] dq, double[] dk, double[] dv)
+    private static void AddRow<T>(
+        S2Slice slice, AttentionInput<T> input, Tensor<T> outputGradient, Tensor<T> logSumExpGradient, int b, int t, int h, double[] dq, double[] dk, double[] dv)
         where T : IBinaryFloatingPointIeee754<T>
     {
-        int kvHead = config.KvHeadOf(h);
-        ReadOnlySpan<T> query = input.Query.Row(b, t, h);
-        ReadOnlySpan<T> dout = outputGradient.Row(b, t, h);
-        AttentionRow row = Attention.Row(config, input, b, t, h);
+        S2Config config = slice.Config;
+        int kvHead = config.KvHeadOf(h), queryRow = t - slice.Queries.Start;
+        ReadOnlySpan<T> query = input.Query.Row(b, queryRow, h);
+        ReadOnlySpan<T> dout = outputGradient.Row(b, queryRow, h);
+        double dlse = double.CreateTruncating(logSumExpGradient[b, queryRow, h]);
+        AttentionRow row = Attention.Row(slice, input, b, t, h);
 
         double[] dp = new double[row.Weights.Count];
         double mean = 0;
         for (int i = 0; i < dp.Length; i++)
         {
-            dp[i] = Attention.Dot(dout, input.Value.Row(b, row.Keys[i], kvHead));
+            dp[i] = Attention.Dot(dout, input.Value.Row(b, row.Keys[i] - slice.Keys.Start, kvHead));
             mean += row.Weights[i] * dp[i];
         }
 
-        Span<double> dqRow = dq.AsSpan(Layout.Row(config.Tokens, config.Heads, config.HeadDim, b, t, h), config.HeadDim);
+        Span<double> dqRow = dq.AsSpan(Layout.Row(slice.QueryCount, config.Heads, config.HeadDim, b, queryRow, h), config.HeadDim);
         for (int i = 0; i < dp.Length; i++)
         {
-            int keyRow = Layout.Row(config.Tokens, config.KvHeads, config.HeadDim, b, row.Keys[i], kvHead);
-            ReadOnlySpan<T> key = input.Key.Row(b, row.Keys[i], kvHead);
-            double ds = config.Scale * row.Weights[i] * (dp[i] - mean);
+            int keyRow = row.Keys[i] - slice.Keys.Start, keyStart = Layout.Row(slice.KeyCount, config.KvHeads, config.HeadDim, b, keyRow, kvHead);
+            ReadOnlySpan<T> key = input.Key.Row(b, keyRow, kvHead);
+            double ds = config.Scale * row.Weights[i] * (dp[i] - mean + dlse);
             for (int d = 0; d < config.HeadDim; d++)
             {
                 dqRow[d] += ds * double.CreateTruncating(key[d]);
-                dk[keyRow + d] += ds * double.CreateTruncating(query[d]);
-                dv[keyRow + d] += row.Weights[i] * double.CreateTruncating(dout[d]);
+                dk[keyStart + d] += ds * double.CreateTruncating(query[d]);
+                dv[keyStart + d] += row.Weights[i] * double.CreateTruncating(dout[d]);
             }
         }
     }

@@ -20,13 +20,18 @@ public sealed record AttentionInput<T>(Tensor<T> Query, Tensor<T> Key, Tensor<T>
 
     /// <summary>Checks the shapes against a configuration.</summary>
     /// <exception cref="ArgumentException">A tensor has another shape; the message names tensor, shape and rule.</exception>
-    public void CheckShapes(S2Config config)
+    public void CheckShapes(S2Config config) => CheckShapes(S2Slice.Whole(config));
+
+    /// <summary>Checks the shapes against a slice: q [B,t1-t0,H,D], k and v [B,u1-u0,K,D], valid [B,u1-u0].</summary>
+    /// <exception cref="ArgumentException">A tensor has another shape; the message names tensor, shape and rule.</exception>
+    public void CheckShapes(S2Slice slice)
     {
-        ArgumentNullException.ThrowIfNull(config);
-        CheckShape(nameof(Query), Query, [config.Batch, config.Tokens, config.Heads, config.HeadDim]);
-        CheckShape(nameof(Key), Key, [config.Batch, config.Tokens, config.KvHeads, config.HeadDim]);
-        CheckShape(nameof(Value), Value, [config.Batch, config.Tokens, config.KvHeads, config.HeadDim]);
-        CheckShape(nameof(Valid), Valid, [config.Batch, config.Tokens]);
+        ArgumentNullException.ThrowIfNull(slice);
+        S2Config config = slice.Config;
+        CheckShape(nameof(Query), Query, [config.Batch, slice.QueryCount, config.Heads, config.HeadDim]);
+        CheckShape(nameof(Key), Key, [config.Batch, slice.KeyCount, config.KvHeads, config.HeadDim]);
+        CheckShape(nameof(Value), Value, [config.Batch, slice.KeyCount, config.KvHeads, config.HeadDim]);
+        CheckShape(nameof(Valid), Valid, [config.Batch, slice.KeyCount]);
     }
 
     internal static void CheckShape<TElement>(string name, Tensor<TElement> tensor, ReadOnlySpan<int> expected)

@@ -1,0 +1,192 @@
+// Do parts of a sequence, and parts of its keys, make up the whole, forward and backward?
+using S2Attn.Reference;
+using S2Attn.Spec;
+
+namespace S2Attn.Tests.Reference;
+
+public sealed class SliceAttentionTests
+{
+    public static TheoryData<MaskPolicy, int, int, int> Cuts => new()
+    {
+        { MaskPolicy.Split, 11, 4, 2 }, { MaskPolicy.Split, 12, 5, 3 }, { MaskPolicy.Split, 9, 9, 4 }, { MaskPolicy.Split, 8, 4, 0 },
+        { MaskPolicy.LocalCausal, 12, 4, 2 }, { MaskPolicy.PositionCausal, 12, 4, 1 }, { MaskPolicy.Bidirectional, 12, 4, 2 }, { MaskPolicy.BidirectionalSplit, 11, 4, 2 },
+    };
+
+    [Theory]
+    [MemberData(nameof(Cuts))]
+    public void SlicesCompose_rows_of_a_slice_are_those_of_the_whole_to_the_bit(MaskPolicy mask, int tokens, int groupSize, int shift)
+    {
+        S2Config config = Config(mask, tokens, groupSize, shift);
+        AttentionInput<double> whole = Input(config, 1);
+        AttentionOutput<double> expected = Attention.Forward(config, whole);
+        for (int t0 = 0; t0 < tokens; t0++)
+            for (int t1 = t0 + 1; t1 <= tokens; t1++)
+            {
+                S2Slice slice = S2Slice.Create(config, new() { FirstQuery = t0, EndQuery = t1 });
+                AttentionOutput<double> part = Attention.Forward(slice, Cut(whole, slice));
+                Assert.Equal(Rows(expected.Output, t0, t1).Elements.ToArray(), part.Output.Elements.ToArray());
+                Assert.Equal(Rows(expected.LogSumExp, t0, t1).Elements.ToArray(), part.LogSumExp.Elements.ToArray());
+            }
+    }
+
+    [Theory]
+    [MemberData(nameof(Cuts))]
+    public void SlicesCompose_shares_of_the_gradients_add_up_to_the_whole(MaskPolicy mask, int tokens, int groupSize, int shift)
+    {
+        S2Config config = Config(mask, tokens, groupSize, shift);
+        AttentionInput<double> whole = Input(config, 2);
+        Tensor<double> dout = Random(whole.Query.Shape.AsSpan(), 3);
+        Gradients<double> expected = AttentionGradients.Backward(config, whole, dout);
+        double[] dq = new double[whole.Query.Elements.Length], dk = new double[whole.Key.Elements.Length], dv = new double[dk.Length];
+        int[] borders = [0, 1, tokens / 2, tokens];
+        foreach ((int t0, int t1) in borders.Zip(borders.Skip(1)))
+        {
+            S2Slice slice = S2Slice.Create(config, new() { FirstQuery = t0, EndQuery = t1 });
+            Gradients<double> share = AttentionGradients.Backward(slice, Cut(whole, slice), Rows(dout, t0, t1));
+            Add(share.Query, dq, whole.Query.Shape.AsSpan(), t0);
+            Add(share.Key, dk, whole.Key.Shape.AsSpan(), slice.Keys.Start);
+            Add(share.Value, dv, whole.Value.Shape.AsSpan(), slice.Keys.Start);
+        }
+
+        AssertClose(expected.Query, dq);
+        AssertClose(expected.Key, dk);
+        AssertClose(expected.Value, dv);
+    }
+
+    [Fact]
+    public void PrefixStable_an_unbounded_slice_needs_no_N()
+    {
+        S2Config longer = Config(MaskPolicy.Split, 23, 5, 2), shorter = Config(MaskPolicy.Split, 5, 5, 2);
+        AttentionInput<double> whole = Input(longer, 4);
+        AttentionOutput<double> expected = Attention.Forward(longer, whole);
+        for (int t = 0; t < longer.Tokens; t++)
+        {
+            S2Slice slice = S2Slice.Create(shorter, new() { FirstQuery = t, EndQuery = t + 1, IsUnbounded = true });
+            Assert.InRange(slice.KeyCount, 1, 5);
+            Assert.Equal(Rows(expected.Output, t, t + 1).Elements.ToArray(), Attention.Forward(slice, Cut(whole, slice)).Output.Elements.ToArray());
+        }
+    }
+
+    [Fact]
+    public void HaloIsNeeded_one_key_less_is_refused_and_another_value_there_changes_the_output()
+    {
+        S2Config config = Config(MaskPolicy.Split, 12, 4, 1);
+        S2Slice slice = S2Slice.Create(config, new() { FirstQuery = 4, EndQuery = 8 });
+        Assert.Equal(new TokenRange<int>(1, 8), slice.Keys);
+        SliceResult short1 = S2Slice.TryCreate(config, new() { FirstQuery = 4, EndQuery = 8, FirstKey = 2 });
+        Assert.Equal("FirstKey = 2: must be from 0 to 1, the first key that a query of the slice sees", $"{Assert.IsType<SliceResult.Invalid>(short1)}");
+        AttentionInput<double> whole = Input(config, 5), part = Cut(whole, slice);
+        double[] changed = part.Value.Elements.ToArray();
+        changed[0] += 1;
+        AttentionInput<double> other = part with { Value = Tensor<double>.Of(part.Value.Shape.AsSpan(), changed) };
+        Assert.NotEqual(Attention.Forward(slice, part).Output.Elements.ToArray(), Attention.Forward(slice, other).Output.Elements.ToArray());
+    }
+
+    [Theory]
+    [InlineData(MaskPolicy.LocalCausal, -1, 0, null, null, true, "IsUnbounded = true", "FirstQuery = -1", "")]
+    [InlineData(MaskPolicy.Split, 3, 3, null, null, false, "EndQuery = 3: must be more than FirstQuery = 3")]
+    [InlineData(MaskPolicy.Split, 3, 13, null, null, false, "EndQuery = 13: must be at most Tokens = 12")]
+    [InlineData(MaskPolicy.Split, 3, 4, -1, null, false, "FirstKey = -1: must be from 0 to 0")]
+    [InlineData(MaskPolicy.Split, 3, 4, null, 3, false, "EndKey = 3: must be at least 4")]
+    [InlineData(MaskPolicy.Split, 3, 4, null, 13, false, "EndKey = 13: must be at most Tokens = 12")]
+    [InlineData(MaskPolicy.LocalCausal, 0, 2, null, 11, false, "EndKey = 11: must be at least 12")]
+    [InlineData(MaskPolicy.PositionCausal, 11, 12, 1, null, false, "FirstKey = 1: must be from 0 to 0")]
+    public void A_slice_that_breaks_a_rule_is_refused_by_name(MaskPolicy mask, int t0, int t1, int? u0, int? u1, bool unbounded, params string[] errors)
+    {
+        S2Config config = Config(mask, 12, 4, 2);
+        string text = $"{Assert.IsType<SliceResult.Invalid>(S2Slice.TryCreate(config, new() { FirstQuery = t0, EndQuery = t1, FirstKey = u0, EndKey = u1, IsUnbounded = unbounded }))}";
+        Assert.All(errors, error => Assert.Contains(error, text, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void Results_over_disjoint_keys_merge_by_logsumexp_forward_and_backward()
+    {
+        S2Config config = Config(MaskPolicy.Split, 10, 5, 2);
+        AttentionInput<double> whole = Input(config, 6);
+        Tensor<bool> some = Tensor<bool>.Build([2, 10], i => i % 3 != 0);
+        AttentionInput<double> a = whole with { Valid = some }, b = whole with { Valid = some.Map(valid => !valid) };
+        AttentionOutput<double> oa = Attention.Forward(config, a), ob = Attention.Forward(config, b), expected = Attention.Forward(config, whole);
+        AttentionOutput<double> merged = AttentionMerge.Forward(oa, ob);
+        AssertClose(expected.Output, merged.Output.Elements.ToArray());
+        AssertClose(expected.LogSumExp, merged.LogSumExp.Elements.ToArray());
+
+        OutputGradient<double> gradient = new(Random(whole.Query.Shape.AsSpan(), 7), Random(expected.LogSumExp.Shape.AsSpan(), 8));
+        (OutputGradient<double> ga, OutputGradient<double> gb) = AttentionMerge.Backward(oa, ob, gradient);
+        S2Slice slice = S2Slice.Whole(config);
+        Gradients<double> da = AttentionGradients.Backward(slice, a, ga.Output, ga.LogSumExp), db = AttentionGradients.Backward(slice, b, gb.Output, gb.LogSumExp);
+        Gradients<double> all = AttentionGradients.Backward(slice, whole, gradient.Output, gradient.LogSumExp);
+        AssertClose(all.Query, Sum(da.Query, db.Query));
+        AssertClose(all.Key, Sum(da.Key, db.Key));
+        AssertClose(all.Value, Sum(da.Value, db.Value));
+    }
+
+    [Fact]
+    public void The_gradient_of_logsumexp_is_that_of_central_differences()
+    {
+        S2Config config = Config(MaskPolicy.Split, 6, 3, 1);
+        AttentionInput<double> input = Input(config, 9);
+        Tensor<double> zero = input.Query.Map(_ => 0.0), dlse = Random([2, 6, 4], 10);
+        Gradients<double> gradients = AttentionGradients.Backward(S2Slice.Whole(config), input, zero, dlse);
+        const double step = 1e-6;
+        for (int i = 0; i < input.Query.Elements.Length; i += 3)
+            Assert.Equal((Loss(input with { Query = Moved(input.Query, i, step) }) - Loss(input with { Query = Moved(input.Query, i, -step) })) / (2 * step), gradients.Query.Elements[i], 1e-8);
+        for (int i = 0; i < input.Key.Elements.Length; i++)
+            Assert.Equal((Loss(input with { Key = Moved(input.Key, i, step) }) - Loss(input with { Key = Moved(input.Key, i, -step) })) / (2 * step), gradients.Key.Elements[i], 1e-8);
+        Assert.All(gradients.Value.Elements.ToArray(), value => Assert.Equal(0, value));
+
+        double Loss(AttentionInput<double> moved)
+        {
+            ReadOnlySpan<double> lse = Attention.Forward(config, moved).LogSumExp.Elements;
+            double sum = 0;
+            for (int i = 0; i < lse.Length; i++)
+                sum += lse[i] * dlse.Elements[i];
+            return sum;
+        }
+
+        static Tensor<double> Moved(Tensor<double> tensor, int at, double by) => Tensor<double>.Build(tensor.Shape.AsSpan(), i => tensor.Elements[i] + (i == at ? by : 0));
+    }
+
+    private static S2Config Config(MaskPolicy mask, int tokens, int groupSize, int shift) => S2Config.Create(new S2Request
+    {
+        Batch = 2, Tokens = tokens, Heads = 4, KvHeads = 2, HeadDim = 3, GroupSize = GroupSizeRule.Of(groupSize), Shift = shift, Mask = mask,
+        ShiftedHeads = new HeadShift.Given([true, false, false, true]),
+    });
+
+    private static AttentionInput<double> Input(S2Config config, int seed) => new(
+        Random([config.Batch, config.Tokens, config.Heads, config.HeadDim], seed),
+        Random([config.Batch, config.Tokens, config.KvHeads, config.HeadDim], seed + 100),
+        Random([config.Batch, config.Tokens, config.KvHeads, config.HeadDim], seed + 200));
+
+    private static Tensor<double> Random(ReadOnlySpan<int> shape, int seed)
+    {
+        Random random = new(seed);
+        return Tensor<double>.Build(shape, _ => (2 * random.NextDouble()) - 1);
+    }
+
+    private static AttentionInput<double> Cut(AttentionInput<double> whole, S2Slice slice) => new(
+        Rows(whole.Query, slice.Queries.Start, slice.Queries.End),
+        Rows(whole.Key, slice.Keys.Start, slice.Keys.End),
+        Rows(whole.Value, slice.Keys.Start, slice.Keys.End));
+
+    private static Tensor<double> Rows(Tensor<double> tensor, int start, int end)
+    {
+        int row = tensor.Elements.Length / tensor.Shape[0] / tensor.Shape[1], tokens = tensor.Shape[1], count = end - start;
+        return Tensor<double>.Build([tensor.Shape[0], count, .. tensor.Shape.AsSpan()[2..]], i => tensor.Elements[(((i / row / count * tokens) + start + (i / row % count)) * row) + (i % row)]);
+    }
+
+    private static void Add(Tensor<double> share, double[] sum, ReadOnlySpan<int> whole, int start)
+    {
+        int row = whole[2] * whole[3], count = share.Shape[1];
+        for (int i = 0; i < share.Elements.Length; i++)
+            sum[(((i / row / count * whole[1]) + start + (i / row % count)) * row) + (i % row)] += share.Elements[i];
+    }
+
+    private static double[] Sum(Tensor<double> a, Tensor<double> b) => [.. a.Elements.ToArray().Zip(b.Elements.ToArray(), (x, y) => x + y)];
+
+    private static void AssertClose(Tensor<double> expected, double[] actual)
+    {
+        Assert.Equal(expected.Elements.Length, actual.Length);
+        for (int i = 0; i < actual.Length; i++)
+            Assert.Equal(expected.Elements[i], actual[i], 1e-12);
+    }
+}
