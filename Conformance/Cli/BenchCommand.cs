@@ -4,6 +4,7 @@ using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
 using S2Attn.Conformance.Bench;
+using S2Attn.Conformance.Validation;
 using Spectre.Console;
 
 namespace S2Attn.Cli;
@@ -56,8 +57,9 @@ internal static class BenchCommand
                 return 2;
             }
 
-            // Opened first, so that an hour of measurements is not lost to a wrong path.
-            using FileStream? file = json?.Create();
+            // Tried first, so that an hour of measurements is not lost to a wrong path.
+            if (json is not null)
+                WholeFile.CheckWritable(json.FullName);
             List<BenchResult> results = Measure(cases, rounds, cancellation);
             AnsiConsole.Write(Table(results));
             if (withCurves)
@@ -66,18 +68,15 @@ internal static class BenchCommand
                 AnsiConsole.Write(Chart("Seconds against G at N = 8192", results.Where(row => row is { Heads: 2, Tokens: 8192 }), row => row.GroupSize));
             }
 
-            if (file is not null)
-                JsonSerializer.Serialize(file, new BenchFile(results), Json);
-            return 0;
+            if (json is not null)
+                WholeFile.Write(json.FullName, JsonSerializer.SerializeToUtf8Bytes(new BenchFile(results), Json));
+            if (results.Count < cases.Length)
+                Console.Error.WriteLine($"s2attn bench: stopped: {results.Count} of {cases.Length} rows were measured.");
+            return results.Count < cases.Length ? ExitCode.Trouble : ExitCode.Holds;
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             Console.Error.WriteLine($"s2attn bench: --json {json}: {error.Message}");
-            return 2;
-        }
-        catch (OperationCanceledException)
-        {
-            Console.Error.WriteLine("s2attn bench: cancelled.");
             return 2;
         }
     }
@@ -92,7 +91,16 @@ internal static class BenchCommand
             ProgressTask task = progress.AddTask("measuring", maxValue: cases.Length);
             foreach (BenchCase benchCase in cases)
             {
-                results.Add(BenchRunner.Measure(benchCase, rounds, cancellation));
+                try
+                {
+                    results.Add(BenchRunner.Measure(benchCase, rounds, cancellation));
+                }
+                catch (OperationCanceledException)
+                {
+                    // Rows that are through are kept.
+                    return;
+                }
+
                 task.Increment(1);
                 progress.Refresh();
             }

@@ -8,18 +8,18 @@ using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Reports;
 using S2Attn.Conformance.Reproducers;
 using S2Attn.Conformance.Running;
+using S2Attn.Conformance.Validation;
 
 namespace S2Attn.Cli;
 
 internal static class CheckCommand
 {
-    private const int NotConforming = 1, BadUsage = 2;
-
     public static Command Create()
     {
         Option<int> seed = new("--seed") { Description = "Decides every random case. Without it a new one is taken, and printed.", HelpName = "NUMBER", DefaultValueFactory = _ => Random.Shared.Next() };
         Option<int> cases = new("--cases") { Description = "Random cases for each property.", HelpName = "NUMBER", DefaultValueFactory = _ => new SuiteOptions().Cases };
         Option<string> filter = new("--filter") { Description = "Only theorems and properties whose name contains this text.", HelpName = "TEXT", DefaultValueFactory = _ => "" };
+        Option<double> rowLimit = new("--row-limit") { Description = "Seconds that the suite's own work may take for one row, besides the port; cases beyond are left out.", HelpName = "SECONDS", DefaultValueFactory = _ => new SuiteOptions().RowLimit.TotalSeconds };
         Option<FileInfo?> json = new("--json") { Description = "Write the report as JSON.", HelpName = "FILE" };
         Option<FileInfo?> junit = new("--junit") { Description = "Write the report as JUnit XML.", HelpName = "FILE" };
         Option<FileInfo?> html = new("--html") { Description = "Write the report as one HTML file, with the masks of each port drawn beside the definition's.", HelpName = "FILE" };
@@ -27,11 +27,12 @@ internal static class CheckCommand
         Option<DirectoryInfo?> reproducers = new("--reproducers") { Description = "For each failing row of a port, write a bug report, the smallest tensors and a Python unit test into this folder.", HelpName = "DIR" };
         Command command = new(
             "check",
-            "Check ports against the definition; without a port, check this project itself. Exit code: 0 conforms, 1 does not, 2 bad usage or input.")
+            "Check ports against the definition; without a port, check this project itself. Exit code: 0 conforms, 1 does not, 2 trouble that is not the port's, 130 after Ctrl-C.")
         {
-            seed, cases, filter, json, junit, html, badge, reproducers,
+            seed, cases, filter, rowLimit, json, junit, html, badge, reproducers,
         };
         PortOptions ports = new(command, exactlyOne: false);
+        PortOptions.MustBeSeconds(rowLimit);
         cases.Validators.Add(result =>
         {
             // What is no number is told by the parser; asking the result for its value would throw here.
@@ -49,13 +50,13 @@ internal static class CheckCommand
                 try
                 {
                     return Run(
-                        new SuiteOptions { Seed = parsed.GetValue(seed), Cases = parsed.GetValue(cases) }, parsed.GetValue(filter) ?? "",
+                        new SuiteOptions { Seed = parsed.GetValue(seed), Cases = parsed.GetValue(cases), RowLimit = TimeSpan.FromSeconds(parsed.GetValue(rowLimit)) }, parsed.GetValue(filter) ?? "",
                         new(parsed.GetValue(json), parsed.GetValue(junit), parsed.GetValue(html), parsed.GetValue(badge)), parsed.GetValue(reproducers), () => ports.OpenAll(parsed), ports.Arguments(parsed), cancellation);
                 }
                 catch (Exception error) when (error is PortStartException or GoldenException or FormatException or IOException or UnauthorizedAccessException)
                 {
                     Console.Error.WriteLine($"s2attn: {error.Message}");
-                    return BadUsage;
+                    return ExitCode.Trouble;
                 }
             },
             CancellationToken.None));
@@ -87,14 +88,15 @@ internal static class CheckCommand
                 throw new FormatException($"--filter {filter}: no theorem or property has this in its name");
 
             Console.WriteLine($"seed {options.Seed}, {options.Cases} cases for each property; checking {string.Join(", ", parts.Select(part => part.Subject))}");
-            IReadOnlyList<PropertyResult> results = CheckView.Show(parts, CheckRun.Run(parts, Environment.ProcessorCount, cancellation));
-            ImmutableArray<ReportVariant> variants = own ? [.. VariantRun.Run(options, filter, cancellation)] : [];
-            bool complete = !cancellation.IsCancellationRequested;
+            (IReadOnlyList<PropertyResult> results, IReadOnlyList<SuiteEvent.Troubled> troubled) = CheckView.Show(parts, CheckRun.Run(parts, Environment.ProcessorCount, cancellation));
+            List<string> troubles = [.. troubled.Select(trouble => $"{trouble.Subject}: {trouble.Reason}")];
+            ImmutableArray<ReportVariant> variants = own ? Kept<ImmutableArray<ReportVariant>>(troubles, [], () => [.. VariantRun.Run(options, filter, cancellation)]) : [];
+            bool complete = !cancellation.IsCancellationRequested && troubles.Count == 0;
             ImmutableArray<ReportPort> checkedPorts =
             [
                 .. ports.Select((port, i) => ReportPort.Of(subjects[i], port.Description, results, complete))
-                    .Zip(ports, (item, port) => item.Diagnosed(port, results, cancellation))
-                    .Zip(ports, (item, port) => files.Html is null ? item : item.Portrayed(port, results, cancellation)),
+                    .Zip(ports, (item, port) => Kept(troubles, item, () => item.Diagnosed(port, results, cancellation)))
+                    .Zip(ports, (item, port) => files.Html is null ? item : Kept(troubles, item, () => item.Portrayed(port, results, cancellation))),
             ];
             Report report = new(
                 $"s2attn {typeof(CheckCommand).Assembly.GetName().Version!.ToString(3)}", options.Seed, options.Cases, filter, complete, watch.Elapsed,
@@ -105,16 +107,18 @@ internal static class CheckCommand
                 Arguments = arguments,
             };
             CheckView.Summarise(report);
-            files.Write(report);
+            troubles.AddRange(files.Write(report));
             if (reproducers is not null)
             {
                 if (own)
                     arguments = [.. PortFactory.BuiltIn.Keys.Select(name => $"--port {name}")];
-                ShowReproducers(reproducers, ReproducerFolder.Write(
-                    reproducers.FullName, options, report.Results, [.. ports.Select((port, i) => new ReproducedPort(subjects[i], port, arguments[i]))], cancellation));
+                _ = Kept(troubles, 0, () => ShowReproducers(reproducers, ReproducerFolder.Write(
+                    reproducers.FullName, options, report.Results, [.. ports.Select((port, i) => new ReproducedPort(subjects[i], port, arguments[i]))], cancellation)));
             }
 
-            return report.Conforms ? 0 : NotConforming;
+            foreach (string trouble in troubles)
+                Console.Error.WriteLine($"s2attn: {trouble}");
+            return troubles.Count > 0 || !complete ? ExitCode.Trouble : report.Conforms ? ExitCode.Holds : ExitCode.DoesNotHold;
         }
         finally
         {
@@ -123,12 +127,42 @@ internal static class CheckCommand
         }
     }
 
-    private static void ShowReproducers(DirectoryInfo folder, IEnumerable<string> files)
+    // What comes after the rows must not cost them.
+    private static T Kept<T>(List<string> troubles, T without, Func<T> work)
+    {
+        try
+        {
+            return work();
+        }
+        catch (Exception error) when (error is TroubleException or IOException or UnauthorizedAccessException)
+        {
+            troubles.Add(error.Message);
+        }
+        catch (Exception fault)
+        {
+            troubles.Add($"this is a fault of s2attn itself, please report it: {fault}");
+        }
+
+        return without;
+    }
+
+    private static int ShowReproducers(DirectoryInfo folder, IEnumerable<string> files)
     {
         int count = 0;
         foreach (string file in files)
-            Console.WriteLine($"{(count++ == 0 ? "\nreproducers:\n" : "")}  {file}");
+        {
+            if (count++ == 0)
+            {
+                Console.WriteLine();
+                Console.WriteLine("reproducers:");
+                Console.WriteLine();
+            }
+
+            Console.WriteLine($"  {file}");
+        }
+
         if (count == 0)
             Console.WriteLine($"\nno reproducers in {folder}: no row of a port fails, or the run was stopped");
+        return count;
     }
 }

@@ -3,6 +3,7 @@ using System.CommandLine;
 using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Reports;
 using S2Attn.Conformance.Running;
+using S2Attn.Conformance.Validation;
 
 namespace S2Attn.Cli;
 
@@ -37,7 +38,7 @@ internal static class CompareCommand
     private static int Run(ReportDigest before, ReportDigest after)
     {
         foreach ((string name, ReportDigest report) in new[] { ("before", before), ("after ", after) })
-            Console.WriteLine($"{name}: {ReportDigest.Clean(report.Tool)}, {ReportDigest.Clean(report.Draw)}, {report.Rows.Count} rows{(report.Complete ? "" : "; STOPPED: the results are partial")}");
+            Console.WriteLine($"{name}: {report.Tool}, {report.Draw}, {report.Rows.Count} rows{(report.Complete ? "" : "; STOPPED: the results are partial")}");
         if (before.Draw != after.Draw)
             Console.WriteLine("The two runs did not see the same cases.");
         ReportComparison comparison = ReportComparison.Of(before, after);
@@ -46,12 +47,12 @@ internal static class CompareCommand
             Console.WriteLine();
             Console.WriteLine($"{Title(group.Key)}:");
             foreach (RowDifference row in group)
-                Console.WriteLine($"  {ReportDigest.Clean(row.Row.ToString())}: {Word(row.Before)} -> {Word(row.After)}");
+                Console.WriteLine($"  {row.Row.ToString()}: {Word(row.Before)} -> {Word(row.After)}");
         }
 
         Console.WriteLine();
         foreach (LevelDifference port in comparison.Levels)
-            Console.WriteLine($"{ReportDigest.Clean(port.Subject)}: levels earned {Levels(port.Before)} -> {Levels(port.After)}{(port.Lost.IsEmpty ? "" : $"; LOST {Levels(port.Lost)}")}");
+            Console.WriteLine($"{port.Subject}: levels earned {Levels(port.Before)} -> {Levels(port.After)}{(port.Lost.IsEmpty ? "" : $"; LOST {Levels(port.Lost)}")}");
         Console.WriteLine(comparison.IsWorse ? "something got worse" : comparison.Rows.IsEmpty ? "no row changed" : "nothing got worse");
         return comparison.IsWorse ? Worse : 0;
     }
@@ -75,11 +76,9 @@ internal static class CompareCommand
 
     private static ReportDigest Read(FileInfo file)
     {
-        if (file.Exists && file.Length > ReportDigest.MaxBytes)
-            throw new FormatException($"{file}: the file has {file.Length} bytes, more than the {ReportDigest.MaxBytes} that a report may have");
         try
         {
-            return ReportDigest.Parse(File.ReadAllBytes(file.FullName));
+            return ReportDigest.Parse(RegularFile.ReadAllBytes(ReportDigest.MaxBytes, file.FullName));
         }
         catch (FormatException error)
         {

@@ -1,6 +1,7 @@
 // s2attn graph: writes S2-Attn as an ONNX model.
 using System.CommandLine;
 using S2Attn.Conformance.Onnx;
+using S2Attn.Conformance.Validation;
 using S2Attn.Spec;
 
 namespace S2Attn.Cli;
@@ -20,7 +21,7 @@ internal static class GraphCommand
             {
                 int size = result.GetValue(groupSize);
                 byte[] model = S2AttnGraph.Build(result.GetValue(mask), size, result.GetValue(shift) ?? size / 2);
-                File.WriteAllBytes(result.GetValue(output)!.FullName, model);
+                WholeFile.Write(result.GetValue(output)!.FullName, model);
                 return 0;
             }
             catch (Exception error) when (error is ArgumentException or IOException or UnauthorizedAccessException)

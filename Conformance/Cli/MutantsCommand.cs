@@ -51,13 +51,13 @@ internal static class MutantsCommand
         {
             results.Add(result);
             if (!json && Console.IsErrorRedirected is false)
-                Console.Error.Write($"\r{results.Count} of {mutants.Length} ");
+                Console.Error.Progress($"{results.Count} of {mutants.Length} ");
         }
 
         if (!json && Console.IsErrorRedirected is false)
-            Console.Error.Write('\r');
+            Console.Error.Progress($"");
         if (json)
-            Console.WriteLine(JsonSerializer.Serialize(
+            Console.Write(JsonSerializer.Serialize(
                 results.Select(result => new
                 {
                     result.Mutant.Name,
@@ -68,10 +68,10 @@ internal static class MutantsCommand
                     result.Cases,
                     Seconds = result.Elapsed.TotalSeconds,
                 }),
-                Indented));
+                Indented) + "\n");
         else
             Show(options, results);
-        return results.All(result => !result.KilledBy.IsEmpty) ? 0 : SomeSurvive;
+        return results.Count < mutants.Length ? BadUsage : results.All(result => !result.KilledBy.IsEmpty) ? 0 : SomeSurvive;
     }
 
     private static void Show(SuiteOptions options, List<MutantResult> results)

@@ -60,12 +60,7 @@ internal sealed class PortOptions
     public PortOptions(Command command, bool exactlyOne = true)
     {
         foreach (Option<double> limit in new[] { caseLimit, startupLimit })
-            limit.Validators.Add(result =>
-            {
-                // What is no number is told by the parser; asking the result for its value would throw here.
-                if (result.Tokens.Count == 1 && double.TryParse(result.Tokens[0].Value, out double seconds) && !(seconds > 0 && seconds <= TimeSpan.FromDays(1).TotalSeconds))
-                    result.AddError(string.Create(CultureInfo.InvariantCulture, $"{limit.Name} = {seconds}: must be more than 0 and at most a day"));
-            });
+            MustBeSeconds(limit);
         command.Validators.Add(result =>
         {
             if (exactlyOne && Named(result) != 1)
@@ -74,6 +69,14 @@ internal sealed class PortOptions
         foreach (Option option in new Option[] { port, native, onnx, onnxConfig, caseLimit, startupLimit, log })
             command.Add(option);
     }
+
+    /// <summary>Refuses a limit that is no time.</summary>
+    public static void MustBeSeconds(Option<double> limit) => limit.Validators.Add(result =>
+    {
+        // What is no number is told by the parser; asking the result for its value would throw here.
+        if (result.Tokens.Count == 1 && double.TryParse(result.Tokens[0].Value, out double seconds) && !(seconds > 0 && seconds <= TimeSpan.FromDays(1).TotalSeconds))
+            result.AddError(string.Create(CultureInfo.InvariantCulture, $"{limit.Name} = {seconds}: must be more than 0 and at most a day"));
+    });
 
     /// <summary>How many ports the command line names.</summary>
     public int Named(System.CommandLine.Parsing.CommandResult result) =>

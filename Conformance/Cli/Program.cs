@@ -1,6 +1,8 @@
 // The command line of s2attn: one file a command. Exit code 2 means bad usage or input, told in one line on stderr.
 using System.CommandLine;
 using S2Attn.Cli;
+using S2Attn.Conformance.Ports;
+using Console = S2Attn.Cli.Console;
 
 RootCommand root = new("s2attn: the executable standard for Shifted Sparse Attention (S2-Attn).")
 {
@@ -18,8 +20,37 @@ RootCommand root = new("s2attn: the executable standard for Shifted Sparse Atten
     ServeCommand.Create(),
     XrayCommand.Create(),
 };
+// These keep what they have found when they are told to end; the others end at once.
+string[] keepers = ["bench", "check", "golden", "mutants", "prove", "xray"];
 ParseResult parsed = root.Parse(args);
-if (parsed.Errors.Count == 0)
-    return await parsed.InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = TimeSpan.FromSeconds(30) });
-Console.Error.WriteLine($"s2attn: {parsed.Errors[0].Message} (--help lists what there is)");
-return 2;
+if (parsed.Errors.Count > 0)
+{
+    Console.Error.WriteLine($"s2attn: {parsed.Errors[0].Message} (--help lists what there is)");
+    return ExitCode.Trouble;
+}
+
+Console.Attach();
+Interruption.WindDown(keepers.Contains(parsed.CommandResult.Command.Name) ? TimeSpan.FromSeconds(20) : TimeSpan.Zero);
+int code;
+try
+{
+    code = await parsed.InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = null, EnableDefaultExceptionHandler = false }, Interruption.Token);
+}
+catch (OperationCanceledException) when (Interruption.Token.IsCancellationRequested)
+{
+    Console.Error.WriteLine("s2attn: stopped");
+    code = ExitCode.Trouble;
+}
+catch (Exception error)
+{
+    // Whatever it is, it is no verdict about a port.
+    Console.Error.WriteLine($"s2attn: this is a fault of s2attn itself, please report it: {error}");
+    code = ExitCode.Trouble;
+}
+
+if (Interruption.ExitCode > 0)
+    return Interruption.ExitCode;
+if (Console.Failure.Length == 0)
+    return code;
+Console.Error.WriteLine($"s2attn: stdout could not be written: {Console.Failure}");
+return ExitCode.Trouble;

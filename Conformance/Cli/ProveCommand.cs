@@ -2,7 +2,9 @@
 using System.Collections.Immutable;
 using System.CommandLine;
 using System.Globalization;
+using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Proofs;
+using S2Attn.Conformance.Validation;
 using Spectre.Console;
 
 namespace S2Attn.Cli;
@@ -66,7 +68,8 @@ public static class ProveCommand
             return Complain($"--filter {filter}: no theorem, claim or lemma has this in its name.");
 
         bool keep = folder.Length > 0;
-        string scripts = keep ? folder : Directory.CreateTempSubdirectory("s2attn-prove-").FullName;
+        using RunDirectory temporary = new(Path.GetTempPath());
+        string scripts = keep ? folder : temporary.FullPath;
         try
         {
             DateTime start = DateTime.UtcNow;
@@ -74,9 +77,9 @@ public static class ProveCommand
             ImmutableArray<SubjectResult> results = await WithProgressAsync(subjects, options, cancellation);
             Show(results, DateTime.UtcNow - start, keep ? scripts : "");
             if (json.Length > 0)
-                await File.WriteAllTextAsync(json, Report.Json(results), cancellation);
+                WholeFile.Write(json, Report.Json(results));
             if (markdown.Length > 0)
-                await File.WriteAllTextAsync(markdown, Report.Markdown(results), cancellation);
+                WholeFile.Write(markdown, Report.Markdown(results));
             return results.All(result => result.IsGood) ? 0 : Bad;
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
@@ -86,12 +89,7 @@ public static class ProveCommand
         catch (OperationCanceledException)
         {
             Console.Error.WriteLine("Stopped.");
-            return Bad;
-        }
-        finally
-        {
-            if (!keep)
-                Directory.Delete(scripts, recursive: true);
+            return Usage;
         }
     }
 

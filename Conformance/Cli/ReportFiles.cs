@@ -1,38 +1,53 @@
-// Into which files does a run write its report?
+// Into which files does a run write its report, so that none is lost for another?
 using S2Attn.Conformance.Reports;
+using S2Attn.Conformance.Validation;
 
 namespace S2Attn.Cli;
 
 /// <summary>The files that were asked for, by form.</summary>
 internal sealed record ReportFiles(FileInfo? Json, FileInfo? Junit, FileInfo? Html, FileInfo? Badge)
 {
-    /// <summary>A run of minutes must not end with a path that cannot be written.</summary>
+    private IEnumerable<(string Option, string Path, Func<Report, string> Form)> Asked =>
+        new (string Option, FileInfo? File, Func<Report, string> Form)[]
+        {
+            ("--json", Json, JsonReport.Write),
+            ("--junit", Junit, JUnitReport.Write),
+            ("--html", Html, HtmlReport.Write),
+            ("--badge", Badge, report => Conformance.Reports.Badge.Write(report, DateOnly.FromDateTime(DateTime.UtcNow))),
+        }.SelectMany(item => item.File is { } file ? [(item.Option, file.FullName, item.Form)] : Array.Empty<(string, string, Func<Report, string>)>());
+
+    /// <summary>A run of minutes must not end with a path that cannot be written, nor with one report that replaced another.</summary>
     /// <exception cref="IOException">One cannot be written.</exception>
     /// <exception cref="UnauthorizedAccessException">One may not be written.</exception>
+    /// <exception cref="FormatException">Two lead to one file.</exception>
     public void CheckWritable()
     {
-        foreach (FileInfo file in new[] { Json, Junit, Html, Badge }.OfType<FileInfo>())
-        {
-            bool existed = file.Exists;
-            using (file.Open(FileMode.OpenOrCreate, FileAccess.Write))
-            {
-            }
-
-            if (!existed)
-                File.Delete(file.FullName);
-        }
+        (string Option, string Path, Func<Report, string> Form)[] asked = [.. Asked];
+        for (int i = 0; i < asked.Length; i++)
+            for (int j = 0; j < i; j++)
+                if (WholeFile.AreOne(asked[i].Path, asked[j].Path))
+                    throw new FormatException($"{asked[j].Option} and {asked[i].Option} both name {asked[i].Path}; each report needs a file of its own");
+        foreach ((_, string path, _) in asked)
+            WholeFile.CheckWritable(path);
     }
 
-    /// <summary>Writes each.</summary>
-    public void Write(Report report)
+    /// <summary>Writes each, whatever becomes of the others.</summary>
+    /// <returns>What could not be written, and why.</returns>
+    public IReadOnlyList<string> Write(Report report)
     {
-        if (Json is not null)
-            File.WriteAllText(Json.FullName, JsonReport.Write(report));
-        if (Junit is not null)
-            File.WriteAllText(Junit.FullName, JUnitReport.Write(report));
-        if (Html is not null)
-            File.WriteAllText(Html.FullName, HtmlReport.Write(report));
-        if (Badge is not null)
-            File.WriteAllText(Badge.FullName, Conformance.Reports.Badge.Write(report, DateOnly.FromDateTime(DateTime.UtcNow)));
+        List<string> failures = [];
+        foreach ((string option, string path, Func<Report, string> form) in Asked)
+        {
+            try
+            {
+                WholeFile.Write(path, form(report));
+            }
+            catch (Exception error)
+            {
+                failures.Add($"{option} {path} was not written: {error.Message}");
+            }
+        }
+
+        return failures;
     }
 }

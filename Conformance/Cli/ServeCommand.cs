@@ -10,14 +10,18 @@ internal static class ServeCommand
     {
         Option<string> native = new("--native") { Description = "A shared library that exports the functions of s2attn_port.h." };
         Option<string> port = new("--port") { Description = $"A built-in port: {string.Join(", ", PortFactory.BuiltIn.Keys)}." };
-        Command command = new("serve", "Answer the port protocol on stdin and stdout.") { native, port };
+        Option<string> onnx = new("--onnx") { Description = "An ONNX model with inputs q, k, v and output o." };
+        Option<string[]> onnxConfig = new("--onnx-config") { Description = "What the model's metadata does not say, as groupSize=4.", DefaultValueFactory = _ => [] };
+        Command command = new("serve", "Answer the port protocol on stdin and stdout.") { native, port, onnx, onnxConfig };
         command.SetAction(result =>
         {
             if (result.GetValue(native) is { } library)
                 return Serve(() => new NativeLibraryPort(library));
+            if (result.GetValue(onnx) is { } model)
+                return Serve(() => new OnnxPort(model, result.GetValue(onnxConfig) ?? []));
             if (result.GetValue(port) is { } name && PortFactory.BuiltIn.TryGetValue(name, out Func<IAttentionPort>? create))
                 return Serve(create);
-            Console.Error.WriteLine($"serve needs --native LIBRARY or --port with one of {string.Join(", ", PortFactory.BuiltIn.Keys)}.");
+            Console.Error.WriteLine($"serve needs --native LIBRARY, --onnx MODEL or --port with one of {string.Join(", ", PortFactory.BuiltIn.Keys)}.");
             return 2;
         });
         return command;
@@ -32,7 +36,7 @@ internal static class ServeCommand
             PortHost.Serve(port, Console.OpenStandardInput(), output);
             return 0;
         }
-        catch (PortStartException error)
+        catch (Exception error) when (error is PortStartException or FormatException)
         {
             Console.Error.WriteLine(error.Message);
             return 2;

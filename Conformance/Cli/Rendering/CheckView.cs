@@ -11,18 +11,26 @@ namespace S2Attn.Cli.Rendering;
 internal static class CheckView
 {
     /// <summary>Passes the events through to the end, and gives the rows. A terminal gets a progress bar for each subject, else each row is one line.</summary>
-    public static IReadOnlyList<PropertyResult> Show(IReadOnlyList<CheckPart> parts, IEnumerable<SuiteEvent> events)
+    /// <returns>The rows, and what kept others from being had.</returns>
+    public static (IReadOnlyList<PropertyResult> Results, IReadOnlyList<SuiteEvent.Troubled> Troubles) Show(IReadOnlyList<CheckPart> parts, IEnumerable<SuiteEvent> all)
     {
         List<PropertyResult> results = [];
+        List<SuiteEvent.Troubled> troubles = [];
+        IEnumerable<SuiteEvent> events = all.Where(step =>
+        {
+            if (step is SuiteEvent.Troubled troubled)
+                troubles.Add(troubled);
+            return step is not SuiteEvent.Troubled;
+        });
         if (Console.IsOutputRedirected || !AnsiConsole.Profile.Capabilities.Interactive)
         {
             foreach (PropertyResult result in events.OfType<SuiteEvent.Finished>().Select(finished => finished.Result))
             {
                 results.Add(result);
-                Console.WriteLine(Line(result));
+                WriteLine(result);
             }
 
-            return results;
+            return (results, troubles);
         }
 
         AnsiConsole.Progress().AutoClear(true).Start(context =>
@@ -46,7 +54,7 @@ internal static class CheckView
                 }
             }
         });
-        return results;
+        return (results, troubles);
     }
 
     /// <summary>What was found, in full.</summary>
@@ -69,7 +77,7 @@ internal static class CheckView
         ShowPorts(report);
         string verdict = report.Conforms ? "conforms" : report.Complete ? "does NOT conform" : "stopped: the results are partial";
         Console.WriteLine();
-        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{verdict}: {report.Results.Count(result => result.Outcome is Outcome.Holds)} of {report.Results.Length} rows hold, {report.Results.Sum(result => (long)result.Cases)} cases in {report.Elapsed.TotalSeconds:0.0} s. The same cases again: --seed {report.Seed} --cases {report.Cases}"));
+        Console.WriteLine($"{verdict}: {report.Results.Count(result => result.Outcome is Outcome.Holds)} of {report.Results.Length} rows hold, {report.Results.Sum(result => (long)result.Cases)} cases in {report.Elapsed.TotalSeconds:0.0} s. The same cases again: --seed {report.Seed} --cases {report.Cases}");
     }
 
     private static void ShowPorts(Report report)
@@ -107,11 +115,11 @@ internal static class CheckView
         }
     }
 
-    private static string Line(PropertyResult result)
+    private static void WriteLine(PropertyResult result)
     {
         string found = result.Counterexample.IsEmpty ? "" : $"  {result.Counterexample[0].Case}: {result.Counterexample[0].Reason}";
         string unsupported = result.Outcome is Outcome.Unsupported ? $"  {string.Join(", ", result.Unsupported.Keys)}" : "";
-        return string.Create(CultureInfo.InvariantCulture, $"{JsonReport.Word(result.Outcome),-11} {result.Subject}  {result.Name}  {result.Cases} cases  {result.Elapsed.TotalSeconds:0.00} s{unsupported}{found}");
+        Console.WriteLine($"{JsonReport.Word(result.Outcome),-11} {result.Subject}  {result.Name}  {result.Cases} cases  {result.Elapsed.TotalSeconds:0.00} s{unsupported}{found}");
     }
 
     private static Table TableOf(IGrouping<string, PropertyResult> subject)

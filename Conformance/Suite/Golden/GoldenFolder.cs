@@ -2,9 +2,11 @@
 using System.Collections.Immutable;
 using System.Security.Cryptography;
 using System.Text.Json;
+using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Safetensors;
-using S2Attn.Reference;
+using S2Attn.Conformance.Text;
+using S2Attn.Conformance.Validation;
 using S2Attn.Spec;
 
 namespace S2Attn.Conformance.Golden;
@@ -47,7 +49,9 @@ public sealed record GoldenCase(
 public static class GoldenFolder
 {
     private const string Manifest = "manifest.json";
-    private const int SchemaVersion = 1;
+    private const int SchemaVersion = 1, MaxCases = 100_000, NameLimit = 100;
+    private const long MaxManifestBytes = 64 << 20, MaxFileBytes = 1 << 28;
+    private static readonly string NameRule = $"a name of 1 to {NameLimit} visible characters, without a folder";
 
     /// <summary>The project's own folder: above the working directory, above the program, or packed beside it.</summary>
     public static bool TryFind(out string folder)
@@ -71,69 +75,97 @@ public static class GoldenFolder
         string manifest = Path.Combine(folder, Manifest);
         try
         {
-            using JsonDocument document = JsonDocument.Parse(File.ReadAllBytes(manifest));
-            JsonElement root = document.RootElement;
-            if (!root.TryGetProperty("schemaVersion", out JsonElement version) || !version.TryGetInt32(out int number) || number != SchemaVersion)
-                throw new GoldenException(manifest, $"schemaVersion must be {SchemaVersion}");
-            return [.. root.GetProperty("cases").EnumerateArray().Select(record => Case(folder, manifest, record.Clone()))];
+            return Parse(folder, RegularFile.ReadAllBytes(MaxManifestBytes, manifest));
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException or JsonException or InvalidOperationException or KeyNotFoundException or FormatException)
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or FormatException)
         {
             throw new GoldenException(manifest, error.Message);
         }
     }
 
-    /// <summary>The tensors of a case, after its file's length, hash and metadata are found as claimed.</summary>
+    /// <summary>The cases of a manifest, in its order.</summary>
+    /// <exception cref="FormatException">It breaks a rule; the message names field, value and rule.</exception>
+    public static ImmutableArray<GoldenCase> Parse(string folder, ReadOnlyMemory<byte> manifest)
+    {
+        JsonFields root = JsonFields.Parse("", manifest);
+        if (!root.Has("schemaVersion") || root.Integer("schemaVersion", int.MinValue, int.MaxValue) != SchemaVersion)
+            throw new FormatException($"schemaVersion must be {SchemaVersion}");
+        ImmutableArray<GoldenCase> cases = [.. root.Items("cases", MaxCases).Select((record, i) => Case(folder, new($"cases[{i}]", record)))];
+        foreach (IGrouping<string, GoldenCase> same in cases.GroupBy(golden => golden.Name).Where(same => same.Count() > 1))
+            throw new FormatException($"cases: the name {ForeignText.Name(same.Key)} stands there {same.Count()} times");
+        return cases;
+    }
+
+    /// <summary>The tensors of a case, after its file's length, hash, metadata and shapes are found as claimed.</summary>
     /// <exception cref="GoldenException">The file is not the one that the manifest describes.</exception>
     public static SafetensorsFile Load(GoldenCase golden)
     {
         ArgumentNullException.ThrowIfNull(golden);
-        byte[] bytes;
         try
         {
-            long length = new FileInfo(golden.Path).Length;
-            if (length != golden.Bytes)
-                throw new GoldenException(golden.Path, $"the file has {length} bytes, the manifest says {golden.Bytes}");
-            bytes = File.ReadAllBytes(golden.Path);
+            byte[] bytes = RegularFile.ReadAllBytes(MaxFileBytes, golden.Path);
+            if (bytes.Length != golden.Bytes)
+                throw new GoldenException(golden.Path, $"the file has {bytes.Length} bytes, the manifest says {golden.Bytes}");
             string hash = Convert.ToHexStringLower(SHA256.HashData(bytes));
             if (hash != golden.Sha256)
                 throw new GoldenException(golden.Path, $"sha256 is {hash}, the manifest says {golden.Sha256}");
             SafetensorsFile file = SafetensorsReader.Parse(golden.Path, bytes);
-            if (!file.Metadata.TryGetValue("s2attn", out string? text))
-                throw new GoldenException(golden.Path, "__metadata__ has no s2attn record");
-            using JsonDocument record = JsonDocument.Parse(text);
-            foreach (JsonProperty property in record.RootElement.EnumerateObject())
-                if (!golden.Record.TryGetProperty(property.Name, out JsonElement claimed) || !JsonElement.DeepEquals(claimed, property.Value))
-                    throw new GoldenException(golden.Path, $"{property.Name} in __metadata__ is not what the manifest says");
+            CheckRecord(golden, file);
+            GoldenShapes.Check(golden, file);
             return file;
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException or JsonException or SafetensorsException)
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or FormatException)
         {
             throw new GoldenException(golden.Path, error.Message);
         }
+        catch (SafetensorsException error)
+        {
+            throw new GoldenException(golden.Path, error.Rule);
+        }
     }
 
-    private static GoldenCase Case(string folder, string manifest, JsonElement record)
+    // The manifest adds where the file lies and what it hashes to; everything else must stand in both, so that neither can be exchanged alone.
+    private static void CheckRecord(GoldenCase golden, SafetensorsFile file)
     {
-        string name = Text(record, "name"), file = Text(record, "file");
-        if (Path.GetFileName(file) != file)
-            throw new GoldenException(manifest, $"{name}: file = {file} must be a name without a folder");
-        (S2Config config, ElementType type) = PortConfigs.Read(record.GetProperty("config"));
-        JsonElement arithmetic = record.GetProperty("arithmetic"), upstream = record.GetProperty("upstream"), expected = record.GetProperty("expected");
+        if (!file.Metadata.TryGetValue("s2attn", out string? text))
+            throw new FormatException("__metadata__ has no s2attn record");
+        JsonElement record = JsonFields.Parse("s2attn in __metadata__", text).Element;
+        foreach (string name in golden.Record.EnumerateObject().Select(field => field.Name).Except(["file", "bytes", "sha256"]).Union(record.EnumerateObject().Select(field => field.Name)))
+            if (!golden.Record.TryGetProperty(name, out JsonElement claimed) || !record.TryGetProperty(name, out JsonElement kept) || !JsonElement.DeepEquals(claimed, kept))
+                throw new FormatException($"{ForeignText.Name(name)} in __metadata__ is not what the manifest says");
+    }
+
+    private static GoldenCase Case(string folder, JsonFields record)
+    {
+        string name = record.Text("name", IsPlainName, NameRule), file = record.Text("file", IsPlainName, NameRule);
+        (S2Config config, ElementType type) = PortConfigs.Read(record.Any("config"));
+        if (!CaseBudget.Holds(config))
+            throw record.Wrong("config", $"smaller: {CaseBudget.Rule}");
+        JsonFields arithmetic = record.Object("arithmetic"), upstream = record.Object("upstream"), expected = record.Object("expected");
         ElementType sums = TypeOf("sumDtype");
         ElementType stages = new[] { sums, TypeOf("scoresDtype"), TypeOf("softmaxDtype"), TypeOf("probabilitiesDtype") }.MaxBy(stage => stage.UnitRoundoff());
-        ImmutableArray<string> defects = [.. expected.GetProperty("defects").EnumerateArray().Select(defect => defect.GetString() ?? "")];
-        if ((Text(expected, "kind") == "definition") != defects.IsEmpty)
-            throw new GoldenException(manifest, $"{name}: expected.kind = {Text(expected, "kind")} with {defects.Length} defects");
+        ImmutableArray<string> defects = expected.Texts("defects", MaxCases);
+        if (expected.Text("kind", kind => kind is "definition" or "defect", "definition or defect") == "definition" != defects.IsEmpty)
+            throw expected.Wrong("kind", "definition exactly where defects is empty");
         return new(
-            name, Path.Combine(folder, file), record.GetProperty("bytes").GetInt64(), Text(record, "sha256"), $"{Text(upstream, "file")}: {Text(upstream, "function")}",
-            Text(record, "family"), config, type, Text(record, "toleranceClass"), sums, stages, defects, record.GetProperty("rowsDifferingFromDefinition").GetInt32(), record);
+            name,
+            Path.Combine(folder, file),
+            record.Long("bytes", 0, MaxFileBytes),
+            record.Text("sha256", hash => hash.Length == 64 && hash.All(char.IsAsciiHexDigitLower), "64 digits of lower-case hexadecimal"),
+            $"{upstream.Text("file", NameLimit)}: {upstream.Text("function", NameLimit)}",
+            record.Text("family", family => family is "core" or "layer", "core or layer"),
+            config,
+            type,
+            record.Text("toleranceClass", NameLimit),
+            sums,
+            stages,
+            defects,
+            record.Integer("rowsDifferingFromDefinition", 0, int.MaxValue),
+            record.Element);
 
-        ElementType TypeOf(string stage) => ProtocolNames.TryReadElementType(Text(arithmetic, stage), out ElementType known)
-            ? known
-            : throw new GoldenException(manifest, $"{name}: {stage} = {Text(arithmetic, stage)} is not a known type");
+        ElementType TypeOf(string stage) => ProtocolNames.TryReadElementType(arithmetic.Text(stage), out ElementType known) ? known : throw arithmetic.Wrong(stage, "f32, f64, f16 or bf16");
     }
 
-    private static string Text(JsonElement element, string property) =>
-        element.GetProperty(property).GetString() ?? throw new FormatException($"{property} must be a string");
+    private static bool IsPlainName(string name) =>
+        name.Length is > 0 and <= NameLimit && name is not ("." or "..") && !name.Any(c => c is '/' or '\\' || char.IsControl(c)) && ForeignText.Name(name) == name;
 }

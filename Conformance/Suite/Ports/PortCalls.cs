@@ -1,5 +1,6 @@
 // How is a port asked when it may throw, or return tensors of any shape?
 using System.Collections.Immutable;
+using S2Attn.Conformance.Validation;
 using S2Attn.Reference;
 
 namespace S2Attn.Conformance.Ports;
@@ -18,7 +19,7 @@ public static class PortCalls
         {
             return Shaped(portCase, port.Run(portCase));
         }
-        catch (Exception error)
+        catch (Exception error) when (error is not TroubleException)
         {
             return new PortAnswer.Failed(PortFailureKind.Crash, $"the port threw {error.GetType().Name}: {error.Message}");
         }

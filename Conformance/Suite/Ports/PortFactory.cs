@@ -46,23 +46,17 @@ public static class PortFactory
     public static IAttentionPort CreateNative(ProcessPortOptions options, string library) =>
         ProcessPort.Start(SelfCommand.With("serve", "--native", Path.GetFullPath(library)), options);
 
-    /// <summary>Loads an ONNX model.</summary>
-    /// <param name="options">Its case limit applies.</param>
+    /// <summary>Loads an ONNX model into a process of its own, which a limit or a signal ends whatever node it is in, and asks it over the port protocol.</summary>
+    /// <param name="options">Limits of that process.</param>
     /// <param name="model">The .onnx file, with inputs q, k and v; see <see cref="OnnxPort"/>.</param>
     /// <param name="settings">name=value pairs that replace or complete the model's metadata, as groupSize=4.</param>
     /// <exception cref="FormatException">A setting is no name=value pair.</exception>
     /// <exception cref="PortStartException">It cannot be loaded, or its declaration is incomplete.</exception>
     public static IAttentionPort CreateOnnx(ProcessPortOptions options, string model, IEnumerable<string> settings)
     {
-        ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(settings);
-        Dictionary<string, string> values = [];
-        foreach (string setting in settings)
-        {
-            int equals = setting.IndexOf('=', StringComparison.Ordinal);
-            values[equals > 0 ? setting[..equals] : throw new FormatException($"{setting}: a setting is written name=value, as in groupSize=4")] = setting[(equals + 1)..];
-        }
-
-        return new OnnxPort(model, values, options.CaseLimit);
+        ImmutableArray<string> given = [.. settings];
+        _ = OnnxSettings.Split(given);
+        return ProcessPort.Start(SelfCommand.With(["serve", "--onnx", Path.GetFullPath(model), .. given.SelectMany(setting => new[] { "--onnx-config", setting })]), options);
     }
 }

@@ -3,6 +3,7 @@ using System.Collections.Immutable;
 using System.Diagnostics;
 using System.Globalization;
 using S2Attn.Conformance.Safetensors;
+using S2Attn.Conformance.Validation;
 
 namespace S2Attn.Conformance.Ports;
 
@@ -14,7 +15,7 @@ public sealed class ProcessPort : IAttentionPort
 {
     private readonly ImmutableArray<string> command;
     private readonly ProcessPortOptions options;
-    private readonly RunDirectory directory;
+    private RunDirectory directory;
     private readonly Lock gate = new();
     private PortProcess? process;
     private long nextId;
@@ -108,16 +109,17 @@ public sealed class ProcessPort : IAttentionPort
 
     private PortAnswer Ask(PortCase portCase)
     {
-        string inputs = directory.File(string.Create(CultureInfo.InvariantCulture, $"{nextFile}.safetensors"));
-        string outputs = directory.File(string.Create(CultureInfo.InvariantCulture, $"{nextFile++}.out.safetensors"));
+        // A port must not be able to name the files of a later case.
+        string name = string.Create(CultureInfo.InvariantCulture, $"{nextFile++}-{Guid.NewGuid():N}");
+        string inputs = directory.File($"{name}.safetensors"), outputs = directory.File($"{name}.out.safetensors");
         try
         {
-            SafetensorsWriter.Write(inputs, PortTensors.Inputs(portCase));
-            Stopwatch clock = Stopwatch.StartNew();
+            if (!TryWrite(inputs, portCase, out string spoilt))
+                return Failed(PortFailureKind.Protocol, $"the port removed or changed the folder of its files: {spoilt}");
             long id = nextId++;
             return Exchange(PortRequests.Run(id, portCase, inputs, outputs), id, options.CaseLimit) switch
             {
-                (PortReply.Ok, _) => ReadOutputs(portCase, outputs, options.CaseLimit - clock.Elapsed),
+                (PortReply.Ok, _) => ReadOutputs(portCase, outputs),
                 (PortReply.Unsupported unsupported, _) => Failed(
                     PortFailureKind.Declaration, $"the port declares everything that this case needs, and answered that it does not support it: {unsupported.Reason}"),
                 (PortReply.Error error, _) => Failed(PortFailureKind.Error, $"the port reports: {error.Message}"),
@@ -132,28 +134,54 @@ public sealed class ProcessPort : IAttentionPort
         }
     }
 
-    private PortAnswer ReadOutputs(PortCase portCase, string path, TimeSpan limit)
+    /// <summary>
+    /// Writes the inputs. Where that fails and works in a fresh folder, it is the port that spoilt the old one; where it fails there too, the trouble is the machine's.
+    /// </summary>
+    private bool TryWrite(string inputs, PortCase portCase, out string spoilt)
+    {
+        SafetensorsFile file = PortTensors.Inputs(portCase);
+        spoilt = "";
+        try
+        {
+            SafetensorsWriter.Write(inputs, file);
+            return true;
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            spoilt = error.Message;
+        }
+
+        try
+        {
+            RunDirectory old = directory;
+            directory = new(options.TemporaryDirectory);
+            StopProcess();
+            old.Dispose();
+            SafetensorsWriter.Write(directory.File(Path.GetFileName(inputs)), file);
+            return false;
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new TroubleException($"the inputs of a case cannot be written: {error.Message}", error);
+        }
+    }
+
+    private PortAnswer ReadOutputs(PortCase portCase, string path)
     {
         try
         {
-            // On its own thread: a port may leave a named pipe here, and opening one waits for ever.
-            Task<PortAnswer> read = Task.Run(() => !Exists(path)
+            return !File.Exists(path) && !Directory.Exists(path)
                 ? Failed(PortFailureKind.Output, "the port answered ok and wrote no output file")
-                : PortTensors.ReadOutputs(portCase, SafetensorsReader.Read(path, PortTensors.MaxOutputBytes(portCase))));
-            return read.Wait(limit < TimeSpan.Zero ? TimeSpan.Zero : limit)
-                ? read.Result
-                : Failed(PortFailureKind.Timeout, $"the output file could not be read within {Seconds(options.CaseLimit)}");
+                : PortTensors.ReadOutputs(portCase, SafetensorsReader.Read(path, PortTensors.MaxOutputBytes(portCase)));
         }
-        catch (AggregateException error) when (error.InnerException is SafetensorsException format)
+        catch (SafetensorsException error)
         {
-            return Failed(PortFailureKind.Output, $"output file: {format.Rule}");
+            return Failed(PortFailureKind.Output, $"output file: {error.Rule}");
         }
-        catch (AggregateException error) when (error.InnerException is FormatException format)
+        catch (FormatException error)
         {
-            return Failed(PortFailureKind.Output, $"output file: {format.Message}");
+            return Failed(PortFailureKind.Output, $"output file: {error.Message}");
         }
-
-        static bool Exists(string path) => File.Exists(path) || Directory.Exists(path);
     }
 
     /// <summary>Sends a line and waits for the line that answers it.</summary>
@@ -207,7 +235,7 @@ public sealed class ProcessPort : IAttentionPort
     {
         try
         {
-            process = PortProcess.Start(command, options);
+            process = PortProcess.Start(directory.Mark, command, options);
             nextId = 0;
             (PortReply? reply, PortAnswer.Failed? failure) = Exchange(PortRequests.Describe(nextId), nextId++, options.StartupLimit);
             PortDescription description = reply switch

@@ -2,6 +2,7 @@
 using System.Collections.Immutable;
 using System.Globalization;
 using S2Attn.Conformance.Ports;
+using S2Attn.Conformance.Text;
 using S2Attn.Conformance.Xray;
 
 namespace S2Attn.Conformance.Reports;
@@ -26,8 +27,7 @@ public static class Badge
             throw new ArgumentException($"A badge is of one port, and the run has {report.Ports.Length}.", nameof(report));
         (string verdict, string colour) = Verdict(report, port.Earned);
         string text = $"{verdict} | {report.Tool.Split(' ')[^1]} | {date.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture)}";
-        string name = port.Description.Name.Length > TitleLimit ? port.Description.Name[..TitleLimit] + "..." : port.Description.Name;
-        string title = MarkupText.Escape($"{Label} conformance of {name}: {text}");
+        string title = MarkupText.Escape($"{Label} conformance of {ForeignText.Line(TitleLimit, port.Description.Name)}: {text}");
         int left = Width(Label), right = Width(text);
         return string.Create(CultureInfo.InvariantCulture, $"""
             <svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="{Height}" viewBox="0 0 {left + right} {Height}" role="img" aria-label="{title}">

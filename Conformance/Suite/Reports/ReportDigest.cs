@@ -1,9 +1,12 @@
 // What of a report's JSON form must be known to compare it with another?
 using System.Collections.Immutable;
+using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Running;
+using S2Attn.Conformance.Text;
+using S2Attn.Conformance.Validation;
 
 namespace S2Attn.Conformance.Reports;
 
@@ -30,86 +33,53 @@ public sealed record ReportDigest(
     /// <summary>More bytes than any honest report has.</summary>
     public const long MaxBytes = 64 << 20;
 
+    private const int MaxName = 1000, MaxItems = 100_000;
+
     /// <summary>Reads what <see cref="JsonReport.Write"/> wrote; fields that report.schema.json does not know are ignored.</summary>
     /// <exception cref="FormatException">The bytes are no JSON, or no report of this version; the message says where.</exception>
     public static ReportDigest Parse(ReadOnlyMemory<byte> utf8)
     {
-        ReadOnlyMemory<byte> json = utf8.Span.StartsWith(Encoding.UTF8.Preamble) ? utf8[Encoding.UTF8.Preamble.Length..] : utf8;
-        try
-        {
-            using JsonDocument document = JsonDocument.Parse(json);
-            return Of(document.RootElement);
-        }
-        catch (JsonException error)
-        {
-            throw new FormatException($"must be JSON: {error.Message}", error);
-        }
-        catch (InvalidOperationException error)
-        {
-            // What GetString says of a lone surrogate.
-            throw new FormatException($"must be valid Unicode: {error.Message}", error);
-        }
+        return Of(JsonFields.Parse("", utf8.Span.StartsWith(Encoding.UTF8.Preamble) ? utf8[Encoding.UTF8.Preamble.Length..] : utf8));
     }
 
-    private static ReportDigest Of(JsonElement root)
+    private static ReportDigest Of(JsonFields report)
     {
-        if (root.ValueKind is not JsonValueKind.Object || !root.TryGetProperty("schema", out JsonElement schema) || schema.ValueKind is not JsonValueKind.String || !schema.ValueEquals("s2attn-report"))
+        if (!report.Has("schema") || !(report.Any("schema") is { ValueKind: JsonValueKind.String } schema && schema.ValueEquals("s2attn-report")))
             throw new FormatException("must be a report of s2attn check --json: an object with \"schema\": \"s2attn-report\"");
-        int version = Integer(root, "the report", "version");
+        int version = report.Integer("version", 0, int.MaxValue);
         if (version != Report.SchemaVersion)
             throw new FormatException($"version is {version}; this program reads version {Report.SchemaVersion}");
 
         var rows = ImmutableDictionary.CreateBuilder<ReportRow, Outcome>();
-        foreach ((string at, JsonElement result) in Items(root, "results"))
+        foreach ((string at, JsonFields result) in Items(report, "results"))
         {
-            ReportRow row = new(Text(result, at, "subject"), Text(result, at, "name"));
-            if (!rows.TryAdd(row, OutcomeOf(at, Text(result, at, "outcome"))))
-                throw new FormatException($"{at}: {Clean(row.ToString())} stands there twice");
+            ReportRow row = new(result.Text("subject", MaxName), result.Text("name", MaxName));
+            if (!rows.TryAdd(row, OutcomeOf(result)))
+                throw new FormatException($"{at}: {ForeignText.Name(row.ToString())} stands there twice");
         }
 
         var earned = ImmutableSortedDictionary.CreateBuilder<string, ImmutableArray<PortLevel>>(StringComparer.Ordinal);
-        foreach ((string at, JsonElement port) in Items(root, "ports"))
+        foreach ((string at, JsonFields port) in Items(report, "ports"))
         {
-            string subject = Text(port, at, "subject");
-            if (earned.ContainsKey(subject))
-                throw new FormatException($"{at}: the port {Clean(subject)} stands there twice");
-            earned.Add(subject, [.. Field(port, at, "levelsEarned", JsonValueKind.Array).EnumerateArray().Select(level => LevelOf(at, level)).Distinct().Order()]);
+            string subject = port.Text("subject", MaxName);
+            if (!earned.TryAdd(subject, [.. port.Items("levelsEarned", PortLevels.All.Length).Select(level => LevelOf(port, level)).Distinct().Order()]))
+                throw new FormatException($"{at}: the port {ForeignText.Name(subject)} stands there twice");
         }
 
-        string filter = Text(root, "the report", "filter");
-        string draw = $"seed {Integer(root, "the report", "seed")}, {Integer(root, "the report", "cases")} cases{(filter.Length == 0 ? "" : $", filter {filter}")}";
-        return new(Text(root, "the report", "tool"), draw, Flag(root, "complete"), earned.ToImmutable(), rows.ToImmutable());
+        string filter = report.Text("filter", MaxName);
+        string draw = string.Create(CultureInfo.InvariantCulture, $"seed {report.Integer("seed", int.MinValue, int.MaxValue)}, {report.Integer("cases", 0, int.MaxValue)} cases{(filter.Length == 0 ? "" : $", filter {filter}")}");
+        return new(report.Text("tool", MaxName), draw, report.Flag("complete"), earned.ToImmutable(), rows.ToImmutable());
     }
 
-    /// <summary>The text as a terminal may show it: a report is a file that anybody may have written.</summary>
-    public static string Clean(string text) => string.Concat(text.Select(c => char.IsControl(c) ? '?' : c));
+    private static IEnumerable<(string At, JsonFields Item)> Items(JsonFields report, string name) =>
+        report.Items(name, MaxItems).Select((item, i) => ($"{name}[{i}]", new JsonFields($"{name}[{i}]", item)));
 
-    private static IEnumerable<(string At, JsonElement Item)> Items(JsonElement root, string name) =>
-        Field(root, "the report", name, JsonValueKind.Array).EnumerateArray().Select((item, i) => ($"{name}[{i}]", item));
-
-    private static JsonElement Field(JsonElement owner, string at, string name, params ReadOnlySpan<JsonValueKind> kinds)
-    {
-        if (owner.ValueKind is not JsonValueKind.Object || !owner.TryGetProperty(name, out JsonElement field))
-            throw new FormatException($"{at} has no {name}");
-        return kinds.Contains(field.ValueKind)
-            ? field
-            : throw new FormatException($"{at}: {name} must be {string.Join(" or ", kinds.ToArray())}, not {field.ValueKind}");
-    }
-
-    private static string Text(JsonElement owner, string at, string name) => Field(owner, at, name, JsonValueKind.String).GetString()!;
-
-    private static bool Flag(JsonElement owner, string name) => Field(owner, "the report", name, JsonValueKind.True, JsonValueKind.False).GetBoolean();
-
-    private static int Integer(JsonElement owner, string at, string name) => Field(owner, at, name, JsonValueKind.Number).TryGetInt32(out int value)
-        ? value
-        : throw new FormatException($"{at}: {name} must be an integer of 32 bits");
-
-    private static Outcome OutcomeOf(string at, string word) => Enum.GetValues<Outcome>().Where(outcome => JsonReport.Word(outcome) == word).ToArray() is [var known]
+    private static Outcome OutcomeOf(JsonFields result) => Enum.GetValues<Outcome>().Where(outcome => JsonReport.Word(outcome) == result.Text("outcome")).ToArray() is [var known]
         ? known
-        : throw new FormatException($"{at}: outcome {Clean(word)} must be one of {string.Join(", ", Enum.GetValues<Outcome>().Select(JsonReport.Word))}");
+        : throw result.Wrong("outcome", $"one of {string.Join(", ", Enum.GetValues<Outcome>().Select(JsonReport.Word))}");
 
-    private static PortLevel LevelOf(string at, JsonElement level) =>
+    private static PortLevel LevelOf(JsonFields port, JsonElement level) =>
         level.ValueKind is JsonValueKind.Number && level.TryGetInt32(out int value) && Enum.IsDefined((PortLevel)value)
             ? (PortLevel)value
-            : throw new FormatException($"{at}: levelsEarned must hold levels from {(int)PortLevels.All[0]} to {(int)PortLevels.All[^1]}");
+            : throw port.Wrong("levelsEarned", $"a list of levels from {(int)PortLevels.All[0]} to {(int)PortLevels.All[^1]}");
 }

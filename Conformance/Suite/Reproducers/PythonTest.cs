@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text;
 using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Safetensors;
+using S2Attn.Conformance.Text;
 
 namespace S2Attn.Conformance.Reproducers;
 
@@ -127,5 +128,5 @@ internal static class PythonTest
     private static string ClassName(string property) => string.Concat(property.Where(char.IsAsciiLetterOrDigit)) + "Test";
 
     // Within a docstring: nothing may end it or escape.
-    private static string Doc(string text) => string.Concat(text.Select(c => c is '"' ? '\'' : c is '\\' ? '/' : char.IsControl(c) ? '?' : c));
+    private static string Doc(string text) => ForeignText.Line(ForeignText.TextLimit, text).Replace('"', '\'').Replace('\\', '/');
 }

@@ -2,6 +2,7 @@
 using System.Collections.Immutable;
 using System.Globalization;
 using S2Attn.Conformance.Ports;
+using S2Attn.Conformance.Text;
 using S2Attn.Reference;
 
 namespace S2Attn.Conformance.Reproducers;
@@ -56,5 +57,5 @@ internal static class PythonText
 
     /// <summary>A string literal.</summary>
     public static string Text(string text) =>
-        $"\"{string.Concat(text.Select(c => c is '"' or '\\' ? $"\\{c}" : char.IsControl(c) || char.IsSurrogate(c) ? "?" : c.ToString()))}\"";
+        $"\"{string.Concat(ForeignText.Line(ForeignText.TextLimit, text).Select(c => c is '"' or '\\' ? $"\\{c}" : c.ToString()))}\"";
 }

@@ -3,8 +3,11 @@ using System.Collections.Immutable;
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
+using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Safetensors;
+using S2Attn.Conformance.Text;
+using S2Attn.Conformance.Validation;
 using S2Attn.Reference;
 using S2Attn.Spec;
 
@@ -101,16 +104,8 @@ public static class ReproducerFile
 
     private static (S2Config Config, ElementType Type) Config(string text)
     {
-        try
-        {
-            using JsonDocument document = JsonDocument.Parse(text);
-            return PortConfigs.Read(document.RootElement);
-        }
-        catch (Exception error) when (error is JsonException or InvalidOperationException)
-        {
-            // InvalidOperationException is what GetString says of a lone surrogate.
-            throw new FormatException($"config must be JSON: {error.Message}", error);
-        }
+        (S2Config config, ElementType type) = PortConfigs.Read(JsonFields.Parse("config", text).Element);
+        return CaseBudget.Holds(config) ? (config, type) : throw new FormatException($"config {ForeignText.Name(text)} is too large: {CaseBudget.Rule}");
     }
 
     private static string Text(SafetensorsFile file, string name) => file.Metadata.TryGetValue(name, out string? text)
@@ -122,7 +117,7 @@ public static class ReproducerFile
             ? value
             : throw new FormatException($"{name} is {Clean(Text(file, name))}, but must be an integer of 32 bits");
 
-    private static string Clean(string text) => string.Concat(text.Take(200).Select(c => char.IsControl(c) ? '?' : c));
+    private static string Clean(string text) => ForeignText.Name(text);
 
     private static string Number(int value) => value.ToString(CultureInfo.InvariantCulture);
 }

@@ -5,6 +5,7 @@ using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Properties;
 using S2Attn.Conformance.Running;
 using S2Attn.Conformance.Safetensors;
+using S2Attn.Conformance.Validation;
 
 namespace S2Attn.Conformance.Reproducers;
 
@@ -71,7 +72,7 @@ public static class ReproducerFolder
         string Text(string file, string text)
         {
             string path = Path.Combine(folder, file);
-            File.WriteAllText(path, text);
+            WholeFile.Write(path, text);
             return path;
         }
     }

@@ -4,6 +4,7 @@ using System.Text;
 using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Running;
 using S2Attn.Conformance.Safetensors;
+using S2Attn.Conformance.Text;
 
 namespace S2Attn.Conformance.Reproducers;
 
@@ -15,11 +16,11 @@ internal static class ReproducerText
 
     /// <summary>What every report begins with.</summary>
     public static string Head(PropertyResult result, PortDescription port, string repeat) => $"""
-        # {result.Name} {(result.Outcome is Outcome.Fails ? "fails" : "gets no tensors")} for {Line($"{port.Name} {port.Version} ({port.Language})")}
+        # {result.Name} {(result.Outcome is Outcome.Fails ? "fails" : "gets no tensors")} for {MarkdownText.Escape($"{port.Name} {port.Version} ({port.Language})")}
 
         - claim: {result.Statement} ({result.Region})
-        - smallest case: `{result.Counterexample[0].Case}`
-        - found: {Line(result.Counterexample[0].Reason)}
+        - smallest case: {MarkdownText.Code(result.Counterexample[0].Case)}
+        - found: {MarkdownText.Escape(result.Counterexample[0].Reason)}
 
         The same cases again:
 
@@ -45,7 +46,7 @@ internal static class ReproducerText
             """);
         foreach (SafetensorsTensor tensor in PortTensors.Inputs(wrong.Case).Tensors)
             Append(tensor.Name, wrong.Case.ElementType, tensor);
-        text.Append(CultureInfo.InvariantCulture, $"\n{Line(wrong.Difference.Text)}.\n\nThe definition gives\n\n");
+        text.Append(CultureInfo.InvariantCulture, $"\n{MarkdownText.Escape(wrong.Difference.Text)}.\n\nThe definition gives\n\n");
         foreach (ExpectedTensor expected in reproducer.Expected.Where(expected => wrong.Difference.Tensor is "" || wrong.Difference.Tensor == expected.Name))
             Append(expected.Name, ElementType.F64, new(expected.Name, SafetensorsType.F64, expected.Exact));
         if (Computed(wrong) is [var computed])
@@ -81,6 +82,6 @@ internal static class ReproducerText
         ? [.. PortTensors.Outputs(ElementType.F64, wrong.Answer).Tensors.Where(tensor => tensor.Name == wrong.Difference.Tensor)]
         : [];
 
-    // A port's name, an error message and a command may hold anything.
-    private static string Line(string text) => string.Concat(text.Select(c => char.IsControl(c) ? ' ' : c));
+    // A command may hold anything; as an indented line it is code.
+    private static string Line(string text) => ForeignText.Line(ForeignText.TextLimit, text);
 }

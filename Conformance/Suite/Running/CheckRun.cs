@@ -3,6 +3,8 @@ using System.Collections.Immutable;
 using System.Threading.Channels;
 using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Properties;
+using S2Attn.Conformance.Text;
+using S2Attn.Conformance.Validation;
 using S2Attn.Spec;
 
 namespace S2Attn.Conformance.Running;
@@ -45,9 +47,9 @@ public static class CheckRun
         List<string> subjects = [];
         foreach (string name in names)
         {
-            string subject = name;
+            string label = ForeignText.Name(name), subject = label;
             for (int i = 2; !taken.Add(subject); i++)
-                subject = $"{name} #{i}";
+                subject = $"{label} #{i}";
             subjects.Add(subject);
         }
 
@@ -66,8 +68,20 @@ public static class CheckRun
                 {
                     Parallel.ForEach(parts, new ParallelOptions { MaxDegreeOfParallelism = atOnce }, part =>
                     {
-                        foreach (SuiteEvent step in part.Run(cancellation))
-                            events.Writer.TryWrite(step);
+                        try
+                        {
+                            foreach (SuiteEvent step in part.Run(cancellation))
+                                events.Writer.TryWrite(step);
+                        }
+                        catch (TroubleException trouble)
+                        {
+                            events.Writer.TryWrite(new SuiteEvent.Troubled(part.Subject, trouble.Message));
+                        }
+                        catch (Exception fault)
+                        {
+                            // Rows that are through, here and elsewhere, are worth more than this one.
+                            events.Writer.TryWrite(new SuiteEvent.Troubled(part.Subject, $"this is a fault of s2attn itself, please report it: {fault}"));
+                        }
                     });
                 }
                 finally

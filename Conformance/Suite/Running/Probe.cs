@@ -1,4 +1,5 @@
 // How does a property ask a port, and what does it know of the definition?
+using System.Diagnostics;
 using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
 using S2Attn.Reference;
@@ -10,12 +11,17 @@ namespace S2Attn.Conformance.Running;
 public sealed class Probe
 {
     private readonly IAttentionPort port;
+    private readonly Stopwatch inPort;
     private readonly Lazy<PortAnswer.Forward> forward;
     private readonly Lazy<BoundedOutput> definition;
 
     /// <summary>Prepares a case; the port is asked when a property asks.</summary>
-    public Probe(IAttentionPort port, AttentionCase item)
+    /// <param name="port">The port.</param>
+    /// <param name="item">The case.</param>
+    /// <param name="inPort">Runs while the port is asked.</param>
+    public Probe(IAttentionPort port, AttentionCase item, Stopwatch inPort)
     {
+        this.inPort = inPort;
         ArgumentNullException.ThrowIfNull(item);
         this.port = port;
         Case = item;
@@ -70,7 +76,10 @@ public sealed class Probe
         var lacks = PortSupport.Lacks(port.Description.Capabilities, portCase);
         if (!lacks.IsEmpty)
             throw new ProbeEndedException(new Verdict.Unsupported(lacks[0]));
-        return PortCalls.Ask(port, portCase) switch
+        inPort.Start();
+        PortAnswer answered = PortCalls.Ask(port, portCase);
+        inPort.Stop();
+        return answered switch
         {
             PortAnswer.Unsupported unsupported => throw Failure(
                 PortFailureKind.Declaration, $"the port declares everything that this case needs, and answered that it does not support it: {unsupported.Reason}"),

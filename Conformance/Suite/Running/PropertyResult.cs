@@ -73,6 +73,9 @@ public abstract record SuiteEvent
     /// <summary>So many of its cases have run.</summary>
     public sealed record Progressed(string Subject, string Name, int Done, int Cases) : SuiteEvent;
 
+    /// <summary>The rest of a subject's rows cannot be had, for a reason that is none of a port.</summary>
+    public sealed record Troubled(string Subject, string Reason) : SuiteEvent;
+
     /// <summary>A row is through.</summary>
     public sealed record Finished(PropertyResult Result) : SuiteEvent;
 }
@@ -91,6 +94,9 @@ public sealed record SuiteOptions
 
     /// <summary>The longest that the shrinking of one failure may take.</summary>
     public TimeSpan ShrinkLimit { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>The longest that the suite's own work for one row may take, besides the port; cases beyond are left out and counted.</summary>
+    public TimeSpan RowLimit { get; init; } = TimeSpan.FromSeconds(60);
 
     /// <summary>Whether a row ends with its first failing case, instead of going on to see which levels hold.</summary>
     public bool StopAtFirstFailure { get; init; }

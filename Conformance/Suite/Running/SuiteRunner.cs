@@ -47,14 +47,16 @@ public static class SuiteRunner
         Run(options, properties, subject, port, cancellation).OfType<SuiteEvent.Finished>().Select(finished => finished.Result);
 
     /// <summary>One check of one case.</summary>
-    public static Verdict Check(Property property, IAttentionPort port, AttentionCase item)
+    public static Verdict Check(Property property, IAttentionPort port, AttentionCase item) => Check(property, port, item, new Stopwatch());
+
+    private static Verdict Check(Property property, IAttentionPort port, AttentionCase item, Stopwatch inPort)
     {
         ArgumentNullException.ThrowIfNull(property);
         if (!property.Covers(item))
             return new Verdict.Unsupported("outside the region");
         try
         {
-            return property.Check(new Probe(port, item)).Select(reason => (Verdict)new Verdict.Fails(reason)).FirstOrDefault(new Verdict.Holds());
+            return property.Check(new Probe(port, item, inPort)).Select(reason => (Verdict)new Verdict.Fails(reason)).FirstOrDefault(new Verdict.Holds());
         }
         catch (ProbeEndedException ended)
         {
@@ -93,7 +95,7 @@ public static class SuiteRunner
     {
         PortDescription description = port.Description;
         yield return new SuiteEvent.Started(subject, property.Name, options.Cases);
-        Stopwatch watch = Stopwatch.StartNew();
+        Stopwatch watch = Stopwatch.StartNew(), inPort = new();
         Dictionary<string, int> unsupported = [], obstacles = [];
         HashSet<PortLevel> denied = [];
         int ran = 0, seen = 0, portFailures = 0;
@@ -103,7 +105,16 @@ public static class SuiteRunner
             if (cancellation.IsCancellationRequested)
                 break;
             Add(unsupported, lacks);
-            Verdict verdict = Check(property, port, item);
+            string beyond = !CaseBudget.Holds(item.Config) ? "suite:case too large" : watch.Elapsed - inPort.Elapsed > options.RowLimit ? "suite:row limit" : "";
+            if (beyond.Length > 0)
+            {
+                seen++;
+                Add(unsupported, [beyond]);
+                Add(obstacles, [beyond]);
+                continue;
+            }
+
+            Verdict verdict = Check(property, port, item, inPort);
             if (verdict.IsBad && cancellation.IsCancellationRequested)
                 break;
             seen++;

@@ -1,7 +1,7 @@
 // Does the JSON header of a .safetensors file keep every rule of the format?
 using System.Collections.Immutable;
-using System.Text;
 using System.Text.Json;
+using S2Attn.Conformance.Text;
 
 namespace S2Attn.Conformance.Safetensors;
 
@@ -172,12 +172,5 @@ internal static class SafetensorsHeaderParser
     }
 
     /// <summary>A name as a message shows it: short, on one line.</summary>
-    private static string Quote(string name)
-    {
-        const int Shown = 60;
-        StringBuilder text = new("\"");
-        foreach (char character in name.Take(Shown))
-            text.Append(char.IsControl(character) || char.IsSurrogate(character) ? '?' : character);
-        return text.Append(name.Length > Shown ? "...\"" : "\"").ToString();
-    }
+    public static string Quote(string name) => $"\"{ForeignText.Line(60, name)}\"";
 }

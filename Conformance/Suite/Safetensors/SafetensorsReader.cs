@@ -1,6 +1,7 @@
 // How is a .safetensors file read without trusting it?
 using System.Buffers.Binary;
 using System.Collections.Immutable;
+using S2Attn.Conformance.Validation;
 using S2Attn.Reference;
 
 namespace S2Attn.Conformance.Safetensors;
@@ -38,11 +39,7 @@ public static class SafetensorsReader
         ArgumentNullException.ThrowIfNull(path);
         try
         {
-            using FileStream stream = new(path, FileMode.Open, FileAccess.Read, FileShare.Read);
-            if (!stream.CanSeek)
-                throw new SafetensorsException(path, "must be a regular file, not a pipe or device");
-            if (stream.Length > maxBytes)
-                throw new SafetensorsException(path, $"the file has {stream.Length} bytes, more than the {maxBytes} expected at most");
+            using FileStream stream = RegularFile.Open(maxBytes, path);
             return read(stream);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException or NotSupportedException or ArgumentException)
@@ -95,7 +92,7 @@ public static class SafetensorsReader
             }
 
             if (!entry.Type.TryDecode(buffer.AsSpan(at, size), out double value))
-                throw new SafetensorsException(name, $"tensor \"{entry.Name}\": element {index} of {entry.Type.Name()} is {Rule(entry.Type)}");
+                throw new SafetensorsException(name, $"tensor {SafetensorsHeaderParser.Quote(entry.Name)}: element {index} of {entry.Type.Name()} is {Rule(entry.Type)}");
             at += size;
             return value;
         });

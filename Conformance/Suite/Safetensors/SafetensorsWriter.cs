@@ -2,6 +2,7 @@
 using System.Buffers.Binary;
 using System.Collections.Immutable;
 using System.Text.Json;
+using S2Attn.Conformance.Validation;
 
 namespace S2Attn.Conformance.Safetensors;
 
@@ -15,18 +16,7 @@ public static class SafetensorsWriter
     /// <exception cref="ArgumentException">Two tensors share a name, a value is no number of its type, or the file would pass 2 GB. Nothing is written.</exception>
     public static void Write(string path, SafetensorsFile file)
     {
-        byte[] bytes = Encode(file);
-        string temporary = $"{path}.{Guid.NewGuid():N}.tmp";
-        try
-        {
-            File.WriteAllBytes(temporary, bytes);
-            File.Move(temporary, path, overwrite: true);
-        }
-        catch
-        {
-            File.Delete(temporary);
-            throw;
-        }
+        WholeFile.Write(path, Encode(file));
     }
 
     /// <summary>The bytes of a file.</summary>

@@ -45,7 +45,7 @@ public sealed class ProtocolRoundTripTests
     [Fact]
     public void A_declaration_survives_with_fixed_values()
     {
-        PortDescription described = new("a \"port\"\n", "1.2", "C", new(
+        PortDescription described = new("a \"port\" \U0001F600", "1.2", "C", new(
             [PortOperation.Backward], [ElementType.BF16], [MaskPolicy.PositionCausal, MaskPolicy.Split], true, false, true, false, 17)
         {
             Fixed = new() { Batch = 1, HeadDim = 64, GroupSize = 4, Shift = 1, ShiftedHeads = HeadShift.Of([true, false]), Scale = 0.1 },
@@ -70,7 +70,7 @@ public sealed class ProtocolRoundTripTests
     [InlineData("{}", "no scale|no dtype|no mask|no batch")]
     [InlineData("[]", "config must be an object")]
     [InlineData("""{"groupSize":5,"shift":0,"mask":"LocalCausal","shiftedHeads":"None","scale":1,"dtype":"f32","batch":1,"tokens":8,"heads":1,"kvHeads":1,"headDim":1}""", "GroupSize = 5: must divide Tokens = 8")]
-    [InlineData("""{"groupSize":4,"shift":0,"mask":"localcausal","shiftedHeads":"None","scale":1,"dtype":"f32"}""", "unknown mask localcausal")]
+    [InlineData("""{"groupSize":4,"shift":0,"mask":"localcausal","shiftedHeads":"None","scale":1,"dtype":"f32"}""", "mask must be one of LocalCausal,")]
     [InlineData("""{"groupSize":4,"shift":0,"mask":"Split","shiftedHeads":"Some","scale":1,"dtype":"f32","batch":1,"tokens":8,"heads":1,"kvHeads":1,"headDim":1}""", "shiftedHeads must be")]
     public void A_bad_configuration_names_the_field_and_the_rule(string json, string expected)
     {

@@ -108,7 +108,7 @@ public sealed class ReproducerTests
 
         RefusedFile(good with { Metadata = good.Metadata.Clear() }, "the metadata has no s2attn.reproducer");
         RefusedFile(good with { Metadata = good.Metadata.SetItem("s2attn.reproducer", "2") }, "this program reads version 1");
-        RefusedFile(good with { Metadata = good.Metadata.SetItem("op", "side\u001bways") }, "op is side?ways");
+        RefusedFile(good with { Metadata = good.Metadata.SetItem("op", "side\u001bways") }, "op is side\uFFFDways");
         RefusedFile(good with { Metadata = good.Metadata.SetItem("op", "backward") }, "the file has no tensor do");
         RefusedFile(good with { Metadata = good.Metadata.SetItem("seed", "many") }, "seed is many");
         RefusedFile(good with { Metadata = good.Metadata.SetItem("config", "{") }, "config must be JSON");

@@ -2,6 +2,7 @@
 using System.Collections.Immutable;
 using Microsoft.ML.OnnxRuntime;
 using S2Attn.Conformance.Safetensors;
+using S2Attn.Conformance.Validation;
 using S2Attn.Reference;
 using S2Attn.Spec;
 using TensorElementType = Microsoft.ML.OnnxRuntime.Tensors.TensorElementType;
@@ -10,42 +11,43 @@ namespace S2Attn.Conformance.Ports;
 
 /// <summary>
 /// A model with inputs q [B,N,H,D], k and v [B,N,K,D], perhaps valid [B,N] (bool or uint8), and outputs o (or a single output of any name) and perhaps lse.
-/// It runs in ONNX Runtime on one thread; a run past the time limit is stopped.
+/// It runs in ONNX Runtime on one thread. A node that never ends ends its process only, so the suite does not use this directly:
+/// <see cref="PortFactory.CreateOnnx"/> lets a second process serve it.
 /// </summary>
 public sealed class OnnxPort : IAttentionPort
 {
     private readonly InferenceSession session;
-    private readonly TimeSpan limit;
     private readonly string output;
     private readonly ImmutableArray<string> lse;
 
     /// <summary>Loads a model.</summary>
     /// <param name="path">The .onnx file.</param>
-    /// <param name="settings">What replaces or completes the model's metadata: groupSize, shift, mask, shiftedHeads, scale, gqa, ragged, maxTokens, name.</param>
-    /// <param name="limit">Time for a case.</param>
+    /// <param name="settings">name=value pairs that replace or complete the model's metadata: groupSize, shift, mask, shiftedHeads, scale, gqa, ragged, maxTokens, name.</param>
     /// <exception cref="PortStartException">The model cannot be loaded, or its declaration is incomplete.</exception>
-    public OnnxPort(string path, IReadOnlyDictionary<string, string> settings, TimeSpan limit)
+    public OnnxPort(string path, IEnumerable<string> settings)
     {
         ArgumentNullException.ThrowIfNull(path);
         ArgumentNullException.ThrowIfNull(settings);
-        this.limit = limit;
         try
         {
+            // Looked at first: a pipe in its place would be waited for.
+            RegularFile.Open(long.MaxValue, path).Dispose();
             using SessionOptions options = new() { IntraOpNumThreads = 1, InterOpNumThreads = 1, LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL };
             session = new(path, options);
         }
-        catch (OnnxRuntimeException error)
+        catch (Exception error) when (error is OnnxRuntimeException or IOException or UnauthorizedAccessException)
         {
             throw new PortStartException($"The model {path} cannot be loaded: {error.Message}", error);
         }
 
         try
         {
-            Description = OnnxSettings.Describe(path, session, settings);
             output = session.OutputMetadata.ContainsKey("o") ? "o"
                 : session.OutputNames.Count == 1 ? session.OutputNames[0]
                 : throw new PortStartException($"The model has no output o; it has {string.Join(", ", session.OutputNames)}.");
             lse = session.OutputMetadata.ContainsKey("lse") ? ["lse"] : [];
+            OnnxSignature.Check(session, output);
+            Description = OnnxSettings.Describe(path, session, OnnxSettings.Split(settings));
         }
         catch (PortStartException)
         {
@@ -67,7 +69,6 @@ public sealed class OnnxPort : IAttentionPort
         SafetensorsType type = portCase.ElementType.ToSafetensors();
         Dictionary<string, OrtValue> inputs = [];
         using RunOptions options = new();
-        bool late = false;
         try
         {
             inputs["q"] = ToOrt("q", type, portCase.Input.Query);
@@ -75,7 +76,6 @@ public sealed class OnnxPort : IAttentionPort
             inputs["v"] = ToOrt("v", type, portCase.Input.Value);
             if (session.InputMetadata.ContainsKey("valid"))
                 inputs["valid"] = ToOrt("valid", SafetensorsType.U8, portCase.Input.Valid.Map(valid => valid ? 1.0 : 0.0));
-            using Timer timer = new(_ => options.Terminate = late = true, null, limit, Timeout.InfiniteTimeSpan);
             using IDisposableReadOnlyCollection<OrtValue> results = session.Run(options, inputs, [output, .. lse]);
             S2Config config = portCase.Config;
             ImmutableArray<int> rows = [config.Batch, config.Tokens, config.Heads];
@@ -85,9 +85,7 @@ public sealed class OnnxPort : IAttentionPort
         }
         catch (OnnxRuntimeException error)
         {
-            return late
-                ? new PortAnswer.Failed(PortFailureKind.Timeout, FormattableString.Invariant($"no answer within {limit.TotalSeconds:0.###} s"))
-                : new PortAnswer.Failed(PortFailureKind.Error, $"ONNX Runtime reports: {error.Message}");
+            return new PortAnswer.Failed(PortFailureKind.Error, $"ONNX Runtime reports: {error.Message}");
         }
         catch (FormatException error)
         {
@@ -117,13 +115,7 @@ public sealed class OnnxPort : IAttentionPort
     {
         SafetensorsType type = elementType.ToSafetensors();
         OrtTensorTypeAndShapeInfo info = value.GetTensorTypeAndShape();
-        TensorElementType wanted = elementType switch
-        {
-            ElementType.F64 => TensorElementType.Double,
-            ElementType.F16 => TensorElementType.Float16,
-            ElementType.BF16 => TensorElementType.BFloat16,
-            _ => TensorElementType.Float,
-        };
+        TensorElementType wanted = OnnxSignature.TypeOf(elementType);
         if (info.ElementDataType != wanted)
             throw new FormatException($"{name} is {info.ElementDataType}, but must be {wanted}");
         if (!info.Shape.SequenceEqual(shape.Select(length => (long)length)))

@@ -3,7 +3,6 @@ using System.Collections.Immutable;
 using System.Globalization;
 using System.Text.Json;
 using Microsoft.ML.OnnxRuntime;
-using Microsoft.ML.OnnxRuntime.Tensors;
 using S2Attn.Spec;
 
 namespace S2Attn.Conformance.Ports;
@@ -19,6 +18,20 @@ internal static class OnnxSettings
     private const long NoVersion = long.MaxValue;
     private static readonly string[] Known = ["name", "mask", "groupSize", "shift", "shiftedHeads", "scale", "gqa", "ragged", "maxTokens"];
 
+    /// <summary>name=value pairs by their name.</summary>
+    /// <exception cref="FormatException">One is no pair, or its name is empty.</exception>
+    public static ImmutableDictionary<string, string> Split(IEnumerable<string> settings)
+    {
+        var values = ImmutableDictionary.CreateBuilder<string, string>(StringComparer.Ordinal);
+        foreach (string setting in settings)
+        {
+            int equals = setting.IndexOf('=', StringComparison.Ordinal);
+            values[equals > 0 ? setting[..equals] : throw new FormatException($"{setting}: a setting is written name=value, as in groupSize=4")] = setting[(equals + 1)..];
+        }
+
+        return values.ToImmutable();
+    }
+
     /// <summary>The port that the model is.</summary>
     /// <exception cref="PortStartException">The declaration is incomplete or contradicts the model.</exception>
     public static PortDescription Describe(string path, InferenceSession session, IReadOnlyDictionary<string, string> given)
@@ -26,12 +39,6 @@ internal static class OnnxSettings
         foreach (string name in given.Keys)
             if (!Known.Contains(name))
                 throw new PortStartException($"{name} is no setting of an ONNX port; there are {string.Join(", ", Known)}.");
-        foreach (string name in new[] { "q", "k", "v" })
-            if (!session.InputMetadata.TryGetValue(name, out NodeMetadata? input))
-                throw new PortStartException($"The model has no input {name}; it has {string.Join(", ", session.InputNames)}. Rename its inputs to q, k and v.");
-            else if (input.Dimensions.Length != 4)
-                throw new PortStartException($"The model's input {name} has {input.Dimensions.Length} dimensions; it must be [batch, tokens, heads, headDim].");
-
         int[] query = session.InputMetadata["q"].Dimensions, key = session.InputMetadata["k"].Dimensions;
         string[] querySymbols = session.InputMetadata["q"].SymbolicDimensions, keySymbols = session.InputMetadata["k"].SymbolicDimensions;
         int groupSize = Integer("groupSize") ?? throw Missing("groupSize");
@@ -44,7 +51,7 @@ internal static class OnnxSettings
             "ONNX",
             new(
                 [PortOperation.Forward],
-                [TypeOf(session.InputMetadata["q"])],
+                [OnnxSignature.TypeOf("input q", session.InputMetadata["q"])],
                 [mask],
                 GroupedQuery: Flag("gqa") ?? !sameHeads,
                 Padding: session.InputMetadata.ContainsKey("valid"),
@@ -92,16 +99,6 @@ internal static class OnnxSettings
             ? value
             : throw new PortStartException($"scale = {text}: must be a number or \"default\", which is 1 / sqrt(headDim).");
     }
-
-    /// <summary>The element type of a tensor of the model.</summary>
-    public static ElementType TypeOf(NodeMetadata tensor) => tensor.ElementDataType switch
-    {
-        TensorElementType.Float => ElementType.F32,
-        TensorElementType.Double => ElementType.F64,
-        TensorElementType.Float16 => ElementType.F16,
-        TensorElementType.BFloat16 => ElementType.BF16,
-        var other => throw new PortStartException($"The model's q is {other}; it must be float, double, float16 or bfloat16."),
-    };
 
     private static HeadShift Heads(string text)
     {

@@ -22,7 +22,7 @@ internal sealed class PortProcess : IDisposable
         this.family = family;
         lines = new(process.StandardOutput.BaseStream, options.MaxLineBytes);
         stderr = new(process.StandardError.BaseStream, options.StderrTailBytes, options.Log);
-        registration = ExitCleanup.Register(Dispose);
+        registration = Interruption.Register(Dispose);
     }
 
     /// <summary>The end of stderr so far.</summary>
@@ -30,9 +30,12 @@ internal sealed class PortProcess : IDisposable
 
     /// <summary>Starts the command.</summary>
     /// <exception cref="PortStartException">There is no such program, or the system cannot start it.</exception>
-    public static PortProcess Start(IReadOnlyList<string> command, ProcessPortOptions options)
+    /// <param name="mark">What its processes carry in their environment.</param>
+    /// <param name="command">Program and arguments.</param>
+    /// <param name="options">Limits.</param>
+    public static PortProcess Start(string mark, IReadOnlyList<string> command, ProcessPortOptions options)
     {
-        if (ExitCleanup.IsExiting)
+        if (Interruption.IsExiting)
             throw new PortStartException("No port is started any more: the suite is ending.");
         ProcessStartInfo start = new(FindProgram(command[0], options.WorkingDirectory), command.Skip(1))
         {
@@ -43,11 +46,11 @@ internal sealed class PortProcess : IDisposable
             CreateNoWindow = true,
             WorkingDirectory = options.WorkingDirectory,
         };
-        ProcessFamily family = new();
+        ProcessFamily family = new(mark);
         family.Mark(start);
         try
         {
-            return new(Process.Start(start)!, family, options);
+            return new(ProcessStarter.Start(start), family, options);
         }
         catch (Exception error) when (error is Win32Exception or InvalidOperationException or IOException)
         {
@@ -115,7 +118,7 @@ internal sealed class PortProcess : IDisposable
             4 => " (SIGILL)",
             6 => " (SIGABRT)",
             8 => " (SIGFPE)",
-            9 => " (SIGKILL: perhaps out of memory)",
+            9 => Interruption.IsExiting ? " (SIGKILL: the run was stopped)" : " (SIGKILL: perhaps out of memory)",
             11 => " (SIGSEGV)",
             15 => " (SIGTERM)",
             _ => "",

@@ -9,11 +9,10 @@ namespace S2Attn.Conformance.Ports;
 /// Every process that a port started, whether or not its parent still lives. On Linux a port leads its own session and carries a mark in its environment,
 /// so that a child that was orphaned or that left the session is still found in /proc; elsewhere the tree below the port is ended.
 /// </summary>
-internal sealed class ProcessFamily
+internal sealed class ProcessFamily(string mark)
 {
     private const string MarkName = "S2ATTN_PORT_RUN";
     private const string Setsid = "/usr/bin/setsid";
-    private readonly string mark = Guid.NewGuid().ToString("N");
     private readonly bool ownSession = OperatingSystem.IsLinux() && File.Exists(Setsid);
 
     /// <summary>Changes how a process is started so that its family can be found.</summary>
@@ -31,8 +30,16 @@ internal sealed class ProcessFamily
     /// <summary>Ends every process of the family and waits until none is left.</summary>
     public void Kill(Process leader)
     {
-        const int Rounds = 100;
         TryKill(leader, entireProcessTree: true);
+        KillMembers(mark, ownSession ? leader.Id : 0);
+    }
+
+    /// <summary>Ends every process that carries the mark of a run.</summary>
+    public static void KillAll(string mark) => KillMembers(mark, session: 0);
+
+    private static void KillMembers(string mark, int session)
+    {
+        const int Rounds = 100;
         if (!OperatingSystem.IsLinux())
             return;
 
@@ -40,7 +47,7 @@ internal sealed class ProcessFamily
         for (int round = 0; round < Rounds; round++)
         {
             bool any = false;
-            foreach (int id in Members(leader.Id))
+            foreach (int id in Members(mark, session))
             {
                 any = true;
                 TryKill(id);
@@ -52,16 +59,16 @@ internal sealed class ProcessFamily
         }
     }
 
-    private IEnumerable<int> Members(int leader)
+    private static IEnumerable<int> Members(string mark, int session)
     {
-        byte[] entry = Encoding.ASCII.GetBytes($"{MarkName}={mark}");
+        byte[] entry = Encoding.ASCII.GetBytes($"{MarkName}={mark}\0");
         foreach (string directory in Directory.EnumerateDirectories("/proc"))
             if (int.TryParse(Path.GetFileName(directory.AsSpan()), NumberStyles.None, CultureInfo.InvariantCulture, out int id)
-                && id != Environment.ProcessId && IsMember(directory, leader, entry))
+                && id != Environment.ProcessId && IsMember(directory, session, entry))
                 yield return id;
     }
 
-    private bool IsMember(string directory, int leader, byte[] entry)
+    private static bool IsMember(string directory, int session, byte[] entry)
     {
         try
         {
@@ -70,7 +77,7 @@ internal sealed class ProcessFamily
             string[] fields = stat[(stat.LastIndexOf(')') + 2)..].Split(' ');
             if (fields[0] is "Z" or "X")
                 return false;
-            return (ownSession && fields[3] == leader.ToString(CultureInfo.InvariantCulture))
+            return (session > 0 && fields[3] == session.ToString(CultureInfo.InvariantCulture))
                 || File.ReadAllBytes($"{directory}/environ").AsSpan().IndexOf(entry) >= 0;
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)

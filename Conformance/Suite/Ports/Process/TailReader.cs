@@ -1,5 +1,6 @@
 // What did a port say last on stderr?
 using System.Text;
+using S2Attn.Conformance.Text;
 
 namespace S2Attn.Conformance.Ports;
 
@@ -21,13 +22,13 @@ internal sealed class TailReader
     /// <summary>Waits for the end of stderr, for a short while: a grandchild may keep it open.</summary>
     public void WaitForEnd(TimeSpan limit) => thread.Join(limit);
 
-    /// <summary>The last lines, without control characters but line ends; empty where nothing was said.</summary>
+    /// <summary>The last lines, cleaned; empty where nothing was said.</summary>
     public string Text
     {
         get
         {
             lock (gate)
-                return new string([.. Encoding.UTF8.GetString(tail, 0, kept).Where(c => c is '\n' or '\t' || !char.IsControl(c))]).Trim();
+                return ForeignText.Lines(Encoding.UTF8.GetString(tail, 0, kept)).Trim();
         }
     }
 

@@ -1,5 +1,6 @@
 // Which configuration does a request of the port protocol hold?
 using System.Text.Json;
+using S2Attn.Conformance.Validation;
 using S2Attn.Spec;
 
 namespace S2Attn.Conformance.Ports;
@@ -11,61 +12,43 @@ public static class PortConfigs
     /// <exception cref="FormatException">A field is missing, has another type, or breaks a rule of <see cref="S2Config"/>.</exception>
     public static (S2Config Config, ElementType ElementType) Read(JsonElement fields)
     {
-        if (fields.ValueKind is not JsonValueKind.Object)
-            throw new FormatException("config must be an object");
-        if (!ProtocolNames.TryReadElementType(Text("dtype"), out ElementType elementType))
-            throw new FormatException($"config: unknown dtype {Text("dtype")}");
-        if (!ProtocolNames.TryReadMask(Text("mask"), out MaskPolicy mask))
-            throw new FormatException($"config: unknown mask {Text("mask")}");
-        JsonElement scale = Field("scale");
-        if (scale.ValueKind is not JsonValueKind.Number)
-            throw new FormatException($"config: scale must be a number, not {scale.GetRawText()}");
+        JsonFields config = new("config", fields);
+        if (!ProtocolNames.TryReadElementType(config.Text("dtype"), out ElementType elementType))
+            throw config.Wrong("dtype", "f32, f64, f16 or bf16");
+        if (!ProtocolNames.TryReadMask(config.Text("mask"), out MaskPolicy mask))
+            throw config.Wrong("mask", $"one of {string.Join(", ", MaskPolicies.All)}");
         S2Request request = new()
         {
-            Batch = Integer("batch"),
-            Tokens = Integer("tokens"),
-            Heads = Integer("heads"),
-            KvHeads = Integer("kvHeads"),
-            HeadDim = Integer("headDim"),
-            GroupSize = GroupSizeRule.Of(Integer("groupSize")),
-            Shift = Integer("shift"),
+            Batch = config.Integer("batch", 1, int.MaxValue),
+            Tokens = config.Integer("tokens", 1, int.MaxValue),
+            Heads = config.Integer("heads", 1, int.MaxValue),
+            KvHeads = config.Integer("kvHeads", 1, int.MaxValue),
+            HeadDim = config.Integer("headDim", 1, int.MaxValue),
+            GroupSize = GroupSizeRule.Of(config.Integer("groupSize", 1, int.MaxValue)),
+            Shift = config.Integer("shift", 0, int.MaxValue),
             Mask = mask,
-            ShiftedHeads = Heads(Field("shiftedHeads")),
-            Scale = scale.GetDouble(),
+            ShiftedHeads = Heads(config.Any("shiftedHeads")),
+            Scale = config.Number("scale"),
         };
         return S2Config.TryCreate(request) switch
         {
             ConfigResult.Valid valid => (valid.Config, elementType),
             var invalid => throw new FormatException($"config: {invalid}"),
         };
-
-        JsonElement Field(string name) => fields.TryGetProperty(name, out JsonElement value) ? value : throw new FormatException($"config has no {name}");
-
-        int Integer(string name) => Field(name) is { ValueKind: JsonValueKind.Number } number && number.TryGetInt32(out int value)
-            ? value
-            : throw new FormatException($"config: {name} must be an integer, not {Field(name).GetRawText()}");
-
-        string Text(string name) => Field(name) is { ValueKind: JsonValueKind.String } text
-            ? text.GetString()!
-            : throw new FormatException($"config: {name} must be a string, not {Field(name).GetRawText()}");
     }
 
     /// <summary>Reads "None", "SecondHalf", "All" or an array with one boolean for each head.</summary>
     /// <exception cref="FormatException">It is none of these.</exception>
     public static HeadShift Heads(JsonElement field) => field.ValueKind switch
     {
-        JsonValueKind.String => field.GetString() switch
-        {
-            "None" => HeadShift.None,
-            "SecondHalf" => HeadShift.SecondHalf,
-            "All" => HeadShift.All,
-            _ => throw Wrong(field),
-        },
-        JsonValueKind.Array => HeadShift.Of(field.EnumerateArray().Select(flag =>
+        JsonValueKind.String when field.ValueEquals("None") => HeadShift.None,
+        JsonValueKind.String when field.ValueEquals("SecondHalf") => HeadShift.SecondHalf,
+        JsonValueKind.String when field.ValueEquals("All") => HeadShift.All,
+        JsonValueKind.Array when field.GetArrayLength() <= DeclaredSizes.MaxHeads => HeadShift.Of(field.EnumerateArray().Select(flag =>
             flag.ValueKind is JsonValueKind.True or JsonValueKind.False ? flag.GetBoolean() : throw Wrong(field))),
         _ => throw Wrong(field),
     };
 
     private static FormatException Wrong(JsonElement field) =>
-        new($"shiftedHeads must be \"None\", \"SecondHalf\", \"All\" or an array of booleans, not {field.GetRawText()}");
+        new($"shiftedHeads must be \"None\", \"SecondHalf\", \"All\" or an array of at most {DeclaredSizes.MaxHeads} booleans, not {JsonFields.Shown(field)}");
 }

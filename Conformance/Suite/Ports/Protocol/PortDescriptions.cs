@@ -3,6 +3,8 @@ using System.Collections.Immutable;
 using System.Diagnostics.CodeAnalysis;
 using System.Text;
 using System.Text.Json;
+using S2Attn.Conformance.Text;
+using S2Attn.Conformance.Validation;
 using S2Attn.Spec;
 
 namespace S2Attn.Conformance.Ports;
@@ -67,6 +69,7 @@ public static class PortDescriptions
         try
         {
             description = new(Text(fields, "name", "unnamed"), Text(fields, "version", ""), Text(fields, "language", ""), Capabilities(fields));
+            DeclaredSizes.Check(description.Capabilities);
             error = "";
             return true;
         }
@@ -185,12 +188,12 @@ public static class PortDescriptions
         if (!fields.TryGetProperty(name, out JsonElement text))
             return fallback;
         Expect(text.ValueKind is JsonValueKind.String, name, "a string", text);
-        return text.GetString()!;
+        return ForeignText.Name(text.GetString()!);
     }
 
     private static void Expect(bool holds, string name, string rule, JsonElement actual)
     {
         if (!holds)
-            throw new FormatException($"{name} must be {rule}, not {actual.GetRawText()}");
+            throw new FormatException($"{name} must be {rule}, not {JsonFields.Shown(actual)}");
     }
 }

@@ -1,8 +1,9 @@
 // What does a line say that a port answered?
-using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
+using S2Attn.Conformance.Text;
+using S2Attn.Conformance.Validation;
 
 namespace S2Attn.Conformance.Ports;
 
@@ -28,28 +29,21 @@ internal abstract record PortReply
     {
         try
         {
-            using JsonDocument document = JsonDocument.Parse(utf8);
-            JsonElement fields = document.RootElement;
-            if (fields.ValueKind is not JsonValueKind.Object)
-                return new Malformed($"the line is JSON but no object: {Shown(utf8)}");
-            if (!fields.TryGetProperty("id", out JsonElement idField))
-                return new Malformed($"the answer has no id: {Shown(utf8)}");
-            if (idField.ValueKind is not JsonValueKind.Number || !idField.TryGetInt64(out long answered) || answered != id)
-                return new Malformed(string.Create(CultureInfo.InvariantCulture, $"the answer has id {Shown(idField)}, but {id} was asked: {Shown(utf8)}"));
-            if (!fields.TryGetProperty("ok", out JsonElement ok) || ok.ValueKind is not (JsonValueKind.True or JsonValueKind.False))
-                return new Malformed($"the answer must have \"ok\": true or false: {Shown(utf8)}");
-            if (ok.GetBoolean())
-                return new Ok(fields.Clone());
-            if (TryGetText(fields, "unsupported", out string? reason))
-                return new Unsupported(reason);
-            return TryGetText(fields, "error", out string? message)
-                ? new Error(message)
+            JsonFields fields = JsonFields.Parse("the line", utf8);
+            long answered = fields.Long("id", long.MinValue, long.MaxValue);
+            if (answered != id)
+                return new Malformed(string.Create(CultureInfo.InvariantCulture, $"the answer has id {answered}, but {id} was asked: {Shown(utf8)}"));
+            if (fields.Flag("ok"))
+                return new Ok(fields.Element);
+            if (fields.Has("unsupported"))
+                return new Unsupported(ForeignText.Lines(fields.Text("unsupported")));
+            return fields.Has("error")
+                ? new Error(ForeignText.Lines(fields.Text("error")))
                 : new Malformed($"an answer with \"ok\": false must say \"unsupported\" or \"error\": {Shown(utf8)}");
         }
-        catch (Exception error) when (error is JsonException or InvalidOperationException)
+        catch (FormatException error)
         {
-            // InvalidOperationException: a string with a lone surrogate, which JSON's grammar allows and text does not.
-            return new Malformed($"the line is no JSON: {Shown(utf8)}");
+            return new Malformed(error.InnerException is JsonException ? $"the line is no JSON: {Shown(utf8)}" : $"{error.Message}: {Shown(utf8)}");
         }
     }
 
@@ -58,15 +52,7 @@ internal abstract record PortReply
     {
         const int Bytes = 160;
         string text = Encoding.UTF8.GetString(utf8[..Math.Min(Bytes, utf8.Length)]);
-        string clean = new([.. text.Select(c => char.IsControl(c) ? '?' : c)]);
+        string clean = ForeignText.Line(Bytes, text);
         return utf8.Length > Bytes ? string.Create(CultureInfo.InvariantCulture, $"{clean}... ({utf8.Length} bytes)") : clean.Length == 0 ? "(empty line)" : clean;
-    }
-
-    private static string Shown(JsonElement element) => Shown(Encoding.UTF8.GetBytes(element.GetRawText()));
-
-    private static bool TryGetText(JsonElement fields, string name, [NotNullWhen(true)] out string? text)
-    {
-        text = fields.TryGetProperty(name, out JsonElement value) && value.ValueKind is JsonValueKind.String ? value.GetString() : null;
-        return text is not null;
     }
 }

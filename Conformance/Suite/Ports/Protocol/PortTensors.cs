@@ -1,6 +1,7 @@
 // Which tensors pass between suite and port, and are the port's what they must be?
 using System.Collections.Immutable;
 using S2Attn.Conformance.Safetensors;
+using S2Attn.Conformance.Text;
 using S2Attn.Reference;
 using S2Attn.Spec;
 
@@ -101,7 +102,7 @@ public static class PortTensors
     internal static Tensor<double> Get(SafetensorsFile file, string name, SafetensorsType type, int[] shape)
     {
         if (!file.TryGet(name, out SafetensorsTensor? tensor))
-            throw new FormatException($"the file has no tensor {name}; it has {string.Join(", ", file.Tensors.Select(other => other.Name).Take(8))}");
+            throw new FormatException($"the file has no tensor {name}; it has {ForeignText.Name(string.Join(", ", file.Tensors.Select(other => other.Name)))}");
         if (tensor.Type != type)
             throw new FormatException($"{name} is {tensor.Type.Name()}, but must be {type.Name()}");
         return tensor.Values.Shape.AsSpan().SequenceEqual(shape)
