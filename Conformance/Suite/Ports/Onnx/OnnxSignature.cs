@@ -8,19 +8,16 @@ namespace S2Attn.Conformance.Ports;
 /// <summary>Reads a model's signature before the first case, so that what can never fit is told in its own words and not by a failing case.</summary>
 internal static class OnnxSignature
 {
-    private static readonly string[] Axes = ["batch", "tokens", "heads", "headDim"];
+    private static readonly string[] Axes = ["batch", "tokens", "heads", "headDim"], Attended = ["q", "k", "v"];
 
     /// <summary>Checks q, k, v, valid, the output and lse against each other.</summary>
     /// <exception cref="PortStartException">One is missing, or of another type, rank or size; the message names tensor, value and rule.</exception>
     public static void Check(InferenceSession session, string output)
     {
-        foreach (string name in session.InputNames.Except(["q", "k", "v", "valid"]))
-            if (!new[] { "q", "k", "v" }.All(session.InputMetadata.ContainsKey))
-                break;
-            else
-                throw new PortStartException($"The model has an input {ForeignText.Name(name)}, which nobody gives it; inputs are q, k, v and perhaps valid.");
-        foreach (string name in new[] { "q", "k", "v" })
+        foreach (string name in Attended)
             CheckTensor($"input {name}", Input(session, name), rank: 4);
+        foreach (string name in session.InputNames.Except(Attended).Where(name => name != "valid"))
+            throw new PortStartException($"The model has an input {ForeignText.Name(name)}, which nobody gives it; inputs are q, k, v and perhaps valid.");
         NodeMetadata query = Input(session, "q"), key = Input(session, "k"), value = Input(session, "v"), result = session.OutputMetadata[output];
         ElementType type = TypeOf("input q", query);
         foreach ((string name, NodeMetadata tensor) in new[] { ("input k", key), ("input v", value), ($"output {ForeignText.Name(output)}", result) })
