@@ -1,0 +1,190 @@
+/* How is Shifted Sparse Attention (S2-Attn of LongLoRA, arXiv 2309.12307) called from C, or from anything that can call C?
+ *
+ *     s2attn_config config;
+ *     s2attn_config_init(&config, sizeof config);
+ *     config.batch = 1, config.tokens = 8192, config.heads = 8, config.head_dim = 128;
+ *     config.dtype = S2ATTN_DTYPE_F32, config.mask = S2ATTN_MASK_LOCAL_CAUSAL, config.group_size = 2048;
+ *     s2attn_plan plan;
+ *     if (s2attn_create(&config, &plan) || s2attn_forward(plan, q, k, v, NULL, o, NULL))
+ *         fprintf(stderr, "%s\n", s2attn_last_error());
+ *     s2attn_destroy(plan);
+ *
+ * Every function that can fail returns one of S2ATTN_SUCCESS and S2ATTN_ERROR_*, and then s2attn_last_error() names the argument, its value and the
+ * rule. Nothing is thrown or aborted across this border. Everything is checked before anything is written, with extents in 64 bits; what cannot be
+ * checked from here is that the pointers reach as far as shape and strides say.
+ *
+ * Threads: any thread may call anything. A plan serves one call at a time; a second one is answered with S2ATTN_ERROR_BUSY. Results are the same bits for
+ * any number of threads. fork(): a child may go on with plans of its parent and make new ones; its first calls are S2ATTN_ERROR_FORK only where a call of
+ * another thread was under way for longer than the fork waited (five seconds).
+ *
+ * Struct growth: a struct begins with its size as the caller was compiled. Later versions append fields and keep the meaning of what is there.
+ */
+#ifndef S2ATTN_H
+#define S2ATTN_H
+
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define S2ATTN_API __attribute__((visibility("default")))
+#else
+#define S2ATTN_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The version of this contract; s2attn_abi_version() is that of the library. A library serves every contract of its own version and below. */
+#define S2ATTN_ABI_VERSION 1
+
+/* Results. */
+enum {
+    S2ATTN_SUCCESS = 0,
+    S2ATTN_ERROR_ARGUMENT = 1,    /* an argument is null, out of range, or contradicts another; nothing was written */
+    S2ATTN_ERROR_UNSUPPORTED = 2, /* well-formed, but this library or processor cannot do it; nothing was written */
+    S2ATTN_ERROR_HANDLE = 3,      /* the plan is unknown or was destroyed */
+    S2ATTN_ERROR_BUSY = 4,        /* another call on this plan is under way */
+    S2ATTN_ERROR_FORK = 5,        /* this process was forked in the midst of a call of another thread: the library cannot be used in it */
+    S2ATTN_ERROR_MEMORY = 6,      /* out of memory */
+    S2ATTN_ERROR_INTERNAL = 7,    /* a defect of the library: please report the message */
+    S2ATTN_ERROR_LIBRARY = 8      /* the library of this processor's level could not be opened, or S2ATTN_ISA names none */
+};
+
+/* Storage of elements; arithmetic is in f32. 0 is no type: it has to be chosen. */
+enum { S2ATTN_DTYPE_F32 = 1, S2ATTN_DTYPE_F16 = 2, S2ATTN_DTYPE_BF16 = 3 };
+
+/* May query t see key u? position(t) = (t - S) mod N, group(t) = position(t) / G, run(t) = t >= S; S = 0 for heads that do not shift.
+ * 0 is no mask: the choice is the one that ports hide and get wrong, so it has no default. */
+enum {
+    S2ATTN_MASK_LOCAL_CAUSAL = 1,       /* same group and position(u) <= position(t): LongLoRA's eager code; sees the future on the wrapped run */
+    S2ATTN_MASK_SPLIT = 2,              /* same group, same run and u <= t: LongLoRA's flash-attention code */
+    S2ATTN_MASK_POSITION_CAUSAL = 3,    /* same group and u <= t */
+    S2ATTN_MASK_BIDIRECTIONAL = 4,      /* same group */
+    S2ATTN_MASK_BIDIRECTIONAL_SPLIT = 5 /* same group and same run */
+};
+
+/* How G is chosen. */
+enum {
+    S2ATTN_GROUP_EXPLICIT = 0, /* config.group_size */
+    S2ATTN_GROUP_RATIO = 1,    /* int(N * config.group_ratio), which must divide N: LongLoRA with 0.25 */
+    S2ATTN_GROUP_SFT = 2       /* LongLoRA's rule for supervised fine-tuning */
+};
+
+/* Which query heads shift. */
+enum {
+    S2ATTN_HEADS_SECOND_HALF = 0, /* h >= H / 2 */
+    S2ATTN_HEADS_NONE = 1,
+    S2ATTN_HEADS_ALL = 2,
+    S2ATTN_HEADS_FLAGS = 3 /* config.shifted[h] != 0 */
+};
+
+/* The order of dimensions of a dense tensor, for those whose strides are not given. */
+enum { S2ATTN_LAYOUT_BNHD = 0, S2ATTN_LAYOUT_BHND = 1 };
+
+/* Elements of cu_seqlens. */
+enum { S2ATTN_INDEX_I32 = 0, S2ATTN_INDEX_I64 = 1 };
+
+#define S2ATTN_DEFAULT_SHIFT (-1) /* config.shift: the rule's, G / 2 rounded down */
+
+/* In elements. Row (b, t, h) of D contiguous elements begins at data + b batch + t token + h head. What is read may have strides that are zero or
+ * negative (data points at row (0,0,0)); what is written may not share an element with anything. */
+typedef struct s2attn_strides {
+    int64_t batch, token, head;
+} s2attn_strides;
+
+/* A configuration. Begin with s2attn_config_init; what is 0 or NULL after it and not named "required" may stay so. */
+typedef struct s2attn_config {
+    int64_t struct_size; /* sizeof(s2attn_config) */
+    int64_t batch;       /* B, required; 1 for packed sequences */
+    int64_t tokens;      /* N, required; for packed sequences all tokens T */
+    int64_t heads;       /* H, required: query heads */
+    int64_t kv_heads;    /* K, divides H; query head h reads kv head h / (H / K). 0: H */
+    int64_t head_dim;    /* D, required */
+    int64_t value_dim;   /* D of v, o and their gradients. 0: D; another one may be unsupported */
+    int64_t group_size;  /* G, required where group_rule is S2ATTN_GROUP_EXPLICIT */
+    double group_ratio;  /* where group_rule is S2ATTN_GROUP_RATIO */
+    int64_t shift;       /* S, 0 <= S < G, or S2ATTN_DEFAULT_SHIFT, which s2attn_config_init sets */
+    double scale;        /* factor of q.k. NaN, which s2attn_config_init sets: 1 / sqrt(D) */
+    int32_t dtype;          /* S2ATTN_DTYPE_*, required: of q, k, v, o and their gradients; lse is f32 */
+    int32_t gradient_dtype; /* S2ATTN_DTYPE_F32 or the value of dtype: of dq, dk, dv. 0: f32 */
+    int32_t mask;           /* S2ATTN_MASK_*, required */
+    int32_t group_rule;     /* S2ATTN_GROUP_* */
+    int32_t shifted_heads;  /* S2ATTN_HEADS_* */
+    int32_t layout;         /* S2ATTN_LAYOUT_* of the tensors whose strides are NULL below */
+    int32_t threads;        /* workers of a call. 0: the processors of the machine */
+    int32_t reserved;       /* 0 */
+    const uint8_t *shifted; /* [H] where shifted_heads is S2ATTN_HEADS_FLAGS; copied, like everything below */
+
+    /* Strides; NULL: dense in the layout. A packed batch has batch stride 0 or any. */
+    const s2attn_strides *query_strides;           /* q  [B,N,H,D] */
+    const s2attn_strides *key_strides;             /* k  [B,N,K,D] */
+    const s2attn_strides *value_strides;           /* v  [B,N,K,D] */
+    const s2attn_strides *output_strides;          /* o  [B,N,H,D] */
+    const s2attn_strides *lse_strides;             /* lse and dlse [B,N,H], one element a row; NULL: dense [B,N,H] whatever the layout. [B,H,N]: {H N, 1, N} */
+    const s2attn_strides *output_gradient_strides; /* do; NULL: those of o */
+    const s2attn_strides *query_gradient_strides;  /* dq; NULL: dense in the layout */
+    const s2attn_strides *key_gradient_strides;    /* dk; NULL: dense in the layout */
+    const s2attn_strides *value_gradient_strides;  /* dv; NULL: dense in the layout */
+} s2attn_config;
+
+/* A plan: never 0, never reused. */
+typedef uint64_t s2attn_plan;
+
+/* What a plan resolved and needs. */
+typedef struct s2attn_info {
+    int64_t struct_size;                /* in: sizeof(s2attn_info) */
+    int64_t group_size;                 /* G */
+    int64_t shift;                      /* S of the heads that shift */
+    double scale;                       /* factor of q.k */
+    int64_t workspace_bytes_per_thread; /* scratch memory, owned by the plan and independent of N */
+    int64_t workspace_bytes;            /* of all threads, and of gradients that are rounded to a half format */
+    int32_t threads;                    /* workers of a call */
+    int32_t vector_bits;                /* register width in use: 128, 256 or 512 */
+} s2attn_info;
+
+/* Sets the fields that lie within struct_size bytes to their defaults. */
+S2ATTN_API int32_t s2attn_config_init(s2attn_config *config, int64_t struct_size);
+
+/* Plans a configuration. *plan is 0 where the result is not S2ATTN_SUCCESS. */
+S2ATTN_API int32_t s2attn_create(const s2attn_config *config, s2attn_plan *plan);
+
+/* Plans packed sequences: cu_seqlens holds count values 0, end of the first sequence, ..., config.tokens. config.batch must be 1. */
+S2ATTN_API int32_t s2attn_create_varlen(const s2attn_config *config, const void *cu_seqlens, int64_t count, int32_t index_type, s2attn_plan *plan);
+
+/* o = S2-Attn(q, k, v). valid [B,N], dense: 0 for a padded key; NULL where no key is padded. lse: NULL where it is not wanted (backward needs it).
+ * A row that sees no key is 0 in o and -infinity in lse; what is masked is never read. */
+S2ATTN_API int32_t s2attn_forward(s2attn_plan plan, const void *q, const void *k, const void *v, const uint8_t *valid, void *o, float *lse);
+
+/* dq, dk, dv from what forward read and wrote, and from do. dlse [B,N,H], the gradient of lse, with its strides: NULL where lse was not used. */
+S2ATTN_API int32_t s2attn_backward(s2attn_plan plan, const void *q, const void *k, const void *v, const uint8_t *valid, const void *o, const float *lse,
+                                   const void *output_gradient, const float *dlse, void *dq, void *dk, void *dv);
+
+/* What the plan resolved, and its workspace. */
+S2ATTN_API int32_t s2attn_query(s2attn_plan plan, s2attn_info *info);
+
+/* Frees the plan and joins its threads. S2ATTN_ERROR_BUSY, and nothing happens, while a call is under way; 0 is let pass. */
+S2ATTN_API int32_t s2attn_destroy(s2attn_plan plan);
+
+/* Why the last call of this thread that returned a code did not return S2ATTN_SUCCESS; "" where it did. Valid until the thread's next call. Never NULL. */
+S2ATTN_API const char *s2attn_last_error(void);
+
+/* The library's version, as "0.1.0". Never NULL. */
+S2ATTN_API const char *s2attn_version(void);
+
+/* The contract that the library serves. */
+S2ATTN_API int32_t s2attn_abi_version(void);
+
+/* The instruction set in use: "x86-64-v4", "x86-64-v3", "x86-64-v2" or "arm64". It is the widest that the processor has, or what the environment
+ * variable S2ATTN_ISA names. "" where none can be used: s2attn_last_error() says why. */
+S2ATTN_API const char *s2attn_isa(void);
+
+/* What ONNX Runtime calls when this library is registered with a session: adds the operator s2attn::S2Attention. Returns an OrtStatus. */
+struct OrtSessionOptions;
+struct OrtApiBase;
+struct OrtStatus;
+S2ATTN_API struct OrtStatus *RegisterCustomOps(struct OrtSessionOptions *options, const struct OrtApiBase *api);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
