@@ -7,13 +7,16 @@ namespace S2Attn.Tests.Ports;
 /// <summary>Programs that the tests of ports use.</summary>
 internal static class PortTool
 {
-    private static readonly Lazy<string> NumpyPython = new(() => FindPython("numpy")), TorchPython = new(() => FindPython("torch"));
+    private static readonly Lazy<string> NumpyPython = new(() => FindPython("numpy")), TorchPython = new(() => FindPython("torch")), TestPython = new(() => FindPython("numpy", "pytest"));
 
     /// <summary>A Python that has NumPy, or an empty text.</summary>
     public static string PythonWithNumpy => NumpyPython.Value;
 
     /// <summary>A Python that has PyTorch, or an empty text.</summary>
     public static string PythonWithTorch => TorchPython.Value;
+
+    /// <summary>A Python that has NumPy and pytest, or an empty text.</summary>
+    public static string PythonWithTests => TestPython.Value;
 
     /// <summary>Runs a program to its end.</summary>
     /// <returns>Exit code (-1 where there is no such program) and what it said on both streams.</returns>
@@ -38,10 +41,10 @@ internal static class PortTool
     }
 
     // Without importing it: that alone takes seconds for a large module.
-    private static string FindPython(string module) =>
+    private static string FindPython(params string[] modules) =>
         new[] { Environment.GetEnvironmentVariable("S2ATTN_PYTHON") ?? "", "python3", "/usr/bin/python3" }
             .FirstOrDefault(python => python.Length > 0
-                && Run(python, ["-c", $"import importlib.util, sys; sys.exit(importlib.util.find_spec('{module}') is None)"]).ExitCode == 0) ?? "";
+                && Run(python, ["-c", $"import importlib.util, sys; sys.exit(any(importlib.util.find_spec(name) is None for name in '{string.Join(' ', modules)}'.split()))"]).ExitCode == 0) ?? "";
 }
 
 /// <summary>
@@ -52,7 +55,7 @@ internal sealed class RequiresPythonFactAttribute : FactAttribute
 {
     public RequiresPythonFactAttribute(string module)
     {
-        string python = module == "torch" ? PortTool.PythonWithTorch : PortTool.PythonWithNumpy;
+        string python = module switch { "torch" => PortTool.PythonWithTorch, "pytest" => PortTool.PythonWithTests, _ => PortTool.PythonWithNumpy };
         if (python.Length == 0 && Environment.GetEnvironmentVariable("S2ATTN_REQUIRE_TOOLS") != "1")
             Skip = $"did not run: no Python with {module}; name one in S2ATTN_PYTHON";
     }
