@@ -25,11 +25,12 @@ internal static class CheckCommand
         Option<FileInfo?> html = new("--html") { Description = "Write the report as one HTML file, with the masks of each port drawn beside the definition's.", HelpName = "FILE" };
         Option<FileInfo?> badge = new("--badge") { Description = "Write the levels that the one port earned as an SVG badge.", HelpName = "FILE" };
         Option<DirectoryInfo?> reproducers = new("--reproducers") { Description = "For each failing row of a port, write a bug report, the smallest tensors and a Python unit test into this folder.", HelpName = "DIR" };
+        Option<bool> verbose = new("--verbose") { Description = "Print every row, not only those that fail; files always have all." };
         Command command = new(
             "check",
-            "Check ports against the definition; without a port, check this project itself. Exit code: 0 conforms, 1 does not, 2 trouble that is not the port's, 130 after Ctrl-C.")
+            "Check ports against the definition; without a port, check this project itself. Exit code: 0 nothing that was asked speaks against it, 1 something does, 2 trouble that is not the port's, 130 after Ctrl-C.")
         {
-            seed, cases, filter, rowLimit, json, junit, html, badge, reproducers,
+            seed, cases, filter, rowLimit, json, junit, html, badge, reproducers, verbose,
         };
         PortOptions ports = new(command, exactlyOne: false);
         PortOptions.MustBeSeconds(rowLimit);
@@ -51,7 +52,7 @@ internal static class CheckCommand
                 {
                     return Run(
                         new SuiteOptions { Seed = parsed.GetValue(seed), Cases = parsed.GetValue(cases), RowLimit = TimeSpan.FromSeconds(parsed.GetValue(rowLimit)) }, parsed.GetValue(filter) ?? "",
-                        new(parsed.GetValue(json), parsed.GetValue(junit), parsed.GetValue(html), parsed.GetValue(badge)), parsed.GetValue(reproducers), () => ports.OpenAll(parsed), ports.Arguments(parsed), cancellation);
+                        new(parsed.GetValue(json), parsed.GetValue(junit), parsed.GetValue(html), parsed.GetValue(badge)), parsed.GetValue(reproducers), parsed.GetValue(verbose), () => ports.OpenAll(parsed), ports.Arguments(parsed), cancellation);
                 }
                 catch (Exception error) when (error is PortStartException or GoldenException or FormatException or IOException or UnauthorizedAccessException)
                 {
@@ -64,7 +65,7 @@ internal static class CheckCommand
     }
 
     private static int Run(
-        SuiteOptions options, string filter, ReportFiles files, DirectoryInfo? reproducers,
+        SuiteOptions options, string filter, ReportFiles files, DirectoryInfo? reproducers, bool verbose,
         Func<IEnumerable<IAttentionPort>> open, ImmutableArray<string> arguments, CancellationToken cancellation)
     {
         files.CheckWritable();
@@ -87,14 +88,14 @@ internal static class CheckCommand
             if (parts.All(part => part.Rows == 0))
                 throw new FormatException($"--filter {filter}: no theorem or property has this in its name");
 
-            Console.WriteLine($"seed {options.Seed}, {options.Cases} cases for each property; checking {string.Join(", ", parts.Select(part => part.Subject))}");
-            (IReadOnlyList<PropertyResult> results, IReadOnlyList<SuiteEvent.Troubled> troubled) = CheckView.Show(parts, CheckRun.Run(parts, Environment.ProcessorCount, cancellation));
+            Page.Write($"seed {options.Seed}, {options.Cases} cases for each property; checking {string.Join(", ", parts.Select(part => part.Subject))}");
+            (IReadOnlyList<PropertyResult> results, IReadOnlyList<SuiteEvent.Troubled> troubled) = CheckView.Show(verbose, parts, CheckRun.Run(parts, Environment.ProcessorCount, cancellation));
             List<string> troubles = [.. troubled.Select(trouble => $"{trouble.Subject}: {trouble.Reason}")];
             ImmutableArray<ReportVariant> variants = own ? Kept<ImmutableArray<ReportVariant>>(troubles, [], () => [.. VariantRun.Run(options, filter, cancellation)]) : [];
             bool complete = !cancellation.IsCancellationRequested && troubles.Count == 0;
             ImmutableArray<ReportPort> checkedPorts =
             [
-                .. ports.Select((port, i) => ReportPort.Of(subjects[i], port.Description, results, complete))
+                .. ports.Select((port, i) => ReportPort.Of(subjects[i], port.Description, results, complete && filter.Length == 0))
                     .Zip(ports, (item, port) => Kept(troubles, item, () => item.Diagnosed(port, results, cancellation)))
                     .Zip(ports, (item, port) => files.Html is null ? item : Kept(troubles, item, () => item.Portrayed(port, results, cancellation))),
             ];
@@ -106,7 +107,7 @@ internal static class CheckCommand
             {
                 Arguments = arguments,
             };
-            CheckView.Summarise(report);
+            CheckView.Summarise(verbose, report);
             troubles.AddRange(files.Write(report));
             if (reproducers is not null)
             {

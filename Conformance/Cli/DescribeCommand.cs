@@ -35,7 +35,10 @@ internal static class DescribeCommand
         foreach (PortLevel level in PortLevels.All)
         {
             ImmutableArray<string> lacks = level.Lacks(description.Capabilities);
-            Console.WriteLine($"level {(int)level}, {level.Title()}: {(lacks.IsEmpty ? "claimed" : $"not claimed, lacks {string.Join(", ", lacks)}")}");
+            string standing = lacks.IsEmpty ? "claimed"
+                : level is PortLevel.Isolation && PortLevel.Forward.Lacks(description.Capabilities).IsEmpty ? "asked of every port; it counts against one only that declares isolation"
+                : $"not claimed, lacks {string.Join(", ", lacks)}";
+            Console.WriteLine($"level {(int)level}, {level.Title()}: {standing}");
         }
     }
 }

@@ -27,7 +27,7 @@ internal static class GoldenCommand
             CheckPart part = GoldenSuite.Part(folder, filter);
             if (part.Rows == 0)
                 throw new GoldenException(folder, $"no case has {filter} in its name");
-            (IReadOnlyList<PropertyResult> results, IReadOnlyList<SuiteEvent.Troubled> troubles) = CheckView.Show([part], CheckRun.Run([part], Environment.ProcessorCount, cancellation));
+            (IReadOnlyList<PropertyResult> results, IReadOnlyList<SuiteEvent.Troubled> troubles) = CheckView.Show(false, [part], CheckRun.Run([part], Environment.ProcessorCount, cancellation));
             foreach (PropertyResult bad in results.Where(result => result.Outcome is not Outcome.Holds))
                 Console.WriteLine($"{bad.Name} ({bad.Statement}; {bad.Region}): {bad.Counterexample.FirstOrDefault()?.Reason ?? bad.Outcome.ToString()}");
             Console.WriteLine($"{results.Count(result => result.Outcome is Outcome.Holds)} of {part.Rows} cases agree, in {results.Sum(result => result.Elapsed.TotalSeconds):F1} s");

@@ -10,9 +10,14 @@ namespace S2Attn.Cli.Rendering;
 /// <summary>Shows events while they come.</summary>
 internal static class CheckView
 {
-    /// <summary>Passes the events through to the end, and gives the rows. A terminal gets a progress bar for each subject, else each row is one line.</summary>
+    private const int LevelColumn = 30, ReasonsShown = 8;
+
+    /// <summary>Passes the events through to the end, and gives the rows. A terminal gets a progress bar for each subject, a file or pipe a line when a subject is through.</summary>
+    /// <param name="verbose">Whether each row is a line of its own.</param>
+    /// <param name="parts">What is checked.</param>
+    /// <param name="all">What happens.</param>
     /// <returns>The rows, and what kept others from being had.</returns>
-    public static (IReadOnlyList<PropertyResult> Results, IReadOnlyList<SuiteEvent.Troubled> Troubles) Show(IReadOnlyList<CheckPart> parts, IEnumerable<SuiteEvent> all)
+    public static (IReadOnlyList<PropertyResult> Results, IReadOnlyList<SuiteEvent.Troubled> Troubles) Show(bool verbose, IReadOnlyList<CheckPart> parts, IEnumerable<SuiteEvent> all)
     {
         List<PropertyResult> results = [];
         List<SuiteEvent.Troubled> troubles = [];
@@ -22,12 +27,15 @@ internal static class CheckView
                 troubles.Add(troubled);
             return step is not SuiteEvent.Troubled;
         });
-        if (Console.IsOutputRedirected || !AnsiConsole.Profile.Capabilities.Interactive)
+        if (verbose || Console.IsOutputRedirected || !AnsiConsole.Profile.Capabilities.Interactive)
         {
             foreach (PropertyResult result in events.OfType<SuiteEvent.Finished>().Select(finished => finished.Result))
             {
                 results.Add(result);
-                WriteLine(result);
+                if (verbose)
+                    ShowRow(result);
+                else if (parts.Any(part => part.Subject == result.Subject && part.Rows == results.Count(row => row.Subject == part.Subject)))
+                    Page.Write($"{result.Subject}: {Tally.Of(results.Where(row => row.Subject == result.Subject))}");
             }
 
             return (results, troubles);
@@ -57,81 +65,94 @@ internal static class CheckView
         return (results, troubles);
     }
 
-    /// <summary>What was found, in full.</summary>
-    public static void Summarise(Report report)
-    {
-        if (!Console.IsOutputRedirected)
-            foreach (IGrouping<string, PropertyResult> subject in report.Results.GroupBy(result => result.Subject))
-                AnsiConsole.Write(TableOf(subject));
-        foreach (PropertyResult result in report.Results.Where(result => result.IsBad))
-        {
-            Counterexample example = result.Counterexample[0];
-            Console.WriteLine();
-            Console.WriteLine($"{result.Subject}: {result.Name} {JsonReport.Word(result.Outcome)}");
-            Console.WriteLine($"  claim: {result.Statement} ({result.Region})");
-            Console.WriteLine($"  case:  {example.Case}");
-            Console.WriteLine($"  found: {example.Reason}");
-        }
-
-        ShowVariants(report);
-        ShowPorts(report);
-        string verdict = report.Conforms ? "conforms" : report.Complete ? "does NOT conform" : "stopped: the results are partial";
-        Console.WriteLine();
-        Console.WriteLine($"{verdict}: {report.Results.Count(result => result.Outcome is Outcome.Holds)} of {report.Results.Length} rows hold, {report.Results.Sum(result => (long)result.Cases)} cases in {report.Elapsed.TotalSeconds:0.0} s. The same cases again: --seed {report.Seed} --cases {report.Cases}");
-    }
-
-    private static void ShowPorts(Report report)
+    /// <summary>What was found: of each port what is wrong, its failures with their smallest cases, and its levels; then the verdict.</summary>
+    public static void Summarise(bool verbose, Report report)
     {
         foreach (ReportPort port in report.Ports)
+            ShowPort(report, port);
+        ShowFailures([.. report.Results.Where(row => report.Ports.All(port => port.Subject != row.Subject))]);
+        ShowVariants(verbose, report);
+        Page.Gap();
+        string earned = report.Filter.Length == 0 && report.Complete && report.Ports is [var only] ? $", {ReportWords.Levels(only.Earned)} earned" : "";
+        Page.Write(string.Create(
+            CultureInfo.InvariantCulture,
+            $"{ReportWords.Verdict(report)}{earned}: {Tally.Of(report.Results)}; {report.Elapsed.TotalSeconds:0.0} s. The same cases again: --seed {report.Seed} --cases {report.Cases}"));
+    }
+
+    private static void ShowPort(Report report, ReportPort port)
+    {
+        PropertyResult[] rows = [.. report.Results.Where(row => row.Subject == port.Subject)];
+        Page.Gap();
+        Page.Write($"{port.Subject} {port.Description.Version} ({port.Description.Language})");
+        if (!port.Diagnosis.IsEmpty)
         {
-            Console.WriteLine();
-            Console.WriteLine($"{port.Subject} {port.Description.Version} ({port.Description.Language}): levels claimed {Levels(port.Claimed)}; earned {Levels(port.Earned)}");
-            var unsupported = report.Results.Where(result => result.Subject == port.Subject).SelectMany(result => result.Unsupported)
-                .GroupBy(pair => pair.Key, pair => pair.Value).OrderByDescending(reason => reason.Sum()).ToList();
-            if (unsupported.Count > 0)
-                Console.WriteLine($"  drawn cases that it does not claim, by reason: {string.Join(", ", unsupported.Select(reason => $"{reason.Key} {reason.Sum()}"))}");
+            Page.Gap();
             foreach (string sentence in port.Diagnosis.SelectMany(diagnosis => diagnosis.Sentences))
-                Console.WriteLine($"  {sentence}");
-            if (!port.Diagnosis.IsEmpty)
-                Console.WriteLine("  See it drawn beside the definition: s2attn xray, with the same port.");
+                Page.Write(sentence, 2);
+            Page.Write("See it drawn beside the definition: s2attn xray, with the same port.", 2);
+        }
+
+        ShowFailures(rows);
+        Page.Gap();
+        Page.Write("levels, with the cases that held of each kind they rest on:", 2);
+        foreach (LevelJudgement level in port.Levels)
+            Page.Write($"{(int)level.Level} {level.Level.Title()}", LevelWords(level), 4, LevelColumn);
+        var unsupported = rows.SelectMany(row => row.Unsupported).GroupBy(pair => pair.Key, pair => pair.Value).OrderByDescending(reason => reason.Sum()).ToList();
+        if (unsupported.Count > 0)
+            Page.Write($"drawn cases that it does not claim, by reason: {string.Join(", ", unsupported.Take(ReasonsShown).Select(reason => $"{reason.Key} {reason.Sum()}"))}{(unsupported.Count > ReasonsShown ? ", ..." : "")}", 2);
+    }
+
+    private static string LevelWords(LevelJudgement level) => level.Standing switch
+    {
+        LevelStanding.Earned => $"earned ({level.EvidenceWords})",
+        var standing => $"{ReportWords.Standing(standing)}: {level.Reason}",
+    };
+
+    private static void ShowFailures(IReadOnlyList<PropertyResult> rows)
+    {
+        foreach (PropertyResult row in rows.Where(row => row.IsBad || row.Outcome is Outcome.Lacks))
+        {
+            Page.Gap();
+            Page.Write($"{row.Subject}: {row.Name} {Words(row.Outcome)}", 2);
+            foreach (Counterexample example in row.Counterexample)
+            {
+                Page.Write("claim", row.Statement + (row.Region == "everywhere" ? "" : $" ({row.Region})"), 4, 11);
+                if (example.Case.Length > 0)
+                    Page.Write("case", example.Case, 4, 11);
+                Page.Write("found", example.Reason, 4, 11);
+            }
         }
     }
 
-    private static string Levels(IReadOnlyCollection<PortLevel> levels) =>
-        levels.Count == 0 ? "none" : string.Join(", ", levels.Select(level => $"{(int)level} {level.Title()}"));
+    private static string Words(Outcome outcome) => outcome switch
+    {
+        Outcome.PortFailed => "gets no tensors",
+        Outcome.Lacks => "does not hold; only level 6 asks for it, which the port does not claim",
+        _ => JsonReport.Word(outcome),
+    };
 
-    private static void ShowVariants(Report report)
+    private static void ShowVariants(bool verbose, Report report)
     {
         if (report.Variants.IsEmpty)
             return;
-        Console.WriteLine();
-        Console.WriteLine("What known deviations of other code do:");
+        ReportVariant[] missed = [.. report.Variants.Where(variant => variant.CaughtBy.IsEmpty)];
+        Page.Gap();
+        Page.Write($"known deviations of other code: {report.Variants.Length - missed.Length} of {report.Variants.Length} are caught by the properties that were run{(missed.Length == 0 ? "" : $", and not {string.Join(", ", missed.Select(variant => variant.Name))}")}{(verbose ? ":" : " (each: --verbose)")}");
+        if (!verbose)
+            return;
         foreach (ReportVariant variant in report.Variants)
         {
-            Console.WriteLine($"  {variant.Name}: {variant.Difference}");
-            Console.WriteLine($"    caught by {(variant.CaughtBy.IsEmpty ? "nothing that was run" : string.Join(", ", variant.CaughtBy))}");
+            Page.Write($"{variant.Name}: {variant.Difference}", 2);
+            Page.Write($"caught by {(variant.CaughtBy.IsEmpty ? "nothing that was run" : string.Join(", ", variant.CaughtBy))}", 4);
             foreach (Counterexample example in variant.Example)
-                Console.WriteLine($"    e.g. {example.Case}: {example.Reason}");
+                Page.Write($"e.g. {example.Case}: {example.Reason}", 4);
         }
     }
 
-    private static void WriteLine(PropertyResult result)
+    private static void ShowRow(PropertyResult row)
     {
-        string found = result.Counterexample.IsEmpty ? "" : $"  {result.Counterexample[0].Case}: {result.Counterexample[0].Reason}";
-        string unsupported = result.Outcome is Outcome.Unsupported ? $"  {string.Join(", ", result.Unsupported.Keys)}" : "";
-        Console.WriteLine($"{JsonReport.Word(result.Outcome),-11} {result.Subject}  {result.Name}  {result.Cases} cases  {result.Elapsed.TotalSeconds:0.00} s{unsupported}{found}");
-    }
-
-    private static Table TableOf(IGrouping<string, PropertyResult> subject)
-    {
-        Table table = new Table().Border(TableBorder.Minimal).Title(Markup.Escape(subject.Key)).AddColumns("property", "region", "cases", "result", "smallest counterexample");
-        foreach (PropertyResult result in subject)
-            table.AddRow(
-                new Text(result.Name),
-                new Text(result.Region),
-                new Text(result.Cases.ToString(CultureInfo.InvariantCulture)),
-                new Text(JsonReport.Word(result.Outcome), new Style(result.IsBad ? Color.Red : result.Outcome is Outcome.Holds ? Color.Green : Color.Yellow)),
-                new Text(result.Counterexample.IsEmpty ? "" : result.Counterexample[0].Case));
-        return table;
+        string found = row.Counterexample.IsEmpty ? "" : $"  {row.Counterexample[0].Case}: {row.Counterexample[0].Reason}";
+        string unsupported = row.Outcome is Outcome.Unsupported ? $"  {string.Join(", ", row.Unsupported.Keys)}" : "";
+        Page.Write(JsonReport.Word(row.Outcome), string.Create(CultureInfo.InvariantCulture, $"{row.Subject} {row.Name}, {row.Cases} cases, {row.Elapsed.TotalSeconds:0.00} s{unsupported}{found}"), 0, 12);
     }
 }

@@ -7,42 +7,38 @@ namespace S2Attn.Conformance.Cases;
 /// <summary>The nearest case that a port claims, so that a port of few capabilities gets as many cases as any other.</summary>
 public static class CaseFitting
 {
-    /// <summary>Bends a case. Where the fixed values of a port break a rule of the definition together with the case, it stays as it is.</summary>
+    // Sizes that are tried when two of them depend on each other; rules that allow nothing so small are met at their own smallest values.
+    private const int Tried = 64;
+
+    /// <summary>Bends a case. Where no case at all fits what the port says of its sizes, it stays as it is.</summary>
     public static AttentionCase Fit(PortCapabilities capabilities, AttentionCase item)
     {
         ArgumentNullException.ThrowIfNull(capabilities);
         ArgumentNullException.ThrowIfNull(item);
+        FixedConfig rules = capabilities.Fixed;
         if (capabilities.Masks.IsEmpty || capabilities.ElementTypes.IsEmpty)
             return item;
-        FixedConfig values = capabilities.Fixed;
         S2Request request = item.Config.ToRequest();
-        if (Configs.HasDefaultScale(item.Config))
-            request = request with { Scale = null };
-        if (!capabilities.Masks.Contains(request.Mask))
-            request = request with { Mask = capabilities.Masks[Choice(capabilities.Masks.Length)] };
-        request = values.Apply(request);
-        if (!capabilities.GroupedQuery)
-            request = request with { KvHeads = values.KvHeads ?? request.Heads };
-
-        // What is not fixed follows what is.
-        int tokens = values.Tokens ?? Math.Min(request.Tokens, capabilities.MaxTokens);
-        int group = values.GroupSize ?? Math.Min(item.Config.GroupSize, Math.Max(tokens, 1));
-        bool whole = !capabilities.Ragged || !request.Mask.CutsWrappedRun();
-        if (values.GroupSize is null && !capabilities.OddGroup && int.IsOddInteger(group))
-            group = group < Math.Min(values.Tokens ?? capabilities.MaxTokens, capabilities.MaxTokens) ? group + 1 : Math.Max(group - 1, 2);
-        if (values.Tokens is null)
-        {
-            tokens = Math.Max(tokens, group);
-            tokens = whole ? tokens / group * group : tokens;
-        }
-        else if (values.GroupSize is null && whole)
-        {
-            group = Divisor(tokens, group, capabilities.OddGroup);
-        }
-
+        MaskPolicy mask = capabilities.Masks.Contains(request.Mask) ? request.Mask : capabilities.Masks[Choice(capabilities.Masks.Length)];
+        (int Heads, int KvHeads)[] heads = [.. HeadCounts(capabilities, request.Heads, request.KvHeads ?? request.Heads).Take(1)];
+        (int Tokens, int Group, int Shift)[] lengths = [.. Lengths(capabilities, mask, item.Config).Take(1)];
+        if (heads.Length == 0 || lengths.Length == 0)
+            return item;
         return item with
         {
-            Config = Configs.Create(request with { Tokens = tokens, GroupSize = GroupSizeRule.Of(group) }),
+            Config = Configs.Create(request with
+            {
+                Mask = mask,
+                Batch = rules.Batch.Fit(request.Batch),
+                Heads = heads[0].Heads,
+                KvHeads = heads[0].KvHeads,
+                HeadDim = rules.HeadDim.Fit(request.HeadDim),
+                Tokens = lengths[0].Tokens,
+                GroupSize = GroupSizeRule.Of(lengths[0].Group),
+                Shift = lengths[0].Shift,
+                ShiftedHeads = rules.ShiftedHeads ?? request.ShiftedHeads,
+                Scale = rules.DefaultScale ? null : rules.Scale ?? (Configs.HasDefaultScale(item.Config) ? null : request.Scale),
+            }),
             Type = capabilities.ElementTypes.Contains(item.Type) ? item.Type : capabilities.ElementTypes[Choice(capabilities.ElementTypes.Length)],
             Padding = capabilities.Padding ? item.Padding : PaddingPattern.None,
         };
@@ -50,6 +46,28 @@ public static class CaseFitting
         int Choice(int count) => (int)((uint)item.Seed % (uint)count);
     }
 
-    private static int Divisor(int tokens, int near, bool odd) =>
-        Enumerable.Range(1, tokens).Where(g => tokens % g == 0 && (odd || g % 2 == 0)).OrderBy(g => Math.Abs(g - near)).FirstOrDefault(near);
+    // H near what is wanted first; K, which divides it, as near as it then can be.
+    private static IEnumerable<(int Heads, int KvHeads)> HeadCounts(PortCapabilities capabilities, int heads, int kvHeads) =>
+        from h in Allowed(capabilities.Fixed.Heads, heads, int.MaxValue)
+        where capabilities.Fixed.ShiftedHeads is not HeadShift.Given given || given.Flags.Length == h
+        from k in Enumerable.Range(1, h).Where(k => h % k == 0 && (capabilities.GroupedQuery || k == h) && capabilities.Fixed.KvHeads.Allows(k)).OrderBy(k => Math.Abs(k - kvHeads)).Take(1)
+        select (h, k);
+
+    // G near what is wanted first; N and S follow it.
+    private static IEnumerable<(int Tokens, int Group, int Shift)> Lengths(PortCapabilities capabilities, MaskPolicy mask, S2Config wanted)
+    {
+        bool whole = !capabilities.Ragged || !mask.CutsWrappedRun();
+        foreach (int g in Allowed(capabilities.Fixed.GroupSize, wanted.GroupSize, capabilities.MaxTokens).Where(g => capabilities.OddGroup || g % 2 == 0))
+            if (capabilities.Fixed.Tokens.TryFit(Math.Max(wanted.Tokens, g), g, capabilities.MaxTokens, whole ? g : 1, out int n) && capabilities.Fixed.TryShift(g, wanted.Shift, out int s))
+                yield return (n, g, s);
+    }
+
+    // Allowed values, the nearest first, of two equally near the greater.
+    private static IEnumerable<int> Allowed(SizeRule rule, int wanted, int most)
+    {
+        IEnumerable<int> small = Enumerable.Range(1, Math.Max(Tried, wanted));
+        IEnumerable<int> least = Enumerable.Range(0, Tried).Select(i => rule.Fit(1) + (long)i * rule.MultipleOf).Where(value => value <= int.MaxValue).Select(value => (int)value);
+        return small.Concat(least).Concat(rule.OneOf).Distinct().Where(value => value >= 1 && value <= most && rule.Allows(value))
+            .OrderBy(value => Math.Abs((long)value - wanted)).ThenByDescending(value => value);
+    }
 }

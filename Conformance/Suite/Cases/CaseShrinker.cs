@@ -8,11 +8,17 @@ namespace S2Attn.Conformance.Cases;
 public static class CaseShrinker
 {
     /// <summary>Cases that may fail for the same reason. Each is smaller in a well-founded order, so that every descent ends.</summary>
-    public static IEnumerable<AttentionCase> Simpler(AttentionCase item)
+    public static IEnumerable<AttentionCase> Simpler(AttentionCase item) => Simpler(item, candidate => candidate);
+
+    /// <summary>The same, each bent to what a port claims.</summary>
+    /// <param name="item">The case.</param>
+    /// <param name="bend">Bends a case that the port does not claim, and leaves others as they are.</param>
+    public static IEnumerable<AttentionCase> Simpler(AttentionCase item, Func<AttentionCase, AttentionCase> bend)
     {
         ArgumentNullException.ThrowIfNull(item);
+        ArgumentNullException.ThrowIfNull(bend);
         S2Config config = item.Config;
-        return Candidates().Where(candidate => Size(candidate).CompareTo(Size(item)) < 0);
+        return Candidates().Select(bend).Where(candidate => Size(candidate).CompareTo(Size(item)) < 0);
 
         IEnumerable<AttentionCase> Candidates()
         {

@@ -5,63 +5,62 @@ using S2Attn.Spec;
 namespace S2Attn.Conformance.Ports;
 
 /// <summary>
-/// Values that are compiled into a port: an exported graph has its group size and shift inside, a GPU kernel its head dimension. Null means free.
-/// A case that asks for another value is unsupported, and is not a failure.
+/// What is built into a port: an exported graph has its group size and shift inside, a GPU kernel its head dimension, a PyTorch port the shift G / 2 and an
+/// even number of heads. A case that asks for something else is unsupported, and is not a failure.
 /// </summary>
 public sealed record FixedConfig
 {
     /// <summary>Nothing is fixed.</summary>
     public static FixedConfig None { get; } = new();
 
-    /// <summary>B, where fixed.</summary>
-    public int? Batch { get; init; }
+    /// <summary>B.</summary>
+    public SizeRule Batch { get; init; }
 
-    /// <summary>N, where fixed.</summary>
-    public int? Tokens { get; init; }
+    /// <summary>N.</summary>
+    public SizeRule Tokens { get; init; }
 
-    /// <summary>H, where fixed.</summary>
-    public int? Heads { get; init; }
+    /// <summary>H.</summary>
+    public SizeRule Heads { get; init; }
 
-    /// <summary>K, where fixed.</summary>
-    public int? KvHeads { get; init; }
+    /// <summary>K.</summary>
+    public SizeRule KvHeads { get; init; }
 
-    /// <summary>D, where fixed.</summary>
-    public int? HeadDim { get; init; }
+    /// <summary>D.</summary>
+    public SizeRule HeadDim { get; init; }
 
-    /// <summary>G, where fixed.</summary>
-    public int? GroupSize { get; init; }
+    /// <summary>G.</summary>
+    public SizeRule GroupSize { get; init; }
 
-    /// <summary>S, where fixed.</summary>
-    public int? Shift { get; init; }
+    /// <summary>S, beside <see cref="HalfShift"/>.</summary>
+    public SizeRule Shift { get; init; }
 
-    /// <summary>Which heads shift, where fixed.</summary>
+    /// <summary>Whether S is always G / 2, rounded down.</summary>
+    public bool HalfShift { get; init; }
+
+    /// <summary>Which heads shift, where fixed; null where free.</summary>
     public HeadShift? ShiftedHeads { get; init; }
 
-    /// <summary>The factor of the scores, where it is a fixed number.</summary>
+    /// <summary>The factor of the scores, where it is a fixed number; null where it is not.</summary>
     public double? Scale { get; init; }
 
     /// <summary>Whether the factor of the scores is always 1 / sqrt(D).</summary>
     public bool DefaultScale { get; init; }
 
-    /// <summary>The request with every fixed value put in its place; the result may break a rule that the request kept (G must divide N).</summary>
-    public S2Request Apply(S2Request request)
+    /// <summary>The rules of sizes by their name in the port protocol.</summary>
+    public ImmutableArray<(string Name, SizeRule Rule)> Sizes =>
+    [
+        ("batch", Batch), ("tokens", Tokens), ("heads", Heads), ("kvHeads", KvHeads), ("headDim", HeadDim), ("groupSize", GroupSize), ("shift", Shift),
+    ];
+
+    /// <summary>The shift for a group size: what is fixed, else what is allowed and near to what is wanted.</summary>
+    /// <returns>False where no shift below the group size is allowed.</returns>
+    public bool TryShift(int groupSize, int wanted, out int shift)
     {
-        ArgumentNullException.ThrowIfNull(request);
-        return request with
-        {
-            Batch = Batch ?? request.Batch,
-            Tokens = Tokens ?? request.Tokens,
-            Heads = Heads ?? request.Heads,
-            KvHeads = KvHeads ?? request.KvHeads,
-            HeadDim = HeadDim ?? request.HeadDim,
-            GroupSize = GroupSize is { } groupSize ? GroupSizeRule.Of(groupSize) : request.GroupSize,
-            Shift = Shift ?? request.Shift,
-            ShiftedHeads = ShiftedHeads ?? request.ShiftedHeads,
-            Scale = DefaultScale ? null : Scale ?? request.Scale,
-        };
+        shift = groupSize / 2;
+        return HalfShift || Shift.TryFit(Math.Min(wanted, groupSize - 1), 0, groupSize - 1, 1, out shift);
     }
 
-    /// <summary>The fixed values that the configuration contradicts, as "fixed.groupSize=4"; empty where it contradicts none.</summary>
+    /// <summary>What the configuration contradicts, as "fixed.groupSize=4"; empty where it contradicts nothing.</summary>
     public ImmutableArray<string> Contradictions(S2Config config)
     {
         ArgumentNullException.ThrowIfNull(config);
@@ -73,18 +72,17 @@ public sealed record FixedConfig
             .. Differs("kvHeads", KvHeads, config.KvHeads),
             .. Differs("headDim", HeadDim, config.HeadDim),
             .. Differs("groupSize", GroupSize, config.GroupSize),
-            .. Differs("shift", Shift, config.Shift),
+            .. HalfShift && config.Shift != config.GroupSize / 2 ? ["fixed.shift=half"] : Differs("shift", Shift, config.Shift),
             .. ShiftedHeads is { } heads && !SameHeads(heads, config) ? [$"fixed.shiftedHeads={heads}"] : Array.Empty<string>(),
-            .. DefaultScale ? DiffersFromDefault(config) : Differs("scale", Scale, config.Scale),
+            .. DefaultScale && !HasDefaultScale(config) ? ["fixed.scale=default"] : Array.Empty<string>(),
+            .. Scale is { } scale && config.Scale != scale ? [FormattableString.Invariant($"fixed.scale={scale}")] : Array.Empty<string>(),
         ];
     }
 
-    private static string[] Differs<T>(string name, T? wanted, T actual)
-        where T : struct, IEquatable<T>
-        => wanted is { } value && !value.Equals(actual) ? [FormattableString.Invariant($"fixed.{name}={value}")] : [];
+    private static IEnumerable<string> Differs(string name, SizeRule rule, int actual) => rule.Broken(actual).Select(broken => $"fixed.{name}{broken}");
 
-    // Not the number, which depends on D: reports count by reason.
-    private static string[] DiffersFromDefault(S2Config config) => config.Scale == 1 / Math.Sqrt(config.HeadDim) ? [] : ["fixed.scale=default"];
+    // Reasons do not hold the number, which depends on D: reports count by reason.
+    private static bool HasDefaultScale(S2Config config) => config.Scale == 1 / Math.Sqrt(config.HeadDim);
 
     // Two ways to say the same set of heads are the same configuration.
     private static bool SameHeads(HeadShift fixedHeads, S2Config config) =>

@@ -36,6 +36,9 @@ public sealed record PortCapabilities(
 {
     /// <summary>Values that the port does not let the caller choose.</summary>
     public FixedConfig Fixed { get; init; } = FixedConfig.None;
+
+    /// <summary>Whether NaN and infinity that a query may not see are said to change nothing; they are tried on every port, and only then count against it.</summary>
+    public bool Isolation { get; init; }
 }
 
 /// <summary>Who a port is.</summary>

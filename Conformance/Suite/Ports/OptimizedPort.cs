@@ -30,7 +30,10 @@ public sealed class OptimizedPort(S2AttentionOptions options) : IAttentionPort
             Padding: true,
             OddGroup: true,
             Ragged: true,
-            MaxTokens: int.MaxValue));
+            MaxTokens: int.MaxValue)
+        {
+            Isolation = true,
+        });
 
     /// <summary>
     /// How the kernels round: f32 throughout, an online softmax over their tiles of keys, one chain over the keys, exp flushed below 2^-126, the logsumexp rounded once.

@@ -5,8 +5,9 @@ using S2Attn.Spec;
 namespace S2Attn.Conformance.Ports;
 
 /// <summary>
-/// What a port may earn. A level is claimed by declaring its capabilities and earned when every case that needs it passes. Levels 2 to 5 rest on level 1
-/// and not on each other: a float-only port with gradients has levels 1, 2, 3 and 5.
+/// What a port may earn. A level is claimed by declaring its capabilities, and earned where cases of every kind in <see cref="LevelEvidence"/> ran and no case fails that
+/// falls under it. Levels 2 to 6 rest on level 1 and not on each other: a float-only port with gradients has levels 1, 2, 3 and 5. Level 6 is asked of every port,
+/// and speaks against conformance only where it is claimed.
 /// </summary>
 public enum PortLevel
 {
@@ -24,6 +25,9 @@ public enum PortLevel
 
     /// <summary>The backward pass.</summary>
     Gradients = 5,
+
+    /// <summary>NaN and infinity in keys and values that a query may not see change no bit of its output: masking selects, it does not add.</summary>
+    Isolation = 6,
 }
 
 /// <summary>The rules of the levels.</summary>
@@ -40,6 +44,7 @@ public static class PortLevels
         PortLevel.GroupedAndOddSizes => "GQA and odd sizes",
         PortLevel.HalfPrecision => "half precision",
         PortLevel.Gradients => "gradients",
+        PortLevel.Isolation => "isolation",
         _ => throw new ArgumentOutOfRangeException(nameof(level), level, "Unknown level."),
     };
 
@@ -70,6 +75,7 @@ public static class PortLevels
             ],
             PortLevel.HalfPrecision => [.. Where(!capabilities.ElementTypes.Any(IsHalf), "dtypes:f16 or bf16")],
             PortLevel.Gradients => [.. Where(!capabilities.Operations.Contains(PortOperation.Backward), "ops:backward")],
+            PortLevel.Isolation => [.. Where(!capabilities.Isolation, "isolation")],
             _ => throw new ArgumentOutOfRangeException(nameof(level), level, "Unknown level."),
         };
     }
@@ -78,24 +84,25 @@ public static class PortLevels
     public static ImmutableArray<PortLevel> Claimed(PortCapabilities capabilities) => [.. All.Where(level => level.Lacks(capabilities).IsEmpty)];
 
     /// <summary>
-    /// The levels that a failure of such a case denies. A plain case (unpadded, one kv head for each query head, even G dividing N, f32 or f64, forward)
-    /// counts for level 1; any other for each level that it needs. Where the port claims level 2, masks other than the first it declares count for that level.
+    /// The levels that a failure of such a case denies. A case about hidden NaN denies level 6 alone. A plain case (unpadded, one kv head for each query head, even G dividing
+    /// N, f32 or f64, forward) counts for level 1; any other for each level that it needs. Where the port claims level 2, masks other than the first it declares count for that level.
     /// </summary>
-    public static ImmutableArray<PortLevel> Of(
-        PortCapabilities capabilities, S2Config config, ElementType elementType, PortOperation operation, bool padded)
+    public static ImmutableArray<PortLevel> Of(PortCapabilities capabilities, CaseTraits traits)
     {
         ArgumentNullException.ThrowIfNull(capabilities);
-        ArgumentNullException.ThrowIfNull(config);
+        if (traits.Hidden)
+            return [PortLevel.Isolation];
+        S2Config config = traits.Config;
         bool firstMask = capabilities.Masks.IsEmpty || config.Mask == capabilities.Masks[0];
         bool manyMasks = PortLevel.MasksAndPadding.Lacks(capabilities).IsEmpty;
         ImmutableArray<PortLevel> levels =
         [
-            .. Where(padded || (manyMasks && !firstMask), PortLevel.MasksAndPadding),
+            .. Where(traits.Padded || (manyMasks && !firstMask), PortLevel.MasksAndPadding),
             .. Where(
                 config.KvHeads != config.Heads || int.IsOddInteger(config.GroupSize) || config.Tokens % config.GroupSize != 0,
                 PortLevel.GroupedAndOddSizes),
-            .. Where(IsHalf(elementType), PortLevel.HalfPrecision),
-            .. Where(operation is PortOperation.Backward, PortLevel.Gradients),
+            .. Where(IsHalf(traits.ElementType), PortLevel.HalfPrecision),
+            .. Where(traits.Operation is PortOperation.Backward, PortLevel.Gradients),
         ];
         return levels.IsEmpty ? [PortLevel.Forward] : levels;
     }

@@ -21,7 +21,10 @@ public sealed class ProfilePort(UpstreamProfile profile) : IAttentionPort
             Padding: true,
             OddGroup: true,
             Ragged: profile.Ragged,
-            MaxTokens: int.MaxValue));
+            MaxTokens: int.MaxValue)
+        {
+            Isolation = true,
+        });
 
     /// <inheritdoc/>
     public PortAnswer Run(PortCase portCase)

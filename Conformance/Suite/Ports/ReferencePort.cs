@@ -21,7 +21,10 @@ public sealed class ReferencePort : IAttentionPort
             Padding: true,
             OddGroup: true,
             Ragged: true,
-            MaxTokens: int.MaxValue));
+            MaxTokens: int.MaxValue)
+        {
+            Isolation = true,
+        });
 
     /// <inheritdoc/>
     public PortAnswer Run(PortCase portCase)

@@ -18,8 +18,14 @@ public static class GradientProperties
             "Gradients.Invisible", "where do is 0 at every query that sees a token, its dk, dv are exactly 0 and its k, v change no bit of the other queries' dq", "ports with a backward pass", [],
             item => item, _ => true, [PortOperation.Backward], Invisible),
         new(
-            "Gradients.Padding", "dk, dv of padded keys and dq of queries without keys are exactly 0, and NaN or infinity in padded k, v change no bit of any gradient", "padding, ports with a backward pass", [],
-            item => item.IsPadded ? item : item with { Padding = item.Seed % 2 == 0 ? PaddingPattern.Scattered : PaddingPattern.Right }, item => item.IsPadded, [PortOperation.Backward], Padding),
+            "Gradients.Padding", "dk, dv of padded keys and dq of queries without keys are exactly 0", "padding, ports with a backward pass", [],
+            Padded, item => item.IsPadded, [PortOperation.Backward], Padding),
+        new(
+            "Gradients.Poison", "NaN or infinity in padded k, v change no bit of any gradient", "padding, ports with a backward pass", [],
+            Padded, item => item.IsPadded, [PortOperation.Backward], Poison)
+        {
+            IsEvidence = true, IsIsolation = true,
+        },
         new(
             "Gradients.Differences", "dq, dk, dv along random directions equal central differences of sum(o do)", "f64 ports with both passes, scores of moderate size", [],
             item => item with
@@ -28,7 +34,7 @@ public static class GradientProperties
                 Kind = item.Kind is TensorKind.LargeScores ? TensorKind.Normal : item.Kind,
                 Config = item.Config.With(request => request with { HeadDim = Math.Min(request.HeadDim, 8) }),
             },
-            item => item.Type is ElementType.F64 && item.Kind is not TensorKind.LargeScores, [PortOperation.Forward, PortOperation.Backward], Differences),
+            item => item.Type is ElementType.F64 && item.Kind is not TensorKind.LargeScores, [PortOperation.Forward, PortOperation.Backward], Differences) { IsEvidence = true },
         new(
             "Gradients.Adjoint", "<do, o> = <dv, v> since o is linear in v, and <q, dq> = <k, dk> since scores are bilinear", "ports with both passes", [],
             item => item with { Kind = item.Kind is TensorKind.LargeScores ? TensorKind.Normal : item.Kind }, item => item.Kind is not TensorKind.LargeScores,
@@ -54,27 +60,46 @@ public static class GradientProperties
                     $"dq[{row.B},{row.T},{row.H},{d}] was {gradients.Query[row.B, row.T, row.H, d]:R} and became {after.Query[row.B, row.T, row.H, d]:R} when k, v of token {u} of batch entry {b} changed, which that query does not see");
     }
 
+    private static AttentionCase Padded(AttentionCase item) =>
+        item.IsPadded ? item : item with { Padding = item.Seed % 2 == 0 ? PaddingPattern.Scattered : PaddingPattern.Right };
+
     private static IEnumerable<string> Padding(Probe probe)
     {
         S2Config config = probe.Config;
-        double poison = new[] { double.NaN, double.PositiveInfinity, double.NegativeInfinity }[probe.Choices().Next(3)];
         Gradients<double> clean = probe.Backward(config, probe.Input, probe.OutputGradient);
         foreach (Row row in Rows.Of(config).Where(row => !Rows.Keys(probe, row).Any()))
             if (clean.Query.Row(row.B, row.T, row.H).IndexOfAnyExcept(0.0) is >= 0 and int d)
                 yield return FormattableString.Invariant($"dq[{row.B},{row.T},{row.H},{d}] = {clean.Query[row.B, row.T, row.H, d]:R} though the query sees no key");
-        Gradients<double> poisoned = probe.Backward(config, Rows.ChangeKeys(probe.Input, (b, u) => !probe.Input.Valid[b, u], _ => poison, _ => poison), probe.OutputGradient);
-        for (int b = 0; b < config.Batch; b++)
-            for (int u = 0; u < config.Tokens; u++)
-                if (!probe.Input.Valid[b, u])
-                    foreach (string violation in Zero(clean, config, b, u, "the key is padded").Concat(Zero(poisoned, config, b, u, FormattableString.Invariant($"the key is padded and holds {poison}"))))
-                        yield return violation;
-        foreach ((string name, Tensor<double> before, Tensor<double> after) in new[]
-        {
-            ("dq", clean.Query, poisoned.Query), ("dk", clean.Key, poisoned.Key), ("dv", clean.Value, poisoned.Value),
-        })
-            if (Rows.FirstDifference(before.Elements, after.Elements) is >= 0 and int i)
-                yield return FormattableString.Invariant($"element {i} of {name} was {before.Elements[i]:R} and became {after.Elements[i]:R} when padded k, v became {poison}");
+        foreach ((int b, int u) in PaddedTokens(probe))
+            foreach (string violation in Zero(clean, config, b, u, "the key is padded"))
+                yield return violation;
     }
+
+    private static IEnumerable<string> Poison(Probe probe)
+    {
+        double poison = new[] { double.NaN, double.PositiveInfinity, double.NegativeInfinity }[probe.Choices().Next(3)];
+        string question = FormattableString.Invariant($"with {poison} in padded k, v");
+        Gradients<double> clean = probe.Backward(probe.Config, probe.Input, probe.OutputGradient);
+        return probe.Answered(Violations(), question);
+
+        IEnumerable<string> Violations()
+        {
+            Gradients<double> poisoned = probe.Backward(
+                probe.Config, Rows.ChangeKeys(probe.Input, (b, u) => !probe.Input.Valid[b, u], _ => poison, _ => poison), probe.OutputGradient);
+            foreach ((string name, Tensor<double> before, Tensor<double> after) in new[]
+            {
+                ("dq", clean.Query, poisoned.Query), ("dk", clean.Key, poisoned.Key), ("dv", clean.Value, poisoned.Value),
+            })
+                if (Rows.FirstDifference(before.Elements, after.Elements) is >= 0 and int i)
+                    yield return FormattableString.Invariant($"element {i} of {name} was {before.Elements[i]:R} and became {after.Elements[i]:R} {question}");
+        }
+    }
+
+    private static IEnumerable<(int B, int U)> PaddedTokens(Probe probe) =>
+        from b in Enumerable.Range(0, probe.Config.Batch)
+        from u in Enumerable.Range(0, probe.Config.Tokens)
+        where !probe.Input.Valid[b, u]
+        select (b, u);
 
     private static IEnumerable<string> Zero(Gradients<double> gradients, S2Config config, int b, int u, string why)
     {

@@ -73,24 +73,26 @@ public static class InvarianceProperties
         int[] constant = [.. Enumerable.Range(0, config.HeadDim).Select(_ => choices.Next(-2, 3))];
         AttentionInput<double> moved = probe.Input with { Key = Rows.Change(probe.Input.Key, (_, _, _, d, old) => old + constant[d]) };
         PortAnswer.Forward answer = probe.Forward(config, moved);
-        BoundedOutput bounds = probe.Bounds(config, moved);
-        IEnumerable<string> output = Rows.Apart("o", probe.Answer.Output, answer.Output, probe.Definition.Bound.Output, bounds.Bound.Output, $"after adding ({string.Join(",", constant)}) to every key");
+        string what = $"after adding ({string.Join(",", constant)}) to every key";
+        (Tensor<double> bound, Tensor<double> lseBound) = UnknownRowBound.Tensors(probe, config, probe.Input);
+        (Tensor<double> movedBound, Tensor<double> movedLseBound) = UnknownRowBound.Tensors(probe, config, moved);
+        IEnumerable<string> output = Rows.Apart("o", probe.Answer.Output, answer.Output, bound, movedBound, what);
         if (probe.Answer.LogSumExp.IsEmpty || answer.LogSumExp.IsEmpty)
             return output;
         double[] expected = [.. Rows.Of(config).Select(row => probe.Answer.LogSumExp[0][row.B, row.T, row.H] + config.Scale * Enumerable.Range(0, config.HeadDim).Sum(d => constant[d] * probe.Input.Query[row.B, row.T, row.H, d]))];
-        Tensor<double> slack = bounds.Bound.LogSumExp.Map(bound => bound + 1e-13 * (1 + config.HeadDim));
-        return output.Concat(Rows.Apart("lse + scale q.c", Tensor<double>.Of(answer.LogSumExp[0].Shape.AsSpan(), expected), answer.LogSumExp[0], probe.Definition.Bound.LogSumExp, slack, $"after adding ({string.Join(",", constant)}) to every key"));
+        Tensor<double> slack = movedLseBound.Map(value => value + 1e-13 * (1 + config.HeadDim));
+        return output.Concat(Rows.Apart("lse + scale q.c", Tensor<double>.Of(answer.LogSumExp[0].Shape.AsSpan(), expected), answer.LogSumExp[0], lseBound, slack, what));
     }
 
     private static IEnumerable<string> Scale(Probe probe)
     {
         S2Config halved = S2Config.Create(probe.Config.ToRequest() with { Scale = probe.Config.Scale / 2 });
         PortAnswer.Forward answer = probe.Forward(halved, probe.Input with { Query = probe.Input.Query.Map(value => 2 * value) });
-        Tensor<double> bound = probe.Definition.Bound.Output;
+        (Tensor<double> bound, Tensor<double> lseBound) = UnknownRowBound.Tensors(probe, probe.Config, probe.Input);
         IEnumerable<string> output = Rows.Apart("o", probe.Answer.Output, answer.Output, bound, bound, "with half the scale and q doubled");
         return probe.Answer.LogSumExp.IsEmpty || answer.LogSumExp.IsEmpty
             ? output
-            : output.Concat(Rows.Apart("lse", probe.Answer.LogSumExp[0], answer.LogSumExp[0], probe.Definition.Bound.LogSumExp, probe.Definition.Bound.LogSumExp, "with half the scale and q doubled"));
+            : output.Concat(Rows.Apart("lse", probe.Answer.LogSumExp[0], answer.LogSumExp[0], lseBound, lseBound, "with half the scale and q doubled"));
     }
 
     private static AttentionInput<double> Entries(AttentionInput<double> input, params int[] entries)
@@ -116,7 +118,7 @@ public static class InvarianceProperties
         int b = probe.Choices().Next(probe.Config.Batch);
         S2Config one = probe.Config.With(request => request with { Batch = 1 });
         PortAnswer.Forward alone = probe.Forward(one, Entries(probe.Input, b));
-        Tensor<double> bound = Pick(probe.Definition.Bound.Output);
+        Tensor<double> bound = Pick(UnknownRowBound.Tensors(probe, probe.Config, probe.Input).Output);
         return Rows.Apart($"o of batch entry {b}", Pick(probe.Answer.Output), alone.Output, bound, bound, "alone");
 
         Tensor<double> Pick(Tensor<double> tensor) => Rows.Change(alone.Output, (_, t, h, d, _) => tensor[b, t, h, d]);
@@ -138,7 +140,7 @@ public static class InvarianceProperties
                 S2Config segment = config.With(request => request with { Tokens = length, GroupSize = GroupSizeRule.Of(length), Shift = 0 });
                 AttentionInput<double> input = new(Cut(probe.Input.Query), Cut(probe.Input.Key), Cut(probe.Input.Value));
                 Tensor<double> alone = Head(probe.Forward(segment, input).Output);
-                Tensor<double> bound = Head(Cut(probe.Definition.Bound.Output));
+                Tensor<double> bound = Head(Cut(UnknownRowBound.Tensors(probe, config, probe.Input).Output));
                 foreach (string violation in Rows.Apart($"o of head {h}, tokens {from}..{from + length - 1},", Head(Cut(probe.Answer.Output)), alone, bound, bound, "as causal attention of the segment alone"))
                     yield return violation;
 
@@ -154,7 +156,7 @@ public static class InvarianceProperties
     {
         S2Config config = probe.Config;
         PortAnswer.Forward split = probe.Forward(config.With(request => request with { Mask = MaskPolicy.Split }), probe.Input);
-        Tensor<double> bound = Rows.Change(probe.Definition.Bound.Output, (_, t, h, _, old) => t >= config.ShiftOf(h) ? old : double.PositiveInfinity);
+        Tensor<double> bound = Rows.Change(UnknownRowBound.Tensors(probe, config, probe.Input).Output, (_, t, h, _, old) => t >= config.ShiftOf(h) ? old : double.PositiveInfinity);
         return Rows.Apart("o", probe.Answer.Output, split.Output, bound, bound, "under Split, at a token t >= S");
     }
 

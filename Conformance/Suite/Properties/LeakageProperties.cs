@@ -33,7 +33,10 @@ public static class LeakageProperties
             probe => Invisible(probe, old => probe.Round(3 - 2 * old), old => probe.Round(old + 16))),
         new(
             "NoLeakage.Poison", "NaN or infinity in k, v of one token leaves every query that does not see it bitwise unchanged", "everywhere, N >= 2", [],
-            item => item, item => item.Config.Tokens >= 2, [PortOperation.Forward], Poison),
+            item => item, item => item.Config.Tokens >= 2, [PortOperation.Forward], Poison)
+        {
+            IsEvidence = true, IsIsolation = true,
+        },
         new(
             "Leak.LocalCausal", "LocalCausal leaks, and only so: other v at every u > c change o[t], t <= c, exactly where t < S", "LocalCausal, no padding, N >= 2", ["LeakIsConfined"],
             item => item with
@@ -72,8 +75,11 @@ public static class LeakageProperties
         Random choices = probe.Choices();
         double poison = Poisons[choices.Next(Poisons.Length)];
         int where = choices.Next(3);
-        return Invisible(probe, old => where == 0 ? old : poison, old => where == 1 ? old : poison);
+        _ = probe.Answer;
+        return probe.Answered(Invisible(probe, old => where == 0 ? old : poison, old => where == 1 ? old : poison), FormattableString.Invariant($"with {poison} in {KeyOrValue(where)} of one token"));
     }
+
+    private static string KeyOrValue(int where) => where == 0 ? "v" : where == 1 ? "k" : "k, v";
 
     private static IEnumerable<string> Leak(Probe probe)
     {

@@ -19,7 +19,7 @@ public static class OracleProperties
             "FullAttention", "at G = N, softmax(scale Q K^T + mask) V of dense matrices: for every head under PositionCausal and Bidirectional, for heads without a shift under the others",
             "N = G, no padding", ["FullAtWholeGroup.*"],
             item => item with { Padding = PaddingPattern.None, Config = item.Config.With(request => request with { GroupSize = GroupSizeRule.Of(item.Config.Tokens) }) },
-            item => !item.IsPadded && item.Config.GroupSize == item.Config.Tokens, [PortOperation.Forward], FullAttention),
+            item => !item.IsPadded && item.Config.GroupSize == item.Config.Tokens, [PortOperation.Forward], FullAttention) { IsEvidence = true },
     ];
 
     private static IEnumerable<string> FullAttention(Probe probe)

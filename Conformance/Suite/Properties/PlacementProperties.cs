@@ -25,7 +25,7 @@ public static class PlacementProperties
                 Config = item.Config.With(request => request with { HeadDim = Dim + 2, Scale = item.Config.Scale > 0 ? request.Scale : null }),
             },
             item => !item.IsPadded && item.Config.Scale > 0 && item.Config.Tokens <= 1 << Math.Min(item.Config.HeadDim, Dim) && item.Config.HeadDim >= 3,
-            [PortOperation.Forward], Inverts),
+            [PortOperation.Forward], Inverts) { IsEvidence = true },
         new(
             "KvHead.Mapping", "query head h reads kv head h / (H/K): the same as with every kv head repeated for its query heads", "K < H", [],
             Grouped, item => item.Config.KvHeads < item.Config.Heads, [PortOperation.Forward], Mapping),
@@ -81,7 +81,7 @@ public static class PlacementProperties
     private static IEnumerable<string> Mapping(Probe probe)
     {
         PortAnswer.Forward repeated = probe.Forward(Repeated(probe.Config), Repeated(probe));
-        Tensor<double> bound = probe.Definition.Bound.Output;
+        Tensor<double> bound = UnknownRowBound.Tensors(probe, probe.Config, probe.Input).Output;
         return Rows.Apart("o", probe.Answer.Output, repeated.Output, bound, bound, "with the kv heads repeated");
     }
 

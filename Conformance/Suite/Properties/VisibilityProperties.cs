@@ -21,34 +21,34 @@ public static class VisibilityProperties
         new(
             "Visibility", "with equal scores, o[t] is the mean of exactly the v that the mask policy lets t see", "no padding",
             ["SegmentsAreVisibility.*", "RunsTile", "SplitIsVarlen", "SplitIsLocalCausalCut"], Plain, item => !item.IsPadded, [PortOperation.Forward],
-            probe => ObservedVisibility.Of(probe).Differences(probe.Config, (_, h, t, u) => Visibility.Visible(probe.Config, h, t, u))),
+            probe => ObservedVisibility.Of(probe).Differences(probe.Config, (_, h, t, u) => Visibility.Visible(probe.Config, h, t, u))) { IsEvidence = true },
         new(
             "Visibility.Padding", "padded keys are seen by no query, and no other pair changes", "with padding", [],
             item => Observable(item) with { Padding = Padded(item) }, item => item.IsPadded, [PortOperation.Forward],
-            probe => ObservedVisibility.Of(probe).Differences(probe.Config, (b, h, t, u) => probe.Input.Valid[b, u] && Visibility.Visible(probe.Config, h, t, u))),
+            probe => ObservedVisibility.Of(probe).Differences(probe.Config, (b, h, t, u) => probe.Input.Valid[b, u] && Visibility.Visible(probe.Config, h, t, u))) { IsEvidence = true },
         new(
-            "Diagonal", "every token sees itself", "no padding", ["Diagonal.*"], Plain, item => !item.IsPadded, [PortOperation.Forward], Diagonal),
+            "Diagonal", "every token sees itself", "no padding", ["Diagonal.*"], Plain, item => !item.IsPadded, [PortOperation.Forward], Diagonal) { IsEvidence = true },
         new(
             "Partition", "the tokens that see each other fall into n groups of exactly G", "no padding, N = nG, policies that do not cut the wrapped run", ["Partition"],
             item => Plain(item) with { Config = item.Config.With(request => request with { Mask = Whole(item), HeadDim = Dim(item) }) },
-            item => !item.IsPadded && !item.Config.Mask.CutsWrappedRun(), [PortOperation.Forward], Partition),
+            item => !item.IsPadded && !item.Config.Mask.CutsWrappedRun(), [PortOperation.Forward], Partition) { IsEvidence = true },
         new(
             "WholeGroup", "one group: PositionCausal sees every u <= t and Bidirectional every u whatever the shift; Split loses the pairs across S; LocalCausal is causal in rotated order",
             "no padding, N = G", ["FullAtWholeGroup.*", "SplitDropsCrossRuns", "LocalCausalIsRotated"],
             item => Plain(item) with { Config = item.Config.With(request => request with { GroupSize = GroupSizeRule.Of(item.Config.Tokens), HeadDim = Dim(item) }) },
-            item => !item.IsPadded && item.Config.GroupSize == item.Config.Tokens, [PortOperation.Forward], WholeGroup),
+            item => !item.IsPadded && item.Config.GroupSize == item.Config.Tokens, [PortOperation.Forward], WholeGroup) { IsEvidence = true },
         new(
             "Direction", "a shift by -S gives what a shift by +(G - S) gives, so for 2S = G what +S gives", "no padding, N = nG, 0 < S < G", ["Direction.*", "Complement.*"],
             item => Plain(item) with { Config = Shifting(item) },
             item => !item.IsPadded && item.Config.Shift > 0 && item.Config.Tokens % item.Config.GroupSize == 0, [PortOperation.Forward],
-            probe => ObservedVisibility.Of(probe).Differences(probe.Config, (_, h, t, u) => VisibleShiftedForward(probe.Config, h, t, u))),
+            probe => ObservedVisibility.Of(probe).Differences(probe.Config, (_, h, t, u) => VisibleShiftedForward(probe.Config, h, t, u))) { IsEvidence = true },
         new(
             "Leak.Count", "LocalCausal leaks S(G-S) pairs in each head, no other policy but the bidirectional ones any", "no padding, causal policies", ["LeakCount"],
             item => Plain(item) with { Config = item.Config.With(request => request with { Mask = item.Config.Mask.IsCausal() ? item.Config.Mask : MaskPolicy.LocalCausal, HeadDim = Dim(item) }) },
-            item => !item.IsPadded && item.Config.Mask.IsCausal(), [PortOperation.Forward], LeakCount),
+            item => !item.IsPadded && item.Config.Mask.IsCausal(), [PortOperation.Forward], LeakCount) { IsEvidence = true },
         new(
             "Cost", "exp(lse) of equal scores counts the keys that a query sees, as its segments say; over a head they sum to the closed form of the cost, at most N G", "no padding, ports that return lse", ["KeysSeen.*", "CostOfRun.*", "CostIsVisiblePairs.*", "CostIsAtMost.*"],
-            item => Plain(item) with { Kind = TensorKind.EqualScores }, item => !item.IsPadded && item.Kind is TensorKind.EqualScores, [PortOperation.Forward], Cost),
+            item => Plain(item) with { Kind = TensorKind.EqualScores }, item => !item.IsPadded && item.Kind is TensorKind.EqualScores, [PortOperation.Forward], Cost) { IsEvidence = true },
         new(
             "Reach", "two Split layers with both kinds of head carry data back exactly to border(index(t) - 2), and layers without a shift never out of a group",
             "no padding, Split, H >= 2 with the second half shifted, 0 < S < G or S = 0", ["ReachStep", "ReachGrows", "UnshiftedStaysInGroup"],
@@ -59,7 +59,7 @@ public static class VisibilityProperties
                     Mask = MaskPolicy.Split, Heads = Math.Max(2, item.Config.Heads), KvHeads = 1, ShiftedHeads = HeadShift.SecondHalf, HeadDim = Dim(item),
                 }),
             },
-            item => !item.IsPadded && item.Config.Mask is MaskPolicy.Split && item.Config.Heads >= 2 && BothKinds(item.Config), [PortOperation.Forward], ReachOfTwoLayers),
+            item => !item.IsPadded && item.Config.Mask is MaskPolicy.Split && item.Config.Heads >= 2 && BothKinds(item.Config), [PortOperation.Forward], ReachOfTwoLayers) { IsEvidence = true },
     ];
 
     private static AttentionCase Observable(AttentionCase item) => item with { Config = item.Config.With(request => request with { HeadDim = Dim(item) }) };

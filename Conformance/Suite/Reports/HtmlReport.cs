@@ -51,7 +51,7 @@ public static class HtmlReport
         page.Append(CultureInfo.InvariantCulture, $"""
             <h1>S2-Attn conformance report</h1>
             <p><span class="verdict {look}">{words}</span></p>
-            <p>{report.Results.Count(row => row.Outcome is Outcome.Holds)} of {report.Results.Length} rows hold, {report.Results.Sum(row => (long)row.Cases)} cases in {report.Elapsed.TotalSeconds:0.0} s, by {Text(report.Tool)} with seed {report.Seed}. The same cases again:</p>
+            <p>{Text(Tally.Of(report.Results).ToString())}. {report.Elapsed.TotalSeconds:0.0} s, by {Text(report.Tool)} with seed {report.Seed}. The same cases again:</p>
             <pre>{Text(command)}</pre>
 
             """);
@@ -72,22 +72,28 @@ public static class HtmlReport
 
     private static void WriteLevels(StringBuilder page, ReportPort port)
     {
-        page.Append("<h3>Levels</h3>\n<table class=\"levels\"><thead><tr><th scope=\"col\">level</th><th scope=\"col\">claimed</th><th scope=\"col\">earned</th></tr></thead><tbody>\n");
-        foreach (PortLevel level in PortLevels.All)
+        page.Append("<h3>Levels</h3>\n<div class=\"rows\"><table><caption>A level is earned where cases of every kind that it rests on held, and none fails that falls under it.</caption><thead><tr><th scope=\"col\">level</th><th scope=\"col\">standing</th><th scope=\"col\">cases that held</th><th scope=\"col\">of each kind, or why not</th></tr></thead><tbody>\n");
+        foreach (LevelJudgement level in port.Levels)
         {
-            bool claimed = port.Claimed.Contains(level), earned = port.Earned.Contains(level);
-            string look = earned ? "good" : claimed ? "bad" : "quiet";
-            page.Append(CultureInfo.InvariantCulture, $"<tr><th scope=\"row\">{(int)level} {Text(level.Title())}</th><td>{(claimed ? "yes" : "no")}</td><td class=\"word {look}\">{(earned ? "yes" : claimed ? "no" : "not claimed")}</td></tr>\n");
+            string look = level.Standing switch
+            {
+                LevelStanding.Earned => "good",
+                LevelStanding.Denied when port.Claimed.Contains(level.Level) => "bad",
+                LevelStanding.NotClaimed => "quiet",
+                _ => "care",
+            };
+            string words = level.Standing is LevelStanding.Earned ? level.EvidenceWords : level.Reason;
+            page.Append(CultureInfo.InvariantCulture, $"<tr><th scope=\"row\">{(int)level.Level} {Text(level.Level.Title())}</th><td class=\"word {look}\">{Text(ReportWords.Standing(level.Standing))}</td><td data-label=\"cases that held\">{level.Evidence.Sum(kind => kind.Held)}</td><td>{Text(words)}</td></tr>\n");
         }
 
-        page.Append("</tbody></table>\n");
+        page.Append("</tbody></table></div>\n");
     }
 
     // What fails comes first.
     private static void WriteRows(StringBuilder page, PropertyResult[] rows, string caption)
     {
         page.Append(CultureInfo.InvariantCulture, $"<div class=\"rows\"><table><caption>{Text(caption)}</caption><thead><tr><th scope=\"col\">property</th><th scope=\"col\">outcome</th><th scope=\"col\">cases</th><th scope=\"col\">smallest counterexample</th></tr></thead><tbody>\n");
-        foreach (PropertyResult row in rows.OrderByDescending(row => row.IsBad))
+        foreach (PropertyResult row in rows.OrderBy(row => row.IsBad ? 0 : row.Outcome is Outcome.Lacks ? 1 : row.Outcome is Outcome.Unsupported ? 3 : 2))
         {
             string found = string.Concat(row.Counterexample.Select(example => $"<code>{Text(example.Case)}</code><br>{Text(example.Reason)}"));
             if (row.Outcome is Outcome.Unsupported)
@@ -121,9 +127,7 @@ public static class HtmlReport
     }
 
     private static (string Words, string Look) Verdict(Report report) =>
-        report.Conforms ? (report.Filter.Length > 0 ? "conforms in the part that was checked" : "conforms", "good")
-        : report.Complete ? ("does not conform", "bad")
-        : ("stopped: the results are partial", "care");
+        (ReportWords.Verdict(report), report.Conforms ? "good" : report.Complete ? "bad" : "care");
 
     private static string Look(Outcome outcome) => outcome switch
     {
@@ -132,7 +136,13 @@ public static class HtmlReport
         _ => "care",
     };
 
-    private static string Word(Outcome outcome) => outcome is Outcome.PortFailed ? "port failed" : JsonReport.Word(outcome);
+    private static string Word(Outcome outcome) => outcome switch
+    {
+        Outcome.PortFailed => "port failed",
+        Outcome.Lacks => "lacks level 6",
+        Outcome.Unsupported => "not asked",
+        _ => JsonReport.Word(outcome),
+    };
 
     private static string Quoted(string text) => $"'{text.Replace("'", "'\\''", StringComparison.Ordinal)}'";
 

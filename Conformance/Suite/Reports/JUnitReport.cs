@@ -2,6 +2,7 @@
 using System.Globalization;
 using System.Text;
 using System.Xml;
+using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Running;
 
 namespace S2Attn.Conformance.Reports;
@@ -35,10 +36,16 @@ public static class JUnitReport
         xml.WriteAttributeString("tests", Count(rows.Length));
         xml.WriteAttributeString("failures", Count(rows.Count(row => row.Outcome is Outcome.Fails)));
         xml.WriteAttributeString("errors", Count(rows.Count(row => row.Outcome is Outcome.PortFailed)));
-        xml.WriteAttributeString("skipped", Count(rows.Count(row => row.Outcome is Outcome.Unsupported or Outcome.Interrupted)));
+        xml.WriteAttributeString("skipped", Count(rows.Count(row => row.Outcome is Outcome.Unsupported or Outcome.Lacks or Outcome.Interrupted)));
         xml.WriteAttributeString("time", Seconds(TimeSpan.FromTicks(rows.Sum(row => row.Elapsed.Ticks))));
         xml.WriteStartElement("properties");
-        foreach ((string name, string value) in new[] { ("seed", Count(report.Seed)), ("cases", Count(report.Cases)), ("complete", report.Complete ? "true" : "false") })
+        (string, string)[] levels =
+        [
+            .. report.Ports.Where(port => port.Subject == suite.Key).SelectMany(port => port.Levels).Select(level => (
+                FormattableString.Invariant($"level.{(int)level.Level}"),
+                $"{level.Level.Title()}: {ReportWords.Standing(level.Standing)}; {(level.Standing is LevelStanding.Earned ? level.EvidenceWords : level.Reason)}")),
+        ];
+        foreach ((string name, string value) in levels.Prepend(("complete", report.Complete ? "true" : "false")).Prepend(("cases", Count(report.Cases))).Prepend(("seed", Count(report.Seed))))
         {
             xml.WriteStartElement("property");
             xml.WriteAttributeString("name", name);
@@ -64,6 +71,11 @@ public static class JUnitReport
                 xml.WriteStartElement(row.Outcome is Outcome.Fails ? "failure" : "error");
                 xml.WriteAttributeString("message", MarkupText.Clean(row.Counterexample[0].Reason));
                 xml.WriteString(MarkupText.Clean($"{row.Statement} ({row.Region})\nsmallest case: {row.Counterexample[0].Case}\n{row.Counterexample[0].Reason}"));
+                xml.WriteEndElement();
+                break;
+            case Outcome.Lacks:
+                xml.WriteStartElement("skipped");
+                xml.WriteAttributeString("message", MarkupText.Clean($"level 6 isolation is missing, which the port does not claim: {row.Counterexample[0].Case}: {row.Counterexample[0].Reason}"));
                 xml.WriteEndElement();
                 break;
             case Outcome.Unsupported or Outcome.Interrupted:

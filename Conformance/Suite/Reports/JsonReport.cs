@@ -40,6 +40,7 @@ public static class JsonReport
         Outcome.Fails => "fails",
         Outcome.PortFailed => "portFailed",
         Outcome.Unsupported => "unsupported",
+        Outcome.Lacks => "lacks",
         Outcome.Interrupted => "interrupted",
         _ => throw new ArgumentOutOfRangeException(nameof(outcome), outcome, "Unknown outcome."),
     };
@@ -52,7 +53,17 @@ public static class JsonReport
         ["language"] = port.Description.Language,
         ["levelsClaimed"] = Array(port.Claimed, level => (int)level),
         ["levelsEarned"] = Array(port.Earned, level => (int)level),
+        ["levels"] = Array(port.Levels, Level),
         ["diagnosis"] = port.Diagnosis.IsEmpty ? null : Diagnosis(port.Diagnosis[0]),
+    };
+
+    private static JsonObject Level(LevelJudgement level) => new()
+    {
+        ["level"] = (int)level.Level,
+        ["title"] = level.Level.Title(),
+        ["standing"] = ReportWords.Standing(level.Standing),
+        ["reason"] = level.Reason,
+        ["evidence"] = Array(level.Evidence, kind => new JsonObject { ["kind"] = kind.Kind, ["held"] = kind.Held }),
     };
 
     private static JsonObject Diagnosis(Diagnosis diagnosis) => new()

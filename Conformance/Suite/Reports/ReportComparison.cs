@@ -81,6 +81,7 @@ public sealed record ReportComparison(ImmutableArray<RowDifference> Rows, Immuta
         ([Outcome.Holds], [Outcome.Unsupported]) => RowChange.NoLongerClaimed,
         ([Outcome.Holds], [Outcome.Interrupted]) => RowChange.NoLongerFinished,
         ([Outcome.Holds], []) => RowChange.HeldAndVanished,
+        ([Outcome.Holds], [Outcome.Lacks]) => RowChange.NewlyFails,
         (not [Outcome.Fails or Outcome.PortFailed], [Outcome.Fails or Outcome.PortFailed]) => RowChange.NewlyFails,
         ([], _) => RowChange.New,
         (_, []) => RowChange.Vanished,

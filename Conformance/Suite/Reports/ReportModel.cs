@@ -9,10 +9,15 @@ namespace S2Attn.Conformance.Reports;
 /// <summary>What a port declared, claimed and earned.</summary>
 /// <param name="Subject">The name of its rows.</param>
 /// <param name="Description">What it declared.</param>
-/// <param name="Claimed">The levels that its declaration claims.</param>
-/// <param name="Earned">Those of them that no failing case denies; none where the run was stopped.</param>
-public sealed record ReportPort(string Subject, PortDescription Description, ImmutableArray<PortLevel> Claimed, ImmutableArray<PortLevel> Earned)
+/// <param name="Levels">How each level stands, in order.</param>
+public sealed record ReportPort(string Subject, PortDescription Description, ImmutableArray<LevelJudgement> Levels)
 {
+    /// <summary>The levels that its declaration claims.</summary>
+    public ImmutableArray<PortLevel> Claimed => PortLevels.Claimed(Description.Capabilities);
+
+    /// <summary>The levels that it earned.</summary>
+    public ImmutableArray<PortLevel> Earned => [.. Levels.Where(level => level.Standing is LevelStanding.Earned).Select(level => level.Level)];
+
     /// <summary>What an X-ray of the port says; empty where nothing speaks against it, and where the run was stopped.</summary>
     public ImmutableArray<Diagnosis> Diagnosis { get; init; } = [];
 
@@ -20,16 +25,14 @@ public sealed record ReportPort(string Subject, PortDescription Description, Imm
     public ImmutableArray<XrayReport> Portrait { get; init; } = [];
 
     /// <summary>The port's part of a run.</summary>
-    public static ReportPort Of(string subject, PortDescription description, IEnumerable<PropertyResult> results, bool complete)
+    /// <param name="subject">The name of its rows.</param>
+    /// <param name="description">What it declared.</param>
+    /// <param name="results">All rows.</param>
+    /// <param name="whole">Whether all properties ran to their end: a part of them proves no level.</param>
+    public static ReportPort Of(string subject, PortDescription description, IEnumerable<PropertyResult> results, bool whole)
     {
         ArgumentNullException.ThrowIfNull(description);
-        PropertyResult[] own = [.. results.Where(result => result.Subject == subject)];
-        ImmutableArray<PortLevel> claimed = PortLevels.Claimed(description.Capabilities);
-        HashSet<PortLevel> denied = [.. own.SelectMany(result => result.Denied)];
-
-        // The higher levels rest on the first.
-        bool none = !complete || denied.Contains(PortLevel.Forward) || own.All(result => result.Cases == 0);
-        return new(subject, description, claimed, none ? [] : [.. claimed.Where(level => !denied.Contains(level))]);
+        return new(subject, description, LevelJudgement.Of(description.Capabilities, [.. results.Where(result => result.Subject == subject)], whole));
     }
 
     /// <summary>The same with what an X-ray says, where some answer of the port is wrong; a port that gave no tensors is not asked again.</summary>

@@ -68,6 +68,27 @@ public sealed class Probe
     /// <summary>Whether the port claims a forward pass of another configuration, padded as the case is.</summary>
     public bool Claims(S2Config config) => PortSupport.Lacks(port.Description.Capabilities, config, Case.Type, PortOperation.Forward, Case.IsPadded).IsEmpty;
 
+    /// <summary>
+    /// The violations of a question that follows one which the port answered: that it gives no tensors for this one is a violation too, and not a failure of the port.
+    /// </summary>
+    /// <param name="violations">The violations, which ask the port.</param>
+    /// <param name="question">What is special about the question.</param>
+    public IEnumerable<string> Answered(IEnumerable<string> violations, string question)
+    {
+        ArgumentNullException.ThrowIfNull(violations);
+        List<string> found = [];
+        try
+        {
+            found.AddRange(violations.Take(1));
+        }
+        catch (ProbeEndedException ended) when (ended.Verdict is Verdict.PortFailed failed)
+        {
+            found.Add($"{question} the port gave no tensors, which it did without: {failed.Kind}: {failed.Message}");
+        }
+
+        return found;
+    }
+
     /// <summary>A number of the case's element type.</summary>
     public double Round(double value) => Case.Type.Round(value);
 

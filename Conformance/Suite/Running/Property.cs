@@ -27,6 +27,12 @@ public sealed record Property(
     ImmutableArray<PortOperation> Operations,
     Func<Probe, IEnumerable<string>> Check)
 {
+    /// <summary>Whether a case that holds is evidence for the levels: the answer was held against the definition, and not only against another answer.</summary>
+    public bool IsEvidence { get; init; }
+
+    /// <summary>Whether it asks what NaN and infinity do that a query may not see; a violation then denies level 6 alone.</summary>
+    public bool IsIsolation { get; init; }
+
     /// <inheritdoc/>
     public override string ToString() => Name;
 }

@@ -20,6 +20,9 @@ public enum Outcome
     /// <summary>No case ran: the port does not claim what the property needs.</summary>
     Unsupported,
 
+    /// <summary>Some case shows that the port lacks level 6, which it does not claim. It does not speak against conformance.</summary>
+    Lacks,
+
     /// <summary>The run was stopped before the cases of this row were through; none of those that ran failed.</summary>
     Interrupted,
 }
@@ -58,6 +61,12 @@ public sealed record PropertyResult(
     ImmutableArray<PortLevel> Denied,
     TimeSpan Elapsed)
 {
+    /// <summary>How many cases held of each kind that a level rests on, by the name of the kind.</summary>
+    public ImmutableSortedDictionary<string, int> Evidence { get; init; } = ImmutableSortedDictionary<string, int>.Empty;
+
+    /// <summary>Whether any case was put to the port.</summary>
+    public bool WasAsked => Cases > 0;
+
     /// <summary>Whether the row speaks against conformance.</summary>
     public bool IsBad => Outcome is Outcome.Fails or Outcome.PortFailed;
 }

@@ -23,7 +23,7 @@ public static class Shrinking
         for (bool smaller = true; smaller;)
         {
             smaller = false;
-            foreach (AttentionCase candidate in CaseShrinker.Simpler(failing))
+            foreach (AttentionCase candidate in CaseShrinker.Simpler(failing, item => CaseFitting.Fit(port.Description.Capabilities, item)))
             {
                 if (watch.Elapsed >= limit || cancellation.IsCancellationRequested)
                     return new(failing, verdict, steps);

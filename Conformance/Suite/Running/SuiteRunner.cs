@@ -98,6 +98,7 @@ public static class SuiteRunner
         Stopwatch watch = Stopwatch.StartNew(), inPort = new();
         Dictionary<string, int> unsupported = [], obstacles = [];
         HashSet<PortLevel> denied = [];
+        Dictionary<string, int> evidence = [];
         int ran = 0, seen = 0, portFailures = 0;
         List<(AttentionCase Case, Verdict Verdict)> failures = [];
         foreach ((AttentionCase item, ImmutableArray<string> lacks, ImmutableArray<string> stillLacks) in Draw(options, property, description.Capabilities))
@@ -125,10 +126,12 @@ public static class SuiteRunner
             }
 
             ran += verdict is Verdict.Unsupported ? 0 : 1;
+            if (verdict is Verdict.Holds && property.IsEvidence)
+                Add(evidence, [.. TraitsOf(property, item, property.IsIsolation).SelectMany(traits => LevelEvidence.Shown(description.Capabilities, traits)).Select(kind => kind.Name).Distinct()]);
             if (verdict.IsBad)
             {
                 failures.Add((item, verdict));
-                denied.UnionWith(LevelsOf(property, description.Capabilities, item));
+                denied.UnionWith(LevelsOf(property, description.Capabilities, item, verdict));
                 portFailures += verdict is Verdict.PortFailed ? 1 : 0;
                 if (options.StopAtFirstFailure || portFailures >= MaxPortFailures)
                     break;
@@ -144,15 +147,20 @@ public static class SuiteRunner
         if (failures.Count > 0)
         {
             (AttentionCase first, Verdict verdict) = failures[0];
-            outcome = verdict is Verdict.Fails ? Outcome.Fails : Outcome.PortFailed;
+            outcome = verdict is not Verdict.Fails ? Outcome.PortFailed
+                : property.IsIsolation && !description.Capabilities.Isolation && failures.All(failure => failure.Verdict is Verdict.Fails) ? Outcome.Lacks
+                : Outcome.Fails;
             Shrunk shrunk = Shrinking.Shrink(options.ShrinkLimit, property, port, first, verdict, cancellation);
-            denied.UnionWith(LevelsOf(property, description.Capabilities, shrunk.Case));
+            denied.UnionWith(LevelsOf(property, description.Capabilities, shrunk.Case, shrunk.Verdict));
             counterexample = [new(shrunk.Case.ToString(), ReasonOf(shrunk.Verdict), first.ToString(), shrunk.Steps) { Shrunk = [shrunk.Case] }];
         }
 
         yield return new SuiteEvent.Finished(new(
             subject, property.Name, property.Statement, property.Region, outcome, ran,
-            (ran == 0 ? obstacles : unsupported).ToImmutableSortedDictionary(StringComparer.Ordinal), counterexample, [.. denied.Order()], watch.Elapsed));
+            (ran == 0 ? obstacles : unsupported).ToImmutableSortedDictionary(StringComparer.Ordinal), counterexample, [.. denied.Order()], watch.Elapsed)
+        {
+            Evidence = evidence.ToImmutableSortedDictionary(StringComparer.Ordinal),
+        });
     }
 
     private static void Add(Dictionary<string, int> counts, ImmutableArray<string> reasons)
@@ -161,8 +169,12 @@ public static class SuiteRunner
             counts[reason] = counts.GetValueOrDefault(reason) + 1;
     }
 
-    private static IEnumerable<PortLevel> LevelsOf(Property property, PortCapabilities capabilities, AttentionCase item) =>
-        property.Operations.SelectMany(operation => PortLevels.Of(capabilities, item.Config, item.Type, operation, item.IsPadded));
+    // A port that gives no tensors for a question about hidden NaN fails before it comes to that.
+    private static IEnumerable<PortLevel> LevelsOf(Property property, PortCapabilities capabilities, AttentionCase item, Verdict verdict) =>
+        TraitsOf(property, item, property.IsIsolation && verdict is Verdict.Fails).SelectMany(traits => PortLevels.Of(capabilities, traits));
+
+    private static IEnumerable<CaseTraits> TraitsOf(Property property, AttentionCase item, bool hidden) =>
+        property.Operations.Select(operation => new CaseTraits(item.Config, item.Type, operation, item.IsPadded, hidden));
 
     private static string ReasonOf(Verdict verdict) => verdict switch
     {

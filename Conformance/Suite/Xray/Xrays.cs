@@ -39,7 +39,7 @@ public static class Xrays
         ArgumentNullException.ThrowIfNull(capabilities);
         ArgumentNullException.ThrowIfNull(request);
         int values = Math.Clamp(request.Batch * request.Tokens * (request.KvHeads ?? request.Heads), 1, WidestVector);
-        return request with { HeadDim = capabilities.Fixed.HeadDim ?? values };
+        return request with { HeadDim = capabilities.Fixed.HeadDim.Fit(values) };
     }
 
     /// <summary>
@@ -77,8 +77,7 @@ public static class Xrays
         {
             AttentionCase item = CaseFitting.Fit(capabilities, new(Configs.Create(wanted), asked.ElementType, TensorKind.EqualScores, PaddingPattern.None, 0));
             S2Config config = item.Config;
-            if (capabilities.Fixed.HeadDim is null)
-                config = config.With(change => change with { HeadDim = Math.Min(WidestVector, config.Batch * config.Tokens * config.KvHeads) });
+            config = config.With(change => change with { HeadDim = capabilities.Fixed.HeadDim.Fit(Math.Min(WidestVector, config.Batch * config.Tokens * config.KvHeads)) });
             return new(config, asked.ElementType, Unpadded(config));
         }
 

@@ -16,10 +16,10 @@ public sealed class SamplePortTests
     private static readonly PortLevel[] AllButHalf = [PortLevel.Forward, PortLevel.MasksAndPadding, PortLevel.GroupedAndOddSizes];
 
     [RequiresPythonFact("numpy")]
-    public void NumPy() => Check($"{PortTool.PythonWithNumpy} '{Sample("numpy", "numpy_port.py")}'", [.. PortLevels.All]);
+    public void NumPy() => Check($"{PortTool.PythonWithNumpy} '{Sample("numpy", "numpy_port.py")}'", UpToGradients);
 
     [RequiresPythonFact("torch")]
-    public void PyTorch() => Check($"{PortTool.PythonWithTorch} '{Sample("pytorch", "pytorch_port.py")}'", [.. PortLevels.All]);
+    public void PyTorch() => Check($"{PortTool.PythonWithTorch} '{Sample("pytorch", "pytorch_port.py")}'", UpToGradients);
 
     [RequiresToolFact("node")]
     public void JavaScript() => Check($"node '{Sample("javascript", "javascript_port.mjs")}'", AllButHalf);
@@ -36,7 +36,7 @@ public sealed class SamplePortTests
     {
         string program = Path.Combine(directory, "process_port");
         Compile("-o", program, Sample("c", "process_port.c"), Sample("c", "native_port.c"), "-lm");
-        Check($"'{program}'", [.. PortLevels.All]);
+        Check($"'{program}'", UpToGradients);
     });
 
     [RequiresToolFact("cc")]
@@ -45,7 +45,7 @@ public sealed class SamplePortTests
         string library = Path.Combine(directory, "libnative_port.so");
         Compile("-shared", "-fPIC", "-o", library, Sample("c", "native_port.c"), "-lm");
         using IAttentionPort port = PortFactory.CreateNative(new ProcessPortOptions(), library);
-        Check(port, [.. PortLevels.All]);
+        Check(port, UpToGradients);
     });
 
     internal static void Compile(params string[] arguments) => Succeed("cc", ["-std=c99", "-Wall", "-Wextra", "-Werror", "-O2", .. arguments]);
@@ -65,6 +65,9 @@ public sealed class SamplePortTests
         }
     }
 
+    // What the samples claim: level 6 is asked of every port, and claimed by none that others start from.
+    private static PortLevel[] UpToGradients => [.. PortLevels.All.Where(level => level is not PortLevel.Isolation)];
+
     /// <summary>Asks every kind of case that the port claims, compares each answer with Reference under its error bound, and runs the suite.</summary>
     internal static void Check(IAttentionPort port, PortLevel[] levels)
     {
@@ -82,9 +85,9 @@ public sealed class SamplePortTests
         }
 
         Assert.True(asked >= 20, $"only {asked} cases were asked");
-        PropertyResult[] results = [.. SuiteRunner.Results(new SuiteOptions { Seed = 1, Cases = 5 }, PropertyCatalogue.All, "sample", port)];
+        PropertyResult[] results = [.. SuiteRunner.Results(new SuiteOptions { Seed = 1, Cases = 10 }, PropertyCatalogue.All, "sample", port)];
         Assert.Empty(results.Where(result => result.IsBad).Select(result => $"{result.Name}: {result.Counterexample[0].Case}: {result.Counterexample[0].Reason}"));
-        Assert.Equal(levels, ReportPort.Of("sample", port.Description, results, complete: true).Earned.ToArray());
+        Assert.Equal([.. levels, PortLevel.Isolation], ReportPort.Of("sample", port.Description, results, whole: true).Earned.ToArray());
     }
 
     private static void Check(string command, PortLevel[] levels)

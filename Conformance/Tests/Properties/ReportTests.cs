@@ -15,7 +15,7 @@ public sealed class ReportTests
     {
         ImmutableArray<PropertyResult> results = [.. SuiteRunner.Results(options, PropertyCatalogue.All, port.Description.Name, port, cancellation)];
         bool complete = !cancellation.IsCancellationRequested;
-        return new("test", options.Seed, options.Cases, "", complete, TimeSpan.Zero, results, [ReportPort.Of(port.Description.Name, port.Description, results, complete)], []);
+        return new("test", options.Seed, options.Cases, "", complete, TimeSpan.Zero, results, [ReportPort.Of(port.Description.Name, port.Description, results, whole: complete)], []);
     }
 
     [Fact]

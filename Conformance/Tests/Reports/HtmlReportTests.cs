@@ -23,7 +23,7 @@ public sealed partial class HtmlReportTests
         SuiteOptions options = new() { Seed = 3, Cases = cases };
         string subject = port.Description.Name;
         ImmutableArray<PropertyResult> results = [.. SuiteRunner.Results(options, PropertyCatalogue.All, subject, port)];
-        ReportPort item = ReportPort.Of(subject, port.Description, results, complete: true).Diagnosed(port, results, default).Portrayed(port, results, default);
+        ReportPort item = ReportPort.Of(subject, port.Description, results, whole: true).Diagnosed(port, results, default).Portrayed(port, results, default);
         return new("s2attn 0.1.0", 3, cases, "", true, TimeSpan.Zero, results, [item], []) { Arguments = ["--port 'python3 my_port.py'"] };
     }
 
@@ -37,7 +37,7 @@ public sealed partial class HtmlReportTests
         XElement[] drawings = [.. Drawings(page)];
         Assert.Contains(drawings, svg => svg.Descendants().Any(path => (string?)path.Attribute("class") is "extra" or "missing" or "foreign"));
         Assert.Equal(0, drawings.Length % 2);
-        Assert.Contains("does not conform", page, StringComparison.Ordinal);
+        Assert.Contains("does NOT conform", page, StringComparison.Ordinal);
         Assert.Contains("s2attn check --port &#39;python3 my_port.py&#39; --seed 3 --cases 10", page, StringComparison.Ordinal);
         Assert.Contains("does not conform | 0.1.0 | 2026-11-24", Badge.Write(report, Day), StringComparison.Ordinal);
     }
@@ -52,7 +52,7 @@ public sealed partial class HtmlReportTests
         Assert.All(drawings, svg => Assert.Contains(svg.Elements(), path => (string?)path.Attribute("class") == "hit"));
         Assert.All(drawings, svg => Assert.True(svg.Elements("path").Count() <= 5));
         XElement badge = XDocument.Parse(Badge.Write(report, Day)).Root!;
-        Assert.Equal("S2-Attn conformance of reference: levels 1-5 | 0.1.0 | 2026-11-24", badge.Elements().First().Value);
+        Assert.Equal("S2-Attn conformance of reference: levels 1-6 | 0.1.0 | 2026-11-24", badge.Elements().First().Value);
         Assert.Contains("checked in part", Badge.Write(report with { Filter = "Leak" }, Day), StringComparison.Ordinal);
         Assert.Contains("stopped", Badge.Write(report with { Complete = false }, Day), StringComparison.Ordinal);
         Assert.Throws<ArgumentException>(() => Badge.Write(report with { Ports = [] }, Day));

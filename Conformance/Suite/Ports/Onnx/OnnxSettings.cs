@@ -93,7 +93,7 @@ internal static class OnnxSettings
         static PortStartException Missing(string name) => new(
             $"Nobody says the model's {name}: put {Prefix}{name} into its metadata_props, or write --onnx-config {name}=...");
 
-        static int? Size(int dimension) => dimension < 0 ? null : dimension;
+        static SizeRule Size(int dimension) => dimension < 0 ? SizeRule.Free : dimension;
 
         static double Number(string text) => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && double.IsFinite(value)
             ? value

@@ -15,6 +15,8 @@ namespace S2Attn.Conformance.Ports;
 /// </summary>
 public static class PortDescriptions
 {
+    private const string HalfShift = "half";
+
     /// <summary>Writes name, version, language and capabilities into an object.</summary>
     public static void Write(Utf8JsonWriter json, PortDescription description)
     {
@@ -47,6 +49,8 @@ public static class PortDescriptions
         json.WriteBoolean("padding", capabilities.Padding);
         json.WriteBoolean("oddGroup", capabilities.OddGroup);
         json.WriteBoolean("ragged", capabilities.Ragged);
+        if (capabilities.Isolation)
+            json.WriteBoolean("isolation", true);
         if (capabilities.MaxTokens < int.MaxValue)
             json.WriteNumber("maxTokens", capabilities.MaxTokens);
         if (capabilities.Fixed != FixedConfig.None)
@@ -99,6 +103,7 @@ public static class PortDescriptions
             Flag(declared, "ragged"),
             maxTokens)
         {
+            Isolation = Flag(declared, "isolation"),
             Fixed = declared.TryGetProperty("fixed", out JsonElement fixedFields) ? Fixed(fixedFields) : FixedConfig.None,
         };
     }
@@ -106,14 +111,10 @@ public static class PortDescriptions
     private static void WriteFixed(Utf8JsonWriter json, FixedConfig config)
     {
         json.WriteStartObject("fixed");
-        (string Name, int? Value)[] sizes =
-        [
-            ("batch", config.Batch), ("tokens", config.Tokens), ("heads", config.Heads), ("kvHeads", config.KvHeads), ("headDim", config.HeadDim),
-            ("groupSize", config.GroupSize), ("shift", config.Shift),
-        ];
-        foreach ((string name, int? value) in sizes)
-            if (value is { } size)
-                json.WriteNumber(name, size);
+        foreach ((string name, SizeRule rule) in config.Sizes)
+            SizeRuleJson.Write(json, name, rule);
+        if (config.HalfShift)
+            json.WriteString("shift", HalfShift);
         if (config.ShiftedHeads is { } heads)
         {
             json.WritePropertyName("shiftedHeads");
@@ -133,15 +134,18 @@ public static class PortDescriptions
         bool hasScale = fields.TryGetProperty("scale", out JsonElement scale);
         bool defaultScale = hasScale && scale.ValueKind is JsonValueKind.String && scale.GetString() == "default";
         Expect(!hasScale || defaultScale || scale.ValueKind is JsonValueKind.Number, "scale", "a number or \"default\"", scale);
+        bool half = fields.TryGetProperty("shift", out JsonElement shift) && shift.ValueKind is JsonValueKind.String;
+        Expect(!half || shift.GetString() == HalfShift, "fixed.shift", "\"half\", a number, a list of numbers, or an object of rules", shift);
         return new()
         {
-            Batch = Integer(fields, "batch"),
-            Tokens = Integer(fields, "tokens"),
-            Heads = Integer(fields, "heads"),
-            KvHeads = Integer(fields, "kvHeads"),
-            HeadDim = Integer(fields, "headDim"),
-            GroupSize = Integer(fields, "groupSize"),
-            Shift = Integer(fields, "shift"),
+            Batch = SizeRuleJson.Read(fields, "batch", 1),
+            Tokens = SizeRuleJson.Read(fields, "tokens", 1),
+            Heads = SizeRuleJson.Read(fields, "heads", 1),
+            KvHeads = SizeRuleJson.Read(fields, "kvHeads", 1),
+            HeadDim = SizeRuleJson.Read(fields, "headDim", 1),
+            GroupSize = SizeRuleJson.Read(fields, "groupSize", 1),
+            Shift = half ? SizeRule.Free : SizeRuleJson.Read(fields, "shift", 0),
+            HalfShift = half,
             ShiftedHeads = fields.TryGetProperty("shiftedHeads", out JsonElement heads) ? PortConfigs.Heads(heads) : null,
             Scale = hasScale && !defaultScale ? scale.GetDouble() : null,
             DefaultScale = defaultScale,

@@ -1,0 +1,156 @@
+// Is a level earned only by cases that ran and held, and denied by each that fails?
+using System.Collections.Immutable;
+using S2Attn.Conformance.Ports;
+using S2Attn.Conformance.Properties;
+using S2Attn.Conformance.Reports;
+using S2Attn.Conformance.Running;
+using S2Attn.Reference;
+using S2Attn.Spec;
+using S2Attn.Tests.Properties;
+
+namespace S2Attn.Tests.Running;
+
+public sealed class LevelJudgementTests
+{
+    private static readonly PortDescription Reference = new ReferencePort().Description;
+    private static readonly PortLevel[] Five = [.. PortLevels.All.Where(level => level is not PortLevel.Isolation)];
+
+    [Fact]
+    public void The_reference_earns_every_level_with_cases_of_every_kind()
+    {
+        using ReferencePort port = new();
+        ReportPort judged = Judge(port);
+        Assert.Equal(PortLevels.All.ToArray(), judged.Earned.ToArray());
+        Assert.All(judged.Levels, level => Assert.All(level.Evidence, kind => Assert.True(kind.Held > 0, kind.Kind)));
+        Assert.Equal(LevelEvidence.Kinds.Length, judged.Levels.Sum(level => level.Evidence.Length));
+    }
+
+    [Fact]
+    public void A_port_that_is_never_asked_a_plain_case_earns_nothing_whether_it_lies_or_is_right()
+    {
+        PortDescription few = Reference with { Capabilities = Reference.Capabilities with { Isolation = false, Fixed = new() { Heads = 4, KvHeads = 2 } } };
+        using MutantPort liar = new("liar", Seven) { Description = few };
+        Assert.Empty(Judge(liar).Earned);
+        using ReferencePort right = new();
+        using MutantPort asked = new("K < H", right.Run) { Description = few };
+        ReportPort judged = Judge(asked);
+        Assert.Empty(judged.Earned);
+        Assert.Equal(LevelStanding.Unproven, judged.Levels[0].Standing);
+        Assert.Contains("no case held of: plain f32, shifted", judged.Levels[0].Reason, StringComparison.Ordinal);
+        Assert.Contains("rests on level 1", judged.Levels[2].Reason, StringComparison.Ordinal);
+
+        PortDescription odd = Reference with { Capabilities = Reference.Capabilities with { Fixed = new() { GroupSize = new SizeRule { OneOf = [3, 5] } } } };
+        using MutantPort oddOnly = new("odd", right.Run) { Description = odd };
+        Assert.Empty(Judge(oddOnly).Earned);
+
+        PortDescription unshifted = Reference with { Capabilities = Reference.Capabilities with { Fixed = new() { Shift = 0 } } };
+        using MutantPort groups = new("unshifted", right.Run) { Description = unshifted };
+        Assert.Empty(Judge(groups).Earned);
+    }
+
+    [Fact]
+    public void A_port_that_throws_in_every_call_earns_nothing()
+    {
+        using MutantPort port = new("thrower", _ => throw new InvalidOperationException("as always")) { Description = WithoutIsolation };
+        PropertyResult[] results = Results(port);
+        Assert.All(results, row => Assert.Equal(Outcome.PortFailed, row.Outcome));
+        Assert.Empty(ReportPort.Of("port", port.Description, results, whole: true).Earned);
+    }
+
+    [Theory]
+    [InlineData("bf16", PortLevel.HalfPrecision)]
+    [InlineData("odd", PortLevel.GroupedAndOddSizes)]
+    [InlineData("padded", PortLevel.MasksAndPadding)]
+    [InlineData("backward", PortLevel.Gradients)]
+    [InlineData("plain", PortLevel.Forward)]
+    public void A_failure_denies_every_level_that_it_falls_under_and_not_the_first(string where, PortLevel denied)
+    {
+        using ReferencePort right = new();
+        using MutantPort port = new("partly", portCase => Is(where, portCase) ? where is "odd" ? throw new InvalidOperationException("odd G") : Seven(portCase) : right.Run(portCase));
+        ReportPort judged = Judge(port);
+        Assert.DoesNotContain(denied, judged.Earned);
+        Assert.Equal(denied is not PortLevel.Forward, judged.Earned.Contains(PortLevel.Forward));
+        Assert.Equal(LevelStanding.Denied, judged.Levels.Single(level => level.Level == denied).Standing);
+    }
+
+    [Fact]
+    public void A_right_port_that_adds_its_mask_conforms_earns_one_to_five_and_is_told_why_not_six()
+    {
+        using MutantPort port = new("adds", Adds) { Description = WithoutIsolation };
+        PropertyResult[] results = Results(port);
+        Assert.Empty(results.Where(row => row.IsBad).Select(row => $"{row.Name}: {row.Counterexample[0]}"));
+        Assert.Equal(["NoLeakage.Poison", "Gradients.Poison"], results.Where(row => row.Outcome is Outcome.Lacks).Select(row => row.Name));
+        ReportPort judged = ReportPort.Of("port", port.Description, results, whole: true);
+        Assert.Equal(Five, judged.Earned.ToArray());
+        Assert.Contains("wherever a mask is added", judged.Levels[^1].Reason, StringComparison.Ordinal);
+        Report report = new("test", 1, 10, "", Complete: true, TimeSpan.Zero, [.. results], [judged], []);
+        Assert.True(report.Conforms);
+        Assert.Equal("conforms", ReportWords.Verdict(report));
+        Assert.Contains("2 show only that level 6 is missing", Tally.Of(results).ToString(), StringComparison.Ordinal);
+
+        // The same port, once it claims the level, is held to it.
+        using MutantPort claims = new("claims", Adds);
+        Assert.Contains(Results(claims), row => row is { IsBad: true, Name: "NoLeakage.Poison" });
+    }
+
+    [Fact]
+    public void A_part_of_the_properties_and_a_stopped_run_prove_no_level()
+    {
+        using ReferencePort port = new();
+        ReportPort judged = ReportPort.Of("port", port.Description, Results(port), whole: false);
+        Assert.Empty(judged.Earned);
+        Assert.All(judged.Levels, level => Assert.Equal(LevelStanding.NotJudged, level.Standing));
+    }
+
+    private static PortDescription WithoutIsolation => Reference with { Capabilities = Reference.Capabilities with { Isolation = false } };
+
+    private static ReportPort Judge(IAttentionPort port) => ReportPort.Of("port", port.Description, Results(port), whole: true);
+
+    private static PropertyResult[] Results(IAttentionPort port) =>
+        [.. SuiteRunner.Results(new() { Seed = 1, Cases = 12, ShrinkLimit = TimeSpan.Zero }, PropertyCatalogue.All, "port", port)];
+
+    private static bool Is(string where, PortCase portCase) => where switch
+    {
+        "bf16" => portCase.ElementType is ElementType.BF16,
+        "odd" => int.IsOddInteger(portCase.Config.GroupSize),
+        "padded" => portCase.IsPadded,
+        "backward" => portCase.Operation is PortOperation.Backward,
+        _ => portCase.Operation is PortOperation.Forward && !portCase.IsPadded && portCase.ElementType is ElementType.F32
+            && portCase.Config.Mask is MaskPolicy.LocalCausal && portCase.Config.KvHeads == portCase.Config.Heads && int.IsEvenInteger(portCase.Config.GroupSize),
+    };
+
+    private static PortAnswer Seven(PortCase portCase) => portCase.Operation is PortOperation.Forward
+        ? new PortAnswer.Forward(portCase.Input.Query.Map(_ => 7.0), [])
+        : new PortAnswer.Backward(new(portCase.Input.Query.Map(_ => 7.0), portCase.Input.Key.Map(_ => 7.0), portCase.Input.Value.Map(_ => 7.0)));
+
+    // What adding a mask does to the definition's answer: a hidden key or value that is not finite makes every row of its batch entry NaN.
+    private static PortAnswer Adds(PortCase portCase)
+    {
+        using ReferencePort right = new();
+        AttentionInput<double> input = portCase.Input;
+        bool[] spoilt = [.. Enumerable.Range(0, portCase.Config.Batch).Select(b => Enumerable.Range(0, portCase.Config.Tokens).Any(u =>
+            Enumerable.Range(0, portCase.Config.KvHeads).Any(h => !AllFinite(input.Key.Row(b, u, h)) || !AllFinite(input.Value.Row(b, u, h)))))];
+        int entry = 0;
+        return right.Run(portCase) switch
+        {
+            PortAnswer.Forward forward => new PortAnswer.Forward(Spoil(forward.Output), [.. forward.LogSumExp.Select(Spoil)]),
+            PortAnswer.Backward backward => new PortAnswer.Backward(new(Spoil(backward.Gradients.Query), Spoil(backward.Gradients.Key), Spoil(backward.Gradients.Value))),
+            var other => other,
+        };
+
+        static bool AllFinite(ReadOnlySpan<double> row)
+        {
+            foreach (double element in row)
+                if (!double.IsFinite(element))
+                    return false;
+            return true;
+        }
+
+        Tensor<double> Spoil(Tensor<double> tensor)
+        {
+            entry = 0;
+            int each = tensor.Elements.Length / portCase.Config.Batch;
+            return tensor.Map(value => spoilt[entry++ / each] ? double.NaN : value);
+        }
+    }
+}
