@@ -44,7 +44,10 @@ public static class AgreementProperties
             Padding = PaddingPattern.None,
             Config = item.Config.With(request => request with
             {
-                Tokens = groups * group, GroupSize = GroupSizeRule.Of(group), KvHeads = request.Heads, ShiftedHeads = HeadShift.SecondHalf,
+                Tokens = groups * group,
+                GroupSize = GroupSizeRule.Of(group),
+                KvHeads = request.Heads,
+                ShiftedHeads = HeadShift.SecondHalf,
                 Shift = item.Seed % 2 == 0 ? group / 2 : 1 + item.Seed / 6 % (group / 2 - 1),
                 Mask = item.Config.Mask.CutsWrappedRun() ? MaskPolicy.Split : MaskPolicy.LocalCausal,
             }),

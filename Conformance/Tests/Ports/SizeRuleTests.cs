@@ -92,7 +92,8 @@ public sealed class SizeRuleTests
         // What such a port does with anything else is not what is meant.
         using Properties.MutantPort port = new("half", portCase => portCase.Config is { Heads: > 1, KvHeads: > 1 } config && config.Shift == config.GroupSize / 2 && config.Heads % 2 == 0
             ? reference.Run(portCase)
-            : new PortAnswer.Failed(PortFailureKind.Error, "never asked")) { Description = reference.Description with { Capabilities = capabilities } };
+            : new PortAnswer.Failed(PortFailureKind.Error, "never asked"))
+        { Description = reference.Description with { Capabilities = capabilities } };
         PropertyResult[] results = [.. SuiteRunner.Results(new() { Seed = 1, Cases = 10 }, PropertyCatalogue.All, "half", port)];
         Assert.Empty(results.Where(row => row.IsBad).Select(row => $"{row.Name}: {row.Counterexample[0]}"));
         ReportPort judged = ReportPort.Of("half", port.Description, results, whole: true);
