@@ -1,5 +1,6 @@
 // How is text fitted to the width of a terminal?
 using System.Globalization;
+using S2Attn.Conformance.Text;
 
 namespace S2Attn.Cli.Rendering;
 
@@ -70,12 +71,12 @@ internal static class Page
 
     private static void Write(string lead, string text, int hang)
     {
-        foreach (string line in Lines(lead, text, Width, hang))
+        foreach (string line in Lines(ForeignText.Line(int.MaxValue, lead), ForeignText.Line(int.MaxValue, text), Width, hang))
             Console.WriteLine(line);
     }
 
     private static int Columns() =>
-        !Console.IsOutputRedirected ? Console.WindowWidth
+        !Console.IsOutputRedirected ? System.Console.WindowWidth
         : int.TryParse(Environment.GetEnvironmentVariable("COLUMNS"), NumberStyles.None, CultureInfo.InvariantCulture, out int columns) ? columns
         : Widest;
 }

@@ -21,21 +21,23 @@ public static class DeclaredSizes
     {
         ArgumentNullException.ThrowIfNull(capabilities);
         FixedConfig values = capabilities.Fixed;
-        int batch = InRange("batch", values.Batch, 1, MaxBatch), tokens = InRange("tokens", values.Tokens, 1, MaxTokens), group = InRange("groupSize", values.GroupSize, 1, MaxTokens);
-        int heads = InRange("heads", values.Heads, 1, MaxHeads), kvHeads = InRange("kvHeads", values.KvHeads, 1, MaxHeads), dim = InRange("headDim", values.HeadDim, 1, MaxDim);
-        int shift = InRange("shift", values.Shift, 0, MaxTokens);
+        int batch = Least("batch", values.Batch, 1, MaxBatch), heads = Least("heads", values.Heads, 1, MaxHeads), kvHeads = Least("kvHeads", values.KvHeads, 1, MaxHeads);
+        int dim = Least("headDim", values.HeadDim, 1, MaxDim), shift = Least("shift", values.Shift, 0, MaxTokens);
+        int group = Least("groupSize", values.GroupSize, 1, MaxTokens), tokens = Least("tokens", values.Tokens, 1, MaxTokens);
         if (values.Scale is { } scale && !double.IsFinite(scale))
             throw Wrong("scale", scale, "must be a finite number");
-        if (values.Tokens is { } n && n > capabilities.MaxTokens)
-            throw Wrong("tokens", n, $"must be at most maxTokens = {capabilities.MaxTokens}");
-        if (group > (values.Tokens ?? capabilities.MaxTokens))
-            throw Wrong("groupSize", group, $"must be at most {(values.Tokens is null ? "maxTokens" : "tokens")} = {values.Tokens ?? capabilities.MaxTokens}");
-        if (values.GroupSize is { } g && shift >= g)
-            throw Wrong("shift", shift, $"must be from 0 to groupSize - 1 = {g - 1}");
-        if (values is { Heads: not null, KvHeads: not null } && heads % kvHeads != 0)
-            throw Wrong("kvHeads", kvHeads, $"must divide heads = {heads}");
-        if (values is { Heads: not null, ShiftedHeads: Spec.HeadShift.Given given } && given.Flags.Length != heads)
-            throw Wrong("shiftedHeads", given.Flags.Length, $"must hold one flag for each of the heads = {heads}");
+        if (tokens > capabilities.MaxTokens)
+            throw Wrong("tokens", tokens, $"must be at most maxTokens = {capabilities.MaxTokens}");
+        if (group > capabilities.MaxTokens)
+            throw Wrong("groupSize", group, $"must be at most maxTokens = {capabilities.MaxTokens}");
+        if (!values.Tokens.TryFit(group, group, MaxTokens, 1, out _))
+            throw Wrong("groupSize", group, $"must be at most tokens = {values.Tokens}");
+        if (!values.GroupSize.TryFit(shift + 1, shift + 1, MaxTokens, 1, out _))
+            throw Wrong("shift", shift, $"must be from 0 to groupSize - 1, groupSize = {values.GroupSize}");
+        if (values.Heads.OneOf is [var h] && values.KvHeads.OneOf is [var k] && h % k != 0)
+            throw Wrong("kvHeads", k, $"must divide heads = {h}");
+        if (values.ShiftedHeads is Spec.HeadShift.Given given && !values.Heads.Allows(given.Flags.Length))
+            throw Wrong("shiftedHeads", given.Flags.Length, $"must hold one flag for each of the heads = {values.Heads}");
         tokens = Math.Max(tokens, Math.Max(group, shift + 1));
         group = Math.Max(group, shift + 1);
         heads = Math.Max(heads, kvHeads);
@@ -43,9 +45,15 @@ public static class DeclaredSizes
             throw new FormatException($"fixed: the smallest case that keeps all of it has batch*tokens*heads*headDim = {batch}*{tokens}*{heads}*{dim} in groups of {group}: {CaseBudget.Rule}");
     }
 
-    private static int InRange(string name, int? value, int min, int max) => value is not { } given ? min
-        : given >= min && given <= max ? given
-        : throw Wrong(name, given, string.Create(CultureInfo.InvariantCulture, $"must be an integer from {min} to {max}"));
+    // The least value that the rule allows.
+    private static int Least(string name, SizeRule rule, int min, int max)
+    {
+        foreach (int value in rule.OneOf.Where(value => value < min || value > max))
+            throw Wrong(name, value, string.Create(CultureInfo.InvariantCulture, $"must be an integer from {min} to {max}"));
+        return rule.TryFit(min, min, max, 1, out int least)
+            ? least
+            : throw new FormatException(string.Create(CultureInfo.InvariantCulture, $"fixed.{name} is {rule}: no value from {min} to {max} fits all of it"));
+    }
 
     private static FormatException Wrong(string name, double value, string rule) => new(string.Create(CultureInfo.InvariantCulture, $"fixed.{name} = {value}: {rule}"));
 }
