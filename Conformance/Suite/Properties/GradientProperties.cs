@@ -80,7 +80,7 @@ public static class GradientProperties
         double poison = new[] { double.NaN, double.PositiveInfinity, double.NegativeInfinity }[probe.Choices().Next(3)];
         string question = FormattableString.Invariant($"with {poison} in padded k, v");
         Gradients<double> clean = probe.Backward(probe.Config, probe.Input, probe.OutputGradient);
-        return probe.Answered(Violations(), question);
+        return Probe.Answered(Violations(), question);
 
         IEnumerable<string> Violations()
         {

@@ -76,7 +76,7 @@ public static class LeakageProperties
         double poison = Poisons[choices.Next(Poisons.Length)];
         int where = choices.Next(3);
         _ = probe.Answer;
-        return probe.Answered(Invisible(probe, old => where == 0 ? old : poison, old => where == 1 ? old : poison), FormattableString.Invariant($"with {poison} in {KeyOrValue(where)} of one token"));
+        return Probe.Answered(Invisible(probe, old => where == 0 ? old : poison, old => where == 1 ? old : poison), FormattableString.Invariant($"with {poison} in {KeyOrValue(where)} of one token"));
     }
 
     private static string KeyOrValue(int where) => where == 0 ? "v" : where == 1 ? "k" : "k, v";

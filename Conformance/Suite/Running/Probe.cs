@@ -73,7 +73,7 @@ public sealed class Probe
     /// </summary>
     /// <param name="violations">The violations, which ask the port.</param>
     /// <param name="question">What is special about the question.</param>
-    public IEnumerable<string> Answered(IEnumerable<string> violations, string question)
+    public static IEnumerable<string> Answered(IEnumerable<string> violations, string question)
     {
         ArgumentNullException.ThrowIfNull(violations);
         List<string> found = [];
