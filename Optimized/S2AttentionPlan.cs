@@ -95,7 +95,19 @@ public sealed unsafe partial class S2AttentionPlan : IDisposable
         })]);
     }
 
-    /// <summary>Frees the workspaces and ends the plan's threads.</summary>
+    /// <summary>
+    /// Ends the plan's own threads and waits for them; the next call starts them anew. For whoever is about to fork the process: a child has only the thread that forked.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">A call is under way.</exception>
+    public void StopThreads()
+    {
+        if (Interlocked.Exchange(ref busy, 1) != 0)
+            throw new InvalidOperationException("A call is under way: threads can be stopped between calls.");
+        ownPool?.Stop();
+        Volatile.Write(ref busy, 0);
+    }
+
+    /// <summary>Frees the workspaces and ends the plan's threads, for which it waits.</summary>
     public void Dispose()
     {
         ownPool?.Dispose();

@@ -14,8 +14,8 @@
  * checked from here is that the pointers reach as far as shape and strides say.
  *
  * Threads: any thread may call anything. A plan serves one call at a time; a second one is answered with S2ATTN_ERROR_BUSY. Results are the same bits for
- * any number of threads. fork(): a child may go on with plans of its parent and make new ones; its first calls are S2ATTN_ERROR_FORK only where a call of
- * another thread was under way for longer than the fork waited (five seconds).
+ * any number of threads. fork(): a child may go on with plans of its parent and make new ones. Calls of other threads are waited for; only where one lasts
+ * longer than five seconds, every call of the child is S2ATTN_ERROR_FORK.
  *
  * Struct growth: a struct begins with its size as the caller was compiled. Later versions append fields and keep the meaning of what is there.
  */
@@ -142,7 +142,7 @@ typedef struct s2attn_info {
     int32_t vector_bits;                /* register width in use: 128, 256 or 512 */
 } s2attn_info;
 
-/* Sets the fields that lie within struct_size bytes to their defaults. */
+/* Sets every field to its default; struct_size is sizeof(s2attn_config). */
 S2ATTN_API int32_t s2attn_config_init(s2attn_config *config, int64_t struct_size);
 
 /* Plans a configuration. *plan is 0 where the result is not S2ATTN_SUCCESS. */

@@ -1,0 +1,89 @@
+// What does a caller of C read where a call failed? A code, and the message of the checks with the names of s2attn.h.
+using System.Text;
+using System.Text.RegularExpressions;
+using S2Attn.Spec;
+
+namespace S2Attn.Native;
+
+/// <summary>S2ATTN_SUCCESS and S2ATTN_ERROR_*; what the loader alone answers is not among them.</summary>
+internal enum Status
+{
+    Success = 0,
+    Argument = 1,
+    Unsupported = 2,
+    Handle = 3,
+    Busy = 4,
+    Memory = 6,
+    Internal = 7,
+}
+
+/// <summary>The last error of each thread.</summary>
+internal static partial class Errors
+{
+    [ThreadStatic]
+    private static string? last;
+
+    /// <summary>The message of this thread's last failure.</summary>
+    public static string Last => last ?? "";
+
+    /// <summary>Keeps the message, and answers with its code.</summary>
+    public static int Fail(Exception error) => error switch
+    {
+        InvalidConfigException invalid => Fail(Status.Argument, string.Join("; ", invalid.Errors.Select(rule => $"{CName(rule.Field)} = {rule.Value}: {WithCNames(rule.Rule)}"))),
+        NativeArgumentException => Fail(Status.Argument, error.Message),
+        ArgumentException argument => Fail(Status.Argument, WithCNames(WithoutParameter(argument))),
+        NativeUnsupportedException or NotSupportedException => Fail(Status.Unsupported, error.Message),
+        UnknownHandleException or ObjectDisposedException => Fail(Status.Handle, error.Message),
+        PlanBusyException => Fail(Status.Busy, error.Message),
+        OutOfMemoryException => Fail(Status.Memory, "out of memory, or no more threads can be started"),
+        _ => Fail(Status.Internal, error.ToString()),
+    };
+
+    /// <summary>Keeps the message, and answers with the code.</summary>
+    public static int Fail(Status status, string message)
+    {
+        last = message;
+        return (int)status;
+    }
+
+    /// <summary>Writes the last message as UTF-8 with a final 0, cut to the buffer.</summary>
+    public static unsafe void CopyTo(byte* buffer, int size)
+    {
+        if (buffer == null || size < 1)
+            return;
+        Span<byte> target = new(buffer, size);
+        Encoding.UTF8.GetEncoder().Convert(Last, target[..^1], flush: true, out _, out int used, out _);
+        target[used] = 0;
+    }
+
+    // .NET appends the parameter's name, and says of a null only that there is one.
+    private static string WithoutParameter(ArgumentException error) => error is ArgumentNullException
+        ? $"{error.ParamName} is NULL"
+        : error.ParamName is { Length: > 0 } name ? error.Message.Replace($" (Parameter '{name}')", "", StringComparison.Ordinal) : error.Message;
+
+    private static string WithCNames(string message) => Names().Replace(message, match => CName(match.Value));
+
+    private static string CName(string name) => name switch
+    {
+        "query" or "options.Query" => "q",
+        "key" or "options.Key" => "k",
+        "value" or "options.Value" => "v",
+        "output" or "options.Output" => "o",
+        "logSumExp" or "options.LogSumExp" => "lse",
+        "outputGradient" or "options.OutputGradient" => "output_gradient",
+        "logSumExpGradient" or "options.LogSumExpGradient" => "dlse",
+        "queryGradient" or "options.QueryGradient" => "dq",
+        "keyGradient" or "options.KeyGradient" => "dk",
+        "valueGradient" or "options.ValueGradient" => "dv",
+        "cumulativeLengths" => "cu_seqlens",
+        "options.Threads" => "threads",
+        "Batch*Tokens*Heads*HeadDim" => "batch*tokens*heads*head_dim",
+        _ => SnakeCase().Replace(name, "_$0").ToLowerInvariant(),
+    };
+
+    [GeneratedRegex(@"\boptions\.(Threads|(Query|Key|Value|Output|LogSumExp)(Gradient)?)\b|\b(query|key|value|output|logSumExp)(Gradient)?\b(?= (is|has|overlaps|reaches|=)|[,.:]|')|\bcumulativeLengths\b|\b(Batch|Tokens|Heads|KvHeads|HeadDim|GroupSize|Shift|Mask|Scale)\b(?= =)")]
+    private static partial Regex Names();
+
+    [GeneratedRegex("(?<=[a-z])[A-Z]")]
+    private static partial Regex SnakeCase();
+}

@@ -1,0 +1,38 @@
+// What do the structs of s2attn.h hold?
+using System.Runtime.InteropServices;
+using S2Attn.Optimized;
+
+namespace S2Attn.Native;
+
+/// <summary>s2attn_strides, in elements.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal readonly struct NativeStrides
+{
+    public readonly long Batch, Token, Head;
+
+    public TensorStrides ToStrides() => new(Batch, Token, Head);
+}
+
+/// <summary>s2attn_config, field by field; the tests of the C interface set each field and see its effect.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct NativeConfig
+{
+    public long StructSize;
+    public long Batch, Tokens, Heads, KvHeads, HeadDim, ValueDim, GroupSize;
+    public double GroupRatio;
+    public long Shift;
+    public double Scale;
+    public int DType, GradientDType, Mask, GroupRule, ShiftedHeads, Layout, Threads, Reserved;
+    public byte* Shifted;
+    public NativeStrides* Query, Key, Value, Output, LogSumExp, OutputGradient, QueryGradient, KeyGradient, ValueGradient;
+}
+
+/// <summary>s2attn_info.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct NativeInfo
+{
+    public long StructSize, GroupSize, Shift;
+    public double Scale;
+    public long WorkspaceBytesPerThread, WorkspaceBytes;
+    public int Threads, VectorBits;
+}

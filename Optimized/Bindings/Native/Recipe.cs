@@ -1,0 +1,150 @@
+// What does a caller of C ask for? Every field is checked here, under the name that it has in s2attn.h, before anything is planned.
+using System.Collections.Immutable;
+using S2Attn.Optimized;
+using S2Attn.Spec;
+
+namespace S2Attn.Native;
+
+/// <summary>Thrown for an argument that breaks a rule; the message names it as s2attn.h does.</summary>
+internal sealed class NativeArgumentException(string message) : Exception(message);
+
+/// <summary>Thrown for what this build of the kernels does not compute.</summary>
+internal sealed class NativeUnsupportedException(string message) : Exception(message);
+
+/// <summary>S2ATTN_DTYPE_*.</summary>
+internal enum DType
+{
+    F32 = 1,
+    F16 = 2,
+    BF16 = 3,
+}
+
+/// <summary>A checked configuration.</summary>
+internal sealed record Recipe(S2Request Request, S2AttentionOptions Options, ImmutableArray<int> CumulativeLengths, DType DType, DType GradientDType)
+{
+    private const long DefaultShift = -1;
+
+    public S2AttentionPlan Plan() => ForkGate.Watch(CumulativeLengths.IsDefault
+        ? new(S2Config.Create(Request), Options)
+        : S2AttentionPlan.Packed(Request, CumulativeLengths.AsSpan(), Options));
+
+    /// <summary>Bytes of the sums behind gradients that are rounded to a half format: dk and dv in f32.</summary>
+    public long GradientSumBytes(S2Config config) => GradientDType == DType.F32 ? 0 : 2L * sizeof(float) * config.Batch * config.Tokens * config.KvHeads * config.HeadDim;
+
+    /// <summary>Reads a configuration.</summary>
+    /// <exception cref="NativeArgumentException">A field breaks a rule.</exception>
+    /// <exception cref="NativeUnsupportedException">A field asks for what there is no kernel for.</exception>
+    public static unsafe Recipe Read(NativeConfig* given)
+    {
+        if (given == null)
+            throw new NativeArgumentException("config is NULL");
+        if (given->StructSize != sizeof(NativeConfig))
+            throw new NativeArgumentException(
+                $"config.struct_size = {given->StructSize}: must be sizeof(s2attn_config) = {sizeof(NativeConfig)}; call s2attn_config_init, and build with the s2attn.h of this library or an older one");
+        NativeConfig config = *given;
+        int heads = Size("heads", config.Heads);
+        S2Request request = new()
+        {
+            Batch = Size("batch", config.Batch),
+            Tokens = Size("tokens", config.Tokens),
+            Heads = heads,
+            KvHeads = config.KvHeads == 0 ? null : Size("kv_heads", config.KvHeads),
+            HeadDim = Size("head_dim", config.HeadDim),
+            GroupSize = config.GroupRule switch
+            {
+                0 => GroupSizeRule.Of(Size("group_size", config.GroupSize)),
+                1 when config.GroupRatio is > 0 and <= 1 => new GroupSizeRule.Ratio(config.GroupRatio),
+                1 => throw new NativeArgumentException(FormattableString.Invariant($"group_ratio = {config.GroupRatio}: must be greater than 0 and at most 1")),
+                2 => GroupSizeRule.LongLoraSft,
+                _ => throw NotIn("group_rule", config.GroupRule, "one of S2ATTN_GROUP_*"),
+            },
+            Shift = config.Shift == DefaultShift ? null : Size("shift", config.Shift),
+            Mask = MaskOf(config.Mask),
+            ShiftedHeads = config.ShiftedHeads switch
+            {
+                0 => HeadShift.SecondHalf,
+                1 => HeadShift.None,
+                2 => HeadShift.All,
+                3 => Given(config.Shifted, heads),
+                _ => throw NotIn("shifted_heads", config.ShiftedHeads, "one of S2ATTN_HEADS_*"),
+            },
+            Scale = double.IsNaN(config.Scale) ? null : config.Scale,
+        };
+        if (config.ValueDim != 0 && config.ValueDim != config.HeadDim)
+            throw new NativeUnsupportedException($"value_dim = {config.ValueDim}: must be 0 or head_dim = {config.HeadDim}");
+        if (config.Threads < 0)
+            throw NotIn("threads", config.Threads, "at least 1, or 0 for the processors of the machine");
+        if (config.Reserved != 0)
+            throw NotIn("reserved", config.Reserved, "0");
+        DType type = TypeOf("dtype", config.DType);
+        DType gradient = config.GradientDType == 0 ? DType.F32 : TypeOf("gradient_dtype", config.GradientDType);
+        if (gradient != DType.F32 && gradient != type)
+            throw NotIn("gradient_dtype", config.GradientDType, $"S2ATTN_DTYPE_F32 or dtype = {config.DType}");
+        TensorLayout layout = config.Layout switch
+        {
+            0 => TensorLayout.TokenMajor,
+            1 => TensorLayout.HeadMajor,
+            _ => throw NotIn("layout", config.Layout, "one of S2ATTN_LAYOUT_*"),
+        };
+        TensorStrides queries = TensorStrides.Dense(layout, request.Tokens, heads, request.HeadDim);
+        TensorStrides keys = TensorStrides.Dense(layout, request.Tokens, request.KvHeads ?? heads, request.HeadDim);
+        S2AttentionOptions options = new()
+        {
+            Threads = config.Threads == 0 ? null : config.Threads,
+            Layout = layout,
+            Query = Strides(config.Query),
+            Key = Strides(config.Key),
+            Value = Strides(config.Value),
+            Output = Strides(config.Output),
+            LogSumExp = Strides(config.LogSumExp),
+            LogSumExpGradient = Strides(config.LogSumExp),
+            OutputGradient = Strides(config.OutputGradient) ?? Strides(config.Output),
+            QueryGradient = Strides(config.QueryGradient) ?? queries,
+            KeyGradient = Strides(config.KeyGradient) ?? keys,
+            ValueGradient = Strides(config.ValueGradient) ?? keys,
+        };
+        return new(request, options, default, type, gradient);
+    }
+
+    /// <summary>The recipe for packed sequences.</summary>
+    /// <exception cref="NativeArgumentException">An argument breaks a rule.</exception>
+    public unsafe Recipe Packed(void* cumulative, long count, int indexType)
+    {
+        if (cumulative == null)
+            throw new NativeArgumentException("cu_seqlens is NULL");
+        if (count < 1 || count > Array.MaxLength)
+            throw new NativeArgumentException($"count = {count}: must be from 1 to {Array.MaxLength}: cu_seqlens holds one value more than there are sequences");
+        if (indexType is not (0 or 1))
+            throw NotIn("index_type", indexType, "one of S2ATTN_INDEX_*");
+        ImmutableArray<int>.Builder lengths = ImmutableArray.CreateBuilder<int>((int)count);
+        for (int i = 0; i < (int)count; i++)
+            lengths.Add(indexType == 0 ? ((int*)cumulative)[i] : Size($"cu_seqlens[{i}]", ((long*)cumulative)[i]));
+        return this with { CumulativeLengths = lengths.MoveToImmutable() };
+    }
+
+    /// <summary>S2ATTN_MASK_*, one more than the policy's number: 0 is no mask.</summary>
+    private static MaskPolicy MaskOf(int mask) => (MaskPolicy)(mask - 1) is var policy && mask != 0 && Enum.IsDefined(policy)
+        ? policy
+        : throw NotIn("mask", mask, "one of S2ATTN_MASK_*; it has no default");
+
+    private static int Size(string name, long value) => value is >= int.MinValue and <= int.MaxValue
+        ? (int)value
+        : throw new NativeArgumentException($"{name} = {value}: must be at most {int.MaxValue}");
+
+    private static DType TypeOf(string name, int value) => (DType)value is var type && Enum.IsDefined(type)
+        ? type
+        : throw NotIn(name, value, "one of S2ATTN_DTYPE_*");
+
+    private static unsafe HeadShift Given(byte* flags, int heads)
+    {
+        if (flags == null)
+            throw new NativeArgumentException("shifted is NULL: S2ATTN_HEADS_FLAGS needs one flag for each query head");
+        return heads is < 1 or > (1 << 20)
+            ? throw new NativeArgumentException($"heads = {heads}: must be from 1 to {1 << 20} where flags are given")
+            : HeadShift.Of(new ReadOnlySpan<byte>(flags, heads).ToArray().Select(flag => flag != 0));
+    }
+
+    private static unsafe TensorStrides? Strides(NativeStrides* strides) => strides == null ? null : strides->ToStrides();
+
+    private static NativeArgumentException NotIn(string name, int value, string rule) => new($"{name} = {value}: must be {rule}");
+}

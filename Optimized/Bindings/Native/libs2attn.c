@@ -1,0 +1,263 @@
+/* Which build of the kernels does this processor run? The one library that programs link: it opens the build of the right instruction set beside itself, forwards
+ * to it, and keeps what the host has: its SIGPIPE handler, and its right to fork. A build must never be opened on a processor that lacks its instructions: it would
+ * abort the host. */
+#define _GNU_SOURCE
+#include "s2attn.h"
+
+#include <dlfcn.h>
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef S2ATTN_VERSION
+#error "build.sh passes the version"
+#endif
+
+static struct {
+    int32_t (*create)(const s2attn_config *, s2attn_plan *);
+    int32_t (*create_varlen)(const s2attn_config *, const void *, int64_t, int32_t, s2attn_plan *);
+    int32_t (*forward)(s2attn_plan, const void *, const void *, const void *, const uint8_t *, void *, float *);
+    int32_t (*backward)(s2attn_plan, const void *, const void *, const void *, const uint8_t *, const void *, const float *, const void *, const float *, void *, void *, void *);
+    int32_t (*query)(s2attn_plan, s2attn_info *);
+    int32_t (*destroy)(s2attn_plan);
+    int32_t (*start)(void);
+    void (*last_error)(char *, int32_t);
+    int32_t (*before_fork)(void);
+    void (*after_fork_in_parent)(void);
+    void (*after_fork_in_child)(void);
+    struct OrtStatus *(*register_custom_ops)(struct OrtSessionOptions *, const struct OrtApiBase *);
+} core;
+
+static __thread char last_error[1024];
+
+/* What loading came to. `loading` is held while a library is opened, and across a fork, so that no child finds the work half done. */
+enum { UNTRIED, LOADED, FAILED };
+static atomic_int state = UNTRIED;
+static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
+static char load_error[1024];
+static const char *isa = "";
+
+/* ---- Fork ---- */
+
+static __thread int quiet_before_fork = 1;
+static int unusable; /* in a child that was forked in the midst of a call */
+
+static void before_fork(void) {
+    pthread_mutex_lock(&loading);
+    quiet_before_fork = state != LOADED || unusable || core.before_fork();
+}
+
+static void after_fork_in_parent(void) {
+    if (state == LOADED && !unusable) core.after_fork_in_parent();
+    pthread_mutex_unlock(&loading);
+}
+
+static void after_fork_in_child(void) {
+    if (!quiet_before_fork) unusable = 1;
+    else if (state == LOADED && !unusable) core.after_fork_in_child();
+    pthread_mutex_unlock(&loading);
+}
+
+__attribute__((constructor)) static void watch_forks(void) { pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child); }
+
+/* ---- Levels, the widest first ---- */
+
+#if defined(__x86_64__)
+static const char *const levels[] = {"x86-64-v4", "x86-64-v3", "x86-64-v2"};
+
+static int processor_has(int level) {
+    __builtin_cpu_init();
+    return level == 0 ? __builtin_cpu_supports("x86-64-v4") : level == 1 ? __builtin_cpu_supports("x86-64-v3") : __builtin_cpu_supports("x86-64-v2");
+}
+#elif defined(__aarch64__)
+static const char *const levels[] = {"arm64"};
+
+static int processor_has(int level) { return level == 0; }
+#else
+#error "libs2attn is built for x86-64 and arm64"
+#endif
+enum { LEVELS = sizeof levels / sizeof levels[0] };
+
+static int resolve(void *library) {
+    struct {
+        const char *name;
+        void *target;
+    } functions[] = {
+        {"s2attn_core_create", &core.create},
+        {"s2attn_core_create_varlen", &core.create_varlen},
+        {"s2attn_core_forward", &core.forward},
+        {"s2attn_core_backward", &core.backward},
+        {"s2attn_core_query", &core.query},
+        {"s2attn_core_destroy", &core.destroy},
+        {"s2attn_core_start", &core.start},
+        {"s2attn_core_last_error", &core.last_error},
+        {"s2attn_core_before_fork", &core.before_fork},
+        {"s2attn_core_after_fork_in_parent", &core.after_fork_in_parent},
+        {"s2attn_core_after_fork_in_child", &core.after_fork_in_child},
+    };
+    for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
+        void *address = dlsym(library, functions[i].name);
+        if (address == NULL) {
+            snprintf(load_error, sizeof load_error, "%.900s", dlerror());
+            return 0;
+        }
+        memcpy(functions[i].target, &address, sizeof address);
+    }
+    return 1;
+}
+
+/* The first level that may be opened and, where S2ATTN_ISA asks for one, the only one. */
+static int choose(int *only) {
+    int widest = LEVELS, wanted = LEVELS;
+    for (int level = LEVELS - 1; level >= 0 && processor_has(level); level--) widest = level;
+    *only = 0;
+    if (widest == LEVELS) {
+        snprintf(load_error, sizeof load_error, "the processor lacks %s, the least that the kernels need", levels[LEVELS - 1]);
+        return LEVELS;
+    }
+    const char *asked = getenv("S2ATTN_ISA");
+    if (asked == NULL || *asked == 0) return widest;
+    for (int level = 0; level < LEVELS; level++)
+        if (strcmp(asked, levels[level]) == 0) wanted = level;
+    if (wanted < LEVELS && wanted >= widest) {
+        *only = 1;
+        return wanted;
+    }
+    int used = snprintf(load_error, sizeof load_error, "S2ATTN_ISA = %.80s: must be one of", asked);
+    for (int level = widest; level < LEVELS; level++)
+        used += snprintf(load_error + used, sizeof load_error - used, "%s %s", level > widest ? "," : "", levels[level]);
+    snprintf(load_error + used, sizeof load_error - used, ": what this processor has");
+    return LEVELS;
+}
+
+static int load(void) {
+    int only, level = choose(&only);
+    Dl_info self;
+    if (level == LEVELS) return 0;
+    if (dladdr((void *)&loading, &self) == 0 || self.dli_fname == NULL) {
+        snprintf(load_error, sizeof load_error, "the folder of libs2attn is not known");
+        return 0;
+    }
+    const char *slash = strrchr(self.dli_fname, '/');
+    int folder = slash == NULL ? 0 : (int)(slash - self.dli_fname + 1);
+    for (; level < LEVELS; level++) {
+        char path[4096];
+        if (snprintf(path, sizeof path, "%.*slibs2attn-%s.so", folder, self.dli_fname, levels[level]) >= (int)sizeof path) {
+            snprintf(load_error, sizeof load_error, "the path of libs2attn is too long");
+            return 0;
+        }
+        void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+        if (library == NULL) snprintf(load_error, sizeof load_error, "%.900s", dlerror());
+        else if (resolve(library)) {
+            /* The runtime starts here, and ignores SIGPIPE for the whole process: that is the host's to decide. */
+            struct sigaction pipe;
+            int saved = sigaction(SIGPIPE, NULL, &pipe) == 0;
+            core.start();
+            if (saved) sigaction(SIGPIPE, &pipe, NULL);
+            isa = levels[level];
+            return 1;
+        }
+        if (only) return 0; /* what was asked for is not replaced in silence */
+    }
+    return 0;
+}
+
+/* ---- Answers ---- */
+
+static int32_t failed(int32_t code, const char *message) {
+    snprintf(last_error, sizeof last_error, "%s", message);
+    return code;
+}
+
+static int32_t ready(void) {
+    last_error[0] = 0;
+    if (unusable) return failed(S2ATTN_ERROR_FORK, "this process was forked while another thread was in a call: the library cannot be used in it");
+    if (atomic_load(&state) == LOADED) return S2ATTN_SUCCESS;
+    pthread_mutex_lock(&loading);
+    if (state == UNTRIED) atomic_store(&state, load() ? LOADED : FAILED);
+    pthread_mutex_unlock(&loading);
+    return state == LOADED ? S2ATTN_SUCCESS : failed(S2ATTN_ERROR_LIBRARY, load_error);
+}
+
+static int32_t answered(int32_t code) {
+    if (code != S2ATTN_SUCCESS) core.last_error(last_error, sizeof last_error);
+    return code;
+}
+
+int32_t s2attn_config_init(s2attn_config *config, int64_t struct_size) {
+    last_error[0] = 0;
+    if (config == NULL) return failed(S2ATTN_ERROR_ARGUMENT, "config is NULL");
+    if (struct_size != (int64_t)sizeof *config) {
+        snprintf(last_error, sizeof last_error, "struct_size = %lld: must be sizeof(s2attn_config) = %zu; was the program built with a later s2attn.h?", (long long)struct_size, sizeof *config);
+        return S2ATTN_ERROR_ARGUMENT;
+    }
+    memset(config, 0, sizeof *config);
+    config->struct_size = sizeof *config;
+    config->shift = S2ATTN_DEFAULT_SHIFT;
+    config->scale = NAN;
+    return S2ATTN_SUCCESS;
+}
+
+int32_t s2attn_create(const s2attn_config *config, s2attn_plan *plan) {
+    if (plan != NULL) *plan = 0;
+    int32_t code = ready();
+    if (code) return code;
+    return plan == NULL ? failed(S2ATTN_ERROR_ARGUMENT, "plan is NULL") : answered(core.create(config, plan));
+}
+
+int32_t s2attn_create_varlen(const s2attn_config *config, const void *cu_seqlens, int64_t count, int32_t index_type, s2attn_plan *plan) {
+    if (plan != NULL) *plan = 0;
+    int32_t code = ready();
+    if (code) return code;
+    return plan == NULL ? failed(S2ATTN_ERROR_ARGUMENT, "plan is NULL") : answered(core.create_varlen(config, cu_seqlens, count, index_type, plan));
+}
+
+int32_t s2attn_forward(s2attn_plan plan, const void *q, const void *k, const void *v, const uint8_t *valid, void *o, float *lse) {
+    int32_t code = ready();
+    return code ? code : answered(core.forward(plan, q, k, v, valid, o, lse));
+}
+
+int32_t s2attn_backward(s2attn_plan plan, const void *q, const void *k, const void *v, const uint8_t *valid, const void *o, const float *lse,
+                        const void *output_gradient, const float *dlse, void *dq, void *dk, void *dv) {
+    int32_t code = ready();
+    return code ? code : answered(core.backward(plan, q, k, v, valid, o, lse, output_gradient, dlse, dq, dk, dv));
+}
+
+int32_t s2attn_query(s2attn_plan plan, s2attn_info *info) {
+    int32_t code = ready();
+    if (code) return code;
+    if (info == NULL) return failed(S2ATTN_ERROR_ARGUMENT, "info is NULL");
+    if (info->struct_size != (int64_t)sizeof *info) {
+        snprintf(last_error, sizeof last_error, "info.struct_size = %lld: must be sizeof(s2attn_info) = %zu", (long long)info->struct_size, sizeof *info);
+        return S2ATTN_ERROR_ARGUMENT;
+    }
+    return answered(core.query(plan, info));
+}
+
+int32_t s2attn_destroy(s2attn_plan plan) {
+    if (plan == 0) {
+        last_error[0] = 0;
+        return S2ATTN_SUCCESS;
+    }
+    int32_t code = ready();
+    return code ? code : answered(core.destroy(plan));
+}
+
+const char *s2attn_last_error(void) { return last_error; }
+
+const char *s2attn_version(void) { return S2ATTN_VERSION; }
+
+int32_t s2attn_abi_version(void) { return S2ATTN_ABI_VERSION; }
+
+const char *s2attn_isa(void) { return ready() == S2ATTN_SUCCESS ? isa : ""; }
+
+struct OrtStatus *RegisterCustomOps(struct OrtSessionOptions *options, const struct OrtApiBase *api) {
+    /* Without a level there is no way to make an OrtStatus; ONNX Runtime then says that the operator is not registered. */
+    if (ready() == S2ATTN_SUCCESS) return core.register_custom_ops(options, api);
+    fprintf(stderr, "libs2attn: %s\n", last_error);
+    return NULL;
+}
