@@ -98,6 +98,7 @@ static int resolve(void *library) {
         {"s2attn_core_before_fork", &core.before_fork},
         {"s2attn_core_after_fork_in_parent", &core.after_fork_in_parent},
         {"s2attn_core_after_fork_in_child", &core.after_fork_in_child},
+        {"s2attn_core_register_custom_ops", &core.register_custom_ops},
     };
     for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
         void *address = dlsym(library, functions[i].name);

@@ -1,0 +1,88 @@
+// What does a node of the operator say of itself? The fields of the port protocol's configuration, as attributes.
+using S2Attn.Spec;
+
+namespace S2Attn.Native;
+
+/// <summary>The attributes of s2attn::S2Attention, read once for each node.</summary>
+/// <param name="GroupSize">groupSize, required: G.</param>
+/// <param name="Shift">shift: S; G / 2 where not given.</param>
+/// <param name="Mask">mask, required: a name of the protocol.</param>
+/// <param name="ShiftedHeads">shiftedHeads: a name of the protocol or one integer for each query head; SecondHalf where not given.</param>
+/// <param name="Scale">scale: the factor of q.k; 1 / sqrt(D) where not given.</param>
+/// <param name="Threads">threads: workers of a call; 1 where not given, as ONNX Runtime spreads nodes over threads of its own; 0 for the processors of the machine.</param>
+internal sealed record OrtAttributes(int GroupSize, int? Shift, MaskPolicy Mask, HeadShift ShiftedHeads, double? Scale, int Threads)
+{
+    /// <summary>Reads the attributes of a node.</summary>
+    /// <exception cref="NativeArgumentException">One is missing or breaks a rule.</exception>
+    public static OrtAttributes Read(OrtApi api, nint info)
+    {
+        string mask = Text(api, info, "mask"u8) ?? throw new NativeArgumentException("S2Attention: mask is missing: it must be one of " + Names);
+        MaskPolicy[] policies = [.. MaskPolicies.All.Where(policy => policy.ToString() == mask)];
+        return new(
+            Integer(api, info, "groupSize"u8) ?? throw new NativeArgumentException("S2Attention: groupSize is missing"),
+            Integer(api, info, "shift"u8),
+            policies.Length == 1 ? policies[0] : throw new NativeArgumentException($"S2Attention: mask = {mask}: must be one of {Names}"),
+            Heads(api, info),
+            Number(api, info, "scale"u8),
+            Integer(api, info, "threads"u8) ?? 1);
+    }
+
+    private static string Names => string.Join(", ", MaskPolicies.All);
+
+    private static unsafe HeadShift Heads(OrtApi api, nint info)
+    {
+        nuint count = 0;
+        fixed (byte* name = "shiftedHeads"u8)
+        {
+            var read = (delegate* unmanaged<nint, byte*, long*, nuint*, nint>)api[OrtFunction.KernelInfoGetAttributeArray_int64];
+            if (api.Succeeded(read(info, name, null, &count)) && count > 0)
+            {
+                long[] flags = new long[count];
+                fixed (long* into = flags)
+                    OrtApi.Check(read(info, name, into, &count));
+                return HeadShift.Of(flags.Select(flag => flag != 0));
+            }
+        }
+
+        return Text(api, info, "shiftedHeads"u8) switch
+        {
+            null or "SecondHalf" => HeadShift.SecondHalf,
+            "None" => HeadShift.None,
+            "All" => HeadShift.All,
+            var other => throw new NativeArgumentException($"S2Attention: shiftedHeads = {other}: must be None, SecondHalf, All or one integer for each query head"),
+        };
+    }
+
+    private static unsafe int? Integer(OrtApi api, nint info, ReadOnlySpan<byte> name)
+    {
+        long value = 0;
+        fixed (byte* text = name)
+            if (!api.Succeeded(((delegate* unmanaged<nint, byte*, long*, nint>)api[OrtFunction.KernelInfoGetAttribute_int64])(info, text, &value)))
+                return null;
+        return value is >= int.MinValue and <= int.MaxValue
+            ? (int)value
+            : throw new NativeArgumentException($"S2Attention: {System.Text.Encoding.UTF8.GetString(name)} = {value}: must fit 32 bits");
+    }
+
+    private static unsafe double? Number(OrtApi api, nint info, ReadOnlySpan<byte> name)
+    {
+        float value = 0;
+        fixed (byte* text = name)
+            return api.Succeeded(((delegate* unmanaged<nint, byte*, float*, nint>)api[OrtFunction.KernelInfoGetAttribute_float])(info, text, &value)) ? value : null;
+    }
+
+    private static unsafe string? Text(OrtApi api, nint info, ReadOnlySpan<byte> name)
+    {
+        nuint size = 0;
+        fixed (byte* text = name)
+        {
+            var read = (delegate* unmanaged<nint, byte*, byte*, nuint*, nint>)api[OrtFunction.KernelInfoGetAttribute_string];
+            if (!api.Succeeded(read(info, text, null, &size)) || size == 0)
+                return null;
+            byte[] value = new byte[size];
+            fixed (byte* into = value)
+                OrtApi.Check(read(info, text, into, &size));
+            return System.Text.Encoding.UTF8.GetString(value.AsSpan(0, (int)size - 1));
+        }
+    }
+}
