@@ -136,14 +136,14 @@ public sealed unsafe partial class S2AttentionPlan
         CheckApart(dv, q, k, v, o, lse, dout, pad, dlse, dq, dk);
         Problem<T> problem = new()
         {
-            Query = new(query, places.Query.Strides),
-            Key = new(key, places.Key.Strides),
-            Value = new(value, places.Value.Strides),
-            Output = new(output, places.Output.Strides),
-            LogSumExp = new(logSumExp, places.LogSumExp.Strides),
-            Valid = new(valid, places.Valid.Strides),
-            OutputGradient = new(outputGradient, places.OutputGradient.Strides),
-            LogSumExpGradient = new(logSumExpGradient, places.LogSumExpGradient.Strides),
+            Query = new(query, places.Query),
+            Key = new(key, places.Key),
+            Value = new(value, places.Value),
+            Output = new(output, places.Output),
+            LogSumExp = new(logSumExp, places.LogSumExp),
+            Valid = new(valid, places.Valid),
+            OutputGradient = new(outputGradient, places.OutputGradient),
+            LogSumExpGradient = new(logSumExpGradient, places.LogSumExpGradient),
         };
         if (typeof(TGradient) == typeof(float))
         {
@@ -151,9 +151,9 @@ public sealed unsafe partial class S2AttentionPlan
                 calls,
                 problem with
                 {
-                    QueryGradient = new((float*)queryGradient, places.QueryGradient.Strides),
-                    KeyGradient = new((float*)keyGradient, places.KeyGradient.Strides),
-                    ValueGradient = new((float*)valueGradient, places.ValueGradient.Strides),
+                    QueryGradient = new((float*)queryGradient, places.QueryGradient),
+                    KeyGradient = new((float*)keyGradient, places.KeyGradient),
+                    ValueGradient = new((float*)valueGradient, places.ValueGradient),
                 },
                 isBackward: true,
                 cancellation);
@@ -168,11 +168,11 @@ public sealed unsafe partial class S2AttentionPlan
                 calls,
                 problem with
                 {
-                    KeyGradient = new(keySums, places.KeySums),
-                    ValueGradient = new(keySums + sums, places.KeySums),
-                    StoredQueryGradient = new((T*)queryGradient, places.QueryGradient.Strides),
-                    StoredKeyGradient = new((T*)keyGradient, places.KeyGradient.Strides),
-                    StoredValueGradient = new((T*)valueGradient, places.ValueGradient.Strides),
+                    KeyGradient = new(keySums, places.KeySums, Config.HeadDim),
+                    ValueGradient = new(keySums + sums, places.KeySums, Config.HeadDim),
+                    StoredQueryGradient = new((T*)queryGradient, places.QueryGradient),
+                    StoredKeyGradient = new((T*)keyGradient, places.KeyGradient),
+                    StoredValueGradient = new((T*)valueGradient, places.ValueGradient),
                 },
                 isBackward: true,
                 cancellation);

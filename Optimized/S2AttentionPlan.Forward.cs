@@ -55,12 +55,12 @@ public sealed unsafe partial class S2AttentionPlan
         CheckApart(lse, o, q, k, v, pad);
         Problem<T> problem = new()
         {
-            Query = new(query, places.Query.Strides),
-            Key = new(key, places.Key.Strides),
-            Value = new(value, places.Value.Strides),
-            Output = new(output, places.Output.Strides),
-            LogSumExp = new(logSumExp, places.LogSumExp.Strides),
-            Valid = new(valid, places.Valid.Strides),
+            Query = new(query, places.Query),
+            Key = new(key, places.Key),
+            Value = new(value, places.Value),
+            Output = new(output, places.Output),
+            LogSumExp = new(logSumExp, places.LogSumExp),
+            Valid = new(valid, places.Valid),
         };
         Exclusively(calls, problem, isBackward: false, cancellation);
     }

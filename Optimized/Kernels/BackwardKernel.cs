@@ -1,4 +1,5 @@
 // The backward pass of one group of runs under one kv head: dq, dk and dv, with the weights recomputed from logsumexp.
+using System.Runtime.CompilerServices;
 using S2Attn.Spec;
 
 namespace S2Attn.Optimized.Kernels;
@@ -27,6 +28,7 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
         return Workspace.Sum(panels, panels, panels, rows, rows, tile, tile, scores, scores, (nint)sizes.TileColumns * sizes.Depth, (nint)TTile.Rows * sizes.Width, queries, queries);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(Geometry geometry, Problem<T> problem, int phase, int item, Workspace workspace)
     {
         S2Config config = geometry.Config;
@@ -48,16 +50,18 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
                 }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Clear(Geometry geometry, in Problem<T> problem, Sequence sequence, int kvHead, QueryRun<int> run)
     {
         for (int t = run.Start; t < run.Start + run.Length; t++)
         {
-            new Span<float>(problem.KeyGradient.At(sequence.Batch, sequence.FirstToken + t, kvHead), geometry.Sizes.HeadDim).Clear();
-            new Span<float>(problem.ValueGradient.At(sequence.Batch, sequence.FirstToken + t, kvHead), geometry.Sizes.HeadDim).Clear();
+            (problem.KeyGradient.At(sequence.Batch, sequence.FirstToken + t, kvHead)).Span(geometry.Sizes.HeadDim).Clear();
+            (problem.ValueGradient.At(sequence.Batch, sequence.FirstToken + t, kvHead)).Span(geometry.Sizes.HeadDim).Clear();
         }
     }
 
     // The gradients that queries [first, first + count) of a run give and receive.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Block(Geometry geometry, Problem<T> problem, Sequence sequence, int head, QueryRun<int> run, int first, int count, Workspace workspace)
     {
         BlockSizes sizes = geometry.Sizes;
@@ -67,19 +71,19 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
         nint panelFloats = (nint)depth * columns;
 
         workspace.Reset();
-        float* queries = workspace.Take((nint)stride * depth);
-        float* outputGradients = workspace.Take((nint)stride * depth);
-        float* queryGradients = workspace.Take((nint)stride * depth);
-        float* queryRows = workspace.Take((nint)stride * width);
-        float* outputGradientRows = workspace.Take((nint)stride * width);
-        float* keys = workspace.Take((nint)sizes.TileKeys * depth);
-        float* values = workspace.Take((nint)sizes.TileKeys * depth);
-        float* weights = workspace.Take((nint)sizes.TileKeys * stride);
-        float* scoreGradients = workspace.Take((nint)sizes.TileKeys * stride);
-        float* scratch = workspace.Take(panelFloats);
-        float* share = workspace.Take((nint)TTile.Rows * width);
-        float* logSumExp = workspace.Take(stride);
-        float* delta = workspace.Take(stride);
+        Pointer<float> queries = workspace.Take((nint)stride * depth);
+        Pointer<float> outputGradients = workspace.Take((nint)stride * depth);
+        Pointer<float> queryGradients = workspace.Take((nint)stride * depth);
+        Pointer<float> queryRows = workspace.Take((nint)stride * width);
+        Pointer<float> outputGradientRows = workspace.Take((nint)stride * width);
+        Pointer<float> keys = workspace.Take((nint)sizes.TileKeys * depth);
+        Pointer<float> values = workspace.Take((nint)sizes.TileKeys * depth);
+        Pointer<float> weights = workspace.Take((nint)sizes.TileKeys * stride);
+        Pointer<float> scoreGradients = workspace.Take((nint)sizes.TileKeys * stride);
+        Pointer<float> scratch = workspace.Take(panelFloats);
+        Pointer<float> share = workspace.Take((nint)TTile.Rows * width);
+        Pointer<float> logSumExp = workspace.Take(stride);
+        Pointer<float> delta = workspace.Take(stride);
 
         float scale = (float)config.Scale;
         for (int i = 0; i < panels * columns; i++)
@@ -91,7 +95,7 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
             QueryPanel<T, TStorage, V, TLanes>.FromRows(sizes, 1, outputGradientRows + at, width, outputGradients + p * panelFloats);
         }
 
-        new Span<float>(queryGradients, (int)(panels * panelFloats)).Clear();
+        queryGradients.Span((int)(panels * panelFloats)).Clear();
         bool isPadded = count < panels * columns;
         bool isFinite = Packing.AllFinite<V, TLanes>(queryRows, count * width) && Packing.AllFinite<V, TLanes>(outputGradientRows, count * width);
         Visit(run.Other);
@@ -99,14 +103,15 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
         for (int p = 0; p < panels; p++)
             Finish(p);
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         void LoadRow(int i)
         {
-            float* queryRow = queryRows + (nint)i * width, gradientRow = outputGradientRows + (nint)i * width;
+            Pointer<float> queryRow = queryRows + (nint)i * width, gradientRow = outputGradientRows + (nint)i * width;
             if (i >= count)
             {
                 // Weights of lanes without a query are 2^-infinity.
-                new Span<float>(queryRow, width).Clear();
-                new Span<float>(gradientRow, width).Clear();
+                queryRow.Span(width).Clear();
+                gradientRow.Span(width).Clear();
                 logSumExp[i] = float.PositiveInfinity;
                 delta[i] = 0;
                 return;
@@ -118,11 +123,12 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
             delta[i] = Panel<V, TLanes>.Dot(queryRow, gradientRow, width);
             Packing.Row<T, TStorage, V, TLanes>(problem.Query.At(sequence.Batch, token, head), queryRow, sizes.HeadDim, width);
             if (!problem.LogSumExpGradient.IsAbsent)
-                delta[i] -= *problem.LogSumExpGradient.At(sequence.Batch, token, head);
-            float lse = *problem.LogSumExp.At(sequence.Batch, token, head);
+                delta[i] -= problem.LogSumExpGradient.At(sequence.Batch, token, head)[0];
+            float lse = problem.LogSumExp.At(sequence.Batch, token, head)[0];
             logSumExp[i] = float.IsNegativeInfinity(lse) ? float.PositiveInfinity : (float)(lse * Math.Log2(Math.E));
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         void Visit(KeySegment<int> segment)
         {
             int end = segment.Causal ? first + count : segment.Start + segment.Length;
@@ -130,7 +136,7 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
             {
                 int keyCount = Math.Min(sizes.TileKeys, end - start);
                 bool mayMask = isPadded || Tiles.Classify(segment.Causal, first, count, start, keyCount) is TileKind.Partial;
-                KeyTile tile = new(sequence, problem.ValidOf(sequence), kvHead, segment, start, keyCount, mayMask, keys, values);
+                KeyTile tile = new(sequence, problem.ValidOf(sequence, start, keyCount), kvHead, segment, start, keyCount, mayMask, keys, values);
                 tile.Load<T, TStorage, V, TLanes>(problem, sizes, 0, 1);
                 bool exact = mayMask && !(tile.IsFinite && isFinite);
                 int firstPanel = 0;
@@ -147,6 +153,7 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
                     Share(tile, j, exact);
 
                 // The gradients to which this tile adds, then the rows of the next tile.
+                [MethodImpl(MethodImplOptions.AggressiveOptimization)]
                 void AskAround(int part, int parts, ref RowsAhead wanted)
                 {
                     int from = keyCount * part / parts, to = keyCount * (part + 1) / parts, token = sequence.FirstToken + start;
@@ -164,6 +171,7 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
                 PanelMask MaskOf(int p) => new(segment.Causal, first + p * columns, Math.Min(columns, count - p * columns), start, keyCount);
 
                 // The block of keys [j, j + Rows) gains from every panel that sees it; panels before the diagonal do not.
+                [MethodImpl(MethodImplOptions.AggressiveOptimization)]
                 void Share(in KeyTile tile, int j, bool exact)
                 {
                     int firstPanel = 0;
@@ -173,11 +181,12 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
                     Gain(weights, outputGradientRows, 1, problem.ValueGradient, tile);
                     Gain(scoreGradients, queryRows, scale, problem.KeyGradient, tile);
 
-                    void Gain(float* panel, float* rows, float factor, in Rows<float> target, in KeyTile tile)
+                    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+                    void Gain(Pointer<float> panel, Pointer<float> rows, float factor, in Rows<float> target, in KeyTile tile)
                     {
                         if (exact)
                         {
-                            new Span<float>(share, TTile.Rows * width).Clear();
+                            share.Span(TTile.Rows * width).Clear();
                             for (int p = firstPanel; p < panels; p++)
                                 Exact.Transposed(MaskOf(p), Math.Min(columns, count - p * columns), j, TTile.Rows, width, panel + p * columns, stride, rows + (nint)p * columns * width, share);
                         }
@@ -187,7 +196,7 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
                         }
 
                         for (int r = 0; r < Math.Min(TTile.Rows, tile.Count - j); r++)
-                            if (tile.Valid == null || tile.Valid[j + r] != 0)
+                            if (tile.Valid.IsNull || tile.Valid[j + r] != 0)
                                 Panel<V, TLanes>.Add(share + (nint)r * width, factor, target.At(sequence.Batch, sequence.FirstToken + tile.Start + j + r, kvHead), sizes.HeadDim);
                     }
                 }
@@ -195,6 +204,7 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
         }
 
         // Behind the last tile come the queries of the next block of the run.
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         void AskForNextBlock(int part, int parts, ref RowsAhead wanted)
         {
             int start = first + count, next = Math.Clamp(run.Start + run.Length - start, 0, stride);
@@ -204,10 +214,11 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
             wanted.Add(problem.Query, sequence.Batch, from, rows, head, sizes.HeadDim);
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         void Differentiate(in KeyTile tile, int p, PanelMask mask, bool exact, ref RowsAhead wanted)
         {
             wanted.Spread(2 * Products<TTile>.Steps(mask, depth) - depth / TTile.Rows);
-            float* weight = weights + p * columns, gradient = scoreGradients + p * columns;
+            Pointer<float> weight = weights + p * columns, gradient = scoreGradients + p * columns;
             Products<TTile>.Scores(mask, depth, tile.Keys, queries + p * panelFloats, weight, stride, ref wanted);
             Products<TTile>.Scores(mask, depth, tile.Values, outputGradients + p * panelFloats, gradient, stride, ref wanted);
             Panel<V, TLanes>.SoftmaxGradient(weight, gradient, stride, mask.Rows, logSumExp + p * columns, delta + p * columns);
@@ -227,6 +238,7 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
                 Products<TTile>.Weighted(mask, depth, tile.Keys, gradient, stride, queryGradients + p * panelFloats, ref wanted);
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         void Finish(int p)
         {
             Panel<V, TLanes>.Fill(delta, scale);
@@ -234,7 +246,7 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
             Packing.Transpose(queryGradients + p * panelFloats, columns, scratch, depth, depth, columns);
             for (int i = 0; i < Math.Min(columns, count - p * columns); i++)
             {
-                float* row = scratch + (nint)i * depth;
+                Pointer<float> row = scratch + (nint)i * depth;
                 int token = sequence.FirstToken + first + p * columns + i;
                 if (problem.StoredQueryGradient.IsAbsent)
                     SingleStorage.Narrow(row, problem.QueryGradient.At(sequence.Batch, token, head), sizes.HeadDim);

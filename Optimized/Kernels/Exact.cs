@@ -1,4 +1,6 @@
 // Products that skip masked pairs one by one, for the rare tile in which a masked operand is NaN or infinite.
+using System.Runtime.CompilerServices;
+
 namespace S2Attn.Optimized.Kernels;
 
 /// <summary>
@@ -8,7 +10,8 @@ namespace S2Attn.Optimized.Kernels;
 internal static unsafe class Exact
 {
     /// <summary>result[d, i] += sum over visible j of values[j, d] weights[j, i].</summary>
-    public static void Weighted(PanelMask mask, int queries, int depth, float* values, float* weights, nint columnsOfWeights, float* result)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Weighted(PanelMask mask, int queries, int depth, Pointer<float> values, Pointer<float> weights, nint columnsOfWeights, Pointer<float> result)
     {
         for (int i = 0; i < queries; i++)
             for (int j = 0; j < mask.Rows; j++)
@@ -18,7 +21,8 @@ internal static unsafe class Exact
     }
 
     /// <summary>result[j, d] = sum over the queries i that see j of weights[j, i] rows[i, d], for rows [firstKey, firstKey + keys).</summary>
-    public static void Transposed(PanelMask mask, int queries, int firstKey, int keys, int width, float* weights, nint columnsOfWeights, float* rows, float* result)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Transposed(PanelMask mask, int queries, int firstKey, int keys, int width, Pointer<float> weights, nint columnsOfWeights, Pointer<float> rows, Pointer<float> result)
     {
         for (int j = firstKey; j < Math.Min(firstKey + keys, mask.Rows); j++)
             for (int i = 0; i < queries; i++)

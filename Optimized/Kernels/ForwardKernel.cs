@@ -1,5 +1,6 @@
 // The forward pass of one block of queries: o and logsumexp by online softmax over tiles of keys.
 using System.Diagnostics;
+using System.Runtime.CompilerServices;
 using S2Attn.Spec;
 
 namespace S2Attn.Optimized.Kernels;
@@ -34,6 +35,7 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
     /// <param name="nextItem">The item that this worker computes next; -1 where there is none.</param>
     /// <param name="ahead">The first tile of this item where the item before has loaded it, else default; then the first tile of the next one.</param>
     /// <param name="workspace">Scratch memory.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(Geometry geometry, Problem<T> problem, int item, int nextItem, ref KeyTile ahead, Workspace workspace)
     {
         BlockSizes sizes = geometry.Sizes;
@@ -45,18 +47,18 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
         nint panelFloats = (nint)depth * columns, tileFloats = (nint)sizes.TileKeys * depth;
 
         workspace.Reset();
-        float* queries = workspace.Take((nint)sizes.BlockQueries * depth);
-        float* output = workspace.Take((nint)sizes.BlockQueries * depth);
-        float* keysOfOne = workspace.Take(tileFloats), valuesOfOne = workspace.Take(tileFloats);
-        float* keysOfOther = workspace.Take(tileFloats), valuesOfOther = workspace.Take(tileFloats);
-        float* rows = workspace.Take(panelFloats);
-        float* scores = workspace.Take((nint)sizes.TileKeys * columns);
-        float* max = workspace.Take(sizes.BlockQueries);
-        float* sum = workspace.Take(sizes.BlockQueries);
-        float* factor = workspace.Take(columns);
+        Pointer<float> queries = workspace.Take((nint)sizes.BlockQueries * depth);
+        Pointer<float> output = workspace.Take((nint)sizes.BlockQueries * depth);
+        Pointer<float> keysOfOne = workspace.Take(tileFloats), valuesOfOne = workspace.Take(tileFloats);
+        Pointer<float> keysOfOther = workspace.Take(tileFloats), valuesOfOther = workspace.Take(tileFloats);
+        Pointer<float> rows = workspace.Take(panelFloats);
+        Pointer<float> scores = workspace.Take((nint)sizes.TileKeys * columns);
+        Pointer<float> max = workspace.Take(sizes.BlockQueries);
+        Pointer<float> sum = workspace.Take(sizes.BlockQueries);
+        Pointer<float> factor = workspace.Take(columns);
 
         float scale = (float)(config.Scale * Math.Log2(Math.E));
-        if (ahead.Keys == null)
+        if (ahead.Keys.IsNull)
         {
             ahead = FirstTile(item, keysOfOne, valuesOfOne);
             ahead.Load<T, TStorage, V, TLanes>(problem, sizes, 0, 1);
@@ -65,8 +67,8 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
         for (bool isFirst = true, isLast = false; !isLast; isFirst = false)
         {
             KeyTile tile = ahead;
-            bool inOne = tile.Keys == keysOfOne;
-            float* keys = inOne ? keysOfOther : keysOfOne, values = inOne ? valuesOfOther : valuesOfOne;
+            bool inOne = tile.Keys.IsSameAs(keysOfOne);
+            Pointer<float> keys = inOne ? keysOfOther : keysOfOne, values = inOne ? valuesOfOther : valuesOfOne;
             (KeySegment<int> segment, int start) = Following(tile);
             isLast = start < 0;
             ahead = !isLast ? TileAt(sequence, head, block, segment, start, keys, values)
@@ -85,10 +87,10 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
                     Begin(p);
                 RowsAhead wanted = default;
                 AskAround(p, isFirst, ends, isLast, ref wanted);
-                if (ahead.Keys != null)
+                if (!ahead.Keys.IsNull)
                     ahead.Ask(problem, sizes.HeadDim, part, parts, ref wanted);
                 Attend(tile, p, MaskOf(tile.Segment, tile.Start, tile.Count, p), ref wanted);
-                if (ahead.Keys != null)
+                if (!ahead.Keys.IsNull)
                     ahead.Load<T, TStorage, V, TLanes>(problem, sizes, part, parts);
                 if (ends)
                     Finish(p);
@@ -108,7 +110,7 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
                 : (run.Own, run.Own.Start);
         }
 
-        KeyTile FirstTile(int item, float* keys, float* values)
+        KeyTile FirstTile(int item, Pointer<float> keys, Pointer<float> values)
         {
             (Sequence sequence, (int head, QueryBlock block)) = geometry.Forward(item);
             QueryRun<int> run = sequence.RunsOf(geometry.Shifts(head)).Runs[block.Run];
@@ -116,16 +118,17 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
             return TileAt(sequence, head, block, segment, segment.Start, keys, values);
         }
 
-        KeyTile TileAt(Sequence sequence, int head, QueryBlock block, KeySegment<int> segment, int start, float* keys, float* values)
+        KeyTile TileAt(Sequence sequence, int head, QueryBlock block, KeySegment<int> segment, int start, Pointer<float> keys, Pointer<float> values)
         {
             int count = Math.Min(sizes.TileKeys, EndOf(block, segment) - start);
             bool crossesDiagonal = Tiles.Classify(segment.Causal, block.Start, block.Count, start, count) is TileKind.Partial;
-            return new(sequence, problem.ValidOf(sequence), config.KvHeadOf(head), segment, start, count, crossesDiagonal, keys, values);
+            return new(sequence, problem.ValidOf(sequence, start, count), config.KvHeadOf(head), segment, start, count, crossesDiagonal, keys, values);
         }
 
         static int EndOf(QueryBlock block, KeySegment<int> segment) => segment.Causal ? block.Start + block.Count : segment.Start + segment.Length;
 
         // The rows of queries that are loaded next, and those of o that this panel writes.
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         void AskAround(int p, bool isFirst, bool ends, bool isLast, ref RowsAhead wanted)
         {
             if (isFirst && p < panels - 1)
@@ -139,18 +142,20 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
             }
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         void Begin(int p)
         {
             QueryPanel<T, TStorage, V, TLanes>.Load(problem.Query, sizes, sequence, head, block.Start + p * columns, CountOf(p), scale, rows, queries + p * panelFloats);
             Panel<V, TLanes>.Fill(max + p * columns, float.NegativeInfinity);
             Panel<V, TLanes>.Fill(sum + p * columns, 0);
-            new Span<float>(output + p * panelFloats, (int)panelFloats).Clear();
+            (output + p * panelFloats).Span((int)panelFloats).Clear();
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         void Attend(in KeyTile tile, int p, PanelMask mask, ref RowsAhead wanted)
         {
             wanted.Spread(Products<TTile>.Steps(mask, depth));
-            float* accumulator = output + p * panelFloats;
+            Pointer<float> accumulator = output + p * panelFloats;
             Products<TTile>.Scores(mask, depth, tile.Keys, queries + p * panelFloats, scores, columns, ref wanted);
             Panel<V, TLanes>.Mask(scores, columns, mask, tile.Valid, float.NegativeInfinity);
             if (Panel<V, TLanes>.SoftmaxStep(scores, mask.Rows, max + p * columns, sum + p * columns, factor))
@@ -161,14 +166,15 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
                 Products<TTile>.Weighted(mask, depth, tile.Values, scores, columns, accumulator, ref wanted);
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         void Finish(int p)
         {
             int first = block.Start + p * columns, count = CountOf(p);
-            float* total = sum + p * columns;
+            Pointer<float> total = sum + p * columns;
             for (int i = 0; i < count; i++)
             {
                 if (!problem.LogSumExp.IsAbsent)
-                    *problem.LogSumExp.At(sequence.Batch, sequence.FirstToken + first + i, head) = (float)((max[p * columns + i] + Math.Log2(total[i])) * Math.Log(2));
+                    problem.LogSumExp.At(sequence.Batch, sequence.FirstToken + first + i, head)[0] = (float)((max[p * columns + i] + Math.Log2(total[i])) * Math.Log(2));
                 factor[i] = total[i] == 0 ? 0 : 1 / total[i];
             }
 

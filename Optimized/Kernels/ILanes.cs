@@ -18,15 +18,15 @@ internal unsafe interface ILanes<V>
     /// <summary>0, 1, 2, ...</summary>
     static abstract V Indices { get; }
 
-    static abstract V Load(float* source);
+    static abstract V Load(Pointer<float> source);
 
-    static abstract void Store(V x, float* destination);
+    static abstract void Store(V x, Pointer<float> destination);
 
     /// <summary>Count numbers of binary16, exactly; NaN stays NaN.</summary>
-    static abstract V WidenHalf(ushort* source);
+    static abstract V WidenHalf(Pointer<ushort> source);
 
     /// <summary>Count numbers of bfloat16, exactly.</summary>
-    static abstract V WidenBFloat16(ushort* source);
+    static abstract V WidenBFloat16(Pointer<ushort> source);
 
     static abstract V Add(V a, V b);
 

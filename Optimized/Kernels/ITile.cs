@@ -25,8 +25,8 @@ internal unsafe interface ITile
     /// <param name="c">C[i, :] at c[i columnsOfC].</param>
     /// <param name="columnsOfC">Floats between the rows of C.</param>
     /// <param name="accumulate">Whether C is added to; else it is overwritten.</param>
-    static abstract void Multiply(nint depth, float* a, nint rowStride, nint depthStride, float* b, nint columnsOfB, float* c, nint columnsOfC, bool accumulate);
+    static abstract void Multiply(nint depth, Pointer<float> a, nint rowStride, nint depthStride, Pointer<float> b, nint columnsOfB, Pointer<float> c, nint columnsOfC, bool accumulate);
 
     /// <summary>The same for one register of columns, where the diagonal leaves only half of a panel to compute.</summary>
-    static abstract void MultiplyHalf(nint depth, float* a, nint rowStride, nint depthStride, float* b, nint columnsOfB, float* c, nint columnsOfC, bool accumulate);
+    static abstract void MultiplyHalf(nint depth, Pointer<float> a, nint rowStride, nint depthStride, Pointer<float> b, nint columnsOfB, Pointer<float> c, nint columnsOfC, bool accumulate);
 }

@@ -1,4 +1,5 @@
 // How do the keys and values of a tile come into the cache?
+using System.Runtime.CompilerServices;
 using S2Attn.Spec;
 
 namespace S2Attn.Optimized.Kernels;
@@ -9,11 +10,10 @@ internal unsafe struct KeyTile
     private readonly Sequence sequence;
     private readonly int kvHead;
     private readonly bool checkFinite;
-    private readonly byte* valid;
 
     /// <summary>A tile whose rows are still to be loaded.</summary>
     /// <param name="sequence">The sequence of the keys.</param>
-    /// <param name="validOfSequence">valid of the sequence's first token; null where no key is padded.</param>
+    /// <param name="valid">valid of the tile's first key; null where no key is padded.</param>
     /// <param name="kvHead">The kv head.</param>
     /// <param name="segment">The keys that the queries see.</param>
     /// <param name="start">First key, relative to the sequence.</param>
@@ -21,27 +21,26 @@ internal unsafe struct KeyTile
     /// <param name="checkFinite">Whether a pair of the tile is masked, so that NaN and infinities matter.</param>
     /// <param name="keys">TileKeys rows of Depth floats.</param>
     /// <param name="values">The same for the values.</param>
-    public KeyTile(Sequence sequence, byte* validOfSequence, int kvHead, KeySegment<int> segment, int start, int count, bool checkFinite, float* keys, float* values)
+    public KeyTile(Sequence sequence, Pointer<byte> valid, int kvHead, KeySegment<int> segment, int start, int count, bool checkFinite, Pointer<float> keys, Pointer<float> values)
     {
         this.sequence = sequence;
         this.kvHead = kvHead;
         this.checkFinite = checkFinite;
-        valid = validOfSequence == null ? null : validOfSequence + start;
         Segment = segment;
         Start = start;
         Count = count;
         Keys = keys;
         Values = values;
-        Valid = valid != null && new ReadOnlySpan<byte>(valid, count).Contains((byte)0) ? valid : null;
+        Valid = !valid.IsNull && valid.Span(count).Contains((byte)0) ? valid : default;
         IsFinite = true;
     }
 
-    public float* Keys { get; }
+    public Pointer<float> Keys { get; }
 
-    public float* Values { get; }
+    public Pointer<float> Values { get; }
 
     /// <summary>valid of the tile's first key; null where no key of the tile is padded.</summary>
-    public byte* Valid { get; }
+    public Pointer<byte> Valid { get; }
 
     public KeySegment<int> Segment { get; }
 
@@ -62,6 +61,7 @@ internal unsafe struct KeyTile
     }
 
     /// <summary>Loads the rows of one of several equal parts. A tile may be used when each part was loaded once.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Load<T, TStorage, V, TLanes>(in Problem<T> problem, BlockSizes sizes, int part, int parts)
         where T : unmanaged
         where TStorage : struct, IStorage<T>
@@ -71,11 +71,11 @@ internal unsafe struct KeyTile
         int depth = sizes.Depth, first = FirstOf(part, parts), end = FirstOf(part + 1, parts), token = sequence.FirstToken + Start;
         for (int j = first; j < end; j++)
         {
-            float* key = Keys + (nint)j * depth, value = Values + (nint)j * depth;
-            if (Valid != null && Valid[j] == 0)
+            Pointer<float> key = Keys + (nint)j * depth, value = Values + (nint)j * depth;
+            if (!Valid.IsNull && Valid[j] == 0)
             {
-                new Span<float>(key, depth).Clear();
-                new Span<float>(value, depth).Clear();
+                key.Span(depth).Clear();
+                value.Span(depth).Clear();
                 continue;
             }
 
@@ -90,8 +90,8 @@ internal unsafe struct KeyTile
 
         // The rows up to whole register blocks are computed too.
         int pad = sizes.TileKeys - Count;
-        new Span<float>(Keys + (nint)Count * depth, pad * depth).Clear();
-        new Span<float>(Values + (nint)Count * depth, pad * depth).Clear();
+        (Keys + (nint)Count * depth).Span(pad * depth).Clear();
+        (Values + (nint)Count * depth).Span(pad * depth).Clear();
     }
 
     private readonly int FirstOf(int part, int parts) => (int)((long)Count * part / parts);

@@ -23,13 +23,13 @@ internal unsafe struct Lanes128 : ILanes<Vector128<float>>
     public static Vector128<float> Broadcast(float x) => Vector128.Create(x);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector128<float> Load(float* source) => Vector128.Load(source);
+    public static Vector128<float> Load(Pointer<float> source) => Vector128.Load(source.For(Vector128<float>.Count));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Store(Vector128<float> x, float* destination) => x.Store(destination);
+    public static void Store(Vector128<float> x, Pointer<float> destination) => x.Store(destination.For(Vector128<float>.Count));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector128<float> WidenHalf(ushort* source)
+    public static Vector128<float> WidenHalf(Pointer<ushort> source)
     {
         Vector128<uint> bits = Words(source), sign = Vector128.ShiftLeft(bits & Vector128.Create(0x8000u), 16);
 
@@ -40,10 +40,10 @@ internal unsafe struct Lanes128 : ILanes<Vector128<float>>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector128<float> WidenBFloat16(ushort* source) => Vector128.ShiftLeft(Words(source), 16).AsSingle();
+    public static Vector128<float> WidenBFloat16(Pointer<ushort> source) => Vector128.ShiftLeft(Words(source), 16).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector128<uint> Words(ushort* source) => Vector128.WidenLower(Vector64.Load(source).ToVector128Unsafe());
+    private static Vector128<uint> Words(Pointer<ushort> source) => Vector128.WidenLower(Vector64.Load(source.For(Count)).ToVector128Unsafe());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<float> Add(Vector128<float> a, Vector128<float> b) => a + b;
@@ -93,13 +93,13 @@ internal unsafe struct Lanes256 : ILanes<Vector256<float>>
     public static Vector256<float> Broadcast(float x) => Vector256.Create(x);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<float> Load(float* source) => Vector256.Load(source);
+    public static Vector256<float> Load(Pointer<float> source) => Vector256.Load(source.For(Vector256<float>.Count));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Store(Vector256<float> x, float* destination) => x.Store(destination);
+    public static void Store(Vector256<float> x, Pointer<float> destination) => x.Store(destination.For(Vector256<float>.Count));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<float> WidenHalf(ushort* source)
+    public static Vector256<float> WidenHalf(Pointer<ushort> source)
     {
         Vector256<uint> bits = Words(source), sign = Vector256.ShiftLeft(bits & Vector256.Create(0x8000u), 16);
 
@@ -110,10 +110,10 @@ internal unsafe struct Lanes256 : ILanes<Vector256<float>>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<float> WidenBFloat16(ushort* source) => Vector256.ShiftLeft(Words(source), 16).AsSingle();
+    public static Vector256<float> WidenBFloat16(Pointer<ushort> source) => Vector256.ShiftLeft(Words(source), 16).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<uint> Words(ushort* source) => Vector256.WidenLower(Vector128.Load(source).ToVector256Unsafe());
+    private static Vector256<uint> Words(Pointer<ushort> source) => Vector256.WidenLower(Vector128.Load(source.For(Count)).ToVector256Unsafe());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> Add(Vector256<float> a, Vector256<float> b) => a + b;
@@ -163,13 +163,13 @@ internal unsafe struct Lanes512 : ILanes<Vector512<float>>
     public static Vector512<float> Broadcast(float x) => Vector512.Create(x);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<float> Load(float* source) => Vector512.Load(source);
+    public static Vector512<float> Load(Pointer<float> source) => Vector512.Load(source.For(Vector512<float>.Count));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Store(Vector512<float> x, float* destination) => x.Store(destination);
+    public static void Store(Vector512<float> x, Pointer<float> destination) => x.Store(destination.For(Vector512<float>.Count));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<float> WidenHalf(ushort* source)
+    public static Vector512<float> WidenHalf(Pointer<ushort> source)
     {
         Vector512<uint> bits = Words(source), sign = Vector512.ShiftLeft(bits & Vector512.Create(0x8000u), 16);
 
@@ -180,10 +180,10 @@ internal unsafe struct Lanes512 : ILanes<Vector512<float>>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<float> WidenBFloat16(ushort* source) => Vector512.ShiftLeft(Words(source), 16).AsSingle();
+    public static Vector512<float> WidenBFloat16(Pointer<ushort> source) => Vector512.ShiftLeft(Words(source), 16).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<uint> Words(ushort* source) => Vector512.WidenLower(Vector256.Load(source).ToVector512Unsafe());
+    private static Vector512<uint> Words(Pointer<ushort> source) => Vector512.WidenLower(Vector256.Load(source.For(Count)).ToVector512Unsafe());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Add(Vector512<float> a, Vector512<float> b) => a + b;

@@ -10,7 +10,7 @@ namespace S2Attn.Optimized.Kernels;
 internal static unsafe class Packing
 {
     /// <summary>Widens D elements to a row of a given width, zero behind D.</summary>
-    public static void Row<T, TStorage, V, TLanes>(T* source, float* row, int headDim, int width)
+    public static void Row<T, TStorage, V, TLanes>(Pointer<T> source, Pointer<float> row, int headDim, int width)
         where T : unmanaged
         where TStorage : struct, IStorage<T>
         where V : struct
@@ -18,11 +18,12 @@ internal static unsafe class Packing
     {
         TStorage.Widen<V, TLanes>(source, row, headDim);
         if (headDim < width)
-            new Span<float>(row + headDim, width - headDim).Clear();
+            (row + headDim).Span(width - headDim).Clear();
     }
 
     /// <summary>Whether no element is NaN or infinite: x - x is 0 for finite x alone.</summary>
-    public static bool AllFinite<V, TLanes>(float* elements, int count)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static bool AllFinite<V, TLanes>(Pointer<float> elements, int count)
         where V : struct
         where TLanes : struct, ILanes<V>
     {
@@ -41,7 +42,8 @@ internal static unsafe class Packing
     }
 
     /// <summary>destination[c destinationStride + r] = source[r sourceStride + c]. Rows and columns are multiples of 4.</summary>
-    public static void Transpose(float* source, nint sourceStride, float* destination, nint destinationStride, int rows, int columns)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Transpose(Pointer<float> source, nint sourceStride, Pointer<float> destination, nint destinationStride, int rows, int columns)
     {
         int r = 0;
         if (Avx512F.IsSupported)
@@ -59,50 +61,50 @@ internal static unsafe class Packing
 
     // Each 128-bit part of a register is a 4 x 4 block of its own: part i holds rows 4i to 4i + 3.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Transpose16x4(float* source, nint sourceStride, float* destination, nint destinationStride)
+    private static void Transpose16x4(Pointer<float> source, nint sourceStride, Pointer<float> destination, nint destinationStride)
     {
         Vector512<float> a = Load4(source, 4 * sourceStride), b = Load4(source + sourceStride, 4 * sourceStride);
         Vector512<float> c = Load4(source + 2 * sourceStride, 4 * sourceStride), d = Load4(source + 3 * sourceStride, 4 * sourceStride);
         Vector512<float> acLow = Avx512F.UnpackLow(a, c), acHigh = Avx512F.UnpackHigh(a, c), bdLow = Avx512F.UnpackLow(b, d), bdHigh = Avx512F.UnpackHigh(b, d);
-        Avx512F.UnpackLow(acLow, bdLow).Store(destination);
-        Avx512F.UnpackHigh(acLow, bdLow).Store(destination + destinationStride);
-        Avx512F.UnpackLow(acHigh, bdHigh).Store(destination + 2 * destinationStride);
-        Avx512F.UnpackHigh(acHigh, bdHigh).Store(destination + 3 * destinationStride);
+        Avx512F.UnpackLow(acLow, bdLow).Store(destination.For(16));
+        Avx512F.UnpackHigh(acLow, bdLow).Store((destination + destinationStride).For(16));
+        Avx512F.UnpackLow(acHigh, bdHigh).Store((destination + 2 * destinationStride).For(16));
+        Avx512F.UnpackHigh(acHigh, bdHigh).Store((destination + 3 * destinationStride).For(16));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Transpose8x4(float* source, nint sourceStride, float* destination, nint destinationStride)
+    private static void Transpose8x4(Pointer<float> source, nint sourceStride, Pointer<float> destination, nint destinationStride)
     {
         Vector256<float> a = Load2(source, 4 * sourceStride), b = Load2(source + sourceStride, 4 * sourceStride);
         Vector256<float> c = Load2(source + 2 * sourceStride, 4 * sourceStride), d = Load2(source + 3 * sourceStride, 4 * sourceStride);
         Vector256<float> acLow = Avx.UnpackLow(a, c), acHigh = Avx.UnpackHigh(a, c), bdLow = Avx.UnpackLow(b, d), bdHigh = Avx.UnpackHigh(b, d);
-        Avx.UnpackLow(acLow, bdLow).Store(destination);
-        Avx.UnpackHigh(acLow, bdLow).Store(destination + destinationStride);
-        Avx.UnpackLow(acHigh, bdHigh).Store(destination + 2 * destinationStride);
-        Avx.UnpackHigh(acHigh, bdHigh).Store(destination + 3 * destinationStride);
+        Avx.UnpackLow(acLow, bdLow).Store(destination.For(8));
+        Avx.UnpackHigh(acLow, bdLow).Store((destination + destinationStride).For(8));
+        Avx.UnpackLow(acHigh, bdHigh).Store((destination + 2 * destinationStride).For(8));
+        Avx.UnpackHigh(acHigh, bdHigh).Store((destination + 3 * destinationStride).For(8));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<float> Load2(float* source, nint stride) => Avx.InsertVector128(Vector128.Load(source).ToVector256Unsafe(), Vector128.Load(source + stride), 1);
+    private static Vector256<float> Load2(Pointer<float> source, nint stride) => Avx.InsertVector128(Vector128.Load(source.For(4)).ToVector256Unsafe(), Vector128.Load((source + stride).For(4)), 1);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<float> Load4(float* source, nint stride) =>
+    private static Vector512<float> Load4(Pointer<float> source, nint stride) =>
         Avx512F.InsertVector128(
-            Avx512F.InsertVector128(Load2(source, stride).ToVector512Unsafe(), Vector128.Load(source + 2 * stride), 2),
-            Vector128.Load(source + 3 * stride),
+            Avx512F.InsertVector128(Load2(source, stride).ToVector512Unsafe(), Vector128.Load((source + 2 * stride).For(4)), 2),
+            Vector128.Load((source + 3 * stride).For(4)),
             3);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Transpose4x4(float* source, nint sourceStride, float* destination, nint destinationStride)
+    private static void Transpose4x4(Pointer<float> source, nint sourceStride, Pointer<float> destination, nint destinationStride)
     {
-        Vector128<float> a = Vector128.Load(source), b = Vector128.Load(source + sourceStride);
-        Vector128<float> c = Vector128.Load(source + 2 * sourceStride), d = Vector128.Load(source + 3 * sourceStride);
+        Vector128<float> a = Vector128.Load(source.For(4)), b = Vector128.Load((source + sourceStride).For(4));
+        Vector128<float> c = Vector128.Load((source + 2 * sourceStride).For(4)), d = Vector128.Load((source + 3 * sourceStride).For(4));
         Vector128<float> acLow = InterleaveLow(a, c), acHigh = InterleaveHigh(a, c);
         Vector128<float> bdLow = InterleaveLow(b, d), bdHigh = InterleaveHigh(b, d);
-        InterleaveLow(acLow, bdLow).Store(destination);
-        InterleaveHigh(acLow, bdLow).Store(destination + destinationStride);
-        InterleaveLow(acHigh, bdHigh).Store(destination + 2 * destinationStride);
-        InterleaveHigh(acHigh, bdHigh).Store(destination + 3 * destinationStride);
+        InterleaveLow(acLow, bdLow).Store(destination.For(4));
+        InterleaveHigh(acLow, bdLow).Store((destination + destinationStride).For(4));
+        InterleaveLow(acHigh, bdHigh).Store((destination + 2 * destinationStride).For(4));
+        InterleaveHigh(acHigh, bdHigh).Store((destination + 3 * destinationStride).For(4));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -1,5 +1,6 @@
 // What is done to a panel of scores: masking, softmax, and products that must not touch masked pairs.
 using System.Diagnostics;
+using System.Runtime.CompilerServices;
 using S2Attn.Spec;
 
 namespace S2Attn.Optimized.Kernels;
@@ -52,20 +53,21 @@ internal static unsafe class Panel<V, TLanes>
     where TLanes : struct, ILanes<V>
 {
     /// <summary>Overwrites the invisible entries of rows [0, mask.Rows) with a value; padded keys are invisible to every lane.</summary>
-    public static void Mask(float* panel, nint stride, PanelMask mask, byte* valid, float value)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Mask(Pointer<float> panel, nint stride, PanelMask mask, Pointer<byte> valid, float value)
     {
         int lanes = TLanes.Count;
         V replacement = TLanes.Broadcast(value), indices = TLanes.Indices;
         for (int j = mask.FirstMasked; j < mask.Rows; j++)
         {
-            float* row = panel + j * stride;
+            Pointer<float> row = panel + j * stride;
             V limit = TLanes.Broadcast(j - mask.Offset);
             V limitOfUpper = TLanes.Broadcast(j - mask.Offset - lanes);
             TLanes.Store(TLanes.SelectLess(indices, limit, replacement, TLanes.Load(row)), row);
             TLanes.Store(TLanes.SelectLess(indices, limitOfUpper, replacement, TLanes.Load(row + lanes)), row + lanes);
         }
 
-        if (valid != null)
+        if (!valid.IsNull)
             for (int j = 0; j < mask.Rows; j++)
                 if (valid[j] == 0)
                 {
@@ -78,19 +80,21 @@ internal static unsafe class Panel<V, TLanes>
     /// One step of online softmax in base 2. Scores become 2^(score - max), max and sum are brought up to date, and the factor by which what was accumulated
     /// before must shrink is stored; whether any lane of it is not 1 is returned.
     /// </summary>
-    public static bool SoftmaxStep(float* scores, int rows, float* max, float* sum, float* factor)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static bool SoftmaxStep(Pointer<float> scores, int rows, Pointer<float> max, Pointer<float> sum, Pointer<float> factor)
     {
         bool shrinks = SoftmaxHalf(scores, rows, max, sum, factor);
         return SoftmaxHalf(scores + TLanes.Count, rows, max + TLanes.Count, sum + TLanes.Count, factor + TLanes.Count) | shrinks;
     }
 
-    private static bool SoftmaxHalf(float* scores, int rows, float* max, float* sum, float* factor)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static bool SoftmaxHalf(Pointer<float> scores, int rows, Pointer<float> max, Pointer<float> sum, Pointer<float> factor)
     {
         Debug.Assert(rows > 0, "An empty panel is skipped before its scores are computed.");
         nint stride = 2 * TLanes.Count;
         V before = TLanes.Load(max);
         V m0 = before, m1 = before, m2 = before, m3 = before;
-        float* row = scores;
+        Pointer<float> row = scores;
         int j = 0;
         for (; j + 4 <= rows; j += 4, row += 4 * stride)
         {
@@ -133,7 +137,8 @@ internal static unsafe class Panel<V, TLanes>
     }
 
     /// <summary>Multiplies each row of a panel, two registers wide, by the same factors.</summary>
-    public static void Scale(float* panel, int rows, float* factor)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Scale(Pointer<float> panel, int rows, Pointer<float> factor)
     {
         V f0 = TLanes.Load(factor), f1 = TLanes.Load(factor + TLanes.Count);
         for (int d = 0; d < rows; d++, panel += 2 * TLanes.Count)
@@ -146,7 +151,8 @@ internal static unsafe class Panel<V, TLanes>
     /// <summary>
     /// The backward step: scores become weights p = 2^(score - logsumexp), and gradients of weights become gradients of scores, p (dp - delta).
     /// </summary>
-    public static void SoftmaxGradient(float* scores, float* gradients, nint stride, int rows, float* logSumExp, float* delta)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void SoftmaxGradient(Pointer<float> scores, Pointer<float> gradients, nint stride, int rows, Pointer<float> logSumExp, Pointer<float> delta)
     {
         int lanes = TLanes.Count;
         V l0 = TLanes.Load(logSumExp), l1 = TLanes.Load(logSumExp + lanes), d0 = TLanes.Load(delta), d1 = TLanes.Load(delta + lanes);
@@ -162,7 +168,8 @@ internal static unsafe class Panel<V, TLanes>
     }
 
     /// <summary>target[i] += factor source[i].</summary>
-    public static void Add(float* source, float factor, float* target, int count)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Add(Pointer<float> source, float factor, Pointer<float> target, int count)
     {
         V f = TLanes.Broadcast(factor);
         int i = 0;
@@ -173,12 +180,14 @@ internal static unsafe class Panel<V, TLanes>
     }
 
     /// <summary>The sum of a[i] b[i] over a multiple of the lanes.</summary>
-    public static float Dot(float* a, float* b, int count)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static float Dot(Pointer<float> a, Pointer<float> b, int count)
     {
         V sum = TLanes.Broadcast(0);
         for (int i = 0; i < count; i += TLanes.Count)
             sum = TLanes.MultiplyAdd(TLanes.Load(a + i), TLanes.Load(b + i), sum);
-        float* lanes = stackalloc float[TLanes.Count];
+        float* memory = stackalloc float[TLanes.Count];
+        Pointer<float> lanes = new(memory, TLanes.Count);
         TLanes.Store(sum, lanes);
         float total = 0;
         for (int i = 0; i < TLanes.Count; i++)
@@ -187,7 +196,7 @@ internal static unsafe class Panel<V, TLanes>
     }
 
     /// <summary>Fills a vector of two registers.</summary>
-    public static void Fill(float* vector, float value)
+    public static void Fill(Pointer<float> vector, float value)
     {
         TLanes.Store(TLanes.Broadcast(value), vector);
         TLanes.Store(TLanes.Broadcast(value), vector + TLanes.Count);

@@ -1,12 +1,35 @@
 // One call, as the kernels see it: pointers whose ranges were checked, sizes and strides.
+using System.Diagnostics;
+
 namespace S2Attn.Optimized.Kernels;
 
 /// <summary>A tensor of rows of D elements with unit stride: the row of (batch, token, head) starts at Data + the sum of index times stride.</summary>
-internal readonly unsafe struct Rows<T>(T* data, TensorStrides strides)
+internal readonly unsafe struct Rows<T>
     where T : unmanaged
 {
-    private readonly T* data = data;
-    private readonly TensorStrides strides = strides;
+    private readonly T* data;
+    private readonly TensorStrides strides;
+    private readonly int width;
+#if DEBUG
+    private readonly Place? place;
+#endif
+
+    /// <summary>A tensor of the caller's.</summary>
+    public Rows(T* data, Place place)
+        : this(data, place.Strides, place.Width)
+    {
+#if DEBUG
+        this.place = place;
+#endif
+    }
+
+    /// <summary>A tensor of the plan's own.</summary>
+    public Rows(T* data, TensorStrides strides, int width)
+    {
+        this.data = data;
+        this.strides = strides;
+        this.width = width;
+    }
 
     /// <summary>Whether the call has no such tensor.</summary>
     public bool IsAbsent => data == null;
@@ -14,7 +37,23 @@ internal readonly unsafe struct Rows<T>(T* data, TensorStrides strides)
     /// <summary>Elements from a row to that of the next token.</summary>
     public nint TokenStride => (nint)strides.Token;
 
-    public T* At(long batch, long token, long head) => data + batch * strides.Batch + token * strides.Token + head * strides.Head;
+    public Pointer<T> At(long batch, long token, long head) => At(batch, token, head, width);
+
+    /// <summary>The elements from the start of a row on, where they lie in order.</summary>
+    public Pointer<T> At(long batch, long token, long head, int elements)
+    {
+        Check(batch, token, head, elements);
+        return new(data + batch * strides.Batch + token * strides.Token + head * strides.Head, elements);
+    }
+
+    [Conditional("DEBUG")]
+    private void Check(long batch, long token, long head, int elements)
+    {
+#if DEBUG
+        if (place is not null && ((ulong)batch >= (ulong)place.Batch || (ulong)token >= (ulong)place.Tokens || (ulong)head >= (ulong)place.Heads || (elements > width && elements > place.Tokens - token)))
+            throw new InvalidOperationException($"A kernel left its buffer: {elements} elements from row [{batch},{token},{head}] of {place.Name} [{place.Batch},{place.Tokens},{place.Heads}] on.");
+#endif
+    }
 }
 
 /// <summary>What forward and backward read and write.</summary>
@@ -35,8 +74,8 @@ internal readonly unsafe struct Problem<T>
     /// <summary>valid [B,N]; absent where no key is padded.</summary>
     public required Rows<byte> Valid { get; init; }
 
-    /// <summary>valid of a sequence's first token; null where no key is padded.</summary>
-    public byte* ValidOf(Sequence sequence) => Valid.IsAbsent ? null : Valid.At(sequence.Batch, sequence.FirstToken, 0);
+    /// <summary>valid of the keys [start, start + count) of a sequence; null where no key is padded.</summary>
+    public Pointer<byte> ValidOf(Sequence sequence, int start, int count) => Valid.IsAbsent ? default : Valid.At(sequence.Batch, sequence.FirstToken + start, 0, count);
 
     /// <summary>do, and below dlse, dq, dk and dv: for the backward pass.</summary>
     public Rows<T> OutputGradient { get; init; }

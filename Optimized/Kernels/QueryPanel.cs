@@ -1,4 +1,6 @@
 // How do the rows of queries, or of their gradients, become panels with queries in lanes?
+using System.Runtime.CompilerServices;
+
 namespace S2Attn.Optimized.Kernels;
 
 /// <summary>Loads query-side tensors: q for both passes, do for the backward pass.</summary>
@@ -18,17 +20,19 @@ internal static unsafe class QueryPanel<T, TStorage, V, TLanes>
     /// <param name="scale">Factor.</param>
     /// <param name="rows">Scratch of TileColumns rows of Depth floats.</param>
     /// <param name="panel">Depth rows of TileColumns floats.</param>
-    public static void Load(in Rows<T> tensor, BlockSizes sizes, Sequence sequence, int head, int first, int count, float scale, float* rows, float* panel)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Load(in Rows<T> tensor, BlockSizes sizes, Sequence sequence, int head, int first, int count, float scale, Pointer<float> rows, Pointer<float> panel)
     {
         int depth = sizes.Depth;
         for (int i = 0; i < count; i++)
             Packing.Row<T, TStorage, V, TLanes>(tensor.At(sequence.Batch, sequence.FirstToken + first + i, head), rows + (nint)i * depth, sizes.HeadDim, depth);
-        new Span<float>(rows + (nint)count * depth, (sizes.TileColumns - count) * depth).Clear();
+        (rows + (nint)count * depth).Span((sizes.TileColumns - count) * depth).Clear();
         FromRows(sizes, scale, rows, depth, panel);
     }
 
     /// <summary>panel[d, i] = scale * rows[i, d] for TileColumns rows of Depth floats or more.</summary>
-    public static void FromRows(BlockSizes sizes, float scale, float* rows, nint stride, float* panel)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void FromRows(BlockSizes sizes, float scale, Pointer<float> rows, nint stride, Pointer<float> panel)
     {
         int depth = sizes.Depth;
         Packing.Transpose(rows, stride, panel, sizes.TileColumns, sizes.TileColumns, depth);

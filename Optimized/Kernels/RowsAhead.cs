@@ -21,7 +21,7 @@ internal unsafe struct RowsAhead
     {
         if (!Sse.IsSupported || count <= 0)
             return;
-        ranges[added++] = new Range { Row = (byte*)tensor.At(batch, first, head), Stride = tensor.TokenStride * sizeof(T), Count = count, Bytes = headDim * sizeof(T) };
+        ranges[added++] = new Range { Row = tensor.At(batch, first, head).Line, Stride = tensor.TokenStride * sizeof(T), Count = count, Bytes = headDim * sizeof(T) };
         rows += count;
     }
 
@@ -36,6 +36,7 @@ internal unsafe struct RowsAhead
             Ask();
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Ask()
     {
         for (int i = 0; i < rowsOfStep && range < added; i++)

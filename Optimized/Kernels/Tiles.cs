@@ -20,7 +20,8 @@ internal unsafe struct Tile8x2<V, TLanes> : ITile
         get => 2 * TLanes.Count;
     }
 
-    public static void Multiply(nint depth, float* a, nint rowStride, nint depthStride, float* b, nint columnsOfB, float* c, nint columnsOfC, bool accumulate)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Multiply(nint depth, Pointer<float> a, nint rowStride, nint depthStride, Pointer<float> b, nint columnsOfB, Pointer<float> c, nint columnsOfC, bool accumulate)
     {
         nint lanes = TLanes.Count;
         V c00, c01, c10, c11, c20, c21, c30, c31, c40, c41, c50, c51, c60, c61, c70, c71;
@@ -48,14 +49,14 @@ internal unsafe struct Tile8x2<V, TLanes> : ITile
             c00 = c01 = c10 = c11 = c20 = c21 = c30 = c31 = c40 = c41 = c50 = c51 = c60 = c61 = c70 = c71 = TLanes.Broadcast(0);
         }
 
-        float* a0 = a;
-        float* a1 = a0 + rowStride;
-        float* a2 = a1 + rowStride;
-        float* a3 = a2 + rowStride;
-        float* a4 = a3 + rowStride;
-        float* a5 = a4 + rowStride;
-        float* a6 = a5 + rowStride;
-        float* a7 = a6 + rowStride;
+        Pointer<float> a0 = a;
+        Pointer<float> a1 = a0 + rowStride;
+        Pointer<float> a2 = a1 + rowStride;
+        Pointer<float> a3 = a2 + rowStride;
+        Pointer<float> a4 = a3 + rowStride;
+        Pointer<float> a5 = a4 + rowStride;
+        Pointer<float> a6 = a5 + rowStride;
+        Pointer<float> a7 = a6 + rowStride;
         nint end = depth * depthStride;
         for (nint at = 0; at < end; at += depthStride, b += columnsOfB)
         {
@@ -111,7 +112,8 @@ internal unsafe struct Tile8x2<V, TLanes> : ITile
         TLanes.Store(c71, c + lanes);
     }
 
-    public static void MultiplyHalf(nint depth, float* a, nint rowStride, nint depthStride, float* b, nint columnsOfB, float* c, nint columnsOfC, bool accumulate)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void MultiplyHalf(nint depth, Pointer<float> a, nint rowStride, nint depthStride, Pointer<float> b, nint columnsOfB, Pointer<float> c, nint columnsOfC, bool accumulate)
     {
         V c0, c1, c2, c3, c4, c5, c6, c7;
         if (accumulate)
@@ -130,14 +132,14 @@ internal unsafe struct Tile8x2<V, TLanes> : ITile
             c0 = c1 = c2 = c3 = c4 = c5 = c6 = c7 = TLanes.Broadcast(0);
         }
 
-        float* a0 = a;
-        float* a1 = a0 + rowStride;
-        float* a2 = a1 + rowStride;
-        float* a3 = a2 + rowStride;
-        float* a4 = a3 + rowStride;
-        float* a5 = a4 + rowStride;
-        float* a6 = a5 + rowStride;
-        float* a7 = a6 + rowStride;
+        Pointer<float> a0 = a;
+        Pointer<float> a1 = a0 + rowStride;
+        Pointer<float> a2 = a1 + rowStride;
+        Pointer<float> a3 = a2 + rowStride;
+        Pointer<float> a4 = a3 + rowStride;
+        Pointer<float> a5 = a4 + rowStride;
+        Pointer<float> a6 = a5 + rowStride;
+        Pointer<float> a7 = a6 + rowStride;
         nint end = depth * depthStride;
         for (nint at = 0; at < end; at += depthStride, b += columnsOfB)
         {
@@ -180,7 +182,8 @@ internal unsafe struct Tile6x2<V, TLanes> : ITile
         get => 2 * TLanes.Count;
     }
 
-    public static void Multiply(nint depth, float* a, nint rowStride, nint depthStride, float* b, nint columnsOfB, float* c, nint columnsOfC, bool accumulate)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Multiply(nint depth, Pointer<float> a, nint rowStride, nint depthStride, Pointer<float> b, nint columnsOfB, Pointer<float> c, nint columnsOfC, bool accumulate)
     {
         nint lanes = TLanes.Count;
         V c00, c01, c10, c11, c20, c21, c30, c31, c40, c41, c50, c51;
@@ -204,12 +207,12 @@ internal unsafe struct Tile6x2<V, TLanes> : ITile
             c00 = c01 = c10 = c11 = c20 = c21 = c30 = c31 = c40 = c41 = c50 = c51 = TLanes.Broadcast(0);
         }
 
-        float* a0 = a;
-        float* a1 = a0 + rowStride;
-        float* a2 = a1 + rowStride;
-        float* a3 = a2 + rowStride;
-        float* a4 = a3 + rowStride;
-        float* a5 = a4 + rowStride;
+        Pointer<float> a0 = a;
+        Pointer<float> a1 = a0 + rowStride;
+        Pointer<float> a2 = a1 + rowStride;
+        Pointer<float> a3 = a2 + rowStride;
+        Pointer<float> a4 = a3 + rowStride;
+        Pointer<float> a5 = a4 + rowStride;
         nint end = depth * depthStride;
         for (nint at = 0; at < end; at += depthStride, b += columnsOfB)
         {
@@ -253,7 +256,8 @@ internal unsafe struct Tile6x2<V, TLanes> : ITile
         TLanes.Store(c51, c + lanes);
     }
 
-    public static void MultiplyHalf(nint depth, float* a, nint rowStride, nint depthStride, float* b, nint columnsOfB, float* c, nint columnsOfC, bool accumulate)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void MultiplyHalf(nint depth, Pointer<float> a, nint rowStride, nint depthStride, Pointer<float> b, nint columnsOfB, Pointer<float> c, nint columnsOfC, bool accumulate)
     {
         V c0, c1, c2, c3, c4, c5;
         if (accumulate)
@@ -270,12 +274,12 @@ internal unsafe struct Tile6x2<V, TLanes> : ITile
             c0 = c1 = c2 = c3 = c4 = c5 = TLanes.Broadcast(0);
         }
 
-        float* a0 = a;
-        float* a1 = a0 + rowStride;
-        float* a2 = a1 + rowStride;
-        float* a3 = a2 + rowStride;
-        float* a4 = a3 + rowStride;
-        float* a5 = a4 + rowStride;
+        Pointer<float> a0 = a;
+        Pointer<float> a1 = a0 + rowStride;
+        Pointer<float> a2 = a1 + rowStride;
+        Pointer<float> a3 = a2 + rowStride;
+        Pointer<float> a4 = a3 + rowStride;
+        Pointer<float> a5 = a4 + rowStride;
         nint end = depth * depthStride;
         for (nint at = 0; at < end; at += depthStride, b += columnsOfB)
         {

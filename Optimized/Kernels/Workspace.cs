@@ -25,13 +25,13 @@ internal sealed unsafe class Workspace : IDisposable
     public void Reset() => used = 0;
 
     /// <summary>The next buffer of this many floats, aligned.</summary>
-    public float* Take(nint floats)
+    public Pointer<float> Take(nint floats)
     {
         float* buffer = memory + used;
         used += RoundUp(floats);
         if (used > Floats)
             throw new InvalidOperationException($"The workspace of {Floats} floats is {used - Floats} floats short.");
-        return buffer;
+        return new(buffer, floats);
     }
 
     /// <summary>Floats that buffers of these sizes take up together.</summary>

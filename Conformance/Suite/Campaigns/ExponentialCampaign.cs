@@ -74,7 +74,7 @@ public static unsafe class ExponentialCampaign
         TensorPrimitives.Exp2<double>(exact, exact);
         fixed (float* x = arguments, y = results)
             for (int i = 0; i < Block; i += TLanes.Count)
-                TLanes.Store(Exponential.PowerOfTwo<V, TLanes>(TLanes.Load(x + i)), y + i);
+                TLanes.Store(Exponential.PowerOfTwo<V, TLanes>(TLanes.Load(new(x + i, TLanes.Count))), new(y + i, TLanes.Count));
 
         double smallestNormal = Math.ScaleB(1, -126), relative = 0, absolute = 0;
         int worst = 0;

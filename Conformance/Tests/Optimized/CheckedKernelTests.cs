@@ -1,0 +1,49 @@
+// Does every read and write of the kernels lie in its buffer, wherever the buffer lies? In Debug each of them is checked.
+using FsCheck;
+using FsCheck.Fluent;
+using S2Attn.Conformance.Campaigns;
+using S2Attn.Conformance.Ports;
+using S2Attn.Optimized;
+using S2Attn.Spec;
+
+namespace S2Attn.Tests.Optimized;
+
+public sealed class CheckedKernelTests
+{
+    private static readonly CheckedKernels Kernels = CheckedKernels.Compile();
+
+    [Theory]
+    [MemberData(nameof(ExponentialTests.Widths), MemberType = typeof(ExponentialTests))]
+    public void No_kernel_leaves_a_buffer_and_Debug_computes_the_bits_of_Release(VectorWidth width) =>
+        Prop.ForAll(
+            Arb.From(KernelCases.UpTo(100, 130, ElementType.F32, ElementType.F16, ElementType.BF16), KernelCases.Shrink),
+            item => KernelRun.Run(item, new() { VectorWidth = width, Threads = 1 }).AssertSame(Kernels.Run(item, width), "Debug"))
+        .Check(Config.QuickThrowOnFailure.WithMaxTest(30));
+
+    /// <summary>Whole tiles and blocks: sizes that the random cases do not reach.</summary>
+    [Theory]
+    [MemberData(nameof(ExponentialTests.Widths), MemberType = typeof(ExponentialTests))]
+    public void No_kernel_leaves_a_buffer_over_several_tiles_and_blocks(VectorWidth width)
+    {
+        KernelCase item = new(1, 1200, 600, 300, 1, 2, 100, MaskPolicy.LocalCausal, 2, ElementType.F32, ValueKind.Normal, 10, 5);
+        KernelRun.Run(item, new() { VectorWidth = width, Threads = 1 }).AssertSame(Kernels.Run(item, width), "Debug");
+    }
+
+    /// <summary>Reads and writes one element too far, inside the workspace, where no guard page would notice.</summary>
+    [Theory]
+    [InlineData("QueryPanel.cs", "for (int i = 0; i < count; i++)", "for (int i = 0; i <= count; i++)")]
+    [InlineData("ForwardKernel.cs", "MaskOf(tile.Segment, tile.Start, tile.Count, p), ref wanted", "MaskOf(tile.Segment, tile.Start, sizes.TileKeys + 1, p), ref wanted")]
+    [InlineData("KeyTile.cs", "int pad = sizes.TileKeys - Count;", "int pad = sizes.TileKeys - Count + 1;")]
+    [InlineData("Tiles.cs", "TLanes.Store(c51, c + lanes);\n    }", "TLanes.Store(c51, c + lanes + 1);\n    }")]
+    public void A_kernel_that_goes_one_element_too_far_is_caught_in_Debug(string file, string before, string after)
+    {
+        CheckedKernels faulty = CheckedKernels.CompileWith(file, before, after);
+        KernelCase[] cases =
+        [
+            new(1, 96, 96, 48, 1, 2, 16, MaskPolicy.LocalCausal, 2, ElementType.F32, ValueKind.Normal, 0, 5),
+            new(1, 192, 192, 0, 1, 1, 64, MaskPolicy.Bidirectional, 0, ElementType.F32, ValueKind.Normal, 0, 5),
+            new(1, 193, 193, 0, 1, 1, 64, MaskPolicy.Bidirectional, 0, ElementType.F32, ValueKind.Normal, 0, 5),
+        ];
+        Assert.Contains(cases, item => Record.Exception(() => faulty.Run(item, VectorWidth.Bits128)) is InvalidOperationException { Message: string message } && message.StartsWith("A kernel left its buffer", StringComparison.Ordinal));
+    }
+}
