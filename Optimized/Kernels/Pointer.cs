@@ -89,6 +89,7 @@ internal readonly unsafe struct Pointer<T>
 
     public bool IsSameAs(Pointer<T> other) => address == other.address;
 
+#pragma warning disable CA1822 // In Release it has no body.
     [Conditional("DEBUG")]
     private void Check(nint index, nint elements)
     {
@@ -99,4 +100,5 @@ internal readonly unsafe struct Pointer<T>
             throw new InvalidOperationException($"A kernel left its buffer: elements {first} to {first + elements - 1} of {count} {typeof(T).Name}.");
 #endif
     }
+#pragma warning restore CA1822
 }

@@ -46,6 +46,7 @@ internal readonly unsafe struct Rows<T>
         return new(data + batch * strides.Batch + token * strides.Token + head * strides.Head, elements);
     }
 
+#pragma warning disable CA1822 // In Release it has no body.
     [Conditional("DEBUG")]
     private void Check(long batch, long token, long head, int elements)
     {
@@ -54,6 +55,7 @@ internal readonly unsafe struct Rows<T>
             throw new InvalidOperationException($"A kernel left its buffer: {elements} elements from row [{batch},{token},{head}] of {place.Name} [{place.Batch},{place.Tokens},{place.Heads}] on.");
 #endif
     }
+#pragma warning restore CA1822
 }
 
 /// <summary>What forward and backward read and write.</summary>
