@@ -18,16 +18,24 @@ public enum VectorWidth
 }
 
 /// <summary>Runs the workers of a call: the way for a caller to bring threads of its own.</summary>
+/// <remarks>
+/// A scheduler that does otherwise never makes a wrong answer: bodies that are called twice, for no worker or after the call do nothing, the call waits for
+/// those that run when it returns, and throws an <see cref="InvalidOperationException"/> that names the scheduler. Items of a body that was left out are computed by the
+/// others; where none is left to do so, the call throws too. What the scheduler throws, the call throws.
+/// </remarks>
 public interface IWorkScheduler
 {
-    /// <summary>Calls body(0), ..., body(workers - 1) once each, on any threads and in any order, and returns when all have returned.</summary>
+    /// <summary>Calls body(0), ..., body(workers - 1) once each, on any threads and in any order, and returns when all have returned. A body throws nothing.</summary>
     void Run(int workers, Action<int> body);
 }
 
 /// <summary>How a plan runs, and where the rows of its tensors stand; what is not given is dense in the layout.</summary>
 public sealed record S2AttentionOptions
 {
-    /// <summary>Workers of a call; the processors of the machine where not given. The results do not depend on it.</summary>
+    /// <summary>B of the calls; that of the configuration where not given. 0 makes calls on empty tensors that write nothing, as the last batch of a trainer may be.</summary>
+    public int? Batch { get; init; }
+
+    /// <summary>Workers of a call, from 1 to 4096; the processors of the machine where not given. The results do not depend on it.</summary>
     public int? Threads { get; init; }
 
     /// <summary>Who runs the workers; threads of the plan where not given.</summary>

@@ -41,7 +41,8 @@ public sealed unsafe partial class S2AttentionPlan
     /// <typeparam name="TGradient">Storage of dq, dk and dv: float or T. With fewer bits than f32, a call takes 8 B N K D bytes to sum dk and dv in.</typeparam>
     /// <exception cref="ArgumentException">A span is too short, or a gradient shares elements with another tensor.</exception>
     /// <exception cref="NotSupportedException">T is not float, Half or BFloat16, or TGradient neither float nor T.</exception>
-    /// <exception cref="InvalidOperationException">Another call is under way.</exception>
+    /// <exception cref="InvalidOperationException">Another call is under way, or the scheduler broke its contract.</exception>
+    /// <exception cref="ObjectDisposedException">The plan was disposed of.</exception>
     /// <exception cref="OperationCanceledException">The call was cancelled.</exception>
     public void Backward<T, TGradient>(
         ReadOnlySpan<T> query,
@@ -59,6 +60,7 @@ public sealed unsafe partial class S2AttentionPlan
         where T : unmanaged
         where TGradient : unmanaged
     {
+        gate.ThrowIfClosed(this);
         CheckLength(places.Query, query.Length);
         CheckLength(places.Key, key.Length);
         CheckLength(places.Value, value.Length);
@@ -160,7 +162,7 @@ public sealed unsafe partial class S2AttentionPlan
             return;
         }
 
-        nuint sums = (nuint)Config.Batch * (nuint)Config.Tokens * (nuint)Config.KvHeads * (nuint)Config.HeadDim;
+        nuint sums = (nuint)places.Key.Batch * (nuint)places.Key.Tokens * (nuint)Config.KvHeads * (nuint)Config.HeadDim;
         float* keySums = (float*)NativeMemory.Alloc(sums, 2 * sizeof(float));
         try
         {

@@ -15,11 +15,13 @@ public sealed unsafe partial class S2AttentionPlan
     /// <param name="cancellation">Stops between work items; o is then partly written.</param>
     /// <exception cref="ArgumentException">A span is too short, or the output shares elements with another tensor.</exception>
     /// <exception cref="NotSupportedException">T is not float, Half or BFloat16.</exception>
-    /// <exception cref="InvalidOperationException">Another call is under way.</exception>
+    /// <exception cref="InvalidOperationException">Another call is under way, or the scheduler broke its contract.</exception>
+    /// <exception cref="ObjectDisposedException">The plan was disposed of.</exception>
     /// <exception cref="OperationCanceledException">The call was cancelled.</exception>
     public void Forward<T>(ReadOnlySpan<T> query, ReadOnlySpan<T> key, ReadOnlySpan<T> value, Span<T> output, Span<float> logSumExp = default, ReadOnlySpan<byte> valid = default, CancellationToken cancellation = default)
         where T : unmanaged
     {
+        gate.ThrowIfClosed(this);
         CheckLength(places.Query, query.Length);
         CheckLength(places.Key, key.Length);
         CheckLength(places.Value, value.Length);

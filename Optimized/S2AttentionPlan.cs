@@ -1,5 +1,4 @@
 // The safe face of the kernels: everything is checked here, once, before anything is read or written.
-using System.Collections.Immutable;
 using System.Runtime.CompilerServices;
 using S2Attn.Optimized.Kernels;
 using S2Attn.Spec;
@@ -10,89 +9,109 @@ namespace S2Attn.Optimized;
 /// S2-Attn for one configuration, planned once and run many times without managed allocation. Storage may be <see cref="float"/>, <see cref="Half"/> or
 /// <see cref="BFloat16"/>; arithmetic is f32. Results are the same bits for any number of threads.
 /// </summary>
-/// <remarks>A plan serves one call at a time. Workspace is below 1 MiB for each thread up to D = 256, whatever N is.</remarks>
+/// <remarks>
+/// A plan serves one call at a time. Workspace is below 1 MiB for each thread up to D = 256, whatever N is; a plan's own memory does not depend on N or G, and is
+/// 28 bytes for each sequence of a packed batch. A plan that is no longer used ends its threads when it is disposed of, or when it is collected.
+/// </remarks>
 public sealed unsafe partial class S2AttentionPlan : IDisposable
 {
-    private readonly Geometry geometry;
-    private readonly IEngines engines;
-    private readonly IWorkScheduler scheduler;
-    private readonly WorkerPool? ownPool;
-    private readonly Workspace[] workspaces;
+    private const int MaxThreads = 4096, MaxHeadDim = 1 << 16;
+
+    private readonly CallGate gate = new();
     private readonly Places places;
+    private readonly PlanResources resources;
     private readonly Calls<float> single;
     private readonly Calls<Half> half;
     private readonly Calls<BFloat16> bfloat16;
-    private int busy;
 
     /// <summary>Plans a configuration.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">The number of threads is not positive, or the strides let rows of o overlap.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">An option is out of its range, or strides let rows of a tensor that is written share elements.</exception>
     /// <exception cref="PlatformNotSupportedException">The vector width is not available.</exception>
     public S2AttentionPlan(S2Config config, S2AttentionOptions? options = null)
-        : this(config, options ?? new(), sizes => DenseSequences(config, sizes))
+        : this(config, options ?? new(), options?.Batch ?? config?.Batch ?? 0, config?.Tokens ?? 0, Sequences.Alike)
     {
     }
 
-    private S2AttentionPlan(S2Config config, S2AttentionOptions options, Func<BlockSizes, ImmutableArray<Sequence>> sequences)
+    private S2AttentionPlan(S2Config config, S2AttentionOptions options, int batch, int tokens, Func<S2Config, int, Sequences> sequences)
     {
         ArgumentNullException.ThrowIfNull(config);
         Config = config;
-        Threads = options.Threads ?? Environment.ProcessorCount;
-        ArgumentOutOfRangeException.ThrowIfLessThan(Threads, 1, "options.Threads");
-        engines = Engines.For(options.VectorWidth);
-        places = new(config, options, config.Batch, config.Tokens);
+        Threads = options.Threads ?? Math.Min(Environment.ProcessorCount, MaxThreads);
+        if (Threads is < 1 or > MaxThreads)
+            throw new ArgumentOutOfRangeException("options.Threads", Threads, $"must be from 1 to {MaxThreads}");
+        ArgumentOutOfRangeException.ThrowIfNegative(batch, "options.Batch");
+        if (config.HeadDim > MaxHeadDim)
+            throw new ArgumentOutOfRangeException(nameof(config), config.HeadDim, $"HeadDim must be at most {MaxHeadDim}");
+        IEngines engines = Engines.For(options.VectorWidth);
+        places = new(config, options, batch, tokens);
         BlockSizes sizes = new(config.HeadDim, engines.TileRows, engines.TileColumns);
-        geometry = new(config, sequences(sizes), sizes);
-        scheduler = options.Scheduler ?? (ownPool = new WorkerPool(Threads));
-        nint floats = engines.WorkspaceFloats(sizes);
-        workspaces = [.. Enumerable.Range(0, Threads).Select(_ => new Workspace(floats))];
-        single = new(geometry, engines.Single, scheduler, workspaces);
-        half = new(geometry, engines.Half, scheduler, workspaces);
-        bfloat16 = new(geometry, engines.BFloat16, scheduler, workspaces);
+        Geometry geometry = new(config, sequences(config, batch), batch, tokens, sizes);
+        WorkerPool? pool = options.Scheduler is null ? new(Threads) : null;
+        IWorkScheduler scheduler = options.Scheduler ?? pool!;
+        resources = new(Threads, engines.WorkspaceFloats(sizes), pool);
+        single = new(geometry, engines.Single, scheduler, resources);
+        half = new(geometry, engines.Half, scheduler, resources);
+        bfloat16 = new(geometry, engines.BFloat16, scheduler, resources);
     }
 
-    /// <summary>The configuration.</summary>
+    /// <summary>The configuration; of a packed batch that of its longest sequence alone.</summary>
     public S2Config Config { get; }
 
     /// <summary>Workers of a call.</summary>
     public int Threads { get; }
 
     /// <summary>Bytes of scratch memory of each thread.</summary>
-    public long WorkspaceBytesPerThread => workspaces[0].Floats * sizeof(float);
+    public long WorkspaceBytesPerThread => resources.FloatsOfWorker * sizeof(float);
 
     /// <summary>
     /// Plans a batch of sequences of different lengths that are packed one behind the other: q [T,H,D], k and v [T,K,D], o [T,H,D], logsumexp [T,H].
     /// </summary>
     /// <param name="request">Heads, D, G, S, mask and scale; Batch must be 1 and Tokens the packed length T.</param>
-    /// <param name="cumulativeLengths">cu_seqlens: 0, the end of the first sequence, ..., T; strictly increasing.</param>
+    /// <param name="cumulativeLengths">cu_seqlens: 0, the end of the first sequence, ..., T; never decreasing. A sequence may be empty, and so may the batch.</param>
     /// <param name="options">Options.</param>
     /// <remarks>
-    /// Each sequence is attended as if it were alone. One shorter than G is a single group; it is cut at S where the policy cuts and it is longer than S.
-    /// Policies other than the Split ones need every length to be a multiple of G.
+    /// Each sequence is attended as if it were alone, with the G and S that the request's rule gives for its length. One shorter than a given G is a single group; it is cut at S
+    /// where the policy cuts and it is longer than S. Policies other than the Split ones, and the ratio rule, need G to divide every length that is greater.
     /// </remarks>
-    /// <exception cref="ArgumentException">The lengths do not start at 0, increase and end at T, or a length does not suit the policy.</exception>
+    /// <exception cref="ArgumentException">The lengths do not start at 0, decrease or do not end at T, or a length does not suit the policy or the rule.</exception>
     public static S2AttentionPlan Packed(S2Request request, ReadOnlySpan<int> cumulativeLengths, S2AttentionOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(request);
-        if (cumulativeLengths.Length < 2 || cumulativeLengths[0] != 0 || cumulativeLengths[^1] != request.Tokens)
+        if (cumulativeLengths.Length < 1 || cumulativeLengths[0] != 0 || cumulativeLengths[^1] != request.Tokens)
             throw new ArgumentException($"cumulativeLengths must start at 0 and end at Tokens = {request.Tokens}.", nameof(cumulativeLengths));
         if (request.Batch != 1)
             throw new ArgumentException($"Batch = {request.Batch}: must be 1 for a packed batch.", nameof(request));
-        S2Config config = S2Config.Create(request);
+        if (options?.Batch is { } batch and not 1)
+            throw new ArgumentOutOfRangeException("options.Batch", batch, "must be 1 for a packed batch");
         int[] starts = cumulativeLengths.ToArray();
-        for (int i = 1; i < starts.Length; i++)
+        S2Config config = CheckPacked(request, starts);
+        return new(config, options ?? new(), 1, request.Tokens, (_, _) => Sequences.Packed(request, starts));
+    }
+
+    // Every length that occurs is validated as Spec validates it alone. The configuration of the longest.
+    private static S2Config CheckPacked(S2Request request, int[] cumulativeLengths)
+    {
+        // A given G and S must suit each other whatever the lengths are; so must heads, mask and scale.
+        if (request.GroupSize is GroupSizeRule.Explicit given)
+            S2Config.Create(new() { Tokens = Math.Max(1, given.GroupSize), HeadDim = 1, GroupSize = given, Shift = request.Shift, Mask = request.Mask });
+        S2Config longest = S2Config.Create(request with { Tokens = 1, GroupSize = request.GroupSize is null ? null! : GroupSizeRule.Of(1), Shift = 0 });
+        int most = 0;
+        HashSet<int> lengths = [];
+        for (int i = 1; i < cumulativeLengths.Length; i++)
         {
-            int length = starts[i] - starts[i - 1];
-            if (length < 1)
-                throw new ArgumentException($"cumulativeLengths[{i}] = {starts[i]}: must be greater than cumulativeLengths[{i - 1}] = {starts[i - 1]}.", nameof(cumulativeLengths));
-            if (!config.Mask.CutsWrappedRun() && length % config.GroupSize != 0)
-                throw new ArgumentException($"Sequence {i - 1} has {length} tokens: GroupSize = {config.GroupSize} must divide it under {config.Mask}.", nameof(cumulativeLengths));
+            if (cumulativeLengths[i] < cumulativeLengths[i - 1])
+                throw new ArgumentException($"cumulativeLengths[{i}] = {cumulativeLengths[i]}: must be at least cumulativeLengths[{i - 1}] = {cumulativeLengths[i - 1]}.", nameof(cumulativeLengths));
+            int length = cumulativeLengths[i] - cumulativeLengths[i - 1];
+            if (length == 0 || !lengths.Add(length))
+                continue;
+            ConfigResult alone = S2Config.TryCreate(request.OfPackedSequence(length));
+            if (alone is ConfigResult.Invalid invalid)
+                throw new ArgumentException($"Sequence {i - 1} has {length} tokens: {invalid}", nameof(cumulativeLengths));
+            if (length > most && alone is ConfigResult.Valid valid)
+                (most, longest) = (length, valid.Config);
         }
 
-        return new(config, options ?? new(), sizes => [.. Enumerable.Range(0, starts.Length - 1).Select(i =>
-        {
-            int length = starts[i + 1] - starts[i];
-            return new Sequence(0, starts[i], new SequenceWork(config, length, Math.Min(config.GroupSize, length), config.Shift < length ? config.Shift : 0, sizes.BlockQueries));
-        })]);
+        return longest;
     }
 
     /// <summary>
@@ -101,23 +120,33 @@ public sealed unsafe partial class S2AttentionPlan : IDisposable
     /// <exception cref="InvalidOperationException">A call is under way.</exception>
     public void StopThreads()
     {
-        if (Interlocked.Exchange(ref busy, 1) != 0)
-            throw new InvalidOperationException("A call is under way: threads can be stopped between calls.");
-        ownPool?.Stop();
-        Volatile.Write(ref busy, 0);
+        // A plan that was disposed of has no threads.
+        if (gate.IsClosed)
+            return;
+        gate.Enter(this);
+        try
+        {
+            resources.StopThreads();
+        }
+        finally
+        {
+            gate.Leave();
+            GC.KeepAlive(this);
+        }
     }
 
-    /// <summary>Frees the workspaces and ends the plan's threads, for which it waits.</summary>
+    /// <summary>Waits for the call under way, ends the plan's threads and frees their memory. Further calls throw.</summary>
+    /// <exception cref="InvalidOperationException">It is called from inside a call, by the plan's scheduler.</exception>
     public void Dispose()
     {
-        ownPool?.Dispose();
-        foreach (Workspace workspace in workspaces)
-            workspace.Dispose();
+        if (gate.Close())
+            resources.Dispose();
     }
 
     private Calls<T> CallsOf<T>()
         where T : unmanaged
     {
+        gate.ThrowIfClosed(this);
         object calls = typeof(T) == typeof(float) ? single
             : typeof(T) == typeof(Half) ? half
             : typeof(T) == typeof(BFloat16) ? bfloat16
@@ -128,22 +157,16 @@ public sealed unsafe partial class S2AttentionPlan : IDisposable
     private void Exclusively<T>(Calls<T> calls, in Problem<T> problem, bool isBackward, CancellationToken cancellation)
         where T : unmanaged
     {
-        cancellation.ThrowIfCancellationRequested();
-        if (Interlocked.Exchange(ref busy, 1) != 0)
-            throw new InvalidOperationException("Another call is under way: a plan serves one call at a time.");
+        gate.Enter(this);
         try
         {
+            cancellation.ThrowIfCancellationRequested();
             calls.Run(problem, isBackward, cancellation);
         }
         finally
         {
-            Volatile.Write(ref busy, 0);
+            gate.Leave();
+            GC.KeepAlive(this);
         }
-    }
-
-    private static ImmutableArray<Sequence> DenseSequences(S2Config config, BlockSizes sizes)
-    {
-        SequenceWork work = new(config, config.Tokens, config.GroupSize, config.Shift, sizes.BlockQueries);
-        return [.. Enumerable.Range(0, config.Batch).Select(b => new Sequence(b, 0, work))];
     }
 }

@@ -43,5 +43,20 @@ public abstract record GroupSizeRule
         };
     }
 
+    /// <summary>
+    /// The same for one sequence of N tokens in a packed batch, which is attended as if it were alone. A given G may be more than a sequence has: it then is a single
+    /// group, cut at S where it is longer than S. The other rules choose G for each sequence, and an N that they cannot serve is refused.
+    /// </summary>
+    /// <param name="tokens">N of the sequence.</param>
+    /// <param name="shift">S as given; the rule's where not given.</param>
+    public (int GroupSize, int Shift) ResolvePacked(int tokens, int? shift)
+    {
+        (int groupSize, int ruleShift) = Resolve(tokens);
+        int given = shift ?? ruleShift;
+        return this is Explicit
+            ? (Math.Min(groupSize, tokens), given < tokens ? given : 0)
+            : (groupSize, given);
+    }
+
     private static (int GroupSize, int Shift) WithHalfShift(int groupSize) => (groupSize, groupSize / 2);
 }

@@ -37,6 +37,15 @@ public sealed record S2Request
 
     /// <summary>Factor of the scores; 1 / sqrt(D) where not given.</summary>
     public double? Scale { get; init; }
+
+    /// <summary>What is asked for one sequence of N tokens of a packed batch: see <see cref="GroupSizeRule.ResolvePacked"/>.</summary>
+    public S2Request OfPackedSequence(int tokens)
+    {
+        if (GroupSize is not GroupSizeRule.Explicit)
+            return this with { Batch = 1, Tokens = tokens };
+        (int groupSize, int shift) = GroupSize.ResolvePacked(tokens, Shift);
+        return this with { Batch = 1, Tokens = tokens, GroupSize = GroupSizeRule.Of(groupSize), Shift = shift };
+    }
 }
 
 /// <summary>Why a configuration cannot be built.</summary>
@@ -139,7 +148,7 @@ public sealed record S2Config
     public static ConfigResult TryCreate(S2Request request)
     {
         ArgumentNullException.ThrowIfNull(request);
-        (int groupSize, int shift) = request.Tokens >= 1 ? request.GroupSize.Resolve(request.Tokens) : (0, 0);
+        (int groupSize, int shift) = request.Tokens >= 1 && request.GroupSize is not null ? request.GroupSize.Resolve(request.Tokens) : (0, 0);
         shift = request.Shift ?? shift;
         ImmutableArray<ConfigError> errors = [.. Errors(request, groupSize, shift)];
         return errors.IsEmpty
@@ -188,6 +197,10 @@ public sealed record S2Config
             yield return Error(field, value, "must be at least 1");
         }
 
+        if (request.GroupSize is null)
+            yield return Error(nameof(request.GroupSize), "null", "must be given");
+        if (request.ShiftedHeads is null)
+            yield return Error(nameof(request.ShiftedHeads), "null", "must be given");
         if (!Enum.IsDefined(request.Mask))
             yield return Error(nameof(request.Mask), (int)request.Mask, "must be one of " + string.Join(", ", MaskPolicies.All));
         if (request.Scale is { } scale && !double.IsFinite(scale))
@@ -206,6 +219,8 @@ public sealed record S2Config
                 FormattableString.Invariant($"{request.Batch}*{request.Tokens}*{request.Heads}*{request.HeadDim}"),
                 FormattableString.Invariant($"must be at most {MaxElements}, the f32 elements of an address space"));
 
+        if (request.GroupSize is null)
+            yield break;
         if (groupSize < 1 || groupSize > request.Tokens)
         {
             yield return Error(nameof(request.GroupSize), groupSize, $"must be from 1 to Tokens = {request.Tokens}");

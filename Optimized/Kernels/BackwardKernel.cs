@@ -29,22 +29,22 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Run(Geometry geometry, Problem<T> problem, int phase, int item, Workspace workspace)
+    public static void Run(Geometry geometry, Problem<T> problem, int phase, long item, Workspace workspace)
     {
         S2Config config = geometry.Config;
         (Sequence sequence, (int kvHead, RunGroup group)) = geometry.Backward(phase, item);
-        HeadRuns headRuns = sequence.RunsOf(phase == 1);
+        HeadRuns headRuns = geometry.RunsOf(sequence, phase == 1);
         ReadOnlySpan<int> members = group.Second < 0 ? [group.First] : [group.First, group.Second];
-        if (phase == 0 || !SequenceWork.HasHeads(config, kvHead, shifted: false))
+        if (phase == 0 || !geometry.HasHeads(kvHead, shifted: false))
             foreach (int member in members)
-                Clear(geometry, problem, sequence, kvHead, headRuns.Runs[member]);
+                Clear(geometry, problem, sequence, kvHead, headRuns[member]);
 
         int share = config.Heads / config.KvHeads, step = geometry.Sizes.BackwardQueries;
         for (int head = kvHead * share; head < (kvHead + 1) * share; head++)
             if (geometry.Shifts(head) == (phase == 1))
                 foreach (int member in members)
                 {
-                    QueryRun<int> run = headRuns.Runs[member];
+                    QueryRun<int> run = headRuns[member];
                     for (int start = 0; start < run.Length; start += step)
                         Block(geometry, problem, sequence, head, run, run.Start + start, Math.Min(step, run.Length - start), workspace);
                 }

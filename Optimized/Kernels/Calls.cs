@@ -1,32 +1,31 @@
-// How is a call spread over workers? Items are taken in order from a counter; each owns what it writes, so that it does not matter who takes which.
+// How is a call spread over workers? Each item owns what it writes, so that it does not matter who takes which.
 namespace S2Attn.Optimized.Kernels;
 
 /// <summary>Runs the work items of one storage format. The state of a call lives here, so that a call allocates nothing.</summary>
 internal sealed class Calls<T>
     where T : unmanaged
 {
+    private const int Forward = 0, Backward = 1, Store = 3;
+
     private readonly Geometry geometry;
     private readonly IEngine<T> engine;
     private readonly IWorkScheduler scheduler;
-    private readonly Workspace[] workspaces;
-    private const int TokensOfStore = 64;
-
-    private readonly Action<int> forward, backward, store;
-    private readonly int[] claims;
+    private readonly PlanResources resources;
+    private readonly Action<int>[] bodies;
+    private readonly Handover handover;
+    private readonly Round round;
     private Problem<T> problem;
     private CancellationToken cancellation;
-    private int items, phase, next;
 
-    public Calls(Geometry geometry, IEngine<T> engine, IWorkScheduler scheduler, Workspace[] workspaces)
+    public Calls(Geometry geometry, IEngine<T> engine, IWorkScheduler scheduler, PlanResources resources)
     {
         this.geometry = geometry;
         this.engine = engine;
         this.scheduler = scheduler;
-        this.workspaces = workspaces;
-        claims = new int[workspaces.Length];
-        forward = Forward;
-        backward = Backward;
-        store = Store;
+        this.resources = resources;
+        handover = new(resources.Workers);
+        round = new(resources.Workers);
+        bodies = [worker => Work(Forward, worker), worker => Work(Backward, worker), worker => Work(Backward + 1, worker), worker => Work(Store, worker)];
     }
 
     public void Run(in Problem<T> problem, bool isBackward, CancellationToken cancellation)
@@ -36,70 +35,84 @@ internal sealed class Calls<T>
         try
         {
             if (!isBackward)
-                Spread(geometry.ForwardItems, forward);
-            for (phase = 0; isBackward && phase < 2; phase++)
-                Spread(geometry.BackwardItems(phase), backward);
+                Spread(Forward, geometry.ForwardItems);
+            for (int phase = 0; isBackward && phase < 2; phase++)
+                Spread(Backward + phase, geometry.BackwardItems(phase));
             if (isBackward && !problem.StoredKeyGradient.IsAbsent)
-                Spread(geometry.Config.Batch * BlocksOfStore, store);
+                Spread(Store, geometry.StoreItems);
         }
         finally
         {
             this.problem = default;
+            this.cancellation = default;
         }
 
         cancellation.ThrowIfCancellationRequested();
     }
 
-    private void Spread(int items, Action<int> body)
+    private void Spread(int pass, long items)
     {
-        this.items = items;
-        next = 0;
-        Array.Fill(claims, -1);
-        if (items > 0)
-            scheduler.Run(Math.Min(workspaces.Length, items), body);
+        if (items == 0)
+            return;
+        int workers = (int)Math.Min(resources.Workers, items);
+        handover.Begin(items);
+        round.Open(pass, workers, items);
+        try
+        {
+            scheduler.Run(workers, bodies[pass]);
+        }
+        finally
+        {
+            round.Close();
+        }
+
+        round.Check(scheduler, cancellation);
     }
 
-    private void Forward(int worker)
+    // Never throws: the thread may be a stranger's.
+    private void Work(int pass, int worker)
     {
-        KeyTile ahead = default;
-        for (int item = Take(); item >= 0;)
+        if (!round.TryEnter(pass, worker))
+            return;
+        long count = 0, numbers = 0;
+        try
         {
-            int following = Take();
-            Volatile.Write(ref claims[worker], following);
-            engine.Forward(geometry, problem, item, following, ref ahead, workspaces[worker]);
-            item = Claimed(worker);
-            if (item < 0)
-                ahead = default;
-            for (int other = 0; item < 0 && other < claims.Length; other++)
-                item = Claimed(other);
+            if (pass == Forward)
+                Attend(worker, ref count, ref numbers);
+            else
+                for (long item = handover.Take(Stops); item >= 0; item = handover.Take(Stops))
+                {
+                    if (pass == Store)
+                        engine.StoreKeyGradients(geometry, problem, item);
+                    else
+                        engine.Backward(geometry, problem, pass - Backward, item, resources.WorkspaceOf(worker));
+                    count++;
+                    numbers += item;
+                }
+        }
+        catch (Exception exception)
+        {
+            round.Fail(exception);
+        }
+        finally
+        {
+            round.Leave(count, numbers);
         }
     }
 
-    // The item that a worker claimed while it computed another, so that its tensors could be asked for; -1 where it claimed none or one that had nothing left to do took it.
-    private int Claimed(int worker) => Interlocked.Exchange(ref claims[worker], -1);
+    private bool Stops => cancellation.IsCancellationRequested || round.HasFailed;
 
-    private void Backward(int worker)
+    private void Attend(int worker, ref long count, ref long numbers)
     {
-        for (int item = Take(); item >= 0; item = Take())
-            engine.Backward(geometry, problem, phase, item, workspaces[worker]);
-    }
-
-    private int BlocksOfStore => (geometry.Config.Tokens - 1) / TokensOfStore + 1;
-
-    private void Store(int worker)
-    {
-        for (int item = Take(); item >= 0; item = Take())
-        {
-            int batch = item / BlocksOfStore, first = item % BlocksOfStore * TokensOfStore;
-            for (int token = first; token < Math.Min(first + TokensOfStore, geometry.Config.Tokens); token++)
-                engine.StoreKeyGradients(geometry, problem, batch, token);
-        }
-    }
-
-    // The next work item, or -1 where none is left.
-    private int Take()
-    {
-        int item = Interlocked.Increment(ref next) - 1;
-        return item < items && !cancellation.IsCancellationRequested ? item : -1;
+        KeyTile tile = default;
+        for (Claimant claimant = new(worker); !claimant.IsFinished;)
+            if (claimant.Advance(handover, Stops))
+            {
+                if (!claimant.HasTile)
+                    tile = default;
+                engine.Forward(geometry, problem, claimant.Item, claimant.Ahead, ref tile, resources.WorkspaceOf(worker));
+                count++;
+                numbers += claimant.Item;
+            }
     }
 }

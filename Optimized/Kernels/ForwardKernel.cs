@@ -36,12 +36,12 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
     /// <param name="ahead">The first tile of this item where the item before has loaded it, else default; then the first tile of the next one.</param>
     /// <param name="workspace">Scratch memory.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Run(Geometry geometry, Problem<T> problem, int item, int nextItem, ref KeyTile ahead, Workspace workspace)
+    public static void Run(Geometry geometry, Problem<T> problem, long item, long nextItem, ref KeyTile ahead, Workspace workspace)
     {
         BlockSizes sizes = geometry.Sizes;
         S2Config config = geometry.Config;
         (Sequence sequence, (int head, QueryBlock block)) = geometry.Forward(item);
-        QueryRun<int> run = sequence.RunsOf(geometry.Shifts(head)).Runs[block.Run];
+        QueryRun<int> run = geometry.Run(sequence, head, block.Run);
         int columns = sizes.TileColumns, depth = sizes.Depth;
         int panels = (block.Count + columns - 1) / columns;
         nint panelFloats = (nint)depth * columns, tileFloats = (nint)sizes.TileKeys * depth;
@@ -110,10 +110,10 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
                 : (run.Own, run.Own.Start);
         }
 
-        KeyTile FirstTile(int item, Pointer<float> keys, Pointer<float> values)
+        KeyTile FirstTile(long item, Pointer<float> keys, Pointer<float> values)
         {
             (Sequence sequence, (int head, QueryBlock block)) = geometry.Forward(item);
-            QueryRun<int> run = sequence.RunsOf(geometry.Shifts(head)).Runs[block.Run];
+            QueryRun<int> run = geometry.Run(sequence, head, block.Run);
             KeySegment<int> segment = run.Other.Length > 0 ? run.Other : run.Own;
             return TileAt(sequence, head, block, segment, segment.Start, keys, values);
         }

@@ -1,46 +1,7 @@
 // Which work items does a configuration make, and what does each of them cover?
-using System.Collections.Immutable;
 using S2Attn.Spec;
 
 namespace S2Attn.Optimized.Kernels;
-
-/// <summary>Queries [Start, Start + Count) of one run of a head: a forward work item, up to batch and head.</summary>
-internal readonly record struct QueryBlock(int Run, int Start, int Count);
-
-/// <summary>Runs that share keys through the wrap: a backward work item, up to batch and head. Second is -1 where there is one run.</summary>
-internal readonly record struct RunGroup(int First, int Second);
-
-/// <summary>The runs of a head with one shift, and how they are cut into work.</summary>
-internal sealed class HeadRuns
-{
-    public HeadRuns(MaskPolicy mask, int tokens, int groupSize, int shift, int blockQueries)
-    {
-        int count = Segments.Count<Spec.Algebra.Int, Spec.Algebra.Bool>(tokens, groupSize, shift).ToIndex();
-        Runs = [.. Enumerable.Range(0, count).Select(k => Segments.Run(mask, tokens, groupSize, shift, k))];
-        Blocks = [.. Enumerable.Range(0, count).SelectMany(k => Cut(k, Runs[k], blockQueries))];
-        bool wraps = count > 1 && Runs.Any(run => run.Other.Length > 0);
-        Groups = wraps
-            ? [new RunGroup(0, count - 1), .. Enumerable.Range(1, count - 2).Select(Alone)]
-            : [.. Enumerable.Range(0, count).Select(Alone)];
-
-        static RunGroup Alone(int k) => new(k, -1);
-    }
-
-    /// <summary>The runs in order of their tokens.</summary>
-    public ImmutableArray<QueryRun<int>> Runs { get; }
-
-    /// <summary>Forward work items.</summary>
-    public ImmutableArray<QueryBlock> Blocks { get; }
-
-    /// <summary>Backward work items: no key is seen from two of them.</summary>
-    public ImmutableArray<RunGroup> Groups { get; }
-
-    private static IEnumerable<QueryBlock> Cut(int k, QueryRun<int> run, int size)
-    {
-        for (int start = 0; start < run.Length; start += size)
-            yield return new(k, run.Start + start, Math.Min(size, run.Length - start));
-    }
-}
 
 /// <summary>A forward work item of a sequence.</summary>
 internal readonly record struct ForwardItem(int Head, QueryBlock Block);
@@ -49,121 +10,164 @@ internal readonly record struct ForwardItem(int Head, QueryBlock Block);
 internal readonly record struct BackwardItem(int KvHead, RunGroup Group);
 
 /// <summary>
-/// The work that a sequence of one length makes. Items stand in the order of their tokens, then of their heads: in the usual layout the rows of all heads of a token share
-/// memory pages, and the pages of a few hundred tokens fit the processor's tables while those of a whole head do not. The blocks of a run stand with the last one, which sees
-/// the most keys, first: what is left for the end is small, and no worker waits long for another.
+/// The numbering of the work items of all sequences, in closed form. Items stand in the order of their tokens, then of their heads: in the usual layout the rows of all heads
+/// of a token share memory pages, and the pages of a few hundred tokens fit the processor's tables while those of a whole head do not. The blocks of a run stand with the last
+/// one, which sees the most keys, first: what is left for the end is small, and no worker waits long for another.
 /// </summary>
-internal sealed class SequenceWork
+internal sealed class Geometry
 {
-    private readonly ImmutableArray<BackwardItem> unshiftedGroups, shiftedGroups;
+    private const int TokensOfStore = 64;
 
-    public SequenceWork(S2Config config, int tokens, int groupSize, int shift, int blockQueries)
+    private readonly Sequences sequences;
+    private readonly int batch, tokens;
+    private readonly int[] unshiftedHeads, shiftedHeads, unshiftedKvHeads, shiftedKvHeads;
+    private readonly ItemStarts forward, unshifted, shifted;
+
+    /// <summary>Numbers the work.</summary>
+    /// <param name="config">Heads, D, mask and scale.</param>
+    /// <param name="sequences">The sequences.</param>
+    /// <param name="batch">B of the tensors.</param>
+    /// <param name="tokens">N of the tensors; the packed length where sequences are packed.</param>
+    /// <param name="sizes">Block sizes.</param>
+    public Geometry(S2Config config, Sequences sequences, int batch, int tokens, BlockSizes sizes)
     {
-        Unshifted = new(config.Mask, tokens, groupSize, 0, blockQueries);
-        Shifted = new(config.Mask, tokens, groupSize, shift, blockQueries);
-        ForwardItems = [.. Enumerable.Range(0, config.Heads)
-            .SelectMany(head => RunsOf(config.ShiftOf(head) > 0).Blocks.Select(block => new ForwardItem(head, block)))
-            .OrderBy(item => RunsOf(config.ShiftOf(item.Head) > 0).Runs[item.Block.Run].Start)
-            .ThenByDescending(item => item.Block.Start)];
-        unshiftedGroups = Groups(shifted: false);
-        shiftedGroups = Groups(shifted: true);
-
-        ImmutableArray<BackwardItem> Groups(bool shifted) => [.. Enumerable.Range(0, config.KvHeads)
-            .Where(kvHead => HasHeads(config, kvHead, shifted))
-            .SelectMany(kvHead => RunsOf(shifted).Groups.Select(group => new BackwardItem(kvHead, group)))
-            .OrderBy(item => item.Group.First)];
+        Config = config;
+        this.sequences = sequences;
+        this.batch = batch;
+        this.tokens = tokens;
+        Sizes = sizes;
+        unshiftedHeads = [.. Enumerable.Range(0, config.Heads).Where(head => !Shifts(head))];
+        shiftedHeads = [.. Enumerable.Range(0, config.Heads).Where(Shifts)];
+        unshiftedKvHeads = [.. Enumerable.Range(0, config.KvHeads).Where(kvHead => HasHeads(kvHead, shifted: false))];
+        shiftedKvHeads = [.. Enumerable.Range(0, config.KvHeads).Where(kvHead => HasHeads(kvHead, shifted: true))];
+        forward = new(sequences, ForwardItemsOf);
+        unshifted = new(sequences, sequence => (long)RunsOf(sequence, shifted: false).Groups * unshiftedKvHeads.Length);
+        shifted = new(sequences, sequence => (long)RunsOf(sequence, shifted: true).Groups * shiftedKvHeads.Length);
     }
 
-    /// <summary>Runs of a head that does not shift.</summary>
-    public HeadRuns Unshifted { get; }
+    /// <summary>Heads, D, mask and scale; N, G and S are those of each sequence.</summary>
+    public S2Config Config { get; }
 
-    /// <summary>Runs of a head that shifts.</summary>
-    public HeadRuns Shifted { get; }
+    public BlockSizes Sizes { get; }
 
-    public ImmutableArray<ForwardItem> ForwardItems { get; }
+    public long ForwardItems => forward.Total;
 
-    public HeadRuns RunsOf(bool shifted) => shifted ? Shifted : Unshifted;
+    /// <summary>Items that round dk and dv to storage.</summary>
+    public long StoreItems => tokens == 0 ? 0 : batch * StoresOfBatch;
+
+    private long StoresOfBatch => (tokens - 1) / TokensOfStore + 1;
 
     /// <summary>
     /// The query heads of a kv head that do not shift are done in phase 0 and those that do in phase 1, so that each gradient row has one owner in each phase
     /// and one order of additions.
     /// </summary>
-    public ImmutableArray<BackwardItem> BackwardItems(int phase) => phase == 0 ? unshiftedGroups : shiftedGroups;
+    public long BackwardItems(int phase) => phase == 0 ? unshifted.Total : shifted.Total;
+
+    /// <summary>Whether a query head shifts.</summary>
+    public bool Shifts(int head) => Config.ShiftedHeads.IsShifted(head, Config.Heads);
 
     /// <summary>Whether a kv head is read by a query head that shifts, or by one that does not.</summary>
-    public static bool HasHeads(S2Config config, int kvHead, bool shifted)
+    public bool HasHeads(int kvHead, bool shifted)
     {
-        int share = config.Heads / config.KvHeads;
+        int share = Config.Heads / Config.KvHeads;
         for (int head = kvHead * share; head < (kvHead + 1) * share; head++)
-            if (config.ShiftOf(head) > 0 == shifted)
+            if (Shifts(head) == shifted)
                 return true;
         return false;
     }
+
+    /// <summary>The runs of a sequence's heads that shift, or of those that do not.</summary>
+    public HeadRuns RunsOf(Sequence sequence, bool shifted) =>
+        new(Config.Mask, sequence.Tokens, sequence.GroupSize, shifted ? sequence.Shift : 0, Sizes.BlockQueries);
+
+    /// <summary>A run of a query head.</summary>
+    public QueryRun<int> Run(Sequence sequence, int head, int run) =>
+        Segments.Run(Config.Mask, sequence.Tokens, sequence.GroupSize, Shifts(head) ? sequence.Shift : 0, run);
+
+    public (Sequence Sequence, ForwardItem Item) Forward(long item)
+    {
+        (int index, long rest) = forward.Find(item);
+        Sequence sequence = sequences[index];
+        HeadRuns of = RunsOf(sequence, shifted: false), ofShifted = RunsOf(sequence, shifted: true);
+        int[] unshifted = unshiftedHeads, shifted = shiftedHeads;
+
+        // Run k of the shifted heads starts before run k of the others, but for the first ones. Only the last runs are short: the step is found at once, or is the one after.
+        long first = Before(1);
+        int step = rest < first ? 0 : (int)Math.Min(1 + (rest - first) / (of.BlocksOfGroup * Config.Heads), int.MaxValue);
+        if (rest >= Before(step + 1))
+            step++;
+        rest -= Before(step);
+        long shiftedItems = ofShifted.Blocks(step) * shifted.Length;
+        return rest < shiftedItems ? (sequence, ItemOf(ofShifted, shifted)) : (sequence, ItemOf(of, unshifted, shiftedItems));
+
+        long Before(int step) => of.BlocksBefore(step) * unshifted.Length + ofShifted.BlocksBefore(step) * shifted.Length;
+
+        ForwardItem ItemOf(HeadRuns runs, int[] heads, long before = 0) =>
+            new(heads[(rest - before) % heads.Length], runs.BlockFromLast(step, (int)((rest - before) / heads.Length)));
+    }
+
+    public (Sequence Sequence, BackwardItem Item) Backward(int phase, long item)
+    {
+        (int index, long rest) = (phase == 0 ? unshifted : shifted).Find(item);
+        int[] kvHeads = phase == 0 ? unshiftedKvHeads : shiftedKvHeads;
+        Sequence sequence = sequences[index];
+        return (sequence, new(kvHeads[rest % kvHeads.Length], RunsOf(sequence, phase == 1).Group((int)(rest / kvHeads.Length))));
+    }
+
+    /// <summary>The tokens whose dk and dv an item rounds.</summary>
+    public (int Batch, int First, int Count) Store(long item)
+    {
+        int first = (int)(item % StoresOfBatch) * TokensOfStore;
+        return ((int)(item / StoresOfBatch), first, Math.Min(TokensOfStore, tokens - first));
+    }
+
+    private long ForwardItemsOf(Sequence sequence)
+    {
+        HeadRuns of = RunsOf(sequence, shifted: false), ofShifted = RunsOf(sequence, shifted: true);
+        return of.BlocksBefore(of.Count) * unshiftedHeads.Length + ofShifted.BlocksBefore(ofShifted.Count) * shiftedHeads.Length;
+    }
 }
 
-/// <summary>One sequence: where its tokens stand in the tensors, and its work.</summary>
-internal sealed record Sequence(int Batch, int FirstToken, SequenceWork Work)
+/// <summary>Which sequence owns an item: a division where all are alike, else a search in the first items of each.</summary>
+internal sealed class ItemStarts
 {
-    public HeadRuns RunsOf(bool shifted) => Work.RunsOf(shifted);
-}
+    private readonly long each;
+    private readonly long[] starts;
 
-/// <summary>The numbering of the work items of all sequences.</summary>
-internal sealed class Geometry
-{
-    private readonly int[] forwardStarts;
-    private readonly int[][] backwardStarts;
-
-    public Geometry(S2Config config, ImmutableArray<Sequence> sequences, BlockSizes sizes)
+    public ItemStarts(Sequences sequences, Func<Sequence, long> count)
     {
-        Config = config;
-        Sequences = sequences;
-        Sizes = sizes;
-        forwardStarts = Starts(sequences.Select(sequence => sequence.Work.ForwardItems.Length));
-        backwardStarts = [.. Enumerable.Range(0, 2).Select(phase => Starts(sequences.Select(sequence => sequence.Work.BackwardItems(phase).Length)))];
+        starts = sequences.AreAlike ? [] : new long[sequences.Count + 1];
+        each = sequences is { AreAlike: true, Count: > 0 } ? count(sequences[0]) : 0;
+
+        // Sequences of one length make the same items, and a batch has few lengths.
+        Dictionary<int, long> counts = [];
+        for (int i = 1; i < starts.Length; i++)
+        {
+            Sequence sequence = sequences[i - 1];
+            if (!counts.TryGetValue(sequence.Tokens, out long items))
+                counts.Add(sequence.Tokens, items = count(sequence));
+            starts[i] = starts[i - 1] + items;
+        }
+
+        Total = sequences.AreAlike ? each * sequences.Count : starts[^1];
     }
 
-    public S2Config Config { get; }
+    public long Total { get; }
 
-    public ImmutableArray<Sequence> Sequences { get; }
-
-    public BlockSizes Sizes { get; }
-
-    public int ForwardItems => forwardStarts[^1];
-
-    public int BackwardItems(int phase) => backwardStarts[phase][^1];
-
-    /// <summary>Whether a query head shifts; with S = 0 none does.</summary>
-    public bool Shifts(int head) => Config.ShiftOf(head) > 0;
-
-    public (Sequence Sequence, ForwardItem Item) Forward(int item)
+    /// <summary>The sequence of an item, and its number there.</summary>
+    public (int Sequence, long Item) Find(long item)
     {
-        int sequence = Owner(forwardStarts, item);
-        return (Sequences[sequence], Sequences[sequence].Work.ForwardItems[item - forwardStarts[sequence]]);
-    }
+        if (starts.Length == 0)
+            return ((int)(item / each), item % each);
 
-    public (Sequence Sequence, BackwardItem Item) Backward(int phase, int item)
-    {
-        int sequence = Owner(backwardStarts[phase], item);
-        return (Sequences[sequence], Sequences[sequence].Work.BackwardItems(phase)[item - backwardStarts[phase][sequence]]);
-    }
+        // The last sequence that starts at the item or before: those without items start where the next one does.
+        int low = 0, high = starts.Length - 1;
+        while (high - low > 1)
+        {
+            int middle = low + (high - low) / 2;
+            (low, high) = starts[middle] <= item ? (middle, high) : (low, middle);
+        }
 
-    private static int[] Starts(IEnumerable<int> counts)
-    {
-        List<int> starts = [0];
-        foreach (int count in counts)
-            starts.Add(checked(starts[^1] + count));
-        return [.. starts];
-    }
-
-    private static int Owner(int[] starts, int item)
-    {
-        int at = Array.BinarySearch(starts, item);
-        if (at < 0)
-            at = ~at - 1;
-
-        // A sequence without items starts where the next one starts; the last of equals is the owner.
-        while (starts[at + 1] == item)
-            at++;
-        return at;
+        return (low, item - starts[low]);
     }
 }

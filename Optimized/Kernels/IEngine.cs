@@ -9,12 +9,12 @@ namespace S2Attn.Optimized.Kernels;
 internal interface IEngine<T>
     where T : unmanaged
 {
-    void Forward(Geometry geometry, in Problem<T> problem, int item, int nextItem, ref KeyTile ahead, Workspace workspace);
+    void Forward(Geometry geometry, in Problem<T> problem, long item, long nextItem, ref KeyTile ahead, Workspace workspace);
 
-    void Backward(Geometry geometry, in Problem<T> problem, int phase, int item, Workspace workspace);
+    void Backward(Geometry geometry, in Problem<T> problem, int phase, long item, Workspace workspace);
 
-    /// <summary>Rounds the f32 sums of dk and dv of one token, all kv heads, to storage.</summary>
-    void StoreKeyGradients(Geometry geometry, in Problem<T> problem, int batch, int token);
+    /// <summary>Rounds the f32 sums of dk and dv of the tokens of an item, all kv heads, to storage.</summary>
+    void StoreKeyGradients(Geometry geometry, in Problem<T> problem, long item);
 }
 
 /// <summary>The kernels for one storage format and register width.</summary>
@@ -25,19 +25,21 @@ internal sealed class Engine<T, TStorage, V, TLanes, TTile> : IEngine<T>
     where TLanes : struct, ILanes<V>
     where TTile : struct, ITile
 {
-    public void Forward(Geometry geometry, in Problem<T> problem, int item, int nextItem, ref KeyTile ahead, Workspace workspace) =>
+    public void Forward(Geometry geometry, in Problem<T> problem, long item, long nextItem, ref KeyTile ahead, Workspace workspace) =>
         ForwardKernel<T, TStorage, V, TLanes, TTile>.Run(geometry, problem, item, nextItem, ref ahead, workspace);
 
-    public void Backward(Geometry geometry, in Problem<T> problem, int phase, int item, Workspace workspace) =>
+    public void Backward(Geometry geometry, in Problem<T> problem, int phase, long item, Workspace workspace) =>
         BackwardKernel<T, TStorage, V, TLanes, TTile>.Run(geometry, problem, phase, item, workspace);
 
-    public unsafe void StoreKeyGradients(Geometry geometry, in Problem<T> problem, int batch, int token)
+    public unsafe void StoreKeyGradients(Geometry geometry, in Problem<T> problem, long item)
     {
-        for (int head = 0; head < geometry.Config.KvHeads; head++)
-        {
-            TStorage.Narrow(problem.KeyGradient.At(batch, token, head), problem.StoredKeyGradient.At(batch, token, head), geometry.Sizes.HeadDim);
-            TStorage.Narrow(problem.ValueGradient.At(batch, token, head), problem.StoredValueGradient.At(batch, token, head), geometry.Sizes.HeadDim);
-        }
+        (int batch, int first, int count) = geometry.Store(item);
+        for (int token = first; token < first + count; token++)
+            for (int head = 0; head < geometry.Config.KvHeads; head++)
+            {
+                TStorage.Narrow(problem.KeyGradient.At(batch, token, head), problem.StoredKeyGradient.At(batch, token, head), geometry.Sizes.HeadDim);
+                TStorage.Narrow(problem.ValueGradient.At(batch, token, head), problem.StoredValueGradient.At(batch, token, head), geometry.Sizes.HeadDim);
+            }
     }
 }
 

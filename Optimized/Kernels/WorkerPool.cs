@@ -1,84 +1,124 @@
 // Who runs the workers of a plan that was given no scheduler? Threads that wait between calls.
+using System.Runtime.CompilerServices;
+
 namespace S2Attn.Optimized.Kernels;
 
 /// <summary>
-/// Threads that are started at the first call and sleep between calls; the calling thread is worker 0. A call allocates nothing. Where the system refuses a thread, the
-/// calling thread does its share.
+/// Threads that are started at the first call and sleep between calls; the calling thread is worker 0. A call allocates nothing. The threads know only what
+/// they wait for, so that a pool which was abandoned can be collected: its owner then stops them. Where the system refuses a thread, the others do its share.
 /// </summary>
-internal sealed class WorkerPool(int workers) : IWorkScheduler, IDisposable
+internal sealed class WorkerPool(int workers) : IWorkScheduler
 {
-    private readonly SemaphoreSlim start = new(0);
-    private readonly SemaphoreSlim done = new(0);
-    private Action<int> body = _ => { };
-    private int nextWorker;
-    private Thread[]? threads;
-    private volatile bool stopping;
+    private readonly Waiting waiting = new();
+    private readonly List<Thread> threads = [];
 
     public void Run(int workers, Action<int> body)
     {
-        threads ??= Started();
-        int others = Math.Min(workers - 1, threads.Length);
-        this.body = body;
-        nextWorker = 0;
-        if (others > 0)
-            start.Release(others);
+        Start();
+        bool interrupted = false;
+        int helpers = Math.Min(workers - 1, threads.Count);
+        waiting.Begin(helpers, body);
+        if (helpers > 0)
+            Steady.Release(waiting.Tickets, helpers, ref interrupted);
         try
         {
             body(0);
-            for (int worker = others + 1; worker < workers; worker++)
-                body(worker);
         }
         finally
         {
-            for (int worker = 0; worker < others; worker++)
-                done.Wait();
+            waiting.Done.Wait(ref interrupted);
+            waiting.End();
+            Steady.Restore(interrupted);
         }
     }
 
     /// <summary>Ends the threads and waits for them; the next call starts them again. Between calls only.</summary>
     public void Stop()
     {
-        if (threads is not { Length: > 0 } ending)
-            return;
-        stopping = true;
-        start.Release(ending.Length);
-        foreach (Thread thread in ending)
-            thread.Join();
-        stopping = false;
-        threads = null;
+        bool interrupted = false;
+        waiting.Stop(threads.Count, ref interrupted);
+        foreach (Thread thread in threads)
+            Steady.Join(thread, ref interrupted);
+        threads.Clear();
+        waiting.Resume();
+        Steady.Restore(interrupted);
     }
 
-    public void Dispose() => Stop();
-
-    private Thread[] Started()
+    /// <summary>Ends the threads without waiting for them, for good.</summary>
+    public void Abandon()
     {
-        List<Thread> started = [];
-        try
+        bool interrupted = false;
+        waiting.Stop(threads.Count, ref interrupted);
+    }
+
+    private void Start()
+    {
+        while (threads.Count < workers - 1)
         {
-            for (int worker = 1; worker < workers; worker++)
+            Thread thread = new(waiting.Serve) { IsBackground = true, Name = $"S2Attention {threads.Count + 1}" };
+            try
             {
-                Thread thread = new(Work) { IsBackground = true, Name = $"S2Attention {worker}" };
                 thread.Start();
-                started.Add(thread);
+            }
+            catch (OutOfMemoryException)
+            {
+                // The system has no more threads: those that there are suffice.
+                return;
+            }
+
+            threads.Add(thread);
+        }
+    }
+
+    /// <summary>What the threads wait for. It leads to a plan only while a call is under way.</summary>
+    private sealed class Waiting
+    {
+        private static readonly Action<int> Nothing = _ => { };
+
+        private Action<int> body = Nothing;
+        private int lastWorker;
+        private volatile bool stops;
+
+        /// <summary>One for each worker that is to run.</summary>
+        public SemaphoreSlim Tickets { get; } = new(0);
+
+        public Latch Done { get; } = new();
+
+        public void Begin(int helpers, Action<int> body)
+        {
+            this.body = body;
+            lastWorker = 0;
+            Done.Begin(helpers);
+        }
+
+        public void End() => body = Nothing;
+
+        public void Stop(int threads, ref bool interrupted)
+        {
+            stops = true;
+            if (threads > 0)
+                Steady.Release(Tickets, threads, ref interrupted);
+        }
+
+        public void Resume() => stops = false;
+
+        public void Serve()
+        {
+            while (true)
+            {
+                Tickets.Wait();
+                if (stops)
+                    return;
+                RunOne();
             }
         }
-        catch (OutOfMemoryException)
-        {
-            // The system has no more threads: those that there are suffice.
-        }
 
-        return [.. started];
-    }
-
-    private void Work()
-    {
-        while (true)
+        // Apart, so that no frame of a thread that waits holds the body, and with it the plan.
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        private void RunOne()
         {
-            start.Wait();
-            if (stopping)
-                return;
-            body(Interlocked.Increment(ref nextWorker));
-            done.Release();
+            body(Interlocked.Increment(ref lastWorker));
+            Done.Signal();
         }
     }
 }

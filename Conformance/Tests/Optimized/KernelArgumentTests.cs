@@ -114,6 +114,9 @@ public sealed class KernelArgumentTests
     public void Options_are_checked()
     {
         Refused<ArgumentOutOfRangeException>("options.Threads", "0", () => Plan(new() { Threads = 0 }));
+        Refused<ArgumentOutOfRangeException>("options.Threads", "4097", () => Plan(new() { Threads = 4097 }));
+        Refused<ArgumentOutOfRangeException>("options.Batch", "-1", () => Plan(new() { Batch = -1 }));
+        Refused<ArgumentOutOfRangeException>("config", "HeadDim", () => new S2AttentionPlan(S2Config.Create(Request with { HeadDim = 65537 })).Dispose());
         Refused<ArgumentOutOfRangeException>("options.Layout", "7", () => Plan(new() { Layout = (TensorLayout)7 }));
         Refused<ArgumentOutOfRangeException>("options.Output", "stride", () => Plan(new() { Output = new(1000, HeadDim - 1, 1000) }));
         Refused<ArgumentOutOfRangeException>("options.Output", "stride", () => Plan(new() { Output = new(1000, 1 - HeadDim, 1000) }));
@@ -133,10 +136,13 @@ public sealed class KernelArgumentTests
     [Fact]
     public void Packed_lengths_are_checked()
     {
-        foreach (int[] lengths in new int[][] { [], [0], [1, 8], [0, 7], [0, 9], [0, 5, 5, 8], [0, 6, 4, 8] })
+        foreach (int[] lengths in new int[][] { [], [0], [1, 8], [0, 7], [0, 9], [0, 6, 4, 8], [0, -1, 8] })
             Refused<ArgumentException>("cumulativeLengths", "cumulativeLengths", () => S2AttentionPlan.Packed(Request, lengths));
-        Refused<ArgumentException>("cumulativeLengths", "GroupSize = 4 must divide", () => S2AttentionPlan.Packed(Request with { Mask = MaskPolicy.LocalCausal }, [0, 3, 8]));
+        Refused<ArgumentException>("cumulativeLengths", "Sequence 1 has 5 tokens: GroupSize = 4: must divide Tokens = 5", () => S2AttentionPlan.Packed(Request with { Mask = MaskPolicy.LocalCausal }, [0, 3, 8]));
         Refused<ArgumentException>("request", "Batch", () => S2AttentionPlan.Packed(Request with { Batch = 2 }, [0, 8]));
+        Refused<ArgumentException>("cumulativeLengths", "Sequence 1 has 3 tokens: GroupSize = 0", () => S2AttentionPlan.Packed(Request with { GroupSize = GroupSizeRule.LongLora }, [0, 4, 7, 8]));
+        Assert.Contains("Shift = 4", Assert.Throws<InvalidConfigException>(() => S2AttentionPlan.Packed(Request with { Shift = 4 }, [0, 2, 8])).Message, StringComparison.Ordinal);
+        Assert.Contains("GroupSize = null", Assert.Throws<InvalidConfigException>(() => S2AttentionPlan.Packed(Request with { GroupSize = null! }, [0, 8])).Message, StringComparison.Ordinal);
     }
 
     private void Refused<TException>(string name, string rule, Action call)

@@ -44,7 +44,9 @@ public sealed class S2ConfigTests
         { Valid with { ShiftedHeads = HeadShift.Of([true, true, true, true, true]) }, "must hold one flag for each of the 4 query heads" },
         { Valid with { ShiftedHeads = new HeadShift.Given(default) }, "ShiftedHeads = default: must hold one flag for each of the 4 query heads" },
         { Valid with { ShiftedHeads = HeadShift.Of([]) }, "ShiftedHeads = []: must hold one flag for each of the 4 query heads" },
-        { Valid with { Batch = 33554432 }, "Batch*Tokens*Heads*HeadDim = 33554432*16*4*8: must be at most 2147483591, the elements of one array" },
+        { Valid with { Batch = 1 << 30, HeadDim = 513 }, "Batch*Tokens*Heads*HeadDim = 1073741824*16*4*513: must be at most 35184372088832, the f32 elements of an address space" },
+        { Valid with { GroupSize = null! }, "GroupSize = null: must be given" },
+        { Valid with { ShiftedHeads = null! }, "ShiftedHeads = null: must be given" },
         { Valid with { Mask = (MaskPolicy)9 }, "Mask = 9: must be one of LocalCausal" },
         { Valid with { ShiftedHeads = HeadShift.Of([true]) }, "ShiftedHeads = [true]: must hold one flag for each of the 4 query heads" },
         { Valid with { Batch = 1 << 20, HeadDim = 1 << 20 }, "Batch*Tokens*Heads*HeadDim = 1048576*16*4*1048576: must be at most" },
@@ -100,9 +102,13 @@ public sealed class S2ConfigTests
         Assert.Equal(config, S2Config.Create(config.ToRequest()));
     }
 
+    /// <summary>2^45 = 2^30 2^4 2^2 2^9, and 2^45 + 1 = 32769 x 1073709057.</summary>
     [Fact]
-    public void One_element_more_than_an_array_holds_is_refused() =>
-        Assert.IsType<ConfigResult.Invalid>(S2Config.TryCreate(Valid with { Batch = 1, Tokens = 1, Heads = 1, HeadDim = 2147483592, GroupSize = GroupSizeRule.Of(1) }));
+    public void One_element_more_than_an_address_space_holds_is_refused()
+    {
+        Assert.IsType<ConfigResult.Valid>(S2Config.TryCreate(Valid with { Batch = 1 << 30, HeadDim = 512 }));
+        Assert.IsType<ConfigResult.Invalid>(S2Config.TryCreate(Valid with { Batch = 32769, Tokens = 1, Heads = 1, HeadDim = 1073709057, GroupSize = GroupSizeRule.Of(1) }));
+    }
 
     [Fact]
     public void Every_broken_rule_is_named_and_none_that_is_kept()

@@ -1,0 +1,114 @@
+// Do the closed forms number the same work as a list of it? And do two tensors overlap where their elements do?
+using FsCheck;
+using FsCheck.Fluent;
+using S2Attn.Optimized;
+using S2Attn.Optimized.Kernels;
+using S2Attn.Spec;
+
+namespace S2Attn.Tests.Optimized;
+
+public sealed class GeometryTests
+{
+    [Fact]
+    public void Items_cover_every_query_of_every_head_once_in_the_order_of_tokens()
+    {
+        BlockSizes sizes = new(8192, 6, 16);
+        int queries = sizes.BlockQueries;
+        int[] interesting = [1, 3, queries - 1, queries, queries + 1, 2 * queries + 1];
+        foreach (MaskPolicy mask in MaskPolicies.All)
+            foreach (HeadShift heads in new[] { HeadShift.None, HeadShift.SecondHalf, HeadShift.All, HeadShift.Of([true, false, false]) })
+                foreach (int group in interesting)
+                    foreach (int tokens in mask.CutsWrappedRun() ? [group, 2 * group - 1, 2 * group, 3 * group + group / 2] : new[] { group, 2 * group, 3 * group })
+                        foreach (int shift in new[] { 0, group / 2, group - 1 }.Where(shift => shift < group).Distinct())
+                            Check(S2Config.Create(new()
+                            {
+                                Tokens = tokens,
+                                Heads = 3,
+                                KvHeads = 1,
+                                HeadDim = 8192,
+                                GroupSize = GroupSizeRule.Of(group),
+                                Shift = shift,
+                                Mask = mask,
+                                ShiftedHeads = heads,
+                            }), sizes);
+    }
+
+    private static void Check(S2Config config, BlockSizes sizes)
+    {
+        Geometry geometry = new(config, Sequences.Alike(config, 2), 2, config.Tokens, sizes);
+        int[] seen = new int[2 * config.Heads * config.Tokens];
+        int lastStart = 0, lastBatch = 0;
+        for (long item = 0; item < geometry.ForwardItems; item++)
+        {
+            (Sequence sequence, (int head, QueryBlock block)) = geometry.Forward(item);
+            QueryRun<int> run = geometry.Run(sequence, head, block.Run);
+            Assert.Equal(Segments.Run(config, head, block.Run), run);
+            Assert.InRange(block.Count, 1, sizes.BlockQueries);
+            Assert.InRange(block.Start, run.Start, run.Start + run.Length - block.Count);
+            for (int t = block.Start; t < block.Start + block.Count; t++)
+                seen[(sequence.Batch * config.Heads + head) * config.Tokens + t]++;
+            if (sequence.Batch == lastBatch && run.Start < lastStart)
+                Assert.Fail($"{config}: item {item} starts before the last one");
+            (lastBatch, lastStart) = (sequence.Batch, run.Start);
+        }
+
+        Assert.True(seen.AsSpan().IndexOfAnyExcept(1) < 0, $"{config}: forward");
+        int[] runs = new int[2 * config.Heads * config.Tokens];
+        for (int phase = 0; phase < 2; phase++)
+        {
+            HashSet<(int, int, int)> keys = [];
+            for (long item = 0; item < geometry.BackwardItems(phase); item++)
+            {
+                (Sequence sequence, (int kvHead, RunGroup group)) = geometry.Backward(phase, item);
+                HeadRuns of = geometry.RunsOf(sequence, phase == 1);
+                HashSet<int> seenKeys = [];
+                foreach (int member in group.Second < 0 ? [group.First] : new[] { group.First, group.Second })
+                {
+                    QueryRun<int> run = of[member];
+                    seenKeys.UnionWith(Enumerable.Range(run.Own.Start, run.Own.Length));
+                    seenKeys.UnionWith(Enumerable.Range(run.Other.Start, run.Other.Length));
+                    for (int head = 0; head < config.Heads; head++)
+                        if (geometry.Shifts(head) == (phase == 1))
+                            for (int t = run.Start; t < run.Start + run.Length; t++)
+                                runs[(sequence.Batch * config.Heads + head) * config.Tokens + t]++;
+                }
+
+                if (!seenKeys.All(key => keys.Add((sequence.Batch, kvHead, key))))
+                    Assert.Fail($"{config}: a key belongs to two items");
+            }
+        }
+
+        Assert.True(runs.AsSpan().IndexOfAnyExcept(1) < 0, $"{config}: backward");
+    }
+
+    [Fact]
+    public void Tensors_overlap_exactly_where_an_element_does()
+    {
+        Gen<(TensorStrides Strides, int Batch, int Tokens, int Heads, int Width, int At, int Size)> tensors =
+            from strides in Gen.Choose(-40, 40).ArrayOf(3)
+            from shape in Gen.Choose(1, 4).ArrayOf(4)
+            from at in Gen.Choose(10000, 10100)
+            from size in Gen.Elements(1, 2, 4)
+            select (new TensorStrides(strides[0], strides[1], strides[2]), shape[0], shape[1], shape[2], shape[3], at, size);
+        int overlapping = 0, interleaved = 0;
+        Prop.ForAll(Arb.From(tensors), Arb.From(tensors), (a, b) =>
+        {
+            HashSet<int> bytes = Bytes(a), others = Bytes(b);
+            bool expected = bytes.Overlaps(others);
+            overlapping += expected ? 1 : 0;
+            interleaved += !expected && bytes.Min() < others.Max() && others.Min() < bytes.Max() ? 1 : 0;
+            return Region(a).Overlaps(Region(b)) == expected && Region(b).Overlaps(Region(a)) == expected;
+        }).Check(Config.QuickThrowOnFailure.WithMaxTest(3000));
+        Assert.True(overlapping > 300 && interleaved > 300, $"{overlapping} overlapped, {interleaved} lay between each other");
+
+        static unsafe Region Region((TensorStrides Strides, int Batch, int Tokens, int Heads, int Width, int At, int Size) tensor) =>
+            new(Place.Of("tensor", "options", tensor.Strides, tensor.Batch, tensor.Tokens, tensor.Heads, tensor.Width), (byte*)tensor.At, tensor.Size);
+
+        static HashSet<int> Bytes((TensorStrides Strides, int Batch, int Tokens, int Heads, int Width, int At, int Size) tensor) =>
+            [.. from b in Enumerable.Range(0, tensor.Batch)
+                from t in Enumerable.Range(0, tensor.Tokens)
+                from h in Enumerable.Range(0, tensor.Heads)
+                from x in Enumerable.Range(0, tensor.Width * tensor.Size)
+                select tensor.At + ((int)(b * tensor.Strides.Batch + t * tensor.Strides.Token + h * tensor.Strides.Head) * tensor.Size) + x];
+    }
+}
