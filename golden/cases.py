@@ -30,7 +30,7 @@ class Case:
         return f"{self.function}{'-layer' if self.layer else ''}-{self.slug}"
 
 
-EAGER, FLASH, SFT, NEOX = "llama-eager", "llama-flash", "sft-flash", "neox-eager"
+EAGER, FLASH, SFT, NEOX, NEOX_FLASH = "llama-eager", "llama-flash", "sft-flash", "neox-eager", "neox-flash"
 STORED = ("f64", "f32", "bf16", "f16")
 
 # forward_noflashattn without padding, even G: the definition's LocalCausal.
@@ -137,6 +137,17 @@ NEOX_CASES = (
          batch=2, pads=((1, 0), (6, 0))),
 )
 
+# The flash path of gptneox_attn_replace.py: o comes back as [B N/G, G, H, D] and is transposed once more before it is joined. Padding is never looked at.
+NEOX_FLASH_CASES = (
+    Case(NEOX_FLASH, "n16-g4-b2", 16, 4, 4, "The default shape, two batches: 96 of 128 rows are another head's and token's.", batch=2, dtypes=STORED),
+    Case(NEOX_FLASH, "n16-g4-h2", 16, 2, 4, "H < G: half of the heads, no two rows of a group stay but the first and the last."),
+    Case(NEOX_FLASH, "n8-g2-h3", 8, 3, 4, "H > G, odd H."),
+    Case(NEOX_FLASH, "n12-g3", 12, 2, 4, "Odd G: the un-shift misses by one row as well."),
+    Case(NEOX_FLASH, "n16-g4-h1", 16, 1, 4, "One head: there is nothing to change places with, and the definition comes out.", dtypes=("f64",)),
+    Case(NEOX_FLASH, "n4-g1", 4, 2, 4, "G = 1: nothing to change places with, but the un-shift of odd G.", dtypes=("f64",)),
+    Case(NEOX_FLASH, "large", 16, 2, 4, "Scores of some hundreds.", inputs="large"),
+)
+
 # Whole layers: real projections and RoPE.
 LAYERS = (
     Case(EAGER, "n16-g4-gqa", 16, 4, 4, "A whole layer with GQA.", kv_heads=2, batch=2, layer=True),
@@ -144,6 +155,7 @@ LAYERS = (
     Case(FLASH, "n16-g4-gqa", 16, 4, 4, "A whole layer with GQA.", kv_heads=2, batch=2, layer=True, dtypes=("f64", "f32", "bf16")),
     Case(SFT, "n24-full", 24, 2, 4, "A whole layer under the SFT rule.", layer=True),
     Case(NEOX, "n16-g4-rot2", 16, 2, 4, "A whole layer with biases and a rotation of half the coordinates.", batch=2, layer=True, rotary_dim=2),
+    Case(NEOX_FLASH, "n16-g4-rot2", 16, 2, 4, "A whole layer with biases, through the flash path.", batch=2, layer=True, rotary_dim=2),
 )
 
-CASES = EAGER_DEFINITION + EAGER_DEFECTS + FLASH_DEFINITION + FLASH_DEFECTS + SFT_CASES + NEOX_CASES + LAYERS
+CASES = EAGER_DEFINITION + EAGER_DEFECTS + FLASH_DEFINITION + FLASH_DEFECTS + SFT_CASES + NEOX_CASES + NEOX_FLASH_CASES + LAYERS

@@ -45,6 +45,8 @@ def plain(tensors):
 def defect_model(case, config, valid):
     if config["mask"] == "Split":
         return plain_model.longlora_flash(config, valid)
+    if case.function == "neox-flash":
+        return plain_model.longlora_neox_flash(config, valid)
     return plain_model.longlora_eager(config, valid, empty_rows_reach_future=case.function == "llama-eager")
 
 
@@ -85,7 +87,7 @@ def run(upstream, case, dtype):
     valid_tensor = torch.from_numpy(valid)
     standins.VarlenCalls.log.clear()
     if case.layer:
-        drawn = drawing.draw_layer(random, config, case.rotary_dim or case.head_dim, bias=case.function == "neox-eager")
+        drawn = drawing.draw_layer(random, config, case.rotary_dim or case.head_dim, bias=case.function in longlora.NEOX)
         inputs = {name: to_torch(array) for name, array in drawn.items()}
         outputs = longlora.run_layer(upstream, case.function, config, valid_tensor, patches, inputs)
     else:

@@ -17,12 +17,14 @@ class Model:
     sees(b, h, t)     bool [rows, N]: the keys with a weight that is not 0
     uniform(b, h, t)  bool [rows]: all weights of the row are equal, whatever the scores
     flows(b, h, t)    bool [rows, N]: the score's gradient reaches q and k
+    place(rows)       [N, H, 2] -> the same: which row (token, head) of what the above gives becomes row (t, h) of o
     """
 
     query_row: Callable
     sees: Callable
     uniform: Callable
     flows: Callable
+    place: Callable = lambda rows: rows
 
 
 def is_shifted(config, head):
@@ -94,10 +96,36 @@ def longlora_flash(config, valid):
     return Model(lambda h, t: t, sees, lambda b, h, t: np.zeros(len(t), bool), sees)
 
 
+def longlora_neox_flash(config, valid):
+    """The flash GPT-NeoX path: floored shifts, no padding, and o of each group [G, H, D] read as [H, G, D] before it is rolled back."""
+    n, g, heads = config["tokens"], config["groupSize"], config["heads"]
+    eager = longlora_eager(config, np.ones_like(valid), empty_rows_reach_future=False)
+
+    def place(rows):
+        # rows[t, h] holds the eager row of (t, h), already rolled back by g // 2: undo that, read each group's memory in the other order, and roll back again.
+        back = lambda x, by: np.concatenate([x[:, : heads // 2], np.roll(x[:, heads // 2:], by, axis=0)], axis=1)
+        memory = back(rows, -(g // 2)).reshape(n // g, g, heads, 2).transpose(0, 2, 1, 3)
+        return back(memory.reshape(n, heads, 2), g // 2)
+
+    return Model(eager.query_row, eager.sees, eager.uniform, eager.flows, place)
+
+
+def _take(rows, tensor):
+    return tensor[:, rows[..., 0], rows[..., 1]]
+
+
+def _give(rows, tensor):
+    result = np.zeros_like(tensor)
+    result[:, rows[..., 0], rows[..., 1]] = tensor
+    return result
+
+
 def attention(config, model, q, k, v, do):
     """o, dq, dk, dv in float64. q, o, do, dq: [B,N,H,D]; k, v, dk, dv: [B,N,K,D]. A row that sees no key is 0."""
     batch, n, heads, scale = config["batch"], config["tokens"], config["heads"], config["scale"]
     o, dq, dk, dv = np.zeros_like(q), np.zeros_like(q), np.zeros_like(k), np.zeros_like(v)
+    rows = model.place(np.stack(np.meshgrid(np.arange(n), np.arange(heads), indexing="ij"), axis=-1))
+    do = _give(rows, do)
     for b in range(batch):
         for h in range(heads):
             kv = h // (heads // config["kvHeads"])
@@ -118,7 +146,7 @@ def attention(config, model, q, k, v, do):
                 dq[b, row, h] = ds @ keys
                 dk[b, :, kv] += ds.T @ q[b, row, h]
                 dv[b, :, kv] += p.T @ do[b, t, h]
-    return {"o": o, "dq": dq, "dk": dk, "dv": dv}
+    return {"o": _take(rows, o), "dq": dq, "dk": dk, "dv": dv}
 
 
 # ---- a whole layer ----------------------------------------------------------------------------------------------------

@@ -30,7 +30,10 @@ def _axes(side):
 
 
 def rearrange(tensor, pattern, **sizes):
-    """einops.rearrange for patterns that keep the order of the axes, i.e. that only merge or split neighbours."""
+    """einops.rearrange for patterns that keep the order of the axes, i.e. that only merge or split neighbours; "..." stands for the same axes on both sides."""
+    if "..." in pattern:
+        named = len(_axes(pattern.split("->")[0])) - 1
+        pattern = pattern.replace("...", " ".join(f"rest{i}" for i in range(tensor.dim() - named)))
     left, right = (_axes(side) for side in pattern.split("->"))
     if [name for axis in left for name in axis] != [name for axis in right for name in axis] or len(left) != tensor.dim():
         raise NotImplementedError(f"rearrange: pattern '{pattern}' moves axes or does not fit shape {tuple(tensor.shape)}")

@@ -19,7 +19,9 @@ FUNCTIONS = {
     "llama-flash": ("llama_attn_replace.py", "forward_flashattn"),
     "sft-flash": ("llama_attn_replace_sft.py", "forward_flashattn"),
     "neox-eager": ("gptneox_attn_replace.py", "get_forward_function(use_flash_attn=False, use_full=False)"),
+    "neox-flash": ("gptneox_attn_replace.py", "get_forward_function(use_flash_attn=True, use_full=False)"),
 }
+NEOX = ("neox-eager", "neox-flash")
 
 
 class CheckoutError(Exception):
@@ -74,9 +76,10 @@ class Upstream:
         positions = torch.arange(tokens)[None, :].expand(batch, tokens)
         with self.patched(function, patches) as module, warnings.catch_warnings():
             warnings.simplefilter("error")
-            if function == "neox-eager":
+            if function in NEOX:
                 mask = standins.neox_additive_mask(valid, hidden.dtype)
-                return module.get_forward_function(use_flash_attn=False, use_full=False)(layer, hidden, mask, positions)[0]
+                forward = module.get_forward_function(use_flash_attn=function == "neox-flash", use_full=False)
+                return forward(layer, hidden, mask, positions)[0]
             if function == "llama-eager":
                 mask = standins.llama_additive_mask(valid, hidden.dtype)
                 return module.forward_noflashattn(layer, hidden, attention_mask=mask, position_ids=positions)[0]
@@ -108,7 +111,7 @@ def run_core(upstream, function, config, valid, patches, q, k, v, do):
     batch, tokens, heads, dim = q.shape
     q, k, v = (x.clone().requires_grad_() for x in (q, k, v))
     cos, sin = standins.null_tables(tokens, dim, q.dtype)
-    if function == "neox-eager":
+    if function in NEOX:
         hidden = torch.cat([q, k, v], dim=-1).flatten(2)
         layer = neox_layer(config, torch.clone, torch.clone, cos, sin)
     else:
@@ -133,7 +136,7 @@ def run_layer(upstream, function, config, valid, patches, inputs):
     cos, sin = (inputs[name][None, None] for name in ("cos", "sin"))
     linear = lambda x, name: torch.nn.functional.linear(x, leaves["w" + name], leaves.get("b" + name))
     seen = {}
-    if function == "neox-eager":
+    if function in NEOX:
         packed = [torch.cat([leaves[kind + part].unflatten(0, (heads, dim)) for part in "qkv"], dim=1).flatten(0, 1) for kind in "wb"]
         layer = neox_layer(config, lambda x: torch.nn.functional.linear(x, *packed), lambda x: linear(x, "o"), cos, sin)
     else:

@@ -20,6 +20,9 @@ internal sealed class GoldenProfile
         pipeline = golden.Defects.IsEmpty ? null : new(golden.Config, FunctionOf(golden).Build(golden.Config, input.Valid));
     }
 
+    /// <summary>o [B,N,H,D].</summary>
+    public Tensor<double> Output => (pipeline?.Forward(input) ?? Attention.Forward(golden.Config, input)).Output;
+
     public Gradients<double> Backward(Tensor<double> outputGradient) =>
         pipeline?.Backward(input, outputGradient) ?? AttentionGradients.Backward(golden.Config, input, outputGradient);
 
@@ -40,7 +43,8 @@ internal sealed class GoldenProfile
     }
 
     private static LongLoraFunction FunctionOf(GoldenCase golden) =>
-        golden.Function.StartsWith("gptneox", StringComparison.Ordinal) ? LongLoraFunctions.NeoxEager
+        golden.Function.Contains("use_flash_attn=True", StringComparison.Ordinal) ? GptNeoxFlash.Function
+        : golden.Function.StartsWith("gptneox", StringComparison.Ordinal) ? LongLoraFunctions.NeoxEager
         : golden.Config.Mask is MaskPolicy.LocalCausal ? LongLoraFunctions.LlamaEager
         : LongLoraFunctions.LlamaFlash;
 }
