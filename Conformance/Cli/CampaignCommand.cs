@@ -14,6 +14,7 @@ internal static class CampaignCommand
     {
         Agreement(),
         Exponential(),
+        Hostile(),
         Longest(),
         Paths(),
     };
@@ -66,6 +67,27 @@ internal static class CampaignCommand
             }
 
             return agrees ? 0 : 1;
+        });
+        return command;
+    }
+
+    private static Command Hostile()
+    {
+        Option<int> cases = Positive("--cases", "Inputs of each kind.", 20_000);
+        Option<int> seed = new("--seed") { Description = "The same seed gives the same inputs.", DefaultValueFactory = _ => 1 };
+        Command command = new("hostile", "Replies, declarations, manifests and reports that somebody broke: read, or refused in words.") { cases, seed };
+        command.SetAction(result =>
+        {
+            bool held = true;
+            foreach (HostileReport report in HostileCampaign.Run(result.GetValue(cases), result.GetValue(seed)))
+            {
+                held &= report.Failures.IsEmpty;
+                Console.WriteLine($"{report.Input,-26} {report.Tried} tried, {report.Accepted} read, {report.Tried - report.Accepted} refused");
+                foreach (string failure in report.Failures)
+                    Console.WriteLine($"  FAILED {failure}");
+            }
+
+            return held ? 0 : 1;
         });
         return command;
     }

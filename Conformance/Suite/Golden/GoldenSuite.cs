@@ -52,7 +52,7 @@ public static class GoldenSuite
         }
     }
 
-    private static IEnumerable<string> Failures(GoldenCase golden, SafetensorsFile file)
+    internal static IEnumerable<string> Failures(GoldenCase golden, SafetensorsFile file)
     {
         if (golden.Family == "layer")
             foreach (string failure in GoldenLayer.Failures(golden, file))

@@ -77,7 +77,9 @@ public static class ReproducerFile
         }
     }
 
-    private static Reproducer Parse(SafetensorsFile file)
+    /// <summary>The reproducer that a file holds.</summary>
+    /// <exception cref="FormatException">It is none.</exception>
+    public static Reproducer Parse(SafetensorsFile file)
     {
         string version = Text(file, VersionField);
         if (version != Number(Version))

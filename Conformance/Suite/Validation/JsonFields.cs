@@ -71,10 +71,8 @@ public readonly struct JsonFields
     /// <summary>A text of valid Unicode.</summary>
     public string Text(string name, int maxLength = int.MaxValue)
     {
-        if (Any(name) is not { ValueKind: JsonValueKind.String } field)
+        if (Any(name) is not { ValueKind: JsonValueKind.String } field || !TryText(field, out string text))
             throw Wrong(name, "a string");
-        if (!TryText(field, out string text))
-            throw Wrong(name, "a string of valid Unicode, without lone surrogates");
         return text.Length <= maxLength ? text : throw Wrong(name, string.Create(CultureInfo.InvariantCulture, $"a string of at most {maxLength} characters"));
     }
 
@@ -106,15 +104,40 @@ public readonly struct JsonFields
 
     private static JsonElement Parsed(string owner, ReadOnlyMemory<byte> utf8)
     {
+        // The parser lets broken UTF-8 and lone surrogates through, and whoever asks for the text later gets an exception.
+        string at = owner.Length == 0 ? "" : owner + " ";
+        if (!System.Text.Unicode.Utf8.IsValid(utf8.Span))
+            throw new FormatException($"{at}must be JSON in UTF-8, but holds other bytes");
         try
         {
             // A name that stands twice means one thing to one reader and another to the next.
             using JsonDocument document = JsonDocument.Parse(utf8, new JsonDocumentOptions { AllowDuplicateProperties = false });
-            return document.RootElement.Clone();
+            return IsUnicode(document.RootElement) ? document.RootElement.Clone() : throw new FormatException($"{at}must be valid Unicode, without lone surrogates");
         }
         catch (JsonException error)
         {
-            throw new FormatException($"{owner}{(owner.Length == 0 ? "" : " ")}must be JSON: {ForeignText.Name(error.Message)}", error);
+            throw new FormatException($"{at}must be JSON: {ForeignText.Name(error.Message)}", error);
+        }
+    }
+
+    private static bool IsUnicode(JsonElement value) => value.ValueKind switch
+    {
+        JsonValueKind.Object => value.EnumerateObject().All(field => TryName(field) && IsUnicode(field.Value)),
+        JsonValueKind.Array => value.EnumerateArray().All(IsUnicode),
+        JsonValueKind.String => TryText(value, out _),
+        _ => true,
+    };
+
+    private static bool TryName(JsonProperty field)
+    {
+        try
+        {
+            _ = field.Name;
+            return true;
+        }
+        catch (InvalidOperationException)
+        {
+            return false;
         }
     }
 
