@@ -113,7 +113,7 @@ internal static class Console
                 if (Failure.Length == 0)
                     write();
             }
-            catch (IOException error)
+            catch (Exception error) when (error is IOException or UnauthorizedAccessException or ObjectDisposedException)
             {
                 Failure = error.Message;
             }

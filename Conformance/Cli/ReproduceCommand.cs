@@ -46,7 +46,9 @@ internal static class ReproduceCommand
             return BadUsage;
         }
 
-        Difference[] differences = [.. Reproducer.Differences(reproducer.Expected, PortCalls.Ask(port, reproducer.Case))];
+        PortAnswer answer = PortCalls.Ask(port, reproducer.Case);
+        Interruption.Token.ThrowIfCancellationRequested();
+        Difference[] differences = [.. Reproducer.Differences(reproducer.Expected, answer)];
         if (differences.Length == 0)
         {
             Console.WriteLine($"{port.Description.Name} agrees: every element is within its bound");

@@ -1,6 +1,7 @@
 // s2attn xray: what does a port really compute? Its visibility drawn beside the definition's, in words, and by name.
 using System.CommandLine;
 using S2Attn.Cli.Rendering;
+using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Xray;
 using S2Attn.Spec;
@@ -53,6 +54,8 @@ internal static class XrayCommand
                         ConfigResult.Valid valid => valid.Config,
                         var invalid => throw new FormatException($"{invalid}"),
                     };
+                    if (!CaseBudget.Holds(config))
+                        throw new FormatException($"{config.Batch} * {config.Tokens} tokens * {config.Heads} heads * {config.HeadDim} in groups of {config.GroupSize} is too large: {CaseBudget.Rule}");
                     var probes = Xrays.Probes(capabilities, parsed.GetValue(mask) is null ? capabilities.Masks : [], config);
                     XrayReport report = Xrays.Take(port, parsed.GetValue(only) ? probes[..1] : probes, Suspects.All, cancellation);
                     if (parsed.GetValue(json))
@@ -63,7 +66,7 @@ internal static class XrayCommand
                 }
                 catch (XrayFailedException error)
                 {
-                    Console.Error.WriteLine($"s2attn: the port gave no tensors to look at: {error.Message}");
+                    Console.Error.WriteLine(cancellation.IsCancellationRequested ? "s2attn: stopped" : $"s2attn: the port gave no tensors to look at: {error.Message}");
                     return NotTheDefinition;
                 }
                 catch (OperationCanceledException)

@@ -43,7 +43,7 @@ public sealed record ReportPort(string Subject, PortDescription Description, Imm
 
     /// <summary>The same with an X-ray to draw, where the rows of the port speak for it; one that failed or gave no tensors is not asked again.</summary>
     public ReportPort Portrayed(IAttentionPort port, IEnumerable<PropertyResult> results, CancellationToken cancellation) =>
-        !cancellation.IsCancellationRequested && results.Where(result => result.Subject == Subject).All(result => !result.IsBad)
+        !cancellation.IsCancellationRequested && results.Where(result => result.Subject == Subject) is var own && own.Any(result => result.Cases > 0) && own.All(result => !result.IsBad)
             ? this with { Portrait = Xray.Diagnosis.Of(port, cancellation).Report }
             : this;
 }

@@ -55,6 +55,8 @@ public static class ReproducerFolder
         string repeat = string.Create(CultureInfo.InvariantCulture, $"s2attn check {port.Arguments} --filter {result.Name} --seed {options.Seed} --cases {options.Cases}");
         string head = ReproducerText.Head(result, port.Port.Description, repeat);
         SearchResult search = ReproducerSearch.Find(options.ShrinkLimit, property, port.Port, result.Counterexample[0].Shrunk[0], cancellation);
+        if (cancellation.IsCancellationRequested)
+            return [];
         if (search is not SearchResult.Wrong wrong)
             return [Text(name + ".md", head + ReproducerText.None(search))];
 

@@ -1,10 +1,10 @@
-// What does the base library not ask of Linux: is this a regular file?
+// What does the base library not ask of Linux: is this a regular file, and where does a path lead?
 using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 
 namespace S2Attn.Conformance.Validation;
 
-/// <summary>open(2) and statx(2), whose structure is the same on every architecture.</summary>
+/// <summary>open(2), realpath(3), and statx(2), whose structure is the same on every architecture.</summary>
 internal static class Linux
 {
     public const int ReadOnly = 0, NoTerminal = 0x100, NonBlocking = 0x800, CloseOnExec = 0x80000;
@@ -38,6 +38,21 @@ internal static class Linux
 
     /// <summary>What a path leads to; 0 where it leads nowhere.</summary>
     public static int KindOf(string path) => StatX(CurrentFolder, path, 0, AskKind, out FileStatus status) == 0 ? status.Mode & KindBits : 0;
+
+    /// <summary>A path without links; as it is where it leads nowhere.</summary>
+    public static string RealPath(string path)
+    {
+        nint real = RealPath(path, 0);
+        if (real == 0)
+            return path;
+        string text = Marshal.PtrToStringUTF8(real) ?? path;
+        Marshal.FreeHGlobal(real);
+        return text;
+    }
+
+    [DllImport("libc", EntryPoint = "realpath", SetLastError = true)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static extern nint RealPath([MarshalAs(UnmanagedType.LPUTF8Str)] string path, nint buffer);
 
     [DllImport("libc", EntryPoint = "statx", SetLastError = true)]
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]

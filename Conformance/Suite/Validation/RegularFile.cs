@@ -47,7 +47,7 @@ public static class RegularFile
     }
 
     private static IOException TooLong(string path, long bytes, long maxBytes) =>
-        new(string.Create(CultureInfo.InvariantCulture, $"{path}: the file has {bytes} bytes, or more than the {maxBytes} expected at most"));
+        new(string.Create(CultureInfo.InvariantCulture, $"{path}: the file has at least {bytes} bytes, more than the {maxBytes} expected at most"));
 
     private static IOException NotRegular(string path) => new($"{path}: must be a regular file, not a folder, pipe or device");
 

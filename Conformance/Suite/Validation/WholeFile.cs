@@ -30,6 +30,8 @@ public static class WholeFile
             throw new IOException($"{path}: is a named pipe, for which writing waits");
         if (IsSpecial(target))
         {
+            if (Directory.Exists(target))
+                throw new IOException($"{path}: is a folder");
             using FileStream open = new(target, FileMode.Open, FileAccess.Write, FileShare.ReadWrite);
             return;
         }
@@ -55,9 +57,8 @@ public static class WholeFile
             return full;
         try
         {
-            string folder = Path.GetDirectoryName(full) is { Length: > 0 } parent ? Directory.ResolveLinkTarget(parent, returnFinalTarget: true)?.FullName ?? parent : full;
-            string beside = Path.Combine(folder, Path.GetFileName(full));
-            return File.ResolveLinkTarget(beside, returnFinalTarget: true)?.FullName ?? beside;
+            string target = new FileInfo(full).LinkTarget is null ? full : File.ResolveLinkTarget(full, returnFinalTarget: true)?.FullName ?? full;
+            return OperatingSystem.IsLinux() && Path.GetDirectoryName(target) is { Length: > 0 } folder ? Path.Combine(Linux.RealPath(folder), Path.GetFileName(target)) : target;
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
@@ -109,7 +110,9 @@ public static class WholeFile
 
     private static void Directly(string target, ReadOnlySpan<byte> bytes)
     {
-        using FileStream stream = new(target, IsSpecial(target) ? FileMode.Open : FileMode.Create, FileAccess.Write, FileShare.ReadWrite);
+        // Opened again, a file behind stdout would be written to from its beginning, over what stands there.
+        using Stream stream = target is "/dev/stdout" or "/dev/fd/1" or "/proc/self/fd/1" ? Console.OpenStandardOutput()
+            : new FileStream(target, IsSpecial(target) ? FileMode.Open : FileMode.Create, FileAccess.Write, FileShare.ReadWrite);
         stream.Write(bytes);
     }
 }

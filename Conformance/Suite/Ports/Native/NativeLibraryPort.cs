@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
 using S2Attn.Conformance.Safetensors;
+using S2Attn.Conformance.Validation;
 using S2Attn.Spec;
 
 namespace S2Attn.Conformance.Ports;
@@ -29,9 +30,11 @@ public sealed unsafe class NativeLibraryPort : IAttentionPort
             throw new PortStartException($"There is no library {fullPath}.");
         try
         {
+            // Looked at first: a pipe in its place would be waited for.
+            RegularFile.Open(long.MaxValue, fullPath).Dispose();
             library = NativeLibrary.Load(fullPath);
         }
-        catch (Exception error) when (error is DllNotFoundException or BadImageFormatException)
+        catch (Exception error) when (error is DllNotFoundException or BadImageFormatException or IOException or UnauthorizedAccessException)
         {
             throw new PortStartException($"The library cannot be loaded: {error.Message}", error);
         }

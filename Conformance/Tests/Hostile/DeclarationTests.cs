@@ -1,0 +1,99 @@
+// Is every size and text of a declaration held to a range, with field, value and rule?
+using System.Text;
+using System.Text.Json;
+using S2Attn.Conformance.Ports;
+using S2Attn.Conformance.Text;
+using S2Attn.Tests.Ports;
+using S2Attn.Tests.Tools;
+
+namespace S2Attn.Tests.Hostile;
+
+public sealed class DeclarationTests
+{
+    public static TheoryData<string, string> Refused => new()
+    {
+        { "\"fixed\":{\"groupSize\":0}", "groupSize" },
+        { "\"fixed\":{\"groupSize\":-4}", "groupSize" },
+        { "\"fixed\":{\"groupSize\":1e999}", "groupSize" },
+        { "\"fixed\":{\"groupSize\":2.5}", "groupSize" },
+        { "\"fixed\":{\"groupSize\":2147483647}", "groupSize" },
+        { "\"fixed\":{\"groupSize\":1099511627776}", "groupSize" },
+        { "\"fixed\":{\"batch\":0}", "batch" },
+        { "\"fixed\":{\"batch\":2000}", "batch" },
+        { "\"fixed\":{\"tokens\":0}", "tokens" },
+        { "\"fixed\":{\"tokens\":2000000000}", "tokens" },
+        { "\"fixed\":{\"heads\":0}", "heads" },
+        { "\"fixed\":{\"heads\":1000000}", "heads" },
+        { "\"fixed\":{\"kvHeads\":-1}", "kvHeads" },
+        { "\"fixed\":{\"headDim\":100000}", "headDim" },
+        { "\"fixed\":{\"shift\":-1}", "shift" },
+        { "\"fixed\":{\"groupSize\":4,\"shift\":4}", "shift" },
+        { "\"fixed\":{\"heads\":4,\"kvHeads\":3}", "kvHeads" },
+        { "\"fixed\":{\"tokens\":8,\"groupSize\":9}", "groupSize" },
+        { "\"maxTokens\":8,\"fixed\":{\"tokens\":9}", "tokens" },
+        { "\"fixed\":{\"heads\":3,\"shiftedHeads\":[true,false]}", "shiftedHeads" },
+        { "\"fixed\":{\"scale\":1e999}", "scale" },
+        { "\"fixed\":{\"scale\":\"big\"}", "scale" },
+        { "\"fixed\":{\"batch\":1024,\"tokens\":1048576,\"heads\":1024}", "at most" },
+        { "\"fixed\":[]", "fixed" },
+        { "\"fixed\":{\"groupSize\":\"four\"}", "groupSize" },
+        { "\"maxTokens\":0", "maxTokens" },
+        { "\"maxTokens\":1e999", "maxTokens" },
+        { "\"maxTokens\":null", "maxTokens" },
+        { "\"masks\":{\"LocalCausal\":true}", "masks" },
+        { "\"ops\":[\"forward\",7]", "ops" },
+        { "\"gqa\":1", "gqa" },
+    };
+
+    [Theory]
+    [MemberData(nameof(Refused))]
+    public void A_size_out_of_range_is_refused_with_its_name(string capability, string named)
+    {
+        Assert.False(TryRead(capability, out string error));
+        Assert.Contains(named, error, StringComparison.Ordinal);
+        Assert.True(error.Length < 500, error);
+    }
+
+    [Theory]
+    [InlineData("\"fixed\":{\"groupSize\":2048,\"headDim\":128,\"heads\":32,\"kvHeads\":8,\"batch\":1}")]
+    [InlineData("\"fixed\":{\"heads\":128,\"headDim\":256}")]
+    [InlineData("\"maxTokens\":2147483647")]
+    [InlineData("\"fixed\":{\"shiftedHeads\":[true,false,true,false],\"heads\":4,\"scale\":\"default\"}")]
+    public void Sizes_of_real_models_are_taken(string capability) => Assert.True(TryRead(capability, out string error), error);
+
+    [Fact]
+    public void Flags_for_a_million_heads_are_refused_without_printing_them()
+    {
+        Assert.False(TryRead($"\"fixed\":{{\"shiftedHeads\":[{string.Join(",", Enumerable.Repeat("true", 1_000_000))}]}}", out string error));
+        Assert.InRange(error.Length, 1, 400);
+    }
+
+    [Fact]
+    public void A_name_of_a_megabyte_is_shortened_where_it_enters()
+    {
+        string line = $$"""{"name":"{{new string('n', 900_000)}}","version":"\u001b[2J","language":"a\nconforms","capabilities":{"ops":["forward"],"dtypes":["f32"],"masks":["Split"]} }""";
+        Assert.True(PortDescriptions.TryRead(JsonDocument.Parse(line).RootElement, out PortDescription? description, out string error), error);
+        Assert.InRange(description.Name.Length, ForeignText.NameLimit, ForeignText.NameLimit + 30);
+        Assert.Equal("\uFFFD[2J", description.Version);
+        Assert.Equal("a conforms", description.Language);
+    }
+
+    [RequiresToolTheory("python3")]
+    [InlineData("{\"groupSize\":0}", "groupSize")]
+    [InlineData("{\"groupSize\":-1}", "groupSize")]
+    [InlineData("{\"heads\":1000000}", "heads")]
+    public void A_command_with_such_a_port_says_so_at_once(string fixedSizes, string named) => SamplePortTests.InTemporary(directory =>
+    {
+        string port = HostileRun.Talker(new { describe = new { capabilities = JsonDocument.Parse($"{{\"ops\":[\"forward\"],\"dtypes\":[\"f32\"],\"masks\":[\"LocalCausal\"],\"fixed\":{fixedSizes}}}").RootElement } });
+        Ended ended = HostileRun.S2Attn(directory, "check", "--port", port, "--cases", "20");
+        Assert.True(ended.ExitCode == 2 && ended.Error.Contains(named, StringComparison.Ordinal) && !ended.Error.Contains("   at ", StringComparison.Ordinal), $"{ended}");
+    });
+
+    private static bool TryRead(string capability, out string error)
+    {
+        string line = $$"""{"name":"n","capabilities":{"ops":["forward"],"dtypes":["f32"],{{capability}} } }""";
+        bool duplicate = capability.StartsWith("\"ops\"", StringComparison.Ordinal) || capability.StartsWith("\"masks\"", StringComparison.Ordinal);
+        string text = duplicate ? $$"""{"name":"n","capabilities":{ {{capability}} } }""" : line.Replace("\"dtypes\"", "\"masks\":[\"LocalCausal\"],\"dtypes\"", StringComparison.Ordinal);
+        return PortDescriptions.TryRead(JsonDocument.Parse(Encoding.UTF8.GetBytes(text)).RootElement, out _, out error);
+    }
+}
