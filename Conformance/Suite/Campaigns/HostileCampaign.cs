@@ -27,6 +27,8 @@ public sealed record HostileReport(string Input, int Tried, int Accepted, Immuta
 public static class HostileCampaign
 {
     private const int MaxFailures = 5;
+    private static readonly string[] Questions = ["q", "k", "v"], Elements = ["expected.o", "bound.o"], Rows = ["expected.lse", "bound.lse"];
+    private static readonly string[] Tensors = [.. Questions, "do", "o", "dq", "dk", "dv"];
 
     /// <summary>The longest that one input may take.</summary>
     public static TimeSpan Limit { get; } = TimeSpan.FromSeconds(5);
@@ -126,7 +128,7 @@ public static class HostileCampaign
     private static string HonestHeader()
     {
         const int Bytes = 1 * 4 * 2 * 2 * sizeof(double);
-        return $"{{{string.Join(",", new[] { "q", "k", "v", "do", "o", "dq", "dk", "dv" }.Select((name, i) => $"\"{name}\":{{\"dtype\":\"F64\",\"shape\":[1,4,2,2],\"data_offsets\":[{i * Bytes},{(i + 1) * Bytes}]}}"))}}}";
+        return $"{{{string.Join(",", Tensors.Select((name, i) => $"\"{name}\":{{\"dtype\":\"F64\",\"shape\":[1,4,2,2],\"data_offsets\":[{i * Bytes},{(i + 1) * Bytes}]}}"))}}}";
     }
 
     // The file is made to fit its header, so that what is wrong with the shapes comes through to whoever computes with them.
@@ -158,9 +160,9 @@ public static class HostileCampaign
     {
         SafetensorsFile file = SafetensorsReader.Parse("reproducer", SafetensorsWriter.Encode(new(
             [
-                .. new[] { "q", "k", "v" }.Select(name => new SafetensorsTensor(name, SafetensorsType.F32, Tensor<double>.Build([1, 8, 2, 4], i => i))),
-                .. new[] { "expected.o", "bound.o" }.Select(name => new SafetensorsTensor(name, SafetensorsType.F64, Tensor<double>.Build([1, 8, 2, 4], i => i))),
-                .. new[] { "expected.lse", "bound.lse" }.Select(name => new SafetensorsTensor(name, SafetensorsType.F64, Tensor<double>.Build([1, 8, 2], i => i))),
+                .. Questions.Select(name => new SafetensorsTensor(name, SafetensorsType.F32, Tensor<double>.Build([1, 8, 2, 4], i => i))),
+                .. Elements.Select(name => new SafetensorsTensor(name, SafetensorsType.F64, Tensor<double>.Build([1, 8, 2, 4], i => i))),
+                .. Rows.Select(name => new SafetensorsTensor(name, SafetensorsType.F64, Tensor<double>.Build([1, 8, 2], i => i))),
             ])));
         var values = ImmutableSortedDictionary.CreateBuilder<string, string>(StringComparer.Ordinal);
         foreach (JsonProperty field in Element(metadata).EnumerateObject())

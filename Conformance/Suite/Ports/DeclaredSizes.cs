@@ -39,8 +39,8 @@ public static class DeclaredSizes
             throw Wrong("shiftedHeads", given.Flags.Length, $"must hold one flag for each of the heads = {values.Heads}");
         tokens = Math.Max(tokens, Math.Max(group, shift + 1));
         heads = Math.Max(heads, kvHeads);
-        if ((Int128)batch * tokens * heads * dim > Spec.S2Config.MaxElements)
-            throw new FormatException($"fixed: the smallest case that keeps all of it has batch*tokens*heads*headDim = {batch}*{tokens}*{heads}*{dim}: must be at most {Spec.S2Config.MaxElements}");
+        if ((Int128)batch * tokens * heads * dim > Array.MaxLength)
+            throw new FormatException($"fixed: the smallest case that keeps all of it has batch*tokens*heads*headDim = {batch}*{tokens}*{heads}*{dim}: must be at most {Array.MaxLength}");
     }
 
     // The least value that the rule allows.

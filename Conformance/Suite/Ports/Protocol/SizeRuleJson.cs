@@ -1,5 +1,6 @@
 // How does a declaration say which values of a size a port takes?
 using System.Text.Json;
+using S2Attn.Conformance.Validation;
 
 namespace S2Attn.Conformance.Ports;
 
@@ -70,15 +71,15 @@ internal static class SizeRuleJson
             JsonValueKind.Number => SizeRule.Exactly(Integer(at, field, least)),
             JsonValueKind.Array => List(at, field),
             JsonValueKind.Object => Rules(),
-            _ => throw new FormatException($"{at} must be {Form}, not {field.GetRawText()}"),
+            _ => throw new FormatException($"{at} must be {Form}, not {JsonFields.Shown(field)}"),
         };
         return rule.TryFit(least, least, int.MaxValue, 1, out _)
             ? rule
-            : throw new FormatException($"{at} = {field.GetRawText()}: no value fits all of it; a {name} is at least {least}");
+            : throw new FormatException($"{at} = {JsonFields.Shown(field)}: no value fits all of it; a {name} is at least {least}");
 
         SizeRule List(string at, JsonElement list) => list.ValueKind is JsonValueKind.Array && list.GetArrayLength() > 0
             ? new() { OneOf = [.. list.EnumerateArray().Select((item, i) => Integer($"{at}[{i}]", item, least))] }
-            : throw new FormatException($"{at} must be a list of at least one number, not {list.GetRawText()}");
+            : throw new FormatException($"{at} must be a list of at least one number, not {JsonFields.Shown(list)}");
 
         SizeRule Rules()
         {
@@ -101,7 +102,7 @@ internal static class SizeRuleJson
                     case "even":
                         multiple = part.Value.ValueKind is JsonValueKind.True
                             ? Together(inside, multiple, 2)
-                            : throw new FormatException($"{inside} must be true, not {part.Value.GetRawText()}");
+                            : throw new FormatException($"{inside} must be true, not {JsonFields.Shown(part.Value)}");
                         break;
                     case "oneOf":
                         all = all with { OneOf = List(inside, part.Value).OneOf };
@@ -124,5 +125,5 @@ internal static class SizeRuleJson
     private static int Integer(string at, JsonElement number, int least) =>
         number.ValueKind is JsonValueKind.Number && number.TryGetInt32(out int value) && value >= least
             ? value
-            : throw new FormatException($"{at} must be an integer from {least} to {int.MaxValue}, not {number.GetRawText()}");
+            : throw new FormatException($"{at} must be an integer from {least} to {int.MaxValue}, not {JsonFields.Shown(number)}");
 }
