@@ -38,7 +38,7 @@ internal static class CampaignCommand
                 agrees &= report.Failures.IsEmpty;
                 Console.WriteLine($"{width}: {report.Cases} cases, {report.Failures.Length} outside of the bound; the largest error / bound:");
                 foreach (WorstShare share in report.Worst)
-                    Console.WriteLine(FormattableString.Invariant($"  {share.Tensor,-3} {share.Type,-4} {share.Ratio:0.000}  {share.Case.Shown()}"));
+                    Console.WriteLine(FormattableString.Invariant($"  {share.Tensor,-3} {share.Type,-4} {share.Ratio:0.000}  {share.Case}"));
                 foreach (string failure in report.Failures)
                     Console.WriteLine($"  FAILED {failure}");
             }

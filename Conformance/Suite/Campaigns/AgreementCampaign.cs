@@ -2,6 +2,7 @@
 using System.Collections.Immutable;
 using FsCheck;
 using FsCheck.Fluent;
+using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
 using S2Attn.Reference;
 using S2Attn.Spec;
@@ -9,7 +10,7 @@ using S2Attn.Spec;
 namespace S2Attn.Conformance.Campaigns;
 
 /// <summary>The largest share of the bound that a tensor used, and the case where it did.</summary>
-public sealed record WorstShare(string Tensor, ElementType Type, double Ratio, KernelCase Case);
+public sealed record WorstShare(string Tensor, ElementType Type, double Ratio, AttentionCase Case);
 
 /// <summary>What a campaign found.</summary>
 /// <param name="Cases">Cases that ran.</param>
@@ -32,7 +33,7 @@ public static class AgreementCampaign
         Dictionary<(string, ElementType), WorstShare> worst = [];
         List<string> failures = [];
         int ran = 0;
-        foreach (KernelCase item in KernelCases.UpTo(maxTokens, maxDim, [.. types]).Sample(cases, new Rnd((ulong)seed, (ulong)(2 * seed) + 1), 50))
+        foreach (AttentionCase item in CaseGenerator.Kernels(maxTokens, maxDim, [.. types]).Sample(cases, new Rnd((ulong)seed, (ulong)(2 * seed) + 1), 50))
         {
             ran++;
             TensorAgreement[] agreements = [.. Try(port, modelOf, item)];
@@ -41,7 +42,7 @@ public static class AgreementCampaign
                     worst[(agreement.Name, item.Type)] = new(agreement.Name, item.Type, agreement.WorstRatio, item);
             if (agreements.All(agreement => agreement.Agrees))
                 continue;
-            KernelCase shrunk = Shrunk(item, candidate => !Try(port, modelOf, candidate).All(agreement => agreement.Agrees));
+            AttentionCase shrunk = Shrunk(item, candidate => !Try(port, modelOf, candidate).All(agreement => agreement.Agrees));
             failures.Add($"{shrunk}: {string.Join("; ", Try(port, modelOf, shrunk).Where(agreement => !agreement.Agrees))}");
             if (failures.Count == MaxFailures)
                 break;
@@ -51,7 +52,7 @@ public static class AgreementCampaign
     }
 
     /// <summary>Every comparison of one case; a port that does not answer with tensors disagrees without bound.</summary>
-    public static IEnumerable<TensorAgreement> Try(IAttentionPort port, Func<S2Config, ElementType, RoundingModel> modelOf, KernelCase item)
+    public static IEnumerable<TensorAgreement> Try(IAttentionPort port, Func<S2Config, ElementType, RoundingModel> modelOf, AttentionCase item)
     {
         ArgumentNullException.ThrowIfNull(port);
         ArgumentNullException.ThrowIfNull(modelOf);
@@ -68,9 +69,9 @@ public static class AgreementCampaign
         }
     }
 
-    private static KernelCase Shrunk(KernelCase failing, Func<KernelCase, bool> fails)
+    private static AttentionCase Shrunk(AttentionCase failing, Func<AttentionCase, bool> fails)
     {
-        while (KernelCases.Shrink(failing).FirstOrDefault(fails) is { } smaller)
+        while (CaseShrinker.Simpler(failing).FirstOrDefault(fails) is { } smaller)
             failing = smaller;
         return failing;
     }

@@ -1,4 +1,5 @@
 // Which question is put to a port? A configuration and a recipe for its tensors, small enough to print.
+using System.Collections.Immutable;
 using System.Globalization;
 using S2Attn.Conformance.Ports;
 using S2Attn.Reference;
@@ -23,6 +24,41 @@ public enum TensorKind
 
     /// <summary>Scores of magnitude up to some hundreds, past the range of a naive exp in f32: nearly one-hot weights.</summary>
     LargeScores,
+
+    /// <summary>Scores of magnitude up to 1e4, positive and negative.</summary>
+    HugeScores,
+
+    /// <summary>Subnormal numbers of the format.</summary>
+    Subnormal,
+
+    /// <summary>Values with a common offset 1000 times their spread, where sums cancel.</summary>
+    Offset,
+
+    /// <summary>Each vector scaled by its own power of two between 2^-20 and 2^8.</summary>
+    MixedScale,
+
+    /// <summary>q and k from {-1, 0, 1}, v one-hot: many tied scores, and each weight alone in its element.</summary>
+    OneHot,
+
+    /// <summary>Normal, but one vector of the whole case holds one NaN or infinity.</summary>
+    OnePoisoned,
+
+    /// <summary>Normal, but one vector in sixteen holds one NaN or infinity.</summary>
+    ManyPoisoned,
+}
+
+/// <summary>Which kinds are for whom.</summary>
+public static class TensorKinds
+{
+    /// <summary>Kinds that any implementation must bear.</summary>
+    public static ImmutableArray<TensorKind> Tame { get; } = [TensorKind.EqualScores, TensorKind.Ties, TensorKind.Normal, TensorKind.TinyScores, TensorKind.LargeScores];
+
+    /// <summary>Kinds of finite numbers.</summary>
+    public static ImmutableArray<TensorKind> Finite { get; } =
+        [.. Tame, TensorKind.HugeScores, TensorKind.Subnormal, TensorKind.Offset, TensorKind.MixedScale, TensorKind.OneHot];
+
+    /// <summary>Whether some number is NaN or infinite.</summary>
+    public static bool IsPoisoned(this TensorKind kind) => kind is TensorKind.OnePoisoned or TensorKind.ManyPoisoned;
 }
 
 /// <summary>Which keys are padded.</summary>
@@ -45,6 +81,12 @@ public enum PaddingPattern
 
     /// <summary>Every key of the last sequence, none of the others.</summary>
     WholeSequence,
+
+    /// <summary>One key of each sequence: the seed modulo N.</summary>
+    One,
+
+    /// <summary>Each key with probability one tenth.</summary>
+    Sparse,
 }
 
 /// <summary>A configuration and how its tensors are made. Two equal cases have equal tensors.</summary>
@@ -53,52 +95,26 @@ public sealed record AttentionCase(S2Config Config, ElementType Type, TensorKind
     /// <summary>Whether some key may be padded.</summary>
     public bool IsPadded => Padding is not PaddingPattern.None;
 
-    /// <summary>q [B,N,H,D], k and v [B,N,K,D], valid [B,N]. Padded keys hold ordinary numbers.</summary>
-    public AttentionInput<double> BuildInput()
-    {
-        Random random = new(Seed);
-        Tensor<bool> valid = PaddedKeys.Build(Config.Batch, Config.Tokens, Padding, random);
-        int[] query = [Config.Batch, Config.Tokens, Config.Heads, Config.HeadDim], key = [Config.Batch, Config.Tokens, Config.KvHeads, Config.HeadDim];
+    /// <summary>Whether padded keys hold NaN in k and v instead of ordinary numbers.</summary>
+    public bool PadsAreNaN { get; init; }
 
-        // |scale q.k| has standard deviation |scale| sqrt(D) factor^2 for normal numbers times factor.
-        double spread = Math.Max(Math.Abs(Config.Scale) * Math.Sqrt(Config.HeadDim), 1e-3);
-        double factor = Kind switch
-        {
-            TensorKind.TinyScores => Math.Sqrt(1e-5 / spread),
-            TensorKind.LargeScores => Math.Sqrt(60 / spread),
-            _ => 1,
-        };
-        return new(
-            Tensor<double>.Build(query, _ => Kind is TensorKind.EqualScores ? 0 : Number()),
-            Tensor<double>.Build(key, _ => Number()),
-            Tensor<double>.Build(key, i => Kind switch
-            {
-                TensorKind.EqualScores => i / (Config.KvHeads * Config.HeadDim) % Config.Tokens,
-                TensorKind.Ties => random.Next(-8, 9),
-                _ => Type.Round(Normal(random)),
-            }),
-            valid);
+    /// <summary>q [B,N,H,D], k and v [B,N,K,D], valid [B,N].</summary>
+    public AttentionInput<double> BuildInput() => CaseTensors.Input(this);
 
-        double Number() => Kind is TensorKind.Ties or TensorKind.EqualScores ? random.Next(-1, 2) : Type.Round(factor * Normal(random));
-    }
+    /// <summary>do [B,N,H,D]: small integers for the plain kinds.</summary>
+    public Tensor<double> BuildOutputGradient() => CaseTensors.OutputGradient(this);
 
-    /// <summary>do [B,N,H,D]: small integers for the plain kinds, else normal.</summary>
-    public Tensor<double> BuildOutputGradient()
-    {
-        Random random = new(Seed ^ 0x5eed);
-        return Tensor<double>.Build(
-            [Config.Batch, Config.Tokens, Config.Heads, Config.HeadDim],
-            _ => Kind is TensorKind.EqualScores or TensorKind.Ties ? random.Next(-2, 3) : Type.Round(Normal(random)));
-    }
+    /// <summary>The forward pass of the case, for a port.</summary>
+    public PortCase Forward() => new(Config, Type, BuildInput());
+
+    /// <summary>The backward pass of the case, for a port.</summary>
+    public PortCase Backward() => new(Config, Type, BuildInput(), [BuildOutputGradient()]);
 
     /// <summary>The case on one line, as reports show it.</summary>
     public override string ToString() => string.Create(
         CultureInfo.InvariantCulture,
-        $"{Config.Mask} B={Config.Batch} N={Config.Tokens} G={Config.GroupSize} S={Config.Shift} H={Config.Heads} K={Config.KvHeads} D={Config.HeadDim} shifted={Config.ShiftedHeads}{Scale()} {ProtocolNames.Of(Type)} {Kind}{(IsPadded ? $" padding={Padding}" : "")} seed={Seed}");
+        $"{Config.Mask} B={Config.Batch} N={Config.Tokens} G={Config.GroupSize} S={Config.Shift} H={Config.Heads} K={Config.KvHeads} D={Config.HeadDim} shifted={Config.ShiftedHeads}{Scale()} {ProtocolNames.Of(Type)} {Kind}{(IsPadded ? $" padding={Padding}" : "")}{(PadsAreNaN ? " NaN in pads" : "")} seed={Seed}");
 
     private string Scale() =>
         Configs.HasDefaultScale(Config) ? "" : string.Create(CultureInfo.InvariantCulture, $" scale={Config.Scale}");
-
-    private static double Normal(Random random) =>
-        Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble());
 }

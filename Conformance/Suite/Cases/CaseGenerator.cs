@@ -30,13 +30,36 @@ public static class CaseGenerator
     public static Gen<AttentionCase> Cases(int maxTokens) =>
         from config in Configurations(maxTokens)
         from type in Gen.Frequency((4, Gen.Constant(ElementType.F32)), (2, Gen.Constant(ElementType.F64)), (1, Gen.Constant(ElementType.F16)), (1, Gen.Constant(ElementType.BF16)))
-        from kind in Gen.Frequency((5, Gen.Constant(TensorKind.Normal)), (4, Gen.Elements(Enum.GetValues<TensorKind>())))
+        from kind in Gen.Frequency((5, Gen.Constant(TensorKind.Normal)), (4, Gen.Elements(TensorKinds.Tame.ToArray())))
         from padding in Gen.Frequency((3, Gen.Constant(PaddingPattern.None)), (2, Gen.Elements(Enum.GetValues<PaddingPattern>())))
         from seed in Gen.Choose(0, int.MaxValue - 1)
         select new AttentionCase(config, type, kind, padding, seed);
 
-    /// <summary>Valid configurations of up to so many tokens.</summary>
-    public static Gen<S2Config> Configurations(int maxTokens) =>
+    /// <summary>Cases for kernels that bear any numbers: every kind of finite numbers, NaN in padded keys, long vectors.</summary>
+    public static Gen<AttentionCase> Kernels(int maxTokens, int maxDim, params ElementType[] types) =>
+        from config in Configurations(maxTokens, maxDim)
+        from type in Gen.Elements(types)
+        from kind in Gen.Frequency((4, Gen.Constant(TensorKind.Normal)), (3, Gen.Elements(TensorKinds.Finite.ToArray())))
+        from padding in Gen.Frequency((2, Gen.Constant(PaddingPattern.None)), (1, Gen.Elements(Enum.GetValues<PaddingPattern>())))
+        from seed in Gen.Choose(0, int.MaxValue - 1)
+        select new AttentionCase(config, type, kind, padding, seed) { PadsAreNaN = padding is not PaddingPattern.None };
+
+    /// <summary>Valid configurations of up to so many tokens and elements of a vector. One in twelve has the heads and sequences of a model, at few tokens.</summary>
+    public static Gen<S2Config> Configurations(int maxTokens, int maxDim = 24) =>
+        Gen.Frequency((11, Narrow(maxTokens, maxDim)), (1, Wide(maxTokens, maxDim)));
+
+    private static Gen<S2Config> Wide(int maxTokens, int maxDim) =>
+        from heads in Gen.Elements(8, 16, 24, 32)
+        from kvHeads in Gen.Elements(1, heads / 8, heads)
+        from batch in Gen.Choose(1, 5)
+        from headDim in Gen.Frequency((3, Gen.Choose(1, Math.Min(4, maxDim))), (1, Gen.Constant(Math.Min(maxDim, 256))))
+        let most = Math.Clamp(MostElementsOfWide / (heads * batch * headDim), 1, maxTokens)
+        from narrow in Narrow(most, 1)
+        select narrow.With(request => request with { Batch = batch, Heads = heads, KvHeads = kvHeads, HeadDim = headDim });
+
+    private const int MostElementsOfWide = 6000;
+
+    private static Gen<S2Config> Narrow(int maxTokens, int maxDim) =>
         from mask in Gen.Elements(MaskPolicies.All.ToArray())
         from tokens in Gen.Frequency((1, Gen.Choose(1, Math.Min(4, maxTokens))), (5, Gen.Choose(1, Math.Min(24, maxTokens))), (2, Gen.Choose(1, maxTokens)))
         from groupSize in GroupSizes(tokens, mask)
@@ -49,8 +72,9 @@ public static class CaseGenerator
         from shifted in Gen.Frequency(
             (5, Gen.Constant(HeadShift.SecondHalf)), (1, Gen.Constant(HeadShift.All)), (1, Gen.Constant(HeadShift.None)),
             (1, Gen.Constant(HeadShift.Of(Enumerable.Range(0, heads).Select(h => ((flags >> h) & 1) == 1)))))
-        from headDim in Gen.Frequency((3, Gen.Choose(1, 8)), (1, Gen.Elements(16, 17, 24)))
-        from batch in Gen.Frequency((2, Gen.Constant(1)), (2, Gen.Choose(1, 3)))
+        from headDim in Gen.Frequency(
+            (3, Gen.Choose(1, Math.Min(8, maxDim))), (1, Gen.Elements(new[] { 16, 17, 24, 64, 128, 256 }.Select(dim => Math.Min(dim, maxDim)).Distinct().ToArray())), (maxDim > 24 ? 1 : 0, Gen.Choose(1, maxDim)))
+        from batch in Gen.Frequency((4, Gen.Constant(1)), (3, Gen.Choose(1, 3)), (1, Gen.Choose(4, 5)))
         from customScale in Gen.Frequency((4, Gen.Constant(double.NaN)), (1, Gen.Elements(1.0, 0.5, 0.0, -0.25)))
         select Configs.Create(new S2Request
         {

@@ -55,6 +55,8 @@ public static class CaseShrinker
             yield return Vary(request => request with { Scale = null });
             foreach (int dim in Smaller(config.HeadDim))
                 yield return Vary(request => request with { HeadDim = dim });
+            if (item.PadsAreNaN)
+                yield return item with { PadsAreNaN = false };
             for (PaddingPattern padding = 0; padding < item.Padding; padding++)
                 yield return item with { Padding = padding };
             for (TensorKind kind = 0; kind < item.Kind; kind++)
@@ -78,7 +80,7 @@ public static class CaseShrinker
         return (
             config.Batch * config.Tokens * config.Heads * config.HeadDim,
             rank,
-            (int)item.Kind + (int)item.Padding + (item.Type is ElementType.F32 ? 0 : 1),
+            (int)item.Kind + (int)item.Padding + (item.PadsAreNaN ? 1 : 0) + (item.Type is ElementType.F32 ? 0 : 1),
             item.Seed);
     }
 

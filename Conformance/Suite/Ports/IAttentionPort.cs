@@ -39,6 +39,9 @@ public sealed record PortCapabilities(
 
     /// <summary>Whether NaN and infinity that a query may not see are said to change nothing; they are tried on every port, and only then count against it.</summary>
     public bool Isolation { get; init; }
+
+    /// <summary>Lengths of the blocks in which the port works, in tokens, where it says them: cases are then also drawn at their borders.</summary>
+    public ImmutableArray<int> Tiles { get; init; } = [];
 }
 
 /// <summary>Who a port is.</summary>

@@ -33,6 +33,7 @@ public sealed class OptimizedPort(S2AttentionOptions options) : IAttentionPort
             MaxTokens: int.MaxValue)
         {
             Isolation = true,
+            Tiles = KernelTiles.Of(1, options.VectorWidth).Lengths,
         });
 
     /// <summary>

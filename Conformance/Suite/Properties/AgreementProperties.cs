@@ -30,6 +30,20 @@ public static class AgreementProperties
         new(
             "Agreement.Ties", "tied scores share their weight equally", "everywhere", [],
             item => Plain(item) with { Kind = TensorKind.Ties }, item => item.Kind is TensorKind.Ties, [PortOperation.Forward], Output) { IsEvidence = true },
+        new(
+            "Borders.Output", $"o and lse equal the definition within {Bound} one, two and three blocks of the port long, less one and one more, with a padded key; with one NaN where the port claims isolation", "everywhere; at 16, 32 and 64 where a port does not say its tiles", [],
+            item => item, _ => true, [PortOperation.Forward], probe => Output(probe).Concat(LogSumExpWhereGiven(probe)))
+        {
+            AtBorders = true,
+            IsEvidence = true,
+        },
+        new(
+            "Borders.Gradients", $"dq, dk, dv equal the derivatives within {Bound} one, two and three blocks of the port long, less one and one more, with a padded key; with one NaN where the port claims isolation", "ports with a backward pass; at 16, 32 and 64 where a port does not say its tiles", [],
+            item => item, _ => true, [PortOperation.Backward], Gradients)
+        {
+            AtBorders = true,
+            IsEvidence = true,
+        },
     ];
 
     // Every level rests on level 1: a third of the cases are plain ones with a shift, and half of those with a shift whose direction shows, so that few are enough to judge it.
@@ -60,6 +74,8 @@ public static class AgreementProperties
     private static IEnumerable<string> LogSumExp(Probe probe) => probe.Answer.LogSumExp.IsEmpty
         ? throw new ProbeEndedException(new Verdict.Unsupported("lse"))
         : Violations(Agreement.Compare("lse", probe.Answer.LogSumExp[0], probe.Definition.Exact.LogSumExp, probe.Definition.Bound.LogSumExp));
+
+    private static IEnumerable<string> LogSumExpWhereGiven(Probe probe) => probe.Answer.LogSumExp.IsEmpty ? [] : LogSumExp(probe);
 
     private static IEnumerable<string> Gradients(Probe probe)
     {

@@ -33,6 +33,9 @@ public sealed record Property(
     /// <summary>Whether it asks what NaN and infinity do that a query may not see; a violation then denies level 6 alone.</summary>
     public bool IsIsolation { get; init; }
 
+    /// <summary>Whether its cases are moved to the borders of the port's own blocks.</summary>
+    public bool AtBorders { get; init; }
+
     /// <inheritdoc/>
     public override string ToString() => Name;
 }

@@ -101,6 +101,9 @@ public sealed record SuiteOptions
     /// <summary>The largest N of random cases.</summary>
     public int MaxTokens { get; init; } = 48;
 
+    /// <summary>The longest border of a port's blocks at which cases are drawn.</summary>
+    public int MaxBorder { get; init; } = 400;
+
     /// <summary>The longest that the shrinking of one failure may take.</summary>
     public TimeSpan ShrinkLimit { get; init; } = TimeSpan.FromSeconds(5);
 

@@ -70,7 +70,8 @@ public static class SuiteRunner
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(property);
         ArgumentNullException.ThrowIfNull(capabilities);
-        foreach (AttentionCase drawn in CaseGenerator.Sample(options.MaxTokens, options.Cases, StableHash(property.Name) ^ options.Seed))
+        IEnumerable<AttentionCase> cases = CaseGenerator.Sample(options.MaxTokens, options.Cases, StableHash(property.Name) ^ options.Seed);
+        foreach (AttentionCase drawn in property.AtBorders ? cases.Select(item => BorderCases.Near(capabilities, options.MaxBorder, item)) : cases)
         {
             AttentionCase wanted = property.Arrange(drawn);
             ImmutableArray<string> lacks = Lacks(wanted);

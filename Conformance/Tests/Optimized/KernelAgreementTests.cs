@@ -1,5 +1,6 @@
 // Do the kernels stay within their error bound, for every shape, mask, format and register width?
 using S2Attn.Conformance.Campaigns;
+using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
 using S2Attn.Optimized;
 using S2Attn.Spec;
@@ -33,14 +34,14 @@ public sealed class KernelAgreementTests
             foreach (int dim in new[] { 1, 7, 12, 13, 33 })
             {
                 MaskPolicy mask = MaskPolicies.All[seed % 5];
-                KernelCase item = new(1, tokens, tokens, tokens / 2, 1, 2, dim, mask, 2, ElementType.F32, ValueKind.Normal, seed % 3 == 0 ? 20 : 0, seed++);
+                AttentionCase item = Cases.Of(tokens, tokens, mask, heads: 2, kvHeads: 1, headDim: dim, padding: seed % 3 == 0 ? PaddingPattern.Sparse : PaddingPattern.None, seed: seed++);
                 Assert.All(AgreementCampaign.Try(port, OptimizedPort.ModelOf, item), agreement => Assert.True(agreement.Agrees, $"{item}: {agreement}"));
             }
 
         // Long vectors make tiles of keys that are no multiple of a panel of queries, so that a panel crosses from one tile to the next.
         foreach (int dim in new[] { 100, 128, 200, 256 })
         {
-            KernelCase item = new(1, 300, 300, 0, 1, 1, dim, MaskPolicy.Split, 0, ElementType.F32, ValueKind.Normal, 0, dim);
+            AttentionCase item = Cases.Of(300, 300, MaskPolicy.Split, headDim: dim, shifted: HeadShift.None, seed: dim);
             Assert.All(AgreementCampaign.Try(port, OptimizedPort.ModelOf, item), agreement => Assert.True(agreement.Agrees, $"{item}: {agreement}"));
         }
     }

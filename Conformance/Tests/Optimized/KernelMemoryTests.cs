@@ -2,7 +2,7 @@
 using System.Globalization;
 using FsCheck;
 using FsCheck.Fluent;
-using S2Attn.Conformance.Campaigns;
+using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
 using S2Attn.Optimized;
 using S2Attn.Spec;
@@ -18,7 +18,7 @@ public sealed class KernelMemoryTests
     public void Strides_layouts_and_guard_pages_change_no_bit(VectorWidth width)
     {
         Prop.ForAll(
-            Arb.From(KernelCases.UpTo(120, 130, Types), KernelCases.Shrink),
+            Arb.From(CaseGenerator.Kernels(120, 130, Types), CaseShrinker.Simpler),
             item =>
             {
                 S2AttentionOptions options = new() { VectorWidth = width, Threads = 2 };

@@ -3,7 +3,7 @@ using System.Collections.Immutable;
 using FsCheck;
 using FsCheck.Fluent;
 using S2Attn.Conformance;
-using S2Attn.Conformance.Campaigns;
+using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
 using S2Attn.Optimized;
 using S2Attn.Reference;
@@ -13,10 +13,10 @@ namespace S2Attn.Tests.Optimized;
 
 public sealed class KernelPackedTests
 {
-    private static readonly Gen<(KernelCase Item, int[] Cuts)> Batches =
-        from item in KernelCases.UpTo(150, 40, ElementType.F32)
+    private static readonly Gen<(AttentionCase Item, int[] Cuts)> Batches =
+        from item in CaseGenerator.Kernels(150, 40, ElementType.F32)
         from cuts in Gen.Choose(1, Math.Max(item.Config.Tokens - 1, 1)).ArrayOf().Resize(4)
-        select (item with { Batch = 1 }, cuts);
+        select (item with { Config = item.Config.With(request => request with { Batch = 1 }) }, cuts);
 
     [Theory]
     [MemberData(nameof(ExponentialTests.Widths), MemberType = typeof(ExponentialTests))]
@@ -27,12 +27,12 @@ public sealed class KernelPackedTests
             batch => Agrees(batch.Item, batch.Cuts, new() { VectorWidth = width, Threads = 2 })).Check(Config.QuickThrowOnFailure.WithMaxTest(60));
     }
 
-    private static Property Agrees(KernelCase item, int[] cuts, S2AttentionOptions options)
+    private static Property Agrees(AttentionCase item, int[] cuts, S2AttentionOptions options)
     {
         S2Config config = item.Config;
         int unit = config.Mask.CutsWrappedRun() ? 1 : config.GroupSize;
         int[] ends = [0, .. cuts.Select(cut => cut / unit * unit).Where(cut => cut > 0 && cut < config.Tokens).Distinct().Order(), config.Tokens];
-        AttentionInput<double> input = item.Build();
+        AttentionInput<double> input = item.BuildInput();
         Tensor<double> outputGradient = item.BuildOutputGradient();
         float[] q = Floats(input.Query), k = Floats(input.Key), v = Floats(input.Value), o = Lost(q.Length), lse = Lost(config.Tokens * config.Heads);
         float[] dq = Lost(q.Length), dk = Lost(k.Length), dv = Lost(v.Length);

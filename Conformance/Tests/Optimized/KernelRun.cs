@@ -1,6 +1,6 @@
 // How is a plan called on a case, in memory of the test's choosing? Rows at any strides, between guard pages, and back to dense arrays.
 using System.Runtime.InteropServices;
-using S2Attn.Conformance.Campaigns;
+using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
 using S2Attn.Optimized;
 using S2Attn.Reference;
@@ -24,7 +24,7 @@ internal sealed record KernelBits(byte[] Output, byte[] LogSumExp, byte[] QueryG
 internal static class KernelRun
 {
     /// <summary>Dense tensors in guarded memory.</summary>
-    public static KernelBits Run(KernelCase item, S2AttentionOptions options, GuardSide side = GuardSide.After) => item.Type switch
+    public static KernelBits Run(AttentionCase item, S2AttentionOptions options, GuardSide side = GuardSide.After) => item.Type switch
     {
         ElementType.F32 => Run(item, options, side, value => (float)value),
         ElementType.F16 => Run(item, options, side, value => (Half)value),
@@ -32,11 +32,11 @@ internal static class KernelRun
         _ => throw new InvalidOperationException($"The kernels do not store {item.Type}."),
     };
 
-    private static KernelBits Run<T>(KernelCase item, S2AttentionOptions options, GuardSide side, Func<double, T> narrow)
+    private static KernelBits Run<T>(AttentionCase item, S2AttentionOptions options, GuardSide side, Func<double, T> narrow)
         where T : unmanaged
     {
         S2Config config = item.Config;
-        AttentionInput<double> input = item.Build();
+        AttentionInput<double> input = item.BuildInput();
         TensorStrides StridesOf(TensorStrides? given, int heads) => given ?? TensorStrides.Dense(options.Layout, config.Tokens, heads, config.HeadDim);
         TensorStrides queryStrides = StridesOf(options.Query, config.Heads), outputStrides = StridesOf(options.Output, config.Heads);
         TensorStrides keyStrides = StridesOf(options.Key, config.KvHeads), valueStrides = StridesOf(options.Value, config.KvHeads);

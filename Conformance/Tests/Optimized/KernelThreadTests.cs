@@ -1,5 +1,5 @@
 // Do threads, schedulers and repetition leave the bits, the heap and the plan as they are?
-using S2Attn.Conformance.Campaigns;
+using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
 using S2Attn.Optimized;
 using S2Attn.Reference;
@@ -9,7 +9,8 @@ namespace S2Attn.Tests.Optimized;
 
 public sealed class KernelThreadTests
 {
-    private static readonly KernelCase Example = new(2, 300, 50, 25, 2, 2, 24, MaskPolicy.LocalCausal, 0b1010, ElementType.F32, ValueKind.Normal, 10, 11);
+    private static readonly AttentionCase Example =
+        Cases.Of(300, 50, MaskPolicy.LocalCausal, batch: 2, heads: 4, kvHeads: 2, headDim: 24, shifted: HeadShift.Of([false, true, false, true]), padding: PaddingPattern.Sparse, seed: 11);
 
     public static TheoryData<MaskPolicy> Masks() => [.. MaskPolicies.All];
 
@@ -19,7 +20,7 @@ public sealed class KernelThreadTests
     {
         foreach (ElementType type in new[] { ElementType.F32, ElementType.BF16 })
         {
-            KernelCase item = Example with { Mask = mask, Type = type };
+            AttentionCase item = Example with { Type = type, Config = Example.Config.With(request => request with { Mask = mask }) };
             KernelBits one = KernelRun.Run(item, new() { Threads = 1 });
             for (int threads = 2; threads <= 8; threads++)
                 one.AssertSame(KernelRun.Run(item, new() { Threads = threads }), $"{threads} threads, {item}");
@@ -63,7 +64,7 @@ public sealed class KernelThreadTests
     public void A_cancelled_call_throws_and_the_plan_serves_the_next()
     {
         S2Config config = Example.Config;
-        float[] q = [.. Example.Build().Query.Map(value => (float)value).Elements], k = new float[q.Length / 2], v = new float[q.Length / 2];
+        float[] q = [.. Example.BuildInput().Query.Map(value => (float)value).Elements], k = new float[q.Length / 2], v = new float[q.Length / 2];
         float[] o = new float[q.Length], expected = new float[q.Length];
         using CancellationTokenSource cancelled = new();
         using S2AttentionPlan plan = new(config, new() { Threads = 2, Scheduler = new CancelsAfterTheFirst(cancelled) });

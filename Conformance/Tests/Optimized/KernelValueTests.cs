@@ -3,6 +3,7 @@ using FsCheck;
 using FsCheck.Fluent;
 using S2Attn.Conformance;
 using S2Attn.Conformance.Campaigns;
+using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
 using S2Attn.Optimized;
 using S2Attn.Reference;
@@ -19,10 +20,10 @@ public sealed class KernelValueTests
     {
         using OptimizedPort port = new(new S2AttentionOptions { VectorWidth = width, Threads = 1 });
         Prop.ForAll(
-            Arb.From(KernelCases.UpTo(150, 40, ElementType.F32, ElementType.BF16), KernelCases.Shrink),
+            Arb.From(CaseGenerator.Kernels(150, 40, ElementType.F32, ElementType.BF16), CaseShrinker.Simpler),
             item =>
             {
-                TensorAgreement[] agreements = [.. AgreementCampaign.Try(port, OptimizedPort.ModelOf, item with { Values = ValueKind.Poisoned })];
+                TensorAgreement[] agreements = [.. AgreementCampaign.Try(port, OptimizedPort.ModelOf, item with { Kind = item.Seed % 2 == 0 ? TensorKind.ManyPoisoned : TensorKind.OnePoisoned })];
                 return agreements.All(agreement => agreement.Agrees).Label(string.Join("; ", agreements.Where(agreement => !agreement.Agrees)));
             }).Check(Config.QuickThrowOnFailure.WithMaxTest(80));
     }
@@ -35,9 +36,9 @@ public sealed class KernelValueTests
             foreach (double poison in new[] { double.NaN, double.PositiveInfinity, 3e38 })
             {
                 // do is 0 but for one row, and all tokens that the row does not see are poisoned.
-                KernelCase item = new(1, 120, 60, 30, 1, 2, 20, mask, 2, ElementType.F32, ValueKind.Normal, 0, 17);
+                AttentionCase item = Cases.Of(120, 60, mask, heads: 2, kvHeads: 1, headDim: 20, seed: 17);
                 S2Config config = item.Config;
-                AttentionInput<double> clean = item.Build();
+                AttentionInput<double> clean = item.BuildInput();
                 foreach (int t in new[] { 0, 29, 30, 59, 75, 119 })
                 {
                     bool[] seen = [.. Enumerable.Range(0, config.Tokens).Select(u => Visibility.Visible(config, 1, t, u))];

@@ -31,6 +31,9 @@ public sealed class CaseTests
         ["all keys of a sequence padded"] = item => item.Padding is PaddingPattern.WholeSequence,
         ["left padding"] = item => item.Padding is PaddingPattern.Left,
         ["unequal padding of several sequences"] = item => item.Padding is PaddingPattern.Unequal && item.Config.Batch > 1,
+        ["B >= 4"] = item => item.Config.Batch >= 4,
+        ["H >= 16, K = H / 8"] = item => item.Config.Heads >= 16 && item.Config.KvHeads == item.Config.Heads / 8,
+        ["one padded key"] = item => item.Padding is PaddingPattern.One,
         ["bf16"] = item => item.Type is ElementType.BF16,
     };
 
@@ -38,6 +41,65 @@ public sealed class CaseTests
     [MemberData(nameof(Edges))]
     public void Each_edge_of_the_definition_is_among_a_hundred_cases(string edge) =>
         Assert.Contains(CaseGenerator.Sample(48, 100, 1), item => EdgeCases[edge](item));
+
+    /// <summary>Of a port that works in blocks of 48, within a hundred cases: each border of it, a padded last key, a poisoned number.</summary>
+    [Fact]
+    public void Every_border_of_a_port_that_says_its_tiles_is_among_its_cases()
+    {
+        AttentionCase[] cases = [.. CaseGenerator.Sample(48, 200, 1).Select(item => BorderCases.Near([48], 145, item))];
+        foreach (int length in new[] { 47, 48, 49, 95, 96, 97, 143, 144, 145 })
+        {
+            Assert.Contains(cases, item => item.Config.Tokens == length && item.Config.GroupSize == length);
+            Assert.Contains(cases, item => item.Config.Shift == length);
+        }
+
+        foreach (MaskPolicy mask in MaskPolicies.All)
+        {
+            Assert.Contains(cases, item => item.Config.Mask == mask && item.Kind is TensorKind.OnePoisoned && item.Padding is PaddingPattern.One);
+            Assert.Contains(cases, item => item.Config.Mask == mask && item.Kind is TensorKind.OnePoisoned && !item.IsPadded);
+        }
+
+        Assert.Contains(cases, item => item.IsPadded && !item.BuildInput().Valid.Elements[^1]);
+        Assert.All(cases.Where(item => item.IsPadded), item => Assert.Equal(item.Config.Batch, item.BuildInput().Valid.Elements.Count(false)));
+        Assert.All(CaseGenerator.Sample(48, 20, 1), item => Assert.Equal(item, BorderCases.Near([4096], 400, item)));
+    }
+
+    /// <summary>NaN, or an infinity, once in the whole case: in q, k, v or do, and at late tokens too.</summary>
+    [Fact]
+    public void One_poisoned_number_is_one()
+    {
+        HashSet<string> where = [];
+        for (int seed = 0; seed < 60; seed++)
+        {
+            AttentionCase item = Cases.Of(40, 20, MaskPolicy.Split, batch: 2, headDim: 3, kind: TensorKind.OnePoisoned, seed: seed);
+            (string Name, double[] Elements)[] tensors =
+            [
+                ("q", [.. item.BuildInput().Query.Elements]), ("k", [.. item.BuildInput().Key.Elements]), ("v", [.. item.BuildInput().Value.Elements]), ("do", [.. item.BuildOutputGradient().Elements]),
+            ];
+            (string name, double[] elements) = tensors.Single(tensor => tensor.Elements.Any(value => !double.IsFinite(value)));
+            int at = Array.FindIndex(elements, value => !double.IsFinite(value));
+            Assert.Equal(1, elements.Count(value => !double.IsFinite(value)));
+            where.Add(name);
+            where.Add(at < elements.Length / 2 ? "first sequence" : "second sequence");
+            where.Add(at / 3 % 40 < 20 ? "early" : "late");
+        }
+
+        Assert.Equal("do, early, first sequence, k, late, q, second sequence, v", string.Join(", ", where.Order(StringComparer.Ordinal)));
+    }
+
+    /// <summary>Shrinking stops at the border itself: the smallest case that still fails is the first length past it.</summary>
+    [Theory]
+    [InlineData(64)]
+    [InlineData(192)]
+    [InlineData(1024)]
+    public void A_failure_past_a_border_shrinks_to_the_border(int border)
+    {
+        AttentionCase item = Cases.Of(1700, 1700, MaskPolicy.Split, heads: 2, kind: TensorKind.OnePoisoned, padding: PaddingPattern.One, seed: 7);
+        bool Fails(AttentionCase candidate) => candidate.Config.GroupSize > border;
+        while (CaseShrinker.Simpler(item).FirstOrDefault(Fails) is { } smaller)
+            item = smaller;
+        Assert.Equal((border + 1, border + 1, 1, 1, TensorKind.EqualScores, PaddingPattern.None), (item.Config.Tokens, item.Config.GroupSize, item.Config.Heads, item.Config.HeadDim, item.Kind, item.Padding));
+    }
 
     [Property(MaxTest = 300)]
     public FsCheck.Property A_case_is_bent_to_what_a_port_claims() => Prop.ForAll(

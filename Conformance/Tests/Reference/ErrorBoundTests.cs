@@ -2,7 +2,7 @@
 using FsCheck;
 using FsCheck.Fluent;
 using S2Attn.Conformance;
-using S2Attn.Conformance.Campaigns;
+using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
 using S2Attn.Reference;
 using S2Attn.Spec;
@@ -17,7 +17,7 @@ public sealed class ErrorBoundTests
     public void Float_arithmetic_in_any_order_of_the_keys_stays_within_the_bound()
     {
         Prop.ForAll(
-            Arb.From(KernelCases.UpTo(64, 64, FloatTypes), KernelCases.Shrink),
+            Arb.From(CaseGenerator.Kernels(64, 64, FloatTypes), CaseShrinker.Simpler),
             item => Within(item, new FloatAttention(item.Seed, KeyBlock: 16 * (item.Seed % 3), StoresIntermediates: item.Seed % 5 == 0)))
             .Check(Config.QuickThrowOnFailure.WithMaxTest(300));
     }
@@ -26,7 +26,7 @@ public sealed class ErrorBoundTests
     public void Float_gradients_in_any_order_stay_within_the_bound()
     {
         Prop.ForAll(
-            Arb.From(KernelCases.UpTo(40, 40, FloatTypes), KernelCases.Shrink),
+            Arb.From(CaseGenerator.Kernels(40, 40, FloatTypes), CaseShrinker.Simpler),
             item =>
             {
                 PortCase portCase = item.Backward();
@@ -40,7 +40,7 @@ public sealed class ErrorBoundTests
     {
         using ReferencePort port = new();
         Prop.ForAll(
-            Arb.From(KernelCases.UpTo(24, 24, Enum.GetValues<ElementType>()), KernelCases.Shrink),
+            Arb.From(CaseGenerator.Kernels(24, 24, Enum.GetValues<ElementType>()), CaseShrinker.Simpler),
             item => Agrees(Agreement.Compare(item.Forward(), port.Run(item.Forward()), Agreement.ModelOf(item.Type)))
                 .And(Agrees(Agreement.Compare(item.Backward(), port.Run(item.Backward()), Agreement.ModelOf(item.Type)))))
             .Check(Config.QuickThrowOnFailure);
@@ -48,16 +48,16 @@ public sealed class ErrorBoundTests
 
     /// <summary>Multiplying one weight p by c moves o by (c - 1) p (v - o) / (1 + (c - 1) p); seen where some element moves by more than twice its bound.</summary>
     [Theory]
-    [InlineData(ValueKind.Normal, 0, 1e-4)]
-    [InlineData(ValueKind.Normal, 2, 1e-4)]
-    [InlineData(ValueKind.Discrete, 0, 0)]
-    [InlineData(ValueKind.Discrete, 2, 0)]
-    [InlineData(ValueKind.Normal, 0.99, 0.01)]
-    [InlineData(ValueKind.Discrete, 0.99, 0.002)]
-    public void One_key_of_512_that_is_dropped_doubled_or_misscaled_leaves_the_bound(ValueKind values, double factor, double leastWeight)
+    [InlineData(TensorKind.Normal, 0, 1e-4)]
+    [InlineData(TensorKind.Normal, 2, 1e-4)]
+    [InlineData(TensorKind.OneHot, 0, 0)]
+    [InlineData(TensorKind.OneHot, 2, 0)]
+    [InlineData(TensorKind.Normal, 0.99, 0.01)]
+    [InlineData(TensorKind.OneHot, 0.99, 0.002)]
+    public void One_key_of_512_that_is_dropped_doubled_or_misscaled_leaves_the_bound(TensorKind values, double factor, double leastWeight)
     {
-        KernelCase item = new(1, 512, 512, 0, 1, 1, 64, MaskPolicy.Bidirectional, 0, ElementType.F32, values, 0, 1);
-        AttentionInput<double> input = item.Build();
+        AttentionCase item = Cases.Of(512, 512, MaskPolicy.Bidirectional, headDim: 64, shifted: HeadShift.None, kind: values, seed: 1);
+        AttentionInput<double> input = item.BuildInput();
         for (int t = 0; t < 512; t += 73)
         {
             BoundedRow row = ErrorBound.Row(item.Config, input, 0, t, 0, Agreement.ModelOf(ElementType.F32));
@@ -80,8 +80,8 @@ public sealed class ErrorBoundTests
     public void A_one_hot_value_makes_every_dropped_key_visible(ElementType type)
     {
         const int Tokens = 600;
-        KernelCase item = new(1, Tokens, Tokens, 0, 1, 1, 16, MaskPolicy.Bidirectional, 0, type, ValueKind.Normal, 0, 3);
-        AttentionInput<double> normal = item.Build();
+        AttentionCase item = Cases.Of(Tokens, Tokens, MaskPolicy.Bidirectional, headDim: 16, shifted: HeadShift.None, type: type, seed: 3);
+        AttentionInput<double> normal = item.BuildInput();
         for (int u = 0; u < Tokens; u += 7)
         {
             AttentionInput<double> input = normal with { Value = Tensor<double>.Build([1, Tokens, 1, 16], i => i == u * 16 ? 1 : 0) };
@@ -93,7 +93,7 @@ public sealed class ErrorBoundTests
     [Fact]
     public void A_defect_at_one_key_of_one_row_is_found_by_the_comparison()
     {
-        KernelCase item = new(1, 128, 64, 32, 1, 2, 32, MaskPolicy.LocalCausal, 2, ElementType.F32, ValueKind.Normal, 0, 5);
+        AttentionCase item = Cases.Of(128, 64, MaskPolicy.LocalCausal, heads: 2, kvHeads: 1, headDim: 32, seed: 5);
         PortCase portCase = item.Forward();
         foreach (double factor in new[] { 0.0, 2.0, 0.9 })
         {
@@ -115,7 +115,7 @@ public sealed class ErrorBoundTests
         Assert.Equal(0, Agreement.Ratio(double.NaN, double.NaN, double.PositiveInfinity));
     }
 
-    private static Property Within(KernelCase item, FloatAttention implementation)
+    private static Property Within(AttentionCase item, FloatAttention implementation)
     {
         PortCase portCase = item.Forward();
         return Agrees(Agreement.Compare(portCase, implementation.Forward(portCase), Agreement.ModelOf(item.Type)));

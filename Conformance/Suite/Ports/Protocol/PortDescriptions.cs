@@ -53,6 +53,14 @@ public static class PortDescriptions
             json.WriteBoolean("isolation", true);
         if (capabilities.MaxTokens < int.MaxValue)
             json.WriteNumber("maxTokens", capabilities.MaxTokens);
+        if (!capabilities.Tiles.IsEmpty)
+        {
+            json.WriteStartArray("tiles");
+            foreach (int tile in capabilities.Tiles)
+                json.WriteNumberValue(tile);
+            json.WriteEndArray();
+        }
+
         if (capabilities.Fixed != FixedConfig.None)
             WriteFixed(json, capabilities.Fixed);
         json.WriteEndObject();
@@ -105,7 +113,22 @@ public static class PortDescriptions
         {
             Isolation = Flag(declared, "isolation"),
             Fixed = declared.TryGetProperty("fixed", out JsonElement fixedFields) ? Fixed(fixedFields) : FixedConfig.None,
+            Tiles = Tiles(declared),
         };
+    }
+
+    private static ImmutableArray<int> Tiles(JsonElement declared)
+    {
+        if (!declared.TryGetProperty("tiles", out JsonElement list))
+            return [];
+        const string Rule = "an array of whole numbers of at least 1";
+        Expect(list.ValueKind is JsonValueKind.Array, "tiles", Rule, list);
+        return [.. list.EnumerateArray().Select(item =>
+        {
+            int tile = 0;
+            Expect(item.ValueKind is JsonValueKind.Number && item.TryGetInt32(out tile) && tile >= 1, "tiles", Rule, list);
+            return tile;
+        }).Distinct().Order()];
     }
 
     private static void WriteFixed(Utf8JsonWriter json, FixedConfig config)
