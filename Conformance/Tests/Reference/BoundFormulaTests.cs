@@ -1,0 +1,164 @@
+// Are the bounds exactly those of docs/error-bounds.md, no tighter and no looser, and with the numbers of the formats and of the kernels?
+using S2Attn.Conformance.Cases;
+using S2Attn.Conformance.Ports;
+using S2Attn.Reference;
+using S2Attn.Spec;
+using S2Attn.Tests.Docs;
+
+namespace S2Attn.Tests.Reference;
+
+public sealed class BoundFormulaTests
+{
+    private const double Relative = 1e-7;
+
+    private static readonly S2Config Sizes = Cases.Of(30, 10, MaskPolicy.LocalCausal, heads: 4, kvHeads: 2, headDim: 6).Config;
+
+    private static readonly RoundingModel[] Models =
+    [
+        RoundingModel.Double,
+        .. Enum.GetValues<ElementType>().Select(type => S2Attn.Conformance.Agreement.ModelOf(type)),
+        .. new[] { ElementType.F32, ElementType.F16, ElementType.BF16 }.Select(type => OptimizedPort.ModelOf(Sizes, type)),
+        RoundingModel.Composition(StorageFormat.Binary16, StorageFormat.Binary16),
+        RoundingModel.Composition(StorageFormat.Binary32) with { Name = "blocks of 4 terms", SumBlock = 4, KeyBlock = 3, StoresWeights = false, Recomputes = true },
+    ];
+
+    public static TheoryData<int> All() => [.. Enumerable.Range(0, Models.Length)];
+
+    /// <summary>A bound that is a hundredth too wide or too narrow anywhere differs from the page's formulas here, in every term that it has.</summary>
+    [Theory]
+    [MemberData(nameof(All))]
+    public void Every_bound_is_what_the_page_says(int index)
+    {
+        RoundingModel model = Models[index];
+        foreach (MaskPolicy mask in new[] { MaskPolicy.LocalCausal, MaskPolicy.BidirectionalSplit })
+            foreach (TensorKind kind in new[] { TensorKind.Normal, TensorKind.Offset, TensorKind.OneHot, TensorKind.LargeScores, TensorKind.Subnormal })
+                foreach (PaddingPattern padding in new[] { PaddingPattern.None, PaddingPattern.Scattered })
+                {
+                    AttentionCase item = Cases.Of(30, 10, mask, heads: 4, kvHeads: 2, headDim: 6, kind: kind, padding: padding, seed: 3);
+                    BoundWitness witness = new(item, model);
+                    AttentionOutput<double> forward = ErrorBound.Forward(item.Config, item.BuildInput(), model).Bound;
+                    Gradients<double> backward = GradientErrorBound.Backward(item.Config, item.BuildInput(), item.BuildOutputGradient(), model).Bound;
+                    Same("o", witness.Output, forward.Output);
+                    Same("lse", witness.LogSumExp, forward.LogSumExp);
+                    Same("dq", witness.QueryGradient, backward.Query);
+                    Same("dk", witness.KeyGradient, backward.Key);
+                    Same("dv", witness.ValueGradient, backward.Value);
+
+                    void Same(string name, double[] expected, Tensor<double> bound)
+                    {
+                        for (int i = 0; i < expected.Length; i++)
+                            Assert.True(
+                                Math.Abs(expected[i] - bound.Elements[i]) <= Relative * expected[i],
+                                FormattableString.Invariant($"{model.Name}, {item}: the bound of {name}, element {i}, is {bound.Elements[i]:R}; the page's formulas give {expected[i]:R}"));
+                    }
+                }
+    }
+
+    [Fact]
+    public void The_numbers_of_the_formats_are_those_of_IEEE_754_and_bfloat16()
+    {
+        Assert.Equal(new StorageFormat("binary32", 5.9604644775390625e-8, 7.006492321624085e-46, 3.4028234663852886e38), StorageFormat.Binary32);
+        Assert.Equal(new StorageFormat("binary64", 1.1102230246251565e-16, 4.94065645841246544e-324, 1.7976931348623157e308), StorageFormat.Binary64);
+        Assert.Equal(new StorageFormat("binary16", 0.00048828125, 2.98023223876953125e-8, 65504), StorageFormat.Binary16);
+        Assert.Equal(new StorageFormat("bfloat16", 0.00390625, 4.591774807899561e-41, 3.3895313892515355e38), StorageFormat.BFloat16);
+    }
+
+    [Fact]
+    public void The_models_have_the_numbers_of_the_page()
+    {
+        RoundingModel model = OptimizedPort.ModelOf(Sizes, ElementType.F16);
+        Assert.Equal((5.9604644775390625e-8, 7.006492321624085e-46, 3.4028234663852886e38, 1.04e-7, 1.1754943508222875e-38), (model.Unit, model.Underflow, model.Largest, model.ExpError, model.ExpUnderflow));
+        Assert.Equal((2, 1, 0, 0, false, true), (model.ScoreRoundings, model.LogRoundings, model.SumBlock, model.StoredScores, model.StoresWeights, model.Recomputes));
+        Assert.Equal(StorageFormat.Binary16, model.Storage);
+        RoundingModel any = S2Attn.Conformance.Agreement.ModelOf(ElementType.BF16);
+        Assert.Equal((5.9604644775390625e-8, 1.1754943508222875e-38, 4.76837158203125e-7, 1.1754943508222875e-38), (any.Unit, any.Underflow, any.ExpError, any.ExpUnderflow));
+        Assert.Equal((3, 16, 16, 0, 3, true, false), (any.ScoreRoundings, any.LogRoundings, any.KeyBlock, any.SumBlock, any.StoredScores, any.StoresWeights, any.Recomputes));
+        Assert.Equal(StorageFormat.BFloat16, any.Storage);
+        Assert.Equal((1.1102230246251565e-16, 8.881784197001252e-16, 2.2250738585072014e-308), (S2Attn.Conformance.Agreement.ModelOf(ElementType.F64).Unit, S2Attn.Conformance.Agreement.ModelOf(ElementType.F64).ExpError, S2Attn.Conformance.Agreement.ModelOf(ElementType.F64).ExpUnderflow));
+        Assert.Equal((1.1102230246251565e-16, 2.220446049250313e-16, double.Epsilon), (RoundingModel.Double.Unit, RoundingModel.Double.ExpError, RoundingModel.Double.ExpUnderflow));
+    }
+
+    /// <summary>Where the arithmetic or the storage may overflow nothing is bounded, and where no pair touches an element it must be 0 exactly.</summary>
+    [Fact]
+    public void What_may_overflow_is_not_judged_and_what_nothing_touches_is_zero()
+    {
+        Assert.All(new[] { (2e19, true), (1e18, false) }, sizes =>
+        {
+            Tensor<double> q = Tensor<double>.Of([1, 1, 1, 1], [sizes.Item1]), v = Tensor<double>.Of([1, 1, 1, 1], [1.0]);
+            AttentionInput<double> input = new(q, q, v);
+            S2Config one = Cases.Of(1, 1, MaskPolicy.Split, headDim: 1).Config;
+            Assert.Equal(sizes.Item2, double.IsPositiveInfinity(ErrorBound.Forward(one, input, S2Attn.Conformance.Agreement.ModelOf(ElementType.F32)).Bound.Output[0, 0, 0, 0]));
+        });
+
+        AttentionCase item = Cases.Of(6, 6, MaskPolicy.Split, padding: PaddingPattern.One, seed: 0);
+        Gradients<double> bounds = GradientErrorBound.Backward(item.Config, item.BuildInput(), item.BuildOutputGradient(), S2Attn.Conformance.Agreement.ModelOf(ElementType.F32)).Bound;
+        Assert.All(bounds.Key.Row(0, 0, 0).ToArray(), bound => Assert.Equal(0, bound));
+        Assert.All(bounds.Value.Row(0, 0, 0).ToArray(), bound => Assert.Equal(0, bound));
+        Assert.All(bounds.Value.Row(0, 1, 0).ToArray(), bound => Assert.NotEqual(0, bound));
+    }
+
+    /// <summary>
+    /// From above: by what part must one contribution (one key's weight, one score gradient, one query's share) be wrong to leave the bound where it is seen best, in each format?
+    /// Recorded to two digits; a bound that grows by a tenth is seen, and none may need more than the limit.
+    /// </summary>
+    [Fact]
+    public void The_smallest_wrong_contribution_that_is_seen_is_the_recorded_one()
+    {
+        List<(string Name, string Value)> lines = [];
+        foreach (ElementType type in new[] { ElementType.F64, ElementType.F32, ElementType.F16, ElementType.BF16 })
+        {
+            AttentionCase item = Cases.Of(60, 30, MaskPolicy.LocalCausal, heads: 4, kvHeads: 2, headDim: 8, type: type, seed: 5);
+            double limit = type switch { ElementType.F64 => 1e-13, ElementType.F32 => 5e-5, ElementType.F16 => 0.02, _ => 0.16 };
+            foreach ((string model, RoundingModel rounding) in new[] { ("any port", S2Attn.Conformance.Agreement.ModelOf(type)), ("kernels", OptimizedPort.ModelOf(item.Config, type)) }.Where(pair => type is not ElementType.F64 || pair.Item1 == "any port"))
+                foreach ((string tensor, double edge) in Edges(item, rounding))
+                {
+                    Assert.True(edge < limit, FormattableString.Invariant($"{tensor}, {type}, {model}: a contribution that is wrong by {edge:G3} is not seen"));
+                    lines.Add(($"{tensor} {type} {model}", FormattableString.Invariant($"{edge:0.0e-0}")));
+                }
+        }
+
+        RecordedLines.AssertEqualOrUpdate("Conformance/Tests/Reference/edges.txt", "By what part must one contribution be wrong to leave the bound where it is seen best?", lines);
+    }
+
+    // The least bound / |contribution| over all elements; beyond it the contribution's error is seen.
+    private static IEnumerable<(string Tensor, double Edge)> Edges(AttentionCase item, RoundingModel model)
+    {
+        S2Config config = item.Config;
+        AttentionInput<double> input = item.BuildInput();
+        Tensor<double> dout = item.BuildOutputGradient();
+        BoundedOutput forward = ErrorBound.Forward(config, input, model);
+        Gradients<double> bound = GradientErrorBound.Backward(config, input, dout, model).Bound;
+        double o = double.PositiveInfinity, lse = o, dq = o, dk = o, dv = o;
+        for (int t = 0; t < config.Tokens; t++)
+            for (int h = 0; h < config.Heads; h++)
+            {
+                int kv = config.KvHeadOf(h);
+                AttentionRow row = Attention.Row(config, input, 0, t, h);
+                double[] dp = [.. row.Keys.Select(u => Sum(dout.Row(0, t, h), input.Value.Row(0, u, kv)))];
+                double mean = row.Weights.Zip(dp, (p, x) => p * x).Sum();
+                for (int j = 0; j < row.Keys.Count && row.Keys.Count > 1; j++)
+                {
+                    int u = row.Keys[j];
+                    double p = row.Weights[j], ds = config.Scale * p * (dp[j] - mean);
+                    lse = Math.Min(lse, forward.Bound.LogSumExp[0, t, h] / p);
+                    for (int d = 0; d < config.HeadDim; d++)
+                    {
+                        o = Math.Min(o, forward.Bound.Output[0, t, h, d] / (p * Math.Abs(input.Value[0, u, kv, d] - forward.Exact.Output[0, t, h, d])));
+                        dq = Math.Min(dq, bound.Query[0, t, h, d] / Math.Abs(ds * input.Key[0, u, kv, d]));
+                        dk = Math.Min(dk, bound.Key[0, u, kv, d] / Math.Abs(ds * input.Query[0, t, h, d]));
+                        dv = Math.Min(dv, bound.Value[0, u, kv, d] / (p * Math.Abs(dout[0, t, h, d])));
+                    }
+                }
+            }
+
+        return [("o", o), ("lse", lse), ("dq", dq), ("dk", dk), ("dv", dv)];
+
+        static double Sum(ReadOnlySpan<double> a, ReadOnlySpan<double> b)
+        {
+            double sum = 0;
+            for (int i = 0; i < a.Length; i++)
+                sum += a[i] * b[i];
+            return sum;
+        }
+    }
+}
