@@ -59,6 +59,8 @@ public static class CaseGenerator
 
     private const int MostElementsOfWide = 6000;
 
+    private static readonly int[] LongDims = [16, 17, 24, 64, 128, 256];
+
     private static Gen<S2Config> Narrow(int maxTokens, int maxDim) =>
         from mask in Gen.Elements(MaskPolicies.All.ToArray())
         from tokens in Gen.Frequency((1, Gen.Choose(1, Math.Min(4, maxTokens))), (5, Gen.Choose(1, Math.Min(24, maxTokens))), (2, Gen.Choose(1, maxTokens)))
@@ -73,7 +75,7 @@ public static class CaseGenerator
             (5, Gen.Constant(HeadShift.SecondHalf)), (1, Gen.Constant(HeadShift.All)), (1, Gen.Constant(HeadShift.None)),
             (1, Gen.Constant(HeadShift.Of(Enumerable.Range(0, heads).Select(h => ((flags >> h) & 1) == 1)))))
         from headDim in Gen.Frequency(
-            (3, Gen.Choose(1, Math.Min(8, maxDim))), (1, Gen.Elements(new[] { 16, 17, 24, 64, 128, 256 }.Select(dim => Math.Min(dim, maxDim)).Distinct().ToArray())), (maxDim > 24 ? 1 : 0, Gen.Choose(1, maxDim)))
+            (3, Gen.Choose(1, Math.Min(8, maxDim))), (1, Gen.Elements(LongDims.Select(dim => Math.Min(dim, maxDim)).Distinct().ToArray())), (maxDim > 24 ? 1 : 0, Gen.Choose(1, maxDim)))
         from batch in Gen.Frequency((4, Gen.Constant(1)), (3, Gen.Choose(1, 3)), (1, Gen.Choose(4, 5)))
         from customScale in Gen.Frequency((4, Gen.Constant(double.NaN)), (1, Gen.Elements(1.0, 0.5, 0.0, -0.25)))
         select Configs.Create(new S2Request
