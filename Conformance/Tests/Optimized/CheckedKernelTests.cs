@@ -2,6 +2,7 @@
 using FsCheck;
 using FsCheck.Fluent;
 using S2Attn.Conformance.Campaigns;
+using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
 using S2Attn.Optimized;
 using S2Attn.Spec;
@@ -16,7 +17,7 @@ public sealed class CheckedKernelTests
     [MemberData(nameof(ExponentialTests.Widths), MemberType = typeof(ExponentialTests))]
     public void No_kernel_leaves_a_buffer_and_Debug_computes_the_bits_of_Release(VectorWidth width) =>
         Prop.ForAll(
-            Arb.From(KernelCases.UpTo(100, 130, ElementType.F32, ElementType.F16, ElementType.BF16), KernelCases.Shrink),
+            Arb.From(CaseGenerator.Kernels(100, 130, ElementType.F32, ElementType.F16, ElementType.BF16), CaseShrinker.Simpler),
             item => KernelRun.Run(item, new() { VectorWidth = width, Threads = 1 }).AssertSame(Kernels.Run(item, width), "Debug"))
         .Check(Config.QuickThrowOnFailure.WithMaxTest(30));
 
@@ -25,7 +26,7 @@ public sealed class CheckedKernelTests
     [MemberData(nameof(ExponentialTests.Widths), MemberType = typeof(ExponentialTests))]
     public void No_kernel_leaves_a_buffer_over_several_tiles_and_blocks(VectorWidth width)
     {
-        KernelCase item = new(1, 1200, 600, 300, 1, 2, 100, MaskPolicy.LocalCausal, 2, ElementType.F32, ValueKind.Normal, 10, 5);
+        AttentionCase item = Cases.Of(1200, 600, MaskPolicy.LocalCausal, heads: 2, kvHeads: 1, headDim: 100, padding: PaddingPattern.Sparse, seed: 5);
         KernelRun.Run(item, new() { VectorWidth = width, Threads = 1 }).AssertSame(Kernels.Run(item, width), "Debug");
     }
 
@@ -38,11 +39,11 @@ public sealed class CheckedKernelTests
     public void A_kernel_that_goes_one_element_too_far_is_caught_in_Debug(string file, string before, string after)
     {
         CheckedKernels faulty = CheckedKernels.CompileWith(file, before, after);
-        KernelCase[] cases =
+        AttentionCase[] cases =
         [
-            new(1, 96, 96, 48, 1, 2, 16, MaskPolicy.LocalCausal, 2, ElementType.F32, ValueKind.Normal, 0, 5),
-            new(1, 192, 192, 0, 1, 1, 64, MaskPolicy.Bidirectional, 0, ElementType.F32, ValueKind.Normal, 0, 5),
-            new(1, 193, 193, 0, 1, 1, 64, MaskPolicy.Bidirectional, 0, ElementType.F32, ValueKind.Normal, 0, 5),
+            Cases.Of(96, 96, MaskPolicy.LocalCausal, heads: 2, kvHeads: 1, headDim: 16, seed: 5),
+            Cases.Of(192, 192, MaskPolicy.Bidirectional, shift: 0, headDim: 64, seed: 5),
+            Cases.Of(193, 193, MaskPolicy.Bidirectional, shift: 0, headDim: 64, seed: 5),
         ];
         Assert.Contains(cases, item => Record.Exception(() => faulty.Run(item, VectorWidth.Bits128)) is InvalidOperationException { Message: string message } && message.StartsWith("A kernel left its buffer", StringComparison.Ordinal));
     }

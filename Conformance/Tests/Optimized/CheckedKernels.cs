@@ -5,7 +5,7 @@ using System.Runtime.InteropServices;
 using System.Runtime.Loader;
 using Microsoft.CodeAnalysis;
 using Microsoft.CodeAnalysis.CSharp;
-using S2Attn.Conformance.Campaigns;
+using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
 using S2Attn.Optimized;
 using S2Attn.Reference;
@@ -61,7 +61,7 @@ internal sealed class CheckedKernels
 
     /// <summary>What forward and backward write for a case, dense and on one thread.</summary>
     /// <exception cref="InvalidOperationException">A kernel read or wrote outside of a buffer.</exception>
-    public KernelBits Run(KernelCase item, VectorWidth width)
+    public KernelBits Run(AttentionCase item, VectorWidth width)
     {
         Type storage = item.Type switch
         {
@@ -79,11 +79,11 @@ internal sealed class CheckedKernels
         ReadOnlySpan<T> q, ReadOnlySpan<T> k, ReadOnlySpan<T> v, ReadOnlySpan<T> o, ReadOnlySpan<float> lse, ReadOnlySpan<T> outputGradient,
         Span<float> dq, Span<float> dk, Span<float> dv, ReadOnlySpan<byte> valid, ReadOnlySpan<float> lseGradient, CancellationToken cancellation);
 
-    private KernelBits RunAs<T>(KernelCase item, VectorWidth width)
+    private KernelBits RunAs<T>(AttentionCase item, VectorWidth width)
         where T : unmanaged
     {
         S2Config config = item.Config;
-        AttentionInput<double> input = item.Build();
+        AttentionInput<double> input = item.BuildInput();
         Type planType = assembly.GetType("S2Attn.Optimized.S2AttentionPlan", throwOnError: true)!, optionsType = assembly.GetType("S2Attn.Optimized.S2AttentionOptions", throwOnError: true)!;
         object options = Activator.CreateInstance(optionsType)!;
         PropertyInfo widthProperty = optionsType.GetProperty(nameof(S2AttentionOptions.VectorWidth))!;
@@ -92,7 +92,7 @@ internal sealed class CheckedKernels
         using IDisposable plan = (IDisposable)Unwrapped(() => Activator.CreateInstance(planType, config, options)!);
 
         T[] q = Stored(input.Query), k = Stored(input.Key), v = Stored(input.Value), outputGradient = Stored(item.BuildOutputGradient()), o = new T[q.Length];
-        byte[] valid = new byte[item.PaddedPercent > 0 ? config.Batch * config.Tokens : 0];
+        byte[] valid = new byte[item.IsPadded ? config.Batch * config.Tokens : 0];
         for (int i = 0; i < valid.Length; i++)
             valid[i] = input.Valid.Elements[i] ? (byte)1 : (byte)0;
         float[] lse = new float[config.Batch * config.Tokens * config.Heads], dq = new float[q.Length], dk = new float[k.Length], dv = new float[k.Length];

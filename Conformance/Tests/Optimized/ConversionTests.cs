@@ -26,11 +26,11 @@ public sealed unsafe class ConversionTests
         float[] wide = new float[Count];
         foreach (int start in Starts)
         {
-            Check((source, target, count) => TStorage.Widen<Vector128<float>, Lanes128>((T*)source, (float*)target, count));
+            Check((source, target, count) => TStorage.Widen<Vector128<float>, Lanes128>(new((T*)source, count), new((float*)target, count), count));
             if (Vector256.IsHardwareAccelerated)
-                Check((source, target, count) => TStorage.Widen<Vector256<float>, Lanes256>((T*)source, (float*)target, count));
+                Check((source, target, count) => TStorage.Widen<Vector256<float>, Lanes256>(new((T*)source, count), new((float*)target, count), count));
             if (Vector512.IsHardwareAccelerated)
-                Check((source, target, count) => TStorage.Widen<Vector512<float>, Lanes512>((T*)source, (float*)target, count));
+                Check((source, target, count) => TStorage.Widen<Vector512<float>, Lanes512>(new((T*)source, count), new((float*)target, count), count));
 
             void Check(Action<nint, nint, int> widen)
             {
@@ -72,7 +72,7 @@ public sealed unsafe class ConversionTests
             Array.Clear(narrow);
             fixed (float* source = values)
             fixed (T* target = narrow)
-                TStorage.Narrow(source + start, target + start, values.Length - start);
+                TStorage.Narrow(new(source + start, values.Length - start), new(target + start, values.Length - start), values.Length - start);
             for (int i = start; i < values.Length; i++)
             {
                 ushort right = expected(values[i]), found = bitsOf(narrow[i]);

@@ -46,7 +46,7 @@ public sealed class CaseTests
     [Fact]
     public void Every_border_of_a_port_that_says_its_tiles_is_among_its_cases()
     {
-        AttentionCase[] cases = [.. CaseGenerator.Sample(48, 200, 1).Select(item => BorderCases.Near([48], 145, item))];
+        AttentionCase[] cases = [.. CaseGenerator.Sample(48, 200, 1).Select(item => BorderCases.Near(Tiled(48), 145, item))];
         foreach (int length in new[] { 47, 48, 49, 95, 96, 97, 143, 144, 145 })
         {
             Assert.Contains(cases, item => item.Config.Tokens == length && item.Config.GroupSize == length);
@@ -61,8 +61,11 @@ public sealed class CaseTests
 
         Assert.Contains(cases, item => item.IsPadded && !item.BuildInput().Valid.Elements[^1]);
         Assert.All(cases.Where(item => item.IsPadded), item => Assert.Equal(item.Config.Batch, item.BuildInput().Valid.Elements.Count(false)));
-        Assert.All(CaseGenerator.Sample(48, 20, 1), item => Assert.Equal(item, BorderCases.Near([4096], 400, item)));
+        Assert.All(CaseGenerator.Sample(48, 20, 1), item => Assert.False(BorderCases.Near(Tiled(48) with { Isolation = false }, 145, item) is { Kind: TensorKind.OnePoisoned } or { PadsAreNaN: true }));
+        Assert.All(CaseGenerator.Sample(48, 20, 1), item => Assert.Equal(item, BorderCases.Near(Tiled(4096), 400, item)));
     }
+
+    private static PortCapabilities Tiled(int tile) => new OptimizedPort().Description.Capabilities with { Tiles = [tile] };
 
     /// <summary>NaN, or an infinity, once in the whole case: in q, k, v or do, and at late tokens too.</summary>
     [Fact]
