@@ -57,7 +57,7 @@ internal static class XrayCommand
                     if (!CaseBudget.Holds(config))
                         throw new FormatException($"{config.Batch} * {config.Tokens} tokens * {config.Heads} heads * {config.HeadDim} in groups of {config.GroupSize} is too large: {CaseBudget.Rule}");
                     var probes = Xrays.Probes(capabilities, parsed.GetValue(mask) is null ? capabilities.Masks : [], config);
-                    XrayReport report = Xrays.Take(port, parsed.GetValue(only) ? probes[..1] : probes, Suspects.All, cancellation);
+                    XrayReport report = Xrays.Take(port, parsed.GetValue(only) ? probes[..1] : probes, cancellation);
                     if (parsed.GetValue(json))
                         Console.Write(XrayJson.Write(report));
                     else

@@ -1,4 +1,6 @@
 // How does an implementation move data? Forward map, grouping, mask and backward map, as data instead of code.
+using S2Attn.Spec;
+
 namespace S2Attn.Reference.Upstream;
 
 /// <summary>A vector of q, k, v or o: batch, token, and the query head (q, o) or kv head (k, v).</summary>
@@ -22,29 +24,81 @@ public enum PairMask
     /// <summary>The lowest number takes the score's place: as <see cref="Lowered"/>, but no gradient reaches q and k.</summary>
     Replaced,
 
+    /// <summary>10000 is subtracted from the score.</summary>
+    Less,
+
     /// <summary>The pair is not computed, or both masks apply and their sum is -infinity.</summary>
     Hidden,
 }
 
-/// <summary>
-/// The general form of S2-Attn. Slots in one group of one batch entry and head attend to each other; o is then gathered from slots.
-/// A right implementation's <paramref name="Output"/> inverts its <paramref name="Query"/>; those of other code need not.
-/// </summary>
-/// <param name="Positions">Slots of one batch entry and query head.</param>
-/// <param name="Query">Where a slot's query is read; none for a slot without a query.</param>
-/// <param name="Key">Where a slot's key is read, with a kv head; none for a slot without a key.</param>
-/// <param name="Value">Where a slot's value is read, with a kv head; none for a value of 0.</param>
-/// <param name="Group">The group of a slot.</param>
-/// <param name="Mask">What happens to the score of a query slot and a key slot of one group.</param>
-/// <param name="Output">The slot whose result becomes o[b,t,h]; none where o stays 0.</param>
-public sealed record Pipeline(
-    int Positions,
-    Func<Slot, Place?> Query,
-    Func<Slot, Place?> Key,
-    Func<Slot, Place?> Value,
-    Func<Slot, int> Group,
-    Func<Slot, Slot, PairMask> Mask,
-    Func<Place, Slot?> Output);
+/// <summary>Stages at one site: which slots meet, where each is read, and where its result goes.</summary>
+public sealed class Pipeline
+{
+    private readonly Site site;
+    private readonly Stages stages;
+
+    /// <summary>Puts stages to sizes and padding.</summary>
+    public Pipeline(S2Config config, Tensor<bool> valid, Stages stages)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        ArgumentNullException.ThrowIfNull(valid);
+        ArgumentNullException.ThrowIfNull(stages);
+        (this.stages, site) = (stages, new(config, valid, stages));
+    }
+
+    /// <summary>The definition.</summary>
+    public static Pipeline Definition(S2Config config, Tensor<bool> valid) => new(config, valid, Stages.Definition);
+
+    internal Site Site => site;
+
+    internal Stages Stages => stages;
+
+    /// <summary>Where a slot's query is read; none for a slot without a query.</summary>
+    public Place? Query(Slot slot)
+    {
+        Slot held = stages.Regroup(site, Operand.Query, slot);
+        int token = TokenAt(Operand.Query, held);
+        return token < site.Config.Tokens ? new(held.Batch, token, held.Head) : null;
+    }
+
+    /// <summary>Where a slot's key or value is read, with a kv head; none for a slot without one.</summary>
+    public Place? Source(Operand operand, Slot slot) => Held(operand, slot) is { } held
+        ? held with { Batch = stages.Entry(site, operand, held.Batch), Head = stages.KvHead(site, operand, held.Head) }
+        : null;
+
+    /// <summary>The group of a slot.</summary>
+    public int Group(Slot slot) => stages.Group(site, slot);
+
+    /// <summary>What happens to the score of a query slot and a key slot of one group.</summary>
+    public PairMask Mask(Slot query, Slot key)
+    {
+        bool sees = stages.Sees(site, query, key);
+        if (Held(Operand.Key, key) is not { } place)
+            return PairMask.Hidden;
+        bool valid = stages.IsValid(site, query, key, place);
+        return sees && valid ? PairMask.Seen : stages.Hide(!sees, !valid);
+    }
+
+    /// <summary>The slot whose result becomes o[b,t,h]; none where o stays 0.</summary>
+    public Slot? Output(Place row)
+    {
+        Place joined = stages.Join(site, row);
+        if (joined.Token >= site.Config.Tokens || stages.Leaves(site, joined))
+            return null;
+        int position = stages.Unshift(site, joined);
+        return position < site.Ring ? stages.Ungroup(site, new(joined.Batch, position, joined.Head)) : null;
+    }
+
+    private Place? Held(Operand operand, Slot slot)
+    {
+        Slot held = stages.Regroup(site, operand, slot);
+        int token = TokenAt(operand, held);
+        return token < site.Config.Tokens ? new Place(held.Batch, token, held.Head) : null;
+    }
+
+    private int TokenAt(Operand operand, Slot held) =>
+        stages.RolledBy(site, operand, held.Head) is { } shift ? stages.Roll(site, held, shift) : held.Position;
+}
 
 /// <summary>A key that has weight in a row of o.</summary>
 /// <param name="Key">Where it is read.</param>

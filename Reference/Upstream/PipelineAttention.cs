@@ -1,30 +1,38 @@
-// What does a pipeline compute? Forward and backward, row by row, with the arithmetic of the definition.
+// What does a pipeline compute? Forward and backward, slot by slot, with the arithmetic of the definition.
+using System.Collections.Immutable;
 using S2Attn.Spec;
 
 namespace S2Attn.Reference.Upstream;
+
+/// <summary>A key slot that a query slot meets: rows of k and v in row-major order (v's is -1 for a value of 0), and what the mask does.</summary>
+public readonly record struct Meeting(int Key, int Value, PairMask Mask, Slot Slot);
 
 /// <summary>A pipeline evaluated for given sizes. Arithmetic and order of summation are those of <see cref="Attention"/>.</summary>
 public sealed class PipelineAttention
 {
     private readonly S2Config config;
     private readonly Pipeline pipeline;
-    private readonly ILookup<(int Batch, int Head, int Group), Slot> keySlots;
+    private const int MostOnStack = 256;
+
+    private static readonly Func<int, int, double> ZeroProduct = (_, _) => 0;
+
+    private readonly Arithmetic arithmetic;
+    private readonly Dictionary<(int Batch, int Head), ILookup<int, (Slot Slot, int Key, int Value)>> keySlots = [];
+    private ImmutableArray<IReadOnlyDictionary<(int, int, int), (double Max, double Sum)>?>? equalSums;
 
     /// <summary>Prepares a pipeline for the sizes of a configuration.</summary>
     public PipelineAttention(S2Config config, Pipeline pipeline)
+        : this(config, pipeline, Arithmetic.Exact)
+    {
+    }
+
+    /// <summary>Prepares a pipeline for the sizes of a configuration, with numerical habits.</summary>
+    public PipelineAttention(S2Config config, Pipeline pipeline, Arithmetic arithmetic)
     {
         ArgumentNullException.ThrowIfNull(config);
         ArgumentNullException.ThrowIfNull(pipeline);
-        (this.config, this.pipeline) = (config, pipeline);
-        keySlots = (
-            from b in Enumerable.Range(0, config.Batch)
-            from h in Enumerable.Range(0, config.Heads)
-            from p in Enumerable.Range(0, pipeline.Positions)
-            let slot = new Slot(b, p, h)
-            let key = pipeline.Key(slot)
-            where key is not null
-            orderby key.Value.Token
-            select slot).ToLookup(slot => (slot.Batch, slot.Head, pipeline.Group(slot)));
+        ArgumentNullException.ThrowIfNull(arithmetic);
+        (this.config, this.pipeline, this.arithmetic) = (config, pipeline, arithmetic);
     }
 
     /// <summary>What o[b,t,h] reads.</summary>
@@ -32,19 +40,9 @@ public sealed class PipelineAttention
     {
         if (pipeline.Output(new(b, t, h)) is not { } slot || pipeline.Query(slot) is not { } query)
             return new(new(b, t, h), [], Uniform: false);
-        List<ReadKey> seen = [], lowered = [];
-        foreach (Slot keySlot in keySlots[(slot.Batch, slot.Head, pipeline.Group(slot))])
-        {
-            PairMask mask = pipeline.Mask(slot, keySlot);
-            ReadKey key = new(pipeline.Key(keySlot)!.Value, pipeline.Value(keySlot), CarriesGradient: mask is not PairMask.Replaced);
-            if (mask is PairMask.Seen)
-                seen.Add(key);
-            else if (mask is not PairMask.Hidden)
-                lowered.Add(key);
-        }
-
-        bool uniform = seen.Count == 0 && lowered.Count > 0;
-        return new(query, uniform ? lowered : seen, uniform);
+        Meeting[] met = Meetings(slot);
+        bool uniform = IsUniform(met);
+        return new(query, [.. Counted(met, uniform).Select(pair => new ReadKey(KeyAt(pair.Key), pair.Value < 0 ? null : KeyAt(pair.Value), pair.Mask is not PairMask.Replaced))], uniform);
     }
 
     /// <summary>o [B,N,H,D] and logsumexp [B,N,H]; the logsumexp of a uniform row is the lowest double.</summary>
@@ -53,20 +51,101 @@ public sealed class PipelineAttention
     {
         ArgumentNullException.ThrowIfNull(input);
         input.CheckShapes(config);
+        Func<int, int, double> product = ProductsOf(input);
+        var sums = ClassSums(product);
+        int dim = config.HeadDim;
         double[] output = new double[input.Query.Elements.Length];
-        double[] logSumExp = new double[output.Length / config.HeadDim];
-        foreach ((int b, int t, int h) in Rows())
+        double[] logSumExp = new double[output.Length / dim];
+        for (int row = 0; row < logSumExp.Length; row++)
         {
-            ReadRow row = Reads(b, t, h);
-            (double[] weights, double lse) = Softmax(input, row);
-            Span<double> o = output.AsSpan(Layout.Row(config.Tokens, config.Heads, config.HeadDim, b, t, h), config.HeadDim);
-            for (int i = 0; i < weights.Length; i++)
-                if (row.Keys[i].Value is { } value)
-                    AddTo(o, weights[i], Vector(input.Value, value));
-            logSumExp[Layout.Row(config.Tokens, config.Heads, 1, b, t, h)] = lse;
+            logSumExp[row] = pipeline.Stages.LogSum is LogSumKind.ZeroWhereEmpty ? 0 : double.NegativeInfinity;
+            if (Answer(row) is not { } answer)
+                continue;
+            WeightedRow weighted = Weigh(answer.Slot, answer.Query, product, sums);
+            Span<double> o = output.AsSpan(row * dim, dim);
+            if (weighted.Pairs.Length == 0 && pipeline.Stages.EmptyIsNaN)
+                o.Fill(double.NaN);
+            for (int i = 0; i < weighted.Weights.Length; i++)
+                if (weighted.Pairs[i].Value is >= 0 and int value)
+                    Accumulate(o, weighted.Weights[i], input.Value.Elements.Slice(value * dim, dim));
+            logSumExp[row] = weighted.LogSumExp;
         }
 
         return new(Tensor<double>.Of(input.Query.Shape.AsSpan(), output), Tensor<double>.Of([config.Batch, config.Tokens, config.Heads], logSumExp));
+    }
+
+    /// <summary>For each row of o, the rows of v in it and their weights, for products q.k by row of q and row of k; the row of v is -1 where all of o is NaN.</summary>
+    public IEnumerable<(int Row, int Value, double Weight)> Weights(Func<int, int, double> product)
+    {
+        ArgumentNullException.ThrowIfNull(product);
+        var sums = ClassSums(product);
+        for (int row = 0; row < config.Batch * config.Tokens * config.Heads; row++)
+        {
+            if (Answer(row) is not { } answer)
+                continue;
+            WeightedRow weighted = Weigh(answer.Slot, answer.Query, product, sums);
+            if (weighted.Pairs.Length == 0 && pipeline.Stages.EmptyIsNaN)
+                yield return (row, -1, double.NaN);
+            for (int i = 0; i < weighted.Weights.Length; i++)
+                if (weighted.Pairs[i].Value >= 0)
+                    yield return (row, weighted.Pairs[i].Value, weighted.Weights[i]);
+        }
+    }
+
+    /// <summary>The weights [rows of v] of a row of o where all scores are equal; NaN throughout for a row of NaN. Nothing is prepared, so that the first rows come at once.</summary>
+    public void EqualWeights(int row, Span<double> weights)
+    {
+        weights.Clear();
+        if (Answer(row) is not { } answer)
+            return;
+        Stages stages = pipeline.Stages;
+        if (stages.Normaliser is not Normaliser.Row || !ReferenceEquals(stages.Times, Stages.Once) || !ReferenceEquals(stages.Reach, Stages.OwnGroup))
+        {
+            equalSums ??= [ClassSums(ZeroProduct)];
+            WeightedRow weighted = Weigh(answer.Slot, answer.Query, ZeroProduct, equalSums.Value[0]);
+            for (int i = 0; i < weighted.Weights.Length; i++)
+                if (weighted.Pairs[i].Value >= 0)
+                    weights[weighted.Pairs[i].Value] += weighted.Weights[i];
+            if (weighted.Pairs.Length == 0 && stages.EmptyIsNaN)
+                weights.Fill(double.NaN);
+            return;
+        }
+
+        int group = pipeline.Group(answer.Slot), seen = 0;
+        Span<int> values = stackalloc int[pipeline.Site.Ring <= MostOnStack ? pipeline.Site.Ring : 0];
+        if (values.IsEmpty)
+            values = new int[pipeline.Site.Ring];
+        int lowered = values.Length;
+        for (int p = 0; p < pipeline.Site.Ring; p++)
+        {
+            Slot key = answer.Slot with { Position = p };
+            if (pipeline.Group(key) != group || pipeline.Source(Operand.Key, key) is null)
+                continue;
+            PairMask mask = pipeline.Mask(answer.Slot, key);
+            if (mask is PairMask.Hidden)
+                continue;
+            int value = pipeline.Source(Operand.Value, key) is { } place ? RowOf(place, config.KvHeads) : -1;
+            if (mask is PairMask.Seen)
+                values[seen++] = value;
+            else
+                values[--lowered] = value;
+        }
+
+        ReadOnlySpan<int> counted = seen > 0 ? values[..seen] : values[lowered..];
+        foreach (int value in counted)
+            if (value >= 0)
+                weights[value] += 1.0 / counted.Length;
+        if (counted.IsEmpty && stages.EmptyIsNaN)
+            weights.Fill(double.NaN);
+    }
+
+    /// <summary>The logsumexp of each row of o, for products q.k by row of q and row of k.</summary>
+    public double[] LogSums(Func<int, int, double> product)
+    {
+        ArgumentNullException.ThrowIfNull(product);
+        var sums = ClassSums(product);
+        double empty = pipeline.Stages.LogSum is LogSumKind.ZeroWhereEmpty ? 0 : double.NegativeInfinity;
+        return [.. Enumerable.Range(0, config.Batch * config.Tokens * config.Heads).Select(row => Answer(row) is { } answer ? Weigh(answer.Slot, answer.Query, product, sums).LogSumExp : empty)];
     }
 
     /// <summary>The gradients of sum(o * outputGradient), as <see cref="AttentionGradients"/> states them, through the pipeline's maps.</summary>
@@ -79,71 +158,169 @@ public sealed class PipelineAttention
         ArgumentNullException.ThrowIfNull(outputGradient);
         input.CheckShapes(config);
         AttentionInput<double>.CheckShape(nameof(outputGradient), outputGradient, input.Query.Shape.AsSpan());
-        double[] dq = new double[input.Query.Elements.Length];
-        double[] dk = new double[input.Key.Elements.Length];
-        double[] dv = new double[input.Value.Elements.Length];
-        foreach ((int b, int h, int t) in from b in Enumerable.Range(0, config.Batch)
-                                          from h in Enumerable.Range(0, config.Heads)
-                                          from t in Enumerable.Range(0, config.Tokens)
-                                          select (b, h, t))
-        {
-            ReadRow row = Reads(b, t, h);
-            (double[] weights, _) = Softmax(input, row);
-            ReadOnlySpan<double> dout = outputGradient.Row(b, t, h);
-            double[] dp = new double[weights.Length];
-            double mean = 0;
-            for (int i = 0; i < weights.Length; i++)
-            {
-                dp[i] = row.Keys[i].Value is { } value ? Attention.Dot(dout, Vector(input.Value, value)) : 0;
-                mean += weights[i] * dp[i];
-            }
-
-            Span<double> dqRow = Gradient(dq, row.Query, config.Heads);
-            for (int i = 0; i < weights.Length; i++)
-            {
-                if (row.Keys[i].Value is { } value)
-                    AddTo(Gradient(dv, value, config.KvHeads), weights[i], dout);
-                if (!row.Keys[i].CarriesGradient)
-                    continue;
-                double ds = config.Scale * weights[i] * (dp[i] - mean);
-                AddTo(dqRow, ds, Vector(input.Key, row.Keys[i].Key));
-                AddTo(Gradient(dk, row.Keys[i].Key, config.KvHeads), ds, Vector(input.Query, row.Query));
-            }
-        }
-
-        return new(
-            Tensor<double>.Of(input.Query.Shape.AsSpan(), dq),
-            Tensor<double>.Of(input.Key.Shape.AsSpan(), dk),
-            Tensor<double>.Of(input.Value.Shape.AsSpan(), dv));
+        return new PipelineGradients(config, pipeline, this).Of(input, outputGradient);
     }
-
-    private IEnumerable<(int Batch, int Token, int Head)> Rows() =>
-        from b in Enumerable.Range(0, config.Batch)
-        from t in Enumerable.Range(0, config.Tokens)
-        from h in Enumerable.Range(0, config.Heads)
-        select (b, t, h);
 
     /// <summary>The softmax weights of a row's keys, in their order, and the logsumexp.</summary>
     public (double[] Weights, double LogSumExp) Softmax(AttentionInput<double> input, ReadRow row)
     {
         ArgumentNullException.ThrowIfNull(input);
         ArgumentNullException.ThrowIfNull(row);
+        double scale = pipeline.Stages.Scale(pipeline.Site, row.Query.Head);
         double[] scores = [.. row.Keys.Select(key =>
-            row.Uniform ? double.MinValue : config.Scale * Attention.Dot(Vector(input.Query, row.Query), Vector(input.Key, key.Key)))];
+            row.Uniform ? double.MinValue : scale * Attention.Dot(Vector(input.Query, row.Query), Vector(input.Key, key.Key)))];
         AttentionRow softmax = Attention.Softmax([.. Enumerable.Range(0, scores.Length)], scores);
 
         // Where all scores are -infinity Softmax keeps no key; the row is then 0, as in the definition.
         return (softmax.Weights.Count == scores.Length ? [.. softmax.Weights] : new double[scores.Length], softmax.LogSumExp);
     }
 
-    private Span<double> Gradient(double[] gradient, Place place, int heads) =>
-        gradient.AsSpan(Layout.Row(config.Tokens, heads, config.HeadDim, place.Batch, place.Token, place.Head), config.HeadDim);
+    /// <summary>The slot and the row of q behind a row of o; none where it stays 0.</summary>
+    internal (Slot Slot, int Query)? Answer(int row)
+    {
+        Place place = new(row / config.Heads / config.Tokens, row / config.Heads % config.Tokens, row % config.Heads);
+        return pipeline.Output(place) is { } slot && QueryOf(slot) is { } query ? (slot, query) : null;
+    }
 
-    private static ReadOnlySpan<double> Vector(Tensor<double> tensor, Place place) => tensor.Row(place.Batch, place.Token, place.Head);
+    internal Func<int, int, double> ProductsOf(AttentionInput<double> input) => (query, key) =>
+        Attention.Dot(input.Query.Elements.Slice(query * config.HeadDim, config.HeadDim), input.Key.Elements.Slice(key * config.HeadDim, config.HeadDim));
 
-    private static void AddTo(Span<double> sum, double factor, ReadOnlySpan<double> vector)
+    /// <summary>What a query slot reads and with which weights.</summary>
+    internal WeightedRow Weigh(Slot slot, int query, Func<int, int, double> product, IReadOnlyDictionary<(int, int, int), (double Max, double Sum)>? sums)
+    {
+        Meeting[] met = Meetings(slot);
+        bool uniform = IsUniform(met), whole = pipeline.Stages.Normaliser is Normaliser.WholeGroup;
+        Meeting[] pairs = [.. whole ? met.Where(pair => pipeline.Stages.Hide(false, false) == PairMask.Hidden || pair.Mask is not PairMask.Hidden) : Counted(met, uniform)];
+        double scale = pipeline.Stages.Scale(pipeline.Site, slot.Head);
+        double[] products = [.. pairs.Select(pair => uniform ? double.MinValue : product(query, pair.Key))];
+        double[] scores = [.. products.Select((value, i) => uniform ? value : scale * value - (pairs[i].Mask is PairMask.Less ? 10000 : 0))];
+        bool spreads = arithmetic.AddsMask && met.Any(pair => pair.Mask is not (PairMask.Seen or PairMask.Less) && !double.IsFinite(scale * product(query, pair.Key)) && !double.IsNegativeInfinity(scale * product(query, pair.Key)));
+        (double[] weights, double lse) = Softmax(slot, pairs, products, scores, sums);
+        if (spreads)
+            Array.Fill(weights, double.NaN);
+        if (whole)
+            weights = [.. weights.Select((weight, i) => pairs[i].Mask is PairMask.Seen ? weight : 0)];
+        if (arithmetic.RoundWeight is { } round)
+            weights = [.. weights.Select(round)];
+        if (arithmetic.MultipliesHidden)
+        {
+            Meeting[] rest = [.. met.Where(pair => !pairs.Contains(pair))];
+            (pairs, weights, scores) = ([.. pairs, .. rest], [.. weights, .. rest.Select(_ => 0.0)], [.. scores, .. rest.Select(_ => double.NegativeInfinity)]);
+        }
+
+        return new(pairs, weights, scores, lse);
+    }
+
+    /// <summary>The greatest score and the sum over all pairs that are normalised together, where that is not a row.</summary>
+    internal IReadOnlyDictionary<(int, int, int), (double Max, double Sum)>? ClassSums(Func<int, int, double> product)
+    {
+        if (pipeline.Stages.Normaliser is not (Normaliser.Queries or Normaliser.Heads))
+            return null;
+        Dictionary<(int, int, int), (double Max, double Sum)> sums = [];
+        for (int b = 0; b < config.Batch; b++)
+            for (int h = 0; h < config.Heads; h++)
+                for (int p = 0; p < pipeline.Site.Ring; p++)
+                {
+                    Slot slot = new(b, p, h);
+                    if (QueryOf(slot) is not { } query)
+                        continue;
+                    foreach (Meeting pair in Meetings(slot).Where(pair => pair.Mask is PairMask.Seen))
+                    {
+                        double score = pipeline.Stages.Scale(pipeline.Site, h) * product(query, pair.Key);
+                        (double max, double sum) = sums.GetValueOrDefault(ClassOf(slot, pair), (double.NegativeInfinity, 0));
+                        double greatest = Math.Max(max, score);
+                        sums[ClassOf(slot, pair)] = (greatest, sum * Math.Exp(max - greatest) + Math.Exp(score - greatest));
+                    }
+                }
+
+        return sums;
+    }
+
+    /// <summary>Which pairs are normalised together.</summary>
+    internal (int, int, int) ClassOf(Slot slot, Meeting pair) => pipeline.Stages.Normaliser switch
+    {
+        Normaliser.Queries => (slot.Batch * config.Heads + slot.Head, pair.Slot.Position, -1),
+        Normaliser.Heads => (slot.Batch, slot.Position, pair.Slot.Position),
+        _ => (slot.Batch, slot.Head, slot.Position),
+    };
+
+    internal int? QueryOf(Slot slot) => pipeline.Query(slot) is { } place ? RowOf(place, config.Heads) : null;
+
+    private (double[] Weights, double LogSumExp) Softmax(
+        Slot slot, Meeting[] pairs, double[] products, double[] scores, IReadOnlyDictionary<(int, int, int), (double Max, double Sum)>? sums)
+    {
+        AttentionRow softmax = Attention.Softmax([.. Enumerable.Range(0, scores.Length)], scores);
+        double[] weights = softmax.Weights.Count == scores.Length ? [.. softmax.Weights] : new double[scores.Length];
+        if (sums is not null)
+            weights = [.. scores.Select((score, i) => sums[ClassOf(slot, pairs[i])] is var (max, sum) ? Math.Exp(score - max) / sum : 0)];
+        else if (pipeline.Stages.Normaliser is Normaliser.OneMore)
+            weights = [.. weights.Select(weight => weight / (1 + Math.Exp(-softmax.LogSumExp)))];
+        else if (arithmetic.PlainExp is { } exp)
+            weights = [.. scores.Select(score => exp(score) / scores.Sum(exp))];
+        double greatest = scores.Length == 0 ? double.NegativeInfinity : scores.Max();
+        return (weights, pipeline.Stages.LogSum switch
+        {
+            LogSumKind.Base2 => softmax.LogSumExp / Math.Log(2),
+            LogSumKind.Unscaled => Attention.Softmax([.. Enumerable.Range(0, scores.Length)], products).LogSumExp,
+            LogSumKind.WithoutMaximum when scores.Length > 0 => softmax.LogSumExp - greatest,
+            LogSumKind.ZeroWhereEmpty when scores.Length == 0 => 0,
+            _ => softmax.LogSumExp,
+        });
+    }
+
+    /// <summary>The key slots that a query slot meets, in the order of the tokens that they hold.</summary>
+    private Meeting[] Meetings(Slot slot)
+    {
+        if (!keySlots.TryGetValue((slot.Batch, slot.Head), out var groups))
+        {
+            // Values of keys that hold none are 0; keys that are in no tensor are not met.
+            groups = (from p in Enumerable.Range(0, pipeline.Site.Ring)
+                      let key = new Slot(slot.Batch, p, slot.Head)
+                      let place = pipeline.Source(Operand.Key, key)
+                      where place is not null
+                      orderby place.Value.Token
+                      select (Slot: key, Key: RowOf(place.Value, config.KvHeads), Value: pipeline.Source(Operand.Value, key) is { } value ? RowOf(value, config.KvHeads) : -1))
+                .ToLookup(item => pipeline.Group(item.Slot));
+            keySlots.Add((slot.Batch, slot.Head), groups);
+        }
+
+        Meeting[] met = [.. groups[pipeline.Group(slot)].Select(item => new Meeting(item.Key, item.Value, pipeline.Mask(slot, item.Slot), item.Slot))];
+        if (!ReferenceEquals(pipeline.Stages.Reach, Stages.OwnGroup))
+        {
+            HashSet<Slot> further = [.. pipeline.Stages.Reach(pipeline.Site, slot)];
+            met =
+            [
+                .. from item in groups.SelectMany(members => members)
+                   where further.Contains(item.Slot) || pipeline.Group(item.Slot) == pipeline.Group(slot)
+                   orderby item.Key
+                   select new Meeting(item.Key, item.Value, pipeline.Mask(slot, item.Slot), item.Slot),
+            ];
+        }
+
+        if (ReferenceEquals(pipeline.Stages.Times, Stages.Once))
+            return met;
+        int seen = met.Count(pair => pair.Mask is PairMask.Seen), index = 0;
+        return [.. met.SelectMany(pair => Enumerable.Repeat(pair, pair.Mask is PairMask.Seen ? pipeline.Stages.Times(index++, seen) : 1))];
+    }
+
+    private static bool IsUniform(Meeting[] met) =>
+        !met.Any(pair => pair.Mask is PairMask.Seen or PairMask.Less) && met.Any(pair => pair.Mask is PairMask.Lowered or PairMask.Replaced);
+
+    private static IEnumerable<Meeting> Counted(Meeting[] met, bool uniform) =>
+        met.Where(pair => uniform ? pair.Mask is PairMask.Lowered or PairMask.Replaced : pair.Mask is PairMask.Seen or PairMask.Less);
+
+    private void Accumulate(Span<double> sum, double weight, ReadOnlySpan<double> vector)
     {
         for (int d = 0; d < sum.Length; d++)
-            sum[d] += factor * vector[d];
+            sum[d] = arithmetic.RoundSum is { } round ? round(sum[d] + weight * vector[d]) : sum[d] + weight * vector[d];
     }
+
+    private int RowOf(Place place, int heads) => Layout.Row(config.Tokens, heads, 1, place.Batch, place.Token, place.Head);
+
+    private Place KeyAt(int row) => new(row / config.KvHeads / config.Tokens, row / config.KvHeads % config.Tokens, row % config.KvHeads);
+
+    private static ReadOnlySpan<double> Vector(Tensor<double> tensor, Place place) => tensor.Row(place.Batch, place.Token, place.Head);
 }
+
+/// <summary>The pairs of a row of weights.</summary>
+internal sealed record WeightedRow(Meeting[] Pairs, double[] Weights, double[] Scores, double LogSumExp);

@@ -5,9 +5,7 @@ using S2Attn.Spec;
 namespace S2Attn.Reference.Upstream;
 
 /// <summary>A way in which other code computes something else than S2-Attn: a diagnosis that a conformance report can name.</summary>
-/// <param name="Name">Its name in reports.</param>
-/// <param name="Difference">What differs, in words.</param>
-/// <param name="Source">Where it was seen: upstream file and function, or public ports.</param>
+/// <param name="Defect">What it does.</param>
 /// <param name="Masks">The policies under which it is a plausible port of the definition.</param>
 /// <param name="Ragged">Whether N may be no multiple of G.</param>
 /// <param name="Region">Where it differs from the definition, in words.</param>
@@ -15,17 +13,22 @@ namespace S2Attn.Reference.Upstream;
 /// Whether sizes and padding lie in that region. Outside of it every row of o reads exactly what the definition reads. Inside, without padding, some row
 /// reads something else; with padding that depends on which keys are padded.
 /// </param>
-/// <param name="Build">The pipeline.</param>
 public sealed record UpstreamProfile(
-    string Name,
-    string Difference,
-    string Source,
+    Defect Defect,
     ImmutableArray<MaskPolicy> Masks,
     bool Ragged,
     string Region,
-    Func<S2Config, Tensor<bool>, bool> MayDiffer,
-    Func<S2Config, Tensor<bool>, Pipeline> Build)
+    Func<S2Config, Tensor<bool>, bool> MayDiffer)
 {
+    /// <summary>Its name in reports.</summary>
+    public string Name => Defect.Name;
+
+    /// <summary>What differs, in words.</summary>
+    public string Difference => Defect.What;
+
+    /// <summary>Where it was seen: upstream file and function, or public ports.</summary>
+    public string Source => Defect.SeenIn;
+
     /// <summary>Whether the profile says anything about a configuration.</summary>
     public bool AppliesTo(S2Config config)
     {
@@ -36,7 +39,7 @@ public sealed record UpstreamProfile(
     /// <summary>The profile evaluated for sizes and padding.</summary>
     /// <exception cref="ArgumentException">The profile does not apply to the configuration.</exception>
     public PipelineAttention For(S2Config config, Tensor<bool> valid) => AppliesTo(config)
-        ? new(config, Build(config, valid))
+        ? new(config, new Pipeline(config, valid, Composition.Of(Defect).Build()))
         : throw new ArgumentException($"Profile {Name} is defined for {string.Join(", ", Masks)}{(Ragged ? "" : " and whole groups")}, not for {config.Mask} with N = {config.Tokens}, G = {config.GroupSize}.", nameof(config));
 
     /// <inheritdoc/>

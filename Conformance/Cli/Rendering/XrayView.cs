@@ -36,7 +36,7 @@ internal static class XrayView
 
     private static void Draw(XrayProbe probe, HeadPicture head)
     {
-        string title = $"{(probe.Config.Batch > 1 ? $"batch entry {head.Batch}, " : "")}{Name(head)}, shift {head.Shift}";
+        string title = $"{(head.Entries.Length < probe.Config.Batch ? $"batch entry {Ranges.Of(head.Entries)}, " : "")}{Name(head)}, shift {head.Shift}";
         if (probe.Config.Tokens > WidestDrawing)
         {
             AnsiConsole.WriteLine($"{title}: {(head.IsRight ? "as the definition" : "differs")} ({probe.Config.Tokens} tokens are too many to draw)");

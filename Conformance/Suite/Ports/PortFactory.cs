@@ -1,6 +1,5 @@
 // Which port does a name or a command mean?
 using System.Collections.Immutable;
-using S2Attn.Conformance.Mutants;
 using S2Attn.Reference.Upstream;
 
 namespace S2Attn.Conformance.Ports;
@@ -8,6 +7,8 @@ namespace S2Attn.Conformance.Ports;
 /// <summary>Opens ports by what a person writes on the command line.</summary>
 public static class PortFactory
 {
+    internal const string MutantPrefix = "mutant:";
+
     private const string ProfilePrefix = "profile:";
 
     /// <summary>The ports that are part of this project, by name. Any other text is a command.</summary>
@@ -20,7 +21,7 @@ public static class PortFactory
     /// <summary>Opens a built-in port by its exact name, or starts the command.</summary>
     /// <param name="options">Limits of a command.</param>
     /// <param name="nameOrCommand">
-    /// "optimized", "reference", "profile:NAME" or "mutant:NAME" for a port with a known bug, or a command such as "python3 my_port.py"; see <see cref="CommandText"/>.
+    /// "optimized", "reference", "profile:NAME" or "mutant:NAME" (or "mutant:NAME+NAME") for a port with known bugs, or a command such as "python3 my_port.py"; see <see cref="CommandText"/>.
     /// </param>
     /// <exception cref="FormatException">The command is empty or has an open quote, or no profile or mutant has the name.</exception>
     /// <exception cref="PortStartException">The command cannot be started or does not answer describe.</exception>
@@ -30,9 +31,22 @@ public static class PortFactory
         string text = nameOrCommand.Trim();
         if (text.StartsWith(ProfilePrefix, StringComparison.Ordinal))
             return new ProfilePort(Named(text, ProfilePrefix, UpstreamProfiles.All, profile => profile.Name));
-        if (text.StartsWith(Mutant.Prefix, StringComparison.Ordinal))
-            return Named(text, Mutant.Prefix, MutantCatalogue.All, mutant => mutant.Name).Open();
+        if (text.StartsWith(MutantPrefix, StringComparison.Ordinal))
+            return Mutant(text);
         return BuiltIn.TryGetValue(text, out Func<IAttentionPort>? create) ? create() : ProcessPort.Start(nameOrCommand, options);
+    }
+
+    /// <summary>Defects of different stages and numerical habits, joined by +.</summary>
+    private static CompositionPort Mutant(string text)
+    {
+        string[] names = text[MutantPrefix.Length..].Split('+');
+        ImmutableArray<NumericalHabit> habits = [.. NumericalHabit.All.Where(habit => names.Contains(habit.Name))];
+        ImmutableArray<Defect> defects = [.. DefectCatalogue.All.Where(defect => names.Any(name => name == defect.Name || defect.Aliases.Contains(name)))];
+        if (names.FirstOrDefault(name => !habits.Any(habit => habit.Name == name) && !defects.Any(defect => name == defect.Name || defect.Aliases.Contains(name))) is { } unknown)
+            throw new FormatException($"{MutantPrefix}{unknown}: the names behind {MutantPrefix} are {string.Join(", ", DefectCatalogue.All.Select(defect => defect.Name).Concat(NumericalHabit.All.Select(habit => habit.Name)))}");
+        return Composition.TryOf(defects, out Composition composition)
+            ? new(text, composition, habits)
+            : throw new FormatException($"{text}: two of these defects are of one stage, so one would hide the other");
     }
 
     private static T Named<T>(string text, string prefix, IReadOnlyCollection<T> all, Func<T, string> nameOf)

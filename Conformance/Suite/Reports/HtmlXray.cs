@@ -52,7 +52,7 @@ internal static class HtmlXray
         for (int i = 0; i < heads.Length; i++)
         {
             HeadPicture head = heads[i];
-            string entry = picture.Probe.Config.Batch > 1 ? $"batch entry {head.Batch}, " : "";
+            string entry = head.Entries.Length < picture.Probe.Config.Batch ? $"batch entry {Ranges.Of(head.Entries)}, " : "";
             string title = $"{entry}{Ranges.Of("head", head.Heads)}, shift {head.Shift}";
             page.Append(CultureInfo.InvariantCulture, $"<figure><figcaption>{title}: <span class=\"word {(head.IsRight ? "good\">as the definition" : "bad\">differs")}</span></figcaption><div class=\"pair\">");
             page.Append(CultureInfo.InvariantCulture, $"<div><span class=\"quiet small\">port</span>{HtmlMask.Port(head, picture.Probe.Config.GroupSize, $"{id}h{i}p", $"What the port sees: {title}")}</div>");

@@ -6,7 +6,7 @@ using S2Attn.Spec;
 namespace S2Attn.Conformance.Xray;
 
 /// <summary>What the author of a failing port is told.</summary>
-/// <param name="Names">The bugs that explain every answer at all probed sizes, the best known first; empty where none does.</param>
+/// <param name="Names">The compositions of defects that explain every answer at all probed sizes, the best known first, and the numerical habits; empty where none does.</param>
 /// <param name="Sentences">What is wrong and what to change, or where the port differs from what is nearest to it.</param>
 /// <param name="Report">The X-ray that it rests on; empty where the port gave nothing to look at.</param>
 public sealed record Diagnosis(ImmutableArray<string> Names, ImmutableArray<string> Sentences, ImmutableArray<XrayReport> Report)
@@ -27,7 +27,7 @@ public sealed record Diagnosis(ImmutableArray<string> Names, ImmutableArray<stri
         {
             return S2Config.TryCreate(request) switch
             {
-                ConfigResult.Valid valid => Of(Xrays.Take(port, Xrays.Probes(capabilities, capabilities.Masks, valid.Config), Suspects.All, cancellation)),
+                ConfigResult.Valid valid => Of(Xrays.Take(port, Xrays.Probes(capabilities, capabilities.Masks, valid.Config), cancellation)),
                 var invalid => Nothing($"{invalid}"),
             };
         }
@@ -48,12 +48,10 @@ public sealed record Diagnosis(ImmutableArray<string> Names, ImmutableArray<stri
                group picture by sentence into pictures
                select $"{pictures.Key} (at {pictures.First().Probe})",
         ];
-        return report.Identification switch
-        {
-            Identification.Definition => new([], ["An X-ray shows the definition: what fails is not visible in which queries, keys and values are read, nor at small sizes in the numbers."], [report]),
-            Identification.Known known => new([.. known.Suspects.Select(suspect => suspect.Name)], [.. report.Verdict, .. words.Take(1)], [report]),
-            _ => new([], [.. report.Verdict, .. words.Take(MostWords)], [report]),
-        };
+        ImmutableArray<string> names = [.. report.Explanation.Names.Where(_ => !report.Explanation.IsDefinition), .. report.Habits.SelectMany(habit => habit.Names)];
+        return report.IsDefinition
+            ? new([], ["An X-ray shows the definition: what fails is not visible in which queries, keys and values are read, nor at small sizes in the numbers."], [report])
+            : new(names, [.. report.Verdict, .. words.Take(report.Explanation.IsWhole ? 1 : MostWords)], [report]);
     }
 
     private static Diagnosis Nothing(string reason) => new([], [$"The port could not be X-rayed: {reason}."], []);

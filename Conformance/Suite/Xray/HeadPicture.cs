@@ -13,6 +13,9 @@ public readonly record struct Cell(bool Seen, bool Right, bool Foreign);
 /// <summary>The matrix of some heads of one batch entry that look the same: row t, column u.</summary>
 public sealed record HeadPicture(int Batch, ImmutableArray<int> Heads, int Shift, ImmutableArray<ImmutableArray<Cell>> Rows)
 {
+    /// <summary>The batch entries that look the same, <see cref="Batch"/> first.</summary>
+    public ImmutableArray<int> Entries { get; init; } = [Batch];
+
     /// <summary>Whether it is the definition's.</summary>
     public bool IsRight => Rows.All(row => row.All(cell => cell.Seen == cell.Right && !cell.Foreign));
 
@@ -21,13 +24,18 @@ public sealed record HeadPicture(int Batch, ImmutableArray<int> Heads, int Shift
     {
         ArgumentNullException.ThrowIfNull(picture);
         XrayProbe probe = picture.Probe;
-        return
+        HeadPicture[] each =
         [
             .. from b in Enumerable.Range(0, probe.Config.Batch)
                from same in Enumerable.Range(0, probe.Config.Heads)
                    .Select(head => (Head: head, Rows: Matrix(picture, b, head)))
                    .GroupBy(item => (probe.Config.ShiftOf(item.Head), string.Join("|", item.Rows.Select(row => string.Concat(row.Select(cell => $"{cell.Seen}{cell.Right}{cell.Foreign}"))))))
                select new HeadPicture(b, [.. same.Select(item => item.Head)], same.Key.Item1, same.First().Rows),
+        ];
+        return
+        [
+            .. each.GroupBy(item => (string.Join(",", item.Heads), item.Shift, string.Join("|", item.Rows.Select(row => string.Concat(row.Select(cell => $"{cell.Seen}{cell.Right}{cell.Foreign}"))))))
+                .Select(same => same.First() with { Entries = [.. same.Select(item => item.Batch)] }),
         ];
     }
 

@@ -4,7 +4,7 @@ using S2Attn.Reference.Upstream;
 namespace S2Attn.Conformance.Xray;
 
 /// <summary>Sets of rows, heads and keys as text: "2..3", "0, 4..7".</summary>
-internal static class Ranges
+public static class Ranges
 {
     /// <summary>The numbers in increasing order, runs joined.</summary>
     public static string Of(IEnumerable<int> numbers)

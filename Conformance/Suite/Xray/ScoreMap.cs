@@ -43,7 +43,7 @@ public sealed class ScoreMap
         XrayProbe probe = film.Probe;
         if (film.Scores.IsEmpty)
             return new(probe, [.. Enumerable.Repeat(RowScores.Unknown, probe.Rows)], double.NaN);
-        ImmutableArray<Tensor<double>> weights = [.. film.Scores.Select(chunks => VisibilityMap.WeightsOf(probe, chunks))];
+        ImmutableArray<Tensor<double>> weights = film.Scores;
         ImmutableArray<Contrast> contrasts = [.. Enumerable.Range(0, probe.Rows).Select(row => Contrast.Of(probe, seen, weights, row))];
         double[] spans = [.. contrasts.Where(contrast => contrast.Mixed != 0 && !contrast.Irregular).Select(contrast => contrast.Single()).Order()];
         if (spans.Length == 0)

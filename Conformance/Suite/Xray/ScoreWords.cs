@@ -1,5 +1,6 @@
 // Where do scores, logsumexp and gradients differ from the definition, in words?
 using System.Globalization;
+using System.Collections.Immutable;
 using S2Attn.Conformance.Ports;
 using S2Attn.Reference.Upstream;
 using S2Attn.Spec;
@@ -10,7 +11,7 @@ namespace S2Attn.Conformance.Xray;
 internal static class ScoreWords
 {
     /// <summary>Differences of the score map; none where it is the definition's.</summary>
-    public static IEnumerable<string> Of(ScoreMap scores)
+    public static IEnumerable<Sentence> Of(ScoreMap scores)
     {
         XrayProbe probe = scores.Probe;
         Place[] rows = [.. Enumerable.Range(0, probe.Rows).Select(probe.RowAt)];
@@ -18,13 +19,13 @@ internal static class ScoreWords
     }
 
     /// <summary>Whether exp(lse) counts the keys that a row sees at equal scores.</summary>
-    public static IEnumerable<string> LogSumExp(VisibilityMap seen, PortAnswer.Forward answer)
+    public static IEnumerable<Sentence> LogSumExp(VisibilityMap seen, ImmutableArray<LogSumAnswer> answers)
     {
         XrayProbe probe = seen.Probe;
-        if (answer.LogSumExp.IsEmpty)
+        if (answers.IsEmpty)
             yield break;
         var rows = Enumerable.Range(0, probe.Rows).Select(row => (
-            Place: probe.RowAt(row), Given: answer.LogSumExp[0].Elements[row], Right: Math.Log(seen.Seen(probe.RowAt(row)).Count()))).ToArray();
+            Place: probe.RowAt(row), Given: answers[0].LogSumExp.Elements[row], Right: Math.Log(seen.Seen(probe.RowAt(row)).Count()))).ToArray();
         double tolerance = Math.Max(1e-4, 8 * probe.ElementType.UnitRoundoff());
         bool Near(double a, double b) => a == b || Math.Abs(a - b) <= tolerance * Math.Max(1, Math.Abs(b));
         var wrong = rows.Where(row => !Near(row.Given, row.Right)).ToArray();
@@ -32,58 +33,68 @@ internal static class ScoreWords
             yield break;
         string how = rows.All(row => Near(row.Given, row.Right / Math.Log(2))) ? "it is in base 2"
             : string.Create(CultureInfo.InvariantCulture, $"lse{Ranges.Of(wrong[0].Place)} is {wrong[0].Given:0.####}, and the row sees {Math.Exp(wrong[0].Right):0} keys, whose logarithm is {wrong[0].Right:0.####}");
-        yield return $"the logsumexp of {VisibilityWords.Where(probe, [.. wrong.Select(row => row.Place)])} at equal scores is not the logarithm of the number of keys: {how}";
+        yield return new($"the logsumexp of {VisibilityWords.Where(probe, [.. wrong.Select(row => row.Place)])} at equal scores is not the logarithm of the number of keys: {how}", wrong.Length);
     }
 
     /// <summary>Differences of the gradients.</summary>
-    public static IEnumerable<string> Gradients(XrayProbe probe, GradientMap gradients) =>
+    public static IEnumerable<Sentence> Gradients(XrayProbe probe, GradientMap gradients) =>
         from comparison in gradients.Comparisons
         where !comparison.Wrong.IsEmpty
-        select double.IsFinite(comparison.Factor)
+        select new Sentence(double.IsFinite(comparison.Factor)
             ? string.Create(CultureInfo.InvariantCulture, $"{comparison.Name} is {comparison.Factor:0.###} times the derivative of the forward pass{FactorHint(probe.Config, comparison.Factor)}")
             : $"{comparison.Name} is not the derivative of the forward pass at {VisibilityWords.Where(probe, comparison.Wrong).Replace("head", comparison.Name == "dq" ? "head" : "kv head", StringComparison.Ordinal)}: {comparison.Example}"
-                + (comparison.Stray.IsEmpty ? "" : $"; nothing flows to tokens {Ranges.Of(comparison.Stray.Select(place => place.Token))}");
+                + (comparison.Stray.IsEmpty ? "" : $"; nothing flows to tokens {Ranges.Of(comparison.Stray.Select(place => place.Token))}"), comparison.Wrong.Length);
 
-    private static IEnumerable<string> Irregular(ScoreMap scores, Place[] rows)
+    private static IEnumerable<Sentence> Irregular(ScoreMap scores, Place[] rows)
     {
         Place[] irregular = [.. rows.Where(row => scores[row].Irregular)];
         if (irregular.Length > 0)
-            yield return $"the weights of {VisibilityWords.Where(scores.Probe, irregular)} are no softmax of a factor times q.k";
+            yield return new($"the weights of {VisibilityWords.Where(scores.Probe, irregular)} are no softmax of a factor times q.k", irregular.Length);
     }
 
-    private static IEnumerable<string> Scale(ScoreMap scores, Place[] rows)
+    private static IEnumerable<Sentence> Scale(ScoreMap scores, Place[] rows)
     {
         S2Config config = scores.Probe.Config;
-        Place[] known = [.. rows.Where(row => double.IsFinite(scores[row].Scale))];
-        if (known.Length == 0 || IsNear(scores.Probe, scores.Scale, config.Scale))
-            yield break;
-        double scale = scores.Scale, standard = 1 / Math.Sqrt(config.HeadDim);
-        string why = IsNear(scores.Probe, scale, 1) ? ": the scale is missing"
-            : IsNear(scores.Probe, scale, config.Scale * config.Scale) ? ": the scale is applied twice"
-            : IsNear(scores.Probe, scale, standard) ? ": it is 1 / sqrt(D), and the scale that was asked for is ignored"
-            : IsNear(scores.Probe, scale, 1.0 / config.HeadDim) ? ": it is 1 / D"
-            : IsNear(scores.Probe, scale, 1 / config.Scale) ? ": it divides where it should multiply"
-            : IsNear(scores.Probe, scale, -config.Scale) ? ": it has the wrong sign"
-            : IsNear(scores.Probe, scale, config.Scale / Math.Log(2)) ? ": the exponential has base 2 to the 1 / ln 2 too much"
-            : IsNear(scores.Probe, scale, config.Scale * Math.Log(2)) ? ": the exponential is taken in base 2"
+        var other = rows.Where(row => double.IsFinite(scores[row].Scale) && !IsNear(scores.Probe, scores[row].Scale, config.Scale)).GroupBy(row => Math.Round(scores[row].Scale, 3)).ToArray();
+        foreach (var same in other.OrderByDescending(same => same.Count()).Take(2))
+        {
+            // A row of few questions tells a scale that is doubled or halved from nothing.
+            double scale = scores[same.First()].Scale;
+            int[] heads = [.. same.Select(row => row.Head).Distinct().Order()], all = [.. rows.Where(row => double.IsFinite(scores[row].Scale)).Select(row => row.Head).Distinct().Order()];
+            int[] shifted = [.. Enumerable.Range(0, config.Heads).Where(head => config.ShiftedHeads.IsShifted(head, config.Heads))];
+            string where = heads.SequenceEqual(all) ? "" : heads.SequenceEqual(shifted) ? " in the shifted heads" : $" in {Ranges.Of("head", heads)}";
+            yield return new(string.Create(CultureInfo.InvariantCulture, $"scores{where} are {scale:0.####} q.k, and should be {config.Scale:0.####} q.k{Why(scores.Probe, scale)}"), same.Count());
+        }
+    }
+
+    private static string Why(XrayProbe probe, double scale)
+    {
+        S2Config config = probe.Config;
+        return IsNear(probe, scale, 1) ? ": the scale is missing"
+            : IsNear(probe, scale, config.Scale * config.Scale) ? ": the scale is applied twice"
+            : IsNear(probe, scale, 1 / Math.Sqrt(config.HeadDim)) ? ": it is 1 / sqrt(D), and the scale that was asked for is ignored"
+            : IsNear(probe, scale, 1.0 / config.HeadDim) ? ": it is 1 / D"
+            : IsNear(probe, scale, 1 / config.Scale) ? ": it divides where it should multiply"
+            : IsNear(probe, scale, -config.Scale) ? ": it has the wrong sign"
+            : IsNear(probe, scale, config.Scale / Math.Log(2)) ? ": the exponential has base 2 to the 1 / ln 2 too much"
+            : IsNear(probe, scale, config.Scale * Math.Log(2)) ? ": the exponential is taken in base 2"
             : "";
-        yield return string.Create(CultureInfo.InvariantCulture, $"scores are {scale:0.####} q.k, and should be {config.Scale:0.####} q.k{why}");
     }
 
     private static bool IsNear(XrayProbe probe, double a, double b) => Math.Abs(a - b) <= Math.Max(0.01, 16 * probe.ElementType.UnitRoundoff()) * Math.Abs(b);
 
-    private static IEnumerable<string> Queries(ScoreMap scores, Place[] rows)
+    private static IEnumerable<Sentence> Queries(ScoreMap scores, Place[] rows)
     {
         int n = scores.Probe.Config.Tokens;
         var other = rows.Where(row => !scores[row].Query.IsEmpty && scores[row].Query[0] != row).Select(row => (Row: row, Query: scores[row].Query[0])).ToArray();
         foreach (var same in other.Where(item => item.Query.Batch == item.Row.Batch && item.Query.Head == item.Row.Head)
             .GroupBy(item => (item.Query.Token - item.Row.Token + n) % n))
-            yield return $"o[t] of {Ranges.Of("head", same.Select(item => item.Row.Head))} is computed from the query of token {Offset("t", same.Key, n)}, for t = {Ranges.Of(same.Select(item => item.Row.Token))}";
+            yield return new($"o[t] of {Ranges.Of("head", same.Select(item => item.Row.Head))} is computed from the query of token {Offset("t", same.Key, n)}, for t = {Ranges.Of(same.Select(item => item.Row.Token))}", same.Count());
         foreach (var first in other.Where(item => item.Query.Batch != item.Row.Batch || item.Query.Head != item.Row.Head).Take(1))
-            yield return $"o{Ranges.Of(first.Row)} is computed from the query {Ranges.Of(first.Query)} (batch entry, token, head), and {other.Length} rows of o from another's in all";
+            yield return new($"o{Ranges.Of(first.Row)} is computed from the query {Ranges.Of(first.Query)} (batch entry, token, head), and {other.Length} rows of o from another's in all", other.Length);
     }
 
-    private static IEnumerable<string> Keys(ScoreMap scores, Place[] rows)
+    private static IEnumerable<Sentence> Keys(ScoreMap scores, Place[] rows)
     {
         XrayProbe probe = scores.Probe;
         int n = probe.Config.Tokens;
@@ -93,11 +104,11 @@ internal static class ScoreWords
                      where pair.Value != value
                      select (Row: row, Value: value, Key: pair.Value)).ToArray();
         foreach (var same in other.Where(item => item.Key.Batch == item.Value.Batch && item.Key.Head == item.Value.Head).GroupBy(item => (item.Key.Token - item.Value.Token + n) % n))
-            yield return $"in {Ranges.Of("head", same.Select(item => item.Row.Head))} the value of token u is weighted by the score of key {Offset("u", same.Key, n)}, for u = {Ranges.Of(same.Select(item => item.Value.Token))}";
+            yield return new($"in {Ranges.Of("head", same.Select(item => item.Row.Head))} the value of token u is weighted by the score of key {Offset("u", same.Key, n)}, for u = {Ranges.Of(same.Select(item => item.Value.Token))}", same.Select(item => item.Row).Distinct().Count());
         foreach (var same in other.Where(item => item.Key.Batch == item.Value.Batch && item.Key.Head != item.Value.Head).GroupBy(item => (item.Key.Head, Value: item.Value.Head)))
-            yield return $"in {Ranges.Of("head", same.Select(item => item.Row.Head))} the values of kv head {same.Key.Value} are weighted by the scores of keys of kv head {same.Key.Head}";
+            yield return new($"in {Ranges.Of("head", same.Select(item => item.Row.Head))} the values of kv head {same.Key.Value} are weighted by the scores of keys of kv head {same.Key.Head}", same.Select(item => item.Row).Distinct().Count());
         foreach (var first in other.Where(item => item.Key.Batch != item.Value.Batch).Take(1))
-            yield return $"o{Ranges.Of(first.Row)} weights the value {Ranges.Of(first.Value)} by the score of the key {Ranges.Of(first.Key)} (batch entry, token, kv head)";
+            yield return new($"o{Ranges.Of(first.Row)} weights the value {Ranges.Of(first.Value)} by the score of the key {Ranges.Of(first.Key)} (batch entry, token, kv head)", 1);
     }
 
     private static string Offset(string name, int offset, int n) => offset <= n / 2 ? $"{name} + {offset}" : $"{name} - {n - offset}";

@@ -55,13 +55,5 @@ public sealed class VisibilityMap
             Enumerable.Range(0, probe.Config.Tokens).Count(u => probe.Valid[row.Batch, u] && Visibility.Visible(probe.Config, row.Head, row.Token, u));
     }
 
-    internal static VisibilityMap Develop(XrayFilm film) => new(film.Probe, WeightsOf(film.Probe, film.Equal));
-
-    /// <summary>Weights [rows of o, rows of v] from the answers to questions with v one-hot, one for each chunk of D rows of v.</summary>
-    internal static Tensor<double> WeightsOf(XrayProbe probe, ImmutableArray<PortAnswer.Forward> chunks) => Tensor<double>.Build([probe.Rows, probe.Sources], i =>
-    {
-        (int row, int source) = Math.DivRem(i, probe.Sources);
-        (int chunk, int d) = Math.DivRem(source, probe.Config.HeadDim);
-        return chunks[chunk].Output.Elements[row * probe.Config.HeadDim + d];
-    });
+    internal static VisibilityMap Develop(XrayFilm film) => new(film.Probe, film.Equal);
 }

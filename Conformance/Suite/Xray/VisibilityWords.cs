@@ -7,6 +7,9 @@ using S2Attn.Spec.Algebra;
 
 namespace S2Attn.Conformance.Xray;
 
+/// <summary>One way in which a port differs from the definition, in words, and how many rows it explains.</summary>
+internal sealed record Sentence(string Text, int Rows);
+
 /// <summary>Sentences such as "rows 0..1 of heads 2..3 see keys 14..15: the wrapped run leaks".</summary>
 internal static class VisibilityWords
 {
@@ -16,16 +19,19 @@ internal static class VisibilityWords
     private sealed record Block(ImmutableArray<int> Rows, ImmutableArray<int> Keys);
 
     /// <summary>Every way in which the visibility differs; none where it does not.</summary>
-    public static IEnumerable<string> Of(VisibilityMap seen, VisibilityMap definition)
+    public static IEnumerable<Sentence> Of(VisibilityMap seen, VisibilityMap definition, ScoreMap scores)
     {
         XrayProbe probe = seen.Probe;
+
+        // What a row misses is no matter of the mask where the row is another token's.
+        bool IsOwn(Place row) => scores[row].Query.IsEmpty || scores[row].Query[0] == row;
         return
         [
             .. NotNumbers(seen),
             .. OtherEntries(seen),
             .. OtherKvHeads(seen),
-            .. Blocks(probe, "see", (row, u) => Sees(seen, row, u) && !Sees(definition, row, u)),
-            .. Blocks(probe, "do not see", (row, u) => !Sees(seen, row, u) && Sees(definition, row, u)),
+            .. Blocks(probe, IsOwn, "see", (row, u) => Sees(seen, row, u) && !Sees(definition, row, u)),
+            .. Blocks(probe, IsOwn, "do not see", (row, u) => !Sees(seen, row, u) && Sees(definition, row, u)),
             .. Unequal(seen),
         ];
     }
@@ -36,21 +42,23 @@ internal static class VisibilityWords
 
     private static IEnumerable<Place> Rows(XrayProbe probe) => Enumerable.Range(0, probe.Rows).Select(probe.RowAt);
 
-    private static IEnumerable<string> NotNumbers(VisibilityMap seen)
+    private static IEnumerable<Sentence> NotNumbers(VisibilityMap seen)
     {
         Place[] rows = [.. Rows(seen.Probe).Where(row => seen.Seen(row).Any(source => !double.IsFinite(seen.Weight(row, source))))];
         if (rows.Length > 0)
-            yield return $"{Where(seen.Probe, rows)} hold NaN or infinity at equal scores";
+            yield return new($"{Where(seen.Probe, rows)} hold NaN or infinity at equal scores", rows.Length);
     }
 
-    private static IEnumerable<string> OtherEntries(VisibilityMap seen) =>
+    private static IEnumerable<Sentence> OtherEntries(VisibilityMap seen) =>
         from row in Rows(seen.Probe)
         from source in seen.Seen(row)
         where source.Batch != row.Batch
         group row by (Reader: row.Batch, source.Batch) into rows
-        select $"rows {Ranges.Of(rows.Select(row => row.Token))} of {Ranges.Of("head", rows.Select(row => row.Head))} of batch entry {rows.Key.Reader} see keys of batch entry {rows.Key.Batch}";
+        select new Sentence(
+            $"rows {Ranges.Of(rows.Select(row => row.Token))} of {Ranges.Of("head", rows.Select(row => row.Head))} of batch entry {rows.Key.Reader} see keys of batch entry {rows.Key.Batch}",
+            rows.Distinct().Count());
 
-    private static IEnumerable<string> OtherKvHeads(VisibilityMap seen)
+    private static IEnumerable<Sentence> OtherKvHeads(VisibilityMap seen)
     {
         S2Config config = seen.Probe.Config;
         return
@@ -58,10 +66,12 @@ internal static class VisibilityWords
             let read = Rows(seen.Probe).Where(row => row.Head == head).SelectMany(seen.Seen).Select(source => source.Head).Distinct().Order().ToArray()
             where read.Length > 0 && !(read.Length == 1 && read[0] == config.KvHeadOf(head))
             group head by (Read: Ranges.Of("kv head", read), Right: config.KvHeadOf(head)) into heads
-            select $"{Ranges.Of("head", heads)} read{(heads.Count() == 1 ? "s" : "")} values of {heads.Key.Read} instead of {heads.Key.Right}";
+            select new Sentence(
+                $"{Ranges.Of("head", heads)} read{(heads.Count() == 1 ? "s" : "")} values of {heads.Key.Read} instead of {heads.Key.Right}",
+                heads.Count() * config.Batch * config.Tokens);
     }
 
-    private static IEnumerable<string> Blocks(XrayProbe probe, string verb, Func<Place, int, bool> differs)
+    private static IEnumerable<Sentence> Blocks(XrayProbe probe, Func<Place, bool> isOwn, string verb, Func<Place, int, bool> differs)
     {
         S2Config config = probe.Config;
         var heads =
@@ -79,14 +89,18 @@ internal static class VisibilityWords
             if (blocks.Count <= MostBlocks)
             {
                 foreach (Block block in blocks)
-                    yield return $"{Ranges.Of("row", block.Rows)} {whose} {Verb(verb, block.Rows)} {Ranges.Of("key", block.Keys)}{Cause(probe, batch, head, verb, [block])}";
+                    yield return new(
+                        $"{Ranges.Of("row", block.Rows)} {whose} {Verb(verb, block.Rows)} {Ranges.Of("key", block.Keys)}{Cause(probe, isOwn, batch, head, verb, [block])}",
+                        block.Rows.Length * same.Count());
                 continue;
             }
 
             int pairs = blocks.Sum(block => block.Rows.Length * block.Keys.Length);
-            yield return string.Create(
-                CultureInfo.InvariantCulture,
-                $"rows {Ranges.Of(blocks.SelectMany(block => block.Rows))} {whose} {verb} {pairs} keys that they should{(verb == "see" ? " not" : "")}, as row {blocks[0].Rows[0]} key {blocks[0].Keys[0]}{Cause(probe, batch, head, verb, blocks)}");
+            yield return new(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"rows {Ranges.Of(blocks.SelectMany(block => block.Rows))} {whose} {verb} {pairs} keys that they should{(verb == "see" ? " not" : "")}, as row {blocks[0].Rows[0]} key {blocks[0].Keys[0]}{Cause(probe, isOwn, batch, head, verb, blocks)}"),
+                blocks.Sum(block => block.Rows.Length) * same.Count());
         }
     }
 
@@ -108,7 +122,7 @@ internal static class VisibilityWords
     }
 
     /// <summary>What all pairs of some blocks have in common, as the end of a sentence.</summary>
-    private static string Cause(XrayProbe probe, int batch, int head, string verb, List<Block> blocks)
+    private static string Cause(XrayProbe probe, Func<Place, bool> isOwn, int batch, int head, string verb, List<Block> blocks)
     {
         S2Config config = probe.Config;
         int shift = config.ShiftOf(head);
@@ -123,19 +137,19 @@ internal static class VisibilityWords
                 : All((t, u) => !SameGroup(t, u)) ? ", which are in other groups"
                 : "";
         return All((t, u) => t == u) ? ": a token does not see itself"
-            : All((t, u) => t < shift != u < shift) ? ": the wrapped run is cut off"
+            : All((t, u) => t < shift != u < shift) && blocks.SelectMany(block => block.Rows).All(t => isOwn(new(batch, t, head))) ? ": the wrapped run is cut off"
             : "";
     }
 
-    private static IEnumerable<string> Unequal(VisibilityMap seen)
+    private static IEnumerable<Sentence> Unequal(VisibilityMap seen)
     {
         Place[] rows = [.. Rows(seen.Probe).Where(row => !seen.IsUniform(row) && seen.Seen(row).All(source => double.IsFinite(seen.Weight(row, source))))];
         if (rows.Length == 0)
             yield break;
         double[] weights = [.. seen.Seen(rows[0]).Select(source => seen.Weight(rows[0], source))];
-        yield return string.Create(
+        yield return new(string.Create(
             CultureInfo.InvariantCulture,
-            $"{Where(seen.Probe, rows)} do not weigh their keys equally at equal scores: o{Ranges.Of(rows[0])} has weights {string.Join(", ", weights.Take(6).Select(weight => weight.ToString("0.###", CultureInfo.InvariantCulture)))}{(weights.Length > 6 ? ", ..." : "")} with the sum {weights.Sum():0.###}");
+            $"{Where(seen.Probe, rows)} do not weigh their keys equally at equal scores: o{Ranges.Of(rows[0])} has weights {string.Join(", ", weights.Take(6).Select(weight => weight.ToString("0.###", CultureInfo.InvariantCulture)))}{(weights.Length > 6 ? ", ..." : "")} with the sum {weights.Sum():0.###}"), rows.Length);
     }
 
     /// <summary>"rows 0..3 of heads 1..2".</summary>

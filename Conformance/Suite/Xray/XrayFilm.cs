@@ -2,115 +2,136 @@
 using System.Collections.Immutable;
 using S2Attn.Conformance.Ports;
 using S2Attn.Reference;
+using S2Attn.Reference.Upstream;
 
 namespace S2Attn.Conformance.Xray;
 
 /// <summary>Thrown where a port gives no tensors, so that nothing can be seen.</summary>
 public sealed class XrayFailedException(string message) : Exception(message);
 
-/// <summary>The answers of one port at one size, undeveloped. Questions are put when an answer is first needed.</summary>
+/// <summary>A size that could not be looked at, and why.</summary>
+public sealed record XrayFailure(XrayProbe Probe, string Reason)
+{
+    /// <inheritdoc/>
+    public override string ToString() => $"{Probe}: {Reason}";
+}
+
+/// <summary>The logsumexp that a port returned with the answers to one question: score question, or -1 for equal scores.</summary>
+internal sealed record LogSumAnswer(int Code, Tensor<double> LogSumExp);
+
+/// <summary>The answers of one port at one size, undeveloped.</summary>
 internal sealed class XrayFilm
 {
-    private readonly IAttentionPort port;
-    private readonly Lazy<ImmutableArray<PortAnswer.Forward>> equal;
-    private readonly Lazy<ImmutableArray<ImmutableArray<PortAnswer.Forward>>> scores;
-    private readonly Lazy<ImmutableArray<PortAnswer.Forward>> stresses, again;
-    private readonly Lazy<ImmutableArray<Gradients<double>>> backward;
-
-    public XrayFilm(XrayProbe probe, IAttentionPort port)
-    {
-        (Probe, this.port) = (probe, port);
-        equal = new(() => [.. (probe.IsPadded ? [probe.WarmUp()] : Array.Empty<PortCase>()).Concat(probe.EqualScores()).Select(Forward).ToArray()[(probe.IsPadded ? 1 : 0)..]]);
-        scores = new(() => [.. Enumerable.Range(0, probe.ScoreQuestions).Select(code => probe.Scores(code).Select(Forward).ToImmutableArray())]);
-        stresses = new(() => [.. probe.Stresses().Select(Forward)]);
-        again = new(() => [.. probe.EqualScores().Take(1).Concat(Enumerable.Range(0, probe.ScoreQuestions).Take(1).SelectMany(code => probe.Scores(code).Take(1))).Select(Forward)]);
-        backward = new(() => PortSupport.Lacks(port.Description.Capabilities, probe.Backward()).IsEmpty ? [Backward(probe.Backward())] : []);
-    }
+    private XrayFilm(XrayProbe probe) => Probe = probe;
 
     public XrayProbe Probe { get; }
 
-    /// <summary>For each chunk of D rows of v.</summary>
-    public ImmutableArray<PortAnswer.Forward> Equal => equal.Value;
+    /// <summary>Weights [rows of o, rows of v] at equal scores.</summary>
+    public required Tensor<double> Equal { get; init; }
 
-    /// <summary>For each code, each chunk; none where scores are not looked at.</summary>
-    public ImmutableArray<ImmutableArray<PortAnswer.Forward>> Scores => scores.Value;
+    /// <summary>Weights for each score question; none where scores are not looked at.</summary>
+    public required ImmutableArray<Tensor<double>> Scores { get; init; }
+
+    /// <summary>Where the port gives a logsumexp.</summary>
+    public required ImmutableArray<LogSumAnswer> LogSums { get; init; }
 
     /// <summary>dq, dk, dv, or nothing where the port has no backward pass.</summary>
-    public ImmutableArray<Gradients<double>> Gradients => backward.Value;
+    public required ImmutableArray<Gradients<double>> Gradients { get; init; }
 
-    /// <summary>Whether the same questions, put again after all others, get the same bits.</summary>
-    public bool Repeats
+    /// <summary>Why the backward pass gave nothing; empty where it did.</summary>
+    public required string GradientFailure { get; init; }
+
+    /// <summary>Rows whose answer to a padded question depends on the question before it.</summary>
+    public required ImmutableArray<bool> Stale { get; init; }
+
+    /// <summary>Whether the same question, put twice in a row, gets the same bits.</summary>
+    public required bool Repeats { get; init; }
+
+    /// <summary>Whether the first question, put again after others, gets the same bits.</summary>
+    public required bool Forgets { get; init; }
+
+    /// <summary>o for scores past the range of a naive exp; none where the port gave no tensors.</summary>
+    public required ImmutableArray<Tensor<double>> Large { get; init; }
+
+    /// <summary>o where one token's key is NaN, and where its value is; none where the port gave no tensors.</summary>
+    public required ImmutableArray<(Operand Operand, Tensor<double> Output)> Poisoned { get; init; }
+
+    /// <summary>Puts all questions of a size.</summary>
+    /// <exception cref="XrayFailedException">The port gave no tensors to a question about the structure.</exception>
+    public static XrayFilm Expose(XrayProbe probe, IAttentionPort port)
     {
-        get
+        // Buffers hold something when it is asked for with padding.
+        if (probe.IsPadded)
+            _ = Forward(probe.WarmUp());
+        PortAnswer.Forward[] equal = [.. probe.EqualScores().Select(Forward)];
+        bool[] stale = new bool[probe.Rows];
+        Tensor<double> weights = WeightsOf(probe, equal);
+        if (probe.IsPadded)
         {
-            ImmutableArray<PortAnswer.Forward> first = [Equal[0], .. Scores.Take(1).Select(chunks => chunks[0])];
-            _ = stresses.Value;
-            return first.Zip(again.Value).All(pair => pair.First.Output.Elements.SequenceEqual(pair.Second.Output.Elements));
-        }
-    }
-
-    /// <summary>The answers one after the other, the most telling first.</summary>
-    public IEnumerable<PortAnswer> All()
-    {
-        foreach (PortAnswer answer in Equal)
-            yield return answer;
-        foreach (PortAnswer answer in Scores.SelectMany(chunks => chunks))
-            yield return answer;
-        foreach (Gradients<double> gradients in Gradients)
-            yield return new PortAnswer.Backward(gradients);
-        foreach (PortAnswer answer in stresses.Value)
-            yield return answer;
-    }
-
-    /// <summary>
-    /// Whether two ports gave the same answers, up to what arithmetic in the storage format may differ by. The other port is asked in the order in which this one was, because
-    /// some remember what they were asked.
-    /// </summary>
-    public bool IsSameAs(XrayFilm other) => All().Zip(other.All()).All(pair => Same(pair.First, pair.Second)) && Repeats == other.Repeats;
-
-    private bool Same(PortAnswer a, PortAnswer b) => (a, b) switch
-    {
-        (PortAnswer.Forward x, PortAnswer.Forward y) =>
-            Same(x.Output, y.Output) && (x.LogSumExp.IsEmpty || y.LogSumExp.IsEmpty || Same(x.LogSumExp[0], y.LogSumExp[0])),
-        (PortAnswer.Backward x, PortAnswer.Backward y) =>
-            Same(x.Gradients.Query, y.Gradients.Query) && Same(x.Gradients.Key, y.Gradients.Key) && Same(x.Gradients.Value, y.Gradients.Value),
-        _ => false,
-    };
-
-    private bool Same(Tensor<double> a, Tensor<double> b)
-    {
-        if (!a.Shape.AsSpan().SequenceEqual(b.Shape.AsSpan()))
-            return false;
-        double tolerance = Math.Max(512 * Probe.ElementType.UnitRoundoff(), 1e-9);
-        double greatest = 0;
-        foreach (double value in a.Elements)
-            greatest = double.IsFinite(value) ? Math.Max(greatest, Math.Abs(value)) : greatest;
-        tolerance = Math.Min(tolerance, 0.1) * Math.Min(greatest, 64);
-        for (int i = 0; i < a.Elements.Length; i++)
-        {
-            double x = a.Elements[i], y = b.Elements[i];
-            if (!(x.Equals(y) || Math.Abs(x - y) <= tolerance))
-                return false;
+            _ = Forward(probe.OtherWarmUp());
+            Tensor<double> again = Forward(probe.EqualScores().First()).Output;
+            for (int i = 0; i < again.Elements.Length; i++)
+                stale[i / probe.Config.HeadDim] |= !again.Elements[i].Equals(equal[0].Output.Elements[i]);
+            weights = Tensor<double>.Build(weights.Shape.AsSpan(), i => stale[i / probe.Sources] ? 0 : weights.Elements[i]);
         }
 
-        return true;
+        List<LogSumAnswer> logSums = [.. equal[0].LogSumExp.Select(lse => new LogSumAnswer(-1, lse))];
+        List<Tensor<double>> scores = [];
+        for (int code = 0; code < probe.ScoreQuestions; code++)
+        {
+            PortAnswer.Forward[] answers = [.. probe.Scores(code).Select(Forward)];
+            Tensor<double> own = WeightsOf(probe, answers);
+            scores.Add(stale.Contains(true) ? Tensor<double>.Build(own.Shape.AsSpan(), i => stale[i / probe.Sources] ? 0 : own.Elements[i]) : own);
+            if (code < LogSumsOfScores)
+                logSums.AddRange(answers[0].LogSumExp.Select(lse => new LogSumAnswer(code, lse)));
+        }
+
+        string failure = "";
+        ImmutableArray<Gradients<double>> gradients = [];
+        if (PortSupport.Lacks(port.Description.Capabilities, probe.Backward()).IsEmpty)
+        {
+            PortAnswer answer = PortCalls.Ask(port, probe.Backward());
+            gradients = answer is PortAnswer.Backward backward ? [backward.Gradients] : [];
+            failure = answer is PortAnswer.Backward ? "" : Reason(answer);
+        }
+
+        PortAnswer[] twice = [.. Enumerable.Range(0, 2).Select(_ => PortCalls.Ask(port, probe.EqualScores().First()))];
+        return new(probe)
+        {
+            Equal = weights,
+            Scores = [.. scores],
+            LogSums = [.. logSums],
+            Gradients = gradients,
+            GradientFailure = failure,
+            Stale = [.. stale],
+            Large = [.. probe.Large().Select(item => PortCalls.Ask(port, item)).OfType<PortAnswer.Forward>().Select(answer => answer.Output)],
+            Poisoned = [.. probe.Poisoned().SelectMany(item => PortCalls.Ask(port, item.Case) is PortAnswer.Forward answer ? new[] { (item.Operand, answer.Output) } : [])],
+            Repeats = Same(twice[0], twice[1]),
+            Forgets = stale.Contains(true) || !Same(twice[0], twice[1]) || Same(twice[0], equal[0]),
+        };
+
+        PortAnswer.Forward Forward(PortCase portCase) => PortCalls.Ask(port, portCase) is var answer && answer is PortAnswer.Forward forward
+            ? forward
+            : throw new XrayFailedException(Reason(answer));
     }
 
-    private PortAnswer.Forward Forward(PortCase portCase) => port.Run(portCase) switch
+    private const int LogSumsOfScores = 2;
+
+    private static bool Same(PortAnswer first, PortAnswer second) =>
+        first is PortAnswer.Forward a && second is PortAnswer.Forward b && a.Output.Elements.SequenceEqual(b.Output.Elements);
+
+    private static string Reason(PortAnswer answer) => answer switch
     {
-        PortAnswer.Forward answer when answer.Output.Shape.AsSpan().SequenceEqual(portCase.Input.Query.Shape.AsSpan()) => answer,
-        PortAnswer.Forward answer => throw new XrayFailedException($"{Probe}: o is {answer.Output}, not of q's shape"),
-        var other => throw Failed(other),
+        PortAnswer.Failed failed => $"{failed.Kind}: {failed.Message}",
+        PortAnswer.Unsupported unsupported => $"the port declares what this size needs, and answers that it does not support it: {unsupported.Reason}",
+        _ => "the answer is of another operation",
     };
 
-    private Gradients<double> Backward(PortCase portCase) => port.Run(portCase) is var answer && answer is PortAnswer.Backward backward
-        ? backward.Gradients
-        : throw Failed(answer);
-
-    private XrayFailedException Failed(PortAnswer answer) => new(answer switch
+    // Weights from the answers to questions with v one-hot, one for each chunk of D rows of v.
+    private static Tensor<double> WeightsOf(XrayProbe probe, PortAnswer.Forward[] chunks) => Tensor<double>.Build([probe.Rows, probe.Sources], i =>
     {
-        PortAnswer.Failed failed => $"{Probe}: {failed.Kind}: {failed.Message}",
-        PortAnswer.Unsupported unsupported => $"{Probe}: the port declares what this size needs, and answers that it does not support it: {unsupported.Reason}",
-        _ => $"{Probe}: the answer is of another operation",
+        (int row, int source) = Math.DivRem(i, probe.Sources);
+        (int chunk, int d) = Math.DivRem(source, probe.Config.HeadDim);
+        return chunks[chunk].Output.Elements[row * probe.Config.HeadDim + d];
     });
 }

@@ -21,18 +21,23 @@ public static class XrayJson
             ["version"] = 1,
             ["port"] = report.Port.Name,
             ["equalsDefinition"] = report.IsDefinition,
-            ["identifiedAs"] = Array(Names(report.Identification), name => name),
+            ["identifiedAs"] = Array(report.IsDefinition ? ["definition"] : report.Explanation.Names, name => name),
+            ["defects"] = Array(report.Explanation.ExplainedAt > 0 ? report.Explanation.Composition.Defects : [], Defect),
+            ["habits"] = Array(report.Habits, habit => habit.Clause),
+            ["notLookedAt"] = Array(report.Failures, failure => $"{failure}"),
             ["verdict"] = Array(report.Verdict, sentence => sentence),
             ["calls"] = report.Calls,
             ["pictures"] = Array(report.Pictures, Picture),
         }.ToJsonString(Indented) + "\n";
     }
 
-    private static IEnumerable<string> Names(Identification identification) => identification switch
+    private static JsonObject Defect(Reference.Upstream.Defect defect) => new()
     {
-        Identification.Definition => ["definition"],
-        Identification.Known known => known.Suspects.Select(suspect => suspect.Name),
-        _ => [],
+        ["name"] = defect.Name,
+        ["stage"] = defect.Stage.ToString(),
+        ["what"] = defect.What,
+        ["fix"] = defect.Fix,
+        ["seenIn"] = defect.SeenIn,
     };
 
     private static JsonObject Picture(XrayPicture picture) => new()

@@ -59,6 +59,9 @@ public sealed record XrayProbe(S2Config Config, ElementType ElementType, Tensor<
     /// <summary>The same shape without padding, so that buffers hold something when it is asked for with padding.</summary>
     internal PortCase WarmUp() => (this with { Valid = Valid.Map(_ => true) }).EqualScores().First();
 
+    /// <summary>Another question of the same shape without padding.</summary>
+    internal PortCase OtherWarmUp() => (this with { Valid = Valid.Map(_ => true) }).Large().Concat((this with { Valid = Valid.Map(_ => true) }).EqualScores().Skip(1)).First();
+
     /// <summary>How many score questions are put.</summary>
     internal int ScoreQuestions => ShowsScores && Config.Scale != 0 ? Codes : 0;
 
@@ -69,23 +72,28 @@ public sealed record XrayProbe(S2Config Config, ElementType ElementType, Tensor<
     internal IEnumerable<PortCase> Scores(int code) => Enumerable.Range(0, Chunks).Select(chunk =>
         Case(row => Unit * (1 + Bit(QueryCode(row), code)), source => Bit(KeyCode(source), code), chunk));
 
-    /// <summary>Questions whose answers are compared, but not decoded: scores past the range of a naive exp, and NaN in one token.</summary>
-    internal IEnumerable<PortCase> Stresses()
+    /// <summary>q.k of a score question, by row of q and row of k.</summary>
+    internal double Product(int row, int source, int code) => Unit * (1 + Bit(QueryCode(row), code)) * Bit(KeyCode(source), code);
+
+    /// <summary>Scores past the range of a naive exp.</summary>
+    internal IEnumerable<PortCase> Large() => Config.Scale == 0 ? [] : [Case(_ => (ElementType is ElementType.F64 ? 256 : 32) * Unit, source => SourceAt(source).Token % 5, 0)];
+
+    /// <summary>Scores and values of which one token's key, or its value, is NaN.</summary>
+    internal IEnumerable<(Operand Operand, PortCase Case)> Poisoned()
     {
-        yield return Case(_ => 16 * Unit, source => SourceAt(source).Token % 9, 0);
         PortCase plain = Case(_ => Unit, source => Bit(KeyCode(source), 1), 0);
-        int poisoned = Config.Tokens / 2;
-        yield return plain with
-        {
-            Input = plain.Input with { Key = Poison(plain.Input.Key), Value = Poison(plain.Input.Value) },
-        };
+        yield return (Operand.Key, plain with { Input = plain.Input with { Key = Poison(plain.Input.Key) } });
+        yield return (Operand.Value, plain with { Input = plain.Input with { Value = Poison(plain.Input.Value) } });
 
         Tensor<double> Poison(Tensor<double> tensor)
         {
             double[] elements = [.. tensor.Elements];
-            return Tensor<double>.Build(tensor.Shape.AsSpan(), i => i / (Config.KvHeads * Config.HeadDim) % Config.Tokens == poisoned ? double.NaN : elements[i]);
+            return Tensor<double>.Build(tensor.Shape.AsSpan(), i => i / (Config.KvHeads * Config.HeadDim) % Config.Tokens == PoisonedToken ? double.NaN : elements[i]);
         }
     }
+
+    /// <summary>The token that holds NaN.</summary>
+    internal int PoisonedToken => Config.Tokens / 2;
 
     /// <summary>The backward question: small integers.</summary>
     internal PortCase Backward()

@@ -16,30 +16,17 @@ public sealed record XrayPicture(
 
 /// <summary>What was seen at all probed sizes.</summary>
 /// <param name="Port">Who was asked.</param>
-/// <param name="Pictures">One for each size, that which was asked for first.</param>
-/// <param name="Identification">What the port is.</param>
+/// <param name="Pictures">One for each size that answered, that which was asked for first.</param>
+/// <param name="Failures">The sizes that did not answer.</param>
+/// <param name="Explanation">What the port is.</param>
+/// <param name="Habits">What is found beside the structure.</param>
 /// <param name="Calls">How many questions were put to the port.</param>
-public sealed record XrayReport(PortDescription Port, ImmutableArray<XrayPicture> Pictures, Identification Identification, int Calls)
+public sealed record XrayReport(
+    PortDescription Port, ImmutableArray<XrayPicture> Pictures, ImmutableArray<XrayFailure> Failures, Explanation Explanation, ImmutableArray<HabitFinding> Habits, int Calls)
 {
-    /// <summary>Whether the port answers as the definition that was asked for.</summary>
-    public bool IsDefinition => Identification is Identification.Definition;
+    /// <summary>Whether the port answers as the definition that was asked for, without a numerical habit that changes an answer.</summary>
+    public bool IsDefinition => Explanation.IsDefinition && Habits.IsEmpty;
 
-    /// <summary>Who the port is, in sentences.</summary>
-    public IEnumerable<string> Verdict => Identification switch
-    {
-        Identification.Definition => [$"{Port.Name} equals the definition at {Sizes}."],
-        Identification.Known known =>
-        [
-            $"{Port.Name} is {known.Suspects[0].Name} at {Sizes}: {known.Suspects[0].Defect}",
-            $"To fix: {known.Suspects[0].Fix}",
-            .. known.Suspects.Length > 1 ? [$"Not to be told apart there: {string.Join(", ", known.Suspects.Skip(1))}."] : Array.Empty<string>(),
-        ],
-        Identification.Unknown { Nearest.IsEmpty: false, Cells: > 0 } unknown =>
-            [$"{Port.Name} is nothing that is known. Nearest is {unknown.Nearest[0].Name}, from which {unknown.Cells} pairs differ, the first {unknown.First}."],
-        Identification.Unknown { Nearest.IsEmpty: false } unknown =>
-            [$"{Port.Name} is nothing that is known. It sees the keys that {unknown.Nearest[0].Name} sees, and computes other numbers from them."],
-        _ => [$"{Port.Name} is nothing that is known."],
-    };
-
-    private string Sizes => Pictures.Length == 1 ? "the probed size" : $"all {Pictures.Length} probed sizes";
+    /// <summary>Who the port is, in sentences: what it is, what to change, what else could not be told.</summary>
+    public IEnumerable<string> Verdict => XrayVerdict.Of(this);
 }

@@ -17,9 +17,9 @@ public static class Xrays
 
     private static readonly bool[] OwnHeads = [true, false, false, true];
 
-    /// <summary>The size that is looked at where no other is asked for: four groups, four heads, two kv heads.</summary>
+    /// <summary>The size that is looked at where no other is asked for: two sequences of four groups, four heads, two kv heads.</summary>
     public static S2Request Default(MaskPolicy mask) =>
-        new() { Tokens = 16, Heads = 4, KvHeads = 2, HeadDim = 32, GroupSize = GroupSizeRule.Of(4), Mask = mask };
+        new() { Batch = 2, Tokens = 16, Heads = 4, KvHeads = 2, HeadDim = 64, GroupSize = GroupSizeRule.Of(4), Mask = mask };
 
     /// <summary>The default size under a mask, bent to what the port claims, with vectors as wide as there are values; a default scale stays default.</summary>
     /// <param name="capabilities">What the port claims, the mask included.</param>
@@ -86,18 +86,39 @@ public static class Xrays
 
     /// <summary>X-rays a port.</summary>
     /// <param name="port">The port; it is not disposed.</param>
-    /// <param name="probes">The sizes; that which was asked for first.</param>
-    /// <param name="suspects">With what it is compared where it is not the definition.</param>
+    /// <param name="probes">The sizes; that which was asked for first. Those that do not answer are left out of the picture, and named.</param>
     /// <param name="cancellation">Ends the work between questions.</param>
-    /// <exception cref="XrayFailedException">The port gave no tensors.</exception>
+    /// <exception cref="XrayFailedException">The port gave no tensors at any size.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
-    public static XrayReport Take(IAttentionPort port, IEnumerable<XrayProbe> probes, IEnumerable<Suspect> suspects, CancellationToken cancellation = default)
+    public static XrayReport Take(IAttentionPort port, IEnumerable<XrayProbe> probes, CancellationToken cancellation = default)
     {
         CountingPort counting = new(port, cancellation);
-        XrayFilm[] films = [.. probes.Select(probe => new XrayFilm(probe, counting))];
-        XrayPicture[] pictures = [.. films.Select(Develop)];
-        Identification identification = Identification.Of(films, [.. pictures.Select(picture => picture.Seen)], suspects, cancellation);
-        return new(port.Description, [.. pictures], identification, counting.Calls);
+        List<XrayFilm> films = [];
+        List<XrayFailure> failures = [];
+        foreach (XrayProbe probe in probes)
+        {
+            ImmutableArray<string> lacking = PortSupport.Lacks(port.Description.Capabilities, probe.Config, probe.ElementType, PortOperation.Forward, probe.IsPadded);
+            if (!lacking.IsEmpty)
+            {
+                failures.Add(new(probe, $"the port does not claim it: {lacking[0]}"));
+                continue;
+            }
+
+            try
+            {
+                films.Add(XrayFilm.Expose(probe, counting));
+            }
+            catch (XrayFailedException error)
+            {
+                failures.Add(new(probe, error.Message));
+            }
+        }
+
+        if (films.Count == 0)
+            throw new XrayFailedException(string.Join("; ", failures.Take(2)));
+        Explanation explanation = ExplanationSearch.Of(films, cancellation);
+        return new(
+            port.Description, [.. films.Select(Develop)], [.. failures], explanation, HabitFindings.Of([.. films], explanation), counting.Calls);
     }
 
     private static XrayPicture Develop(XrayFilm film)
@@ -107,11 +128,13 @@ public static class Xrays
         ImmutableArray<GradientMap> gradients = GradientMap.Develop(film, seen, scores);
         return new(film.Probe, seen, definition, scores, gradients,
         [
-            .. VisibilityWords.Of(seen, definition),
-            .. ScoreWords.Of(scores),
-            .. ScoreWords.LogSumExp(seen, film.Equal[0]),
-            .. gradients.SelectMany(map => ScoreWords.Gradients(film.Probe, map)),
-            .. film.Repeats ? Array.Empty<string>() : ["asked the same again, the port gives other bits"],
+            .. VisibilityWords.Of(seen, definition, scores)
+                .Concat(ScoreWords.Of(scores))
+                .Concat(ScoreWords.LogSumExp(seen, film.LogSums))
+                .Concat(gradients.SelectMany(map => ScoreWords.Gradients(film.Probe, map)))
+                .OrderByDescending(sentence => sentence.Rows)
+                .Select(sentence => sentence.Text),
+            .. film.GradientFailure.Length > 0 ? [$"the backward pass gave no tensors: {film.GradientFailure}"] : Array.Empty<string>(),
         ]);
     }
 

@@ -3,16 +3,16 @@ using S2Attn.Conformance.Mutants;
 using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Properties;
 using S2Attn.Conformance.Running;
+using S2Attn.Reference.Upstream;
 
 namespace S2Attn.Tests.Mutants;
 
 public sealed class MutantTests
 {
     [Fact]
-    public void The_pipeline_that_nothing_is_replaced_in_is_the_definition()
+    public void The_composition_of_no_defects_is_the_definition()
     {
-        using ReferencePort reference = new();
-        using MutantPort port = new("unmutated", reference.Description.Capabilities, new MutablePipeline());
+        using CompositionPort port = new("unmutated", Composition.Definition);
         PropertyResult[] rows = [.. SuiteRunner.Results(new SuiteOptions { Cases = 25 }, PropertyCatalogue.All, "unmutated", port)];
         Assert.All(rows, row => Assert.True(row.Outcome is Outcome.Holds, $"{row.Name}: {row.Outcome} {row.Counterexample.FirstOrDefault()}"));
     }

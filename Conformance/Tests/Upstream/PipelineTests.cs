@@ -22,7 +22,7 @@ public sealed class PipelineTests
             Tensor<bool> valid = configs % 2 == 0 ? SmallConfigs.NoPadding(config) : Tensor<bool>.Build([config.Batch, config.Tokens], i => i * 7 % 5 != 0);
             AttentionInput<double> input = SmallConfigs.Input(config, valid, seed: configs);
             Tensor<double> dout = SmallConfigs.Random([config.Batch, config.Tokens, config.Heads, config.HeadDim], -configs);
-            PipelineAttention pipeline = new(config, Pipelines.Definition(config, valid));
+            PipelineAttention pipeline = new(config, Pipeline.Definition(config, valid));
             AttentionOutput<double> expected = Attention.Forward(config, input), output = pipeline.Forward(input);
             Gradients<double> expectedGradients = AttentionGradients.Backward(config, input, dout), gradients = pipeline.Backward(input, dout);
             AssertBitwise(expected.Output, output.Output, config);

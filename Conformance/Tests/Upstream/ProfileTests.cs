@@ -79,7 +79,7 @@ public sealed class ProfileTests
     {
         foreach (S2Config config in SmallConfigs.Of(MaskPolicy.LocalCausal, 12).Where(config => config.Heads == 1))
         {
-            List<(int Query, int Key)> pairs = Pairs(new(config, Pipelines.Definition(config, SmallConfigs.NoPadding(config))), config);
+            List<(int Query, int Key)> pairs = Pairs(new(config, Pipeline.Definition(config, SmallConfigs.NoPadding(config))), config);
             Assert.Equal(Costs.LeakingPairs<Int, Bool>(config.GroupSize, config.Shift).Value, pairs.Count(pair => pair.Key > pair.Query));
             Assert.All(pairs.Where(pair => pair.Key > pair.Query), pair =>
                 Assert.True(pair.Query < config.Shift && pair.Key >= config.Tokens - config.GroupSize + config.Shift));
@@ -157,7 +157,7 @@ public sealed class ProfileTests
         foreach (LongLoraFunction function in LongLoraFunctions.All)
         {
             S2Config config = PipelineTests.Config(2, 16, 4, function.Mask, heads: 2, HeadShift.SecondHalf);
-            PipelineAttention definition = new(config, Pipelines.Definition(config, SmallConfigs.NoPadding(config)));
+            PipelineAttention definition = new(config, Pipeline.Definition(config, SmallConfigs.NoPadding(config)));
             PipelineAttention upstream = new(config, function.Build(config, SmallConfigs.NoPadding(config)));
             Assert.All(Rows(config), row => Assert.True(definition.Reads(row.Batch, row.Token, row.Head).IsSameAs(upstream.Reads(row.Batch, row.Token, row.Head)), $"{function.Name}: {row}"));
         }
@@ -173,7 +173,7 @@ public sealed class ProfileTests
 
     private static IEnumerable<Place> DifferingRows(UpstreamProfile profile, S2Config config, Tensor<bool> valid)
     {
-        PipelineAttention definition = new(config, Pipelines.Definition(config, valid)), other = profile.For(config, valid);
+        PipelineAttention definition = new(config, Pipeline.Definition(config, valid)), other = profile.For(config, valid);
         return Rows(config).Where(row => !definition.Reads(row.Batch, row.Token, row.Head).IsSameAs(other.Reads(row.Batch, row.Token, row.Head)));
     }
 

@@ -1,0 +1,63 @@
+// What does a port compute in which named stages are wrong?
+using System.Collections.Immutable;
+using S2Attn.Reference;
+using S2Attn.Reference.Upstream;
+
+namespace S2Attn.Conformance.Ports;
+
+/// <summary>A composition of defects, and perhaps a numerical habit, behind the interface of a port. It claims everything that Reference claims.</summary>
+public sealed class CompositionPort : IAttentionPort
+{
+    private readonly Stages stages;
+    private readonly ImmutableArray<NumericalHabit> habits;
+    private readonly Random noise = new(1);
+    private double[] last = [];
+
+    /// <summary>Makes the port.</summary>
+    public CompositionPort(string name, Composition composition, params ImmutableArray<NumericalHabit> habits)
+    {
+        ArgumentNullException.ThrowIfNull(composition);
+        using ReferencePort reference = new();
+        (stages, this.habits) = (composition.Build(), habits);
+        Description = new(name, typeof(Composition).Assembly.GetName().Version!.ToString(3), "C#", reference.Description.Capabilities);
+    }
+
+    /// <inheritdoc/>
+    public PortDescription Description { get; init; }
+
+    /// <inheritdoc/>
+    public PortAnswer Run(PortCase portCase)
+    {
+        ArgumentNullException.ThrowIfNull(portCase);
+        ElementType type = portCase.ElementType;
+        Arithmetic arithmetic = habits.Select(habit => habit.Arithmetic(type)).FirstOrDefault(Arithmetic.Exact);
+        PipelineAttention attention = new(portCase.Config, new Pipeline(portCase.Config, portCase.Input.Valid, stages), arithmetic);
+        if (portCase.Operation is PortOperation.Backward)
+        {
+            Gradients<double> gradients = attention.Backward(portCase.Input, portCase.OutputGradient[0]);
+            return new PortAnswer.Backward(new(Round(gradients.Query, type), Round(gradients.Key, type), Round(gradients.Value, type)));
+        }
+
+        AttentionOutput<double> output = attention.Forward(portCase.Input);
+        Tensor<double> o = output.Output;
+        if (habits.Any(habit => habit.IsStale))
+            o = Stale(o, output.LogSumExp);
+        if (habits.Any(habit => habit.IsNoisy))
+            o = o.Map(value => value * (1 + noise.Next(-1, 2) * 2 * type.UnitRoundoff()));
+        last = [.. o.Elements];
+        return new PortAnswer.Forward(Round(o, type), [Round(output.LogSumExp, type is ElementType.F64 ? type : ElementType.F32)]);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+    }
+
+    private Tensor<double> Stale(Tensor<double> output, Tensor<double> logSumExp)
+    {
+        double[] now = [.. output.Elements], lse = [.. logSumExp.Elements];
+        return last.Length == now.Length ? Tensor<double>.Build(output.Shape.AsSpan(), i => double.IsNegativeInfinity(lse[i / output.Shape[3]]) ? last[i] : now[i]) : output;
+    }
+
+    private static Tensor<double> Round(Tensor<double> tensor, ElementType type) => tensor.Map(value => type.Round(value));
+}

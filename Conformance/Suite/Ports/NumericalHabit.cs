@@ -1,0 +1,37 @@
+// What do ports do wrong beside the structure: with NaN, with overflow, in half precision, from call to call?
+using System.Collections.Immutable;
+using S2Attn.Reference.Upstream;
+
+namespace S2Attn.Conformance.Ports;
+
+/// <summary>A habit of a port's arithmetic, which leaves it the structure that it has.</summary>
+/// <param name="Name">Its name in reports, and behind "mutant:".</param>
+/// <param name="What">What is wrong, in one sentence.</param>
+/// <param name="Fix">What the author is to change, in one sentence.</param>
+/// <param name="Arithmetic">How a format is computed in.</param>
+public sealed record NumericalHabit(string Name, string What, string Fix, Func<ElementType, Arithmetic> Arithmetic)
+{
+    /// <summary>Whether other bits come now and then.</summary>
+    public bool IsNoisy { get; init; }
+
+    /// <summary>Whether rows without keys keep what the call before left in the buffer.</summary>
+    public bool IsStale { get; init; }
+
+    /// <summary>All habits that the suite knows.</summary>
+    public static ImmutableArray<NumericalHabit> All { get; } =
+    [
+        new("masked-nan-spreads", "Hidden values are multiplied by a weight of 0, so NaN and infinity in them reach o.", "Leave hidden values out of the sum instead of multiplying them by 0.",
+            _ => new() { MultipliesHidden = true }),
+        new("mask-is-added", "The mask is added, so NaN and infinity in hidden keys and values reach o.", "Select instead of adding -infinity, and leave hidden values out of the sum.",
+            _ => new() { AddsMask = true, MultipliesHidden = true }),
+        new("softmax-without-max", "exp is taken of the scores themselves and overflows.", "Subtract the greatest score of the row before exp.",
+            type => new() { PlainExp = type is ElementType.F64 ? Math.Exp : score => MathF.Exp((float)score) }),
+        new("accumulates-in-f16", "o is summed up in binary16.", "Accumulate in f32 at least.", _ => new() { RoundSum = sum => (double)(Half)sum }),
+        new("weights-in-bf16", "The weights are rounded to bfloat16.", "Keep the weights in f32 until they have met v, or declare bf16 only.", _ => new() { RoundWeight = weight => ElementType.BF16.Round(weight) }),
+        new("nondeterministic", "The same call gives other bits now and then.", "Sum in an order that does not depend on the schedule.", _ => Reference.Upstream.Arithmetic.Exact) { IsNoisy = true },
+        new("stale-empty-rows", "A row that sees no key keeps what the output buffer held.", "Write 0 to the rows that see no key.", _ => Reference.Upstream.Arithmetic.Exact) { IsStale = true },
+    ];
+
+    /// <inheritdoc/>
+    public override string ToString() => Name;
+}

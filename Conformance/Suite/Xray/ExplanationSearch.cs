@@ -1,0 +1,166 @@
+// Which smallest composition of defects answers as the port does?
+using System.Collections.Immutable;
+using S2Attn.Reference.Upstream;
+
+namespace S2Attn.Conformance.Xray;
+
+/// <summary>
+/// Looks for the fewest defects that reproduce every structural answer at every size that answered. The stages fall into parts that are seen in different answers: what is seen
+/// without padding, what padding changes, the logsumexp, the gradients; each is searched with the ones before it in place.
+/// </summary>
+internal sealed class ExplanationSearch
+{
+    private const int MostForward = 3, MostPadding = 2, MostBackward = 2, MostAlternatives = 64;
+
+    private static readonly ImmutableArray<Defect>
+        Structure = [.. DefectCatalogue.All.Where(defect => !defect.NeedsPadding && !defect.IsBackward && defect.Stage is not Stage.LogSum)],
+        Padding = [.. DefectCatalogue.All.Where(defect => defect.NeedsPadding)],
+        LogSum = [.. DefectCatalogue.All.Where(defect => defect.Stage is Stage.LogSum)],
+        Backward = [.. DefectCatalogue.All.Where(defect => defect.IsBackward)];
+
+    private readonly ImmutableArray<XrayFilm> films, plain, padded;
+    private readonly CancellationToken cancellation;
+
+    private ExplanationSearch(IEnumerable<XrayFilm> films, CancellationToken cancellation)
+    {
+        this.films = [.. films];
+        this.cancellation = cancellation;
+
+        // The sizes at which least is alike come first, the long ones last.
+        plain = [.. this.films.Where(film => !film.Probe.IsPadded).OrderBy(film => film.Probe.Rows > 512 ? 1 : 0)];
+        padded = [.. this.films.Where(film => film.Probe.IsPadded)];
+    }
+
+    /// <summary>The explanation of some films; there is at least one.</summary>
+    public static Explanation Of(IEnumerable<XrayFilm> films, CancellationToken cancellation)
+    {
+        ExplanationSearch search = new(films, cancellation);
+        ImmutableArray<Composition> whole = search.Whole();
+        return whole.IsEmpty ? search.Part() : new(Ranked(whole), ExplainedAt: search.films.Length, Rows: 1, Unexplained: []);
+    }
+
+    /// <summary>All compositions of the fewest defects that explain everything.</summary>
+    private ImmutableArray<Composition> Whole()
+    {
+        Dictionary<int, ImmutableArray<Composition>> structures = [];
+        for (int total = 0; total <= MostForward + MostPadding; total++)
+        {
+            List<Composition> found = [];
+            for (int size = Math.Min(total, MostForward); size >= 0 && total - size <= MostPadding; size--)
+            {
+                if (total - size > 0 && padded.IsEmpty)
+                    break;
+                if (!structures.TryGetValue(size, out var explaining))
+                    structures.Add(size, explaining = [.. Sets(Structure, size).Where(composition => Explains(composition, plain)).Take(MostAlternatives)]);
+                foreach (Composition structure in explaining)
+                    found.AddRange(Sets(Padding, total - size).Select(padding => Joined(structure, padding)).SelectMany(joined => joined).Where(joined => Explains(joined, padded)));
+            }
+
+            ImmutableArray<Composition> complete = [.. found.Take(MostAlternatives).SelectMany(WithRest)];
+            if (!complete.IsEmpty)
+            {
+                int fewest = complete.Min(composition => composition.Defects.Length);
+                return [.. complete.Where(composition => composition.Defects.Length == fewest)];
+            }
+        }
+
+        return [];
+    }
+
+    /// <summary>The forward structure completed by what explains its logsumexp and its gradients; none where nothing does.</summary>
+    private IEnumerable<Composition> WithRest(Composition forward)
+    {
+        Composition[] lse = Fewest(forward, LogSum, 1, prediction => prediction.LogSumAsFilmed());
+        return lse.SelectMany(composition => Fewest(composition, Backward, MostBackward, prediction => prediction.GradientsAsFilmed()));
+    }
+
+    private Composition[] Fewest(Composition before, ImmutableArray<Defect> defects, int most, Func<Prediction, bool> asFilmed)
+    {
+        for (int size = 0; size <= most; size++)
+        {
+            Composition[] found =
+            [
+                .. Sets(defects, size).SelectMany(more => Joined(before, more)).Where(joined =>
+                {
+                    cancellation.ThrowIfCancellationRequested();
+                    Stages stages = joined.Build();
+                    return films.All(film => asFilmed(new(film, stages)));
+                }).Take(MostAlternatives),
+            ];
+            if (found.Length > 0)
+                return found;
+        }
+
+        return [];
+    }
+
+    private bool Explains(Composition composition, ImmutableArray<XrayFilm> shown)
+    {
+        cancellation.ThrowIfCancellationRequested();
+        Stages stages = composition.Build();
+        return shown.All(film => new Prediction(film, stages).SeesAsFilmed()) && shown.All(film => new Prediction(film, stages).ScoresAsFilmed());
+    }
+
+    /// <summary>What explains most, where nothing explains all: most sizes, else most rows.</summary>
+    private Explanation Part()
+    {
+        (Composition Composition, int Sizes)[] bySizes =
+        [
+            .. Enumerable.Range(0, 3).SelectMany(size => Sets(Structure, size))
+                .Where(composition => plain.IsEmpty || Explains(composition, plain[..1]))
+                .Take(MostAlternatives)
+                .SelectMany(structure => Enumerable.Range(0, 2).SelectMany(size => Sets(Padding, size)).SelectMany(padding => Joined(structure, padding)))
+                .Select(composition => (composition, films.Count(film => Explains(composition, [film])))),
+        ];
+        if (bySizes.Length > 0 && bySizes.Max(item => item.Sizes) is > 0 and int most)
+        {
+            ImmutableArray<Composition> best = Ranked([.. bySizes.Where(item => item.Sizes == most).GroupBy(item => item.Composition.Defects.Length).OrderBy(group => group.Key).First().Select(item => item.Composition)]);
+            Stages stages = best[0].Build();
+            return new(best, most, Rows: 1, [.. films.Where(film => !Explains(best[0], [film])).Select(film => film.Probe)])
+            {
+                ForwardIsWhole = most == films.Length,
+                Unseen = [.. most == films.Length ? Unseen(stages) : []],
+            };
+        }
+
+        int rows = films.Sum(film => film.Probe.Rows);
+        (Composition Composition, int Rows)[] byRows = [.. Enumerable.Range(0, 2).SelectMany(size => Sets(Structure, size)).Select(composition =>
+        {
+            cancellation.ThrowIfCancellationRequested();
+            Stages stages = composition.Build();
+            return (composition, films.Sum(film => new Prediction(film, stages).RowsSeenAsFilmed()));
+        })];
+        int greatest = byRows.Max(item => item.Rows);
+        return new(Ranked([.. byRows.Where(item => item.Rows == greatest).GroupBy(item => item.Composition.Defects.Length).OrderBy(group => group.Key).First().Select(item => item.Composition)]), 0, (double)greatest / rows, [.. films.Select(film => film.Probe)]);
+    }
+
+    private IEnumerable<string> Unseen(Stages stages)
+    {
+        if (!films.All(film => new Prediction(film, stages).LogSumAsFilmed()))
+            yield return "the logsumexp";
+        if (!films.All(film => new Prediction(film, stages).GradientsAsFilmed()))
+            yield return "the gradients";
+    }
+
+    private static IEnumerable<Composition> Joined(Composition structure, Composition more) =>
+        more.Defects.IsEmpty ? [structure] : Composition.TryOf(structure.Defects.Concat(more.Defects), out Composition joined) ? [joined] : [];
+
+    /// <summary>Every set of so many defects of different stages.</summary>
+    private static IEnumerable<Composition> Sets(ImmutableArray<Defect> defects, int size)
+    {
+        return From(0, size, []);
+
+        IEnumerable<Composition> From(int start, int left, ImmutableArray<Defect> chosen)
+        {
+            if (left == 0)
+                return [Composition.Of(chosen)];
+            return Enumerable.Range(start, defects.Length - start)
+                .Where(i => !chosen.Any(defect => defect.Stage == defects[i].Stage))
+                .SelectMany(i => From(i + 1, left - 1, chosen.Add(defects[i])));
+        }
+    }
+
+    // What was seen in code that people use comes before what was made up; then the order of the catalogue.
+    private static ImmutableArray<Composition> Ranked(ImmutableArray<Composition> compositions) =>
+        [.. compositions.OrderBy(composition => composition.Defects.Length).ThenBy(composition => composition.Defects.Count(defect => !defect.IsSeen))];
+}

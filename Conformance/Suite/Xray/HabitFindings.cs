@@ -1,0 +1,95 @@
+// Which numerical habits does a port have beside its structure?
+using System.Collections.Immutable;
+using S2Attn.Conformance.Ports;
+using S2Attn.Reference;
+using S2Attn.Reference.Upstream;
+
+namespace S2Attn.Conformance.Xray;
+
+/// <summary>A finding beside the structure.</summary>
+/// <param name="Names">The names of <see cref="NumericalHabit"/> that it may be.</param>
+/// <param name="Clause">What is so, to be joined to a sentence by "and".</param>
+/// <param name="Fix">What the author may change; empty where nothing needs to be.</param>
+public sealed record HabitFinding(ImmutableArray<string> Names, string Clause, string Fix);
+
+internal static class HabitFindings
+{
+    public static ImmutableArray<HabitFinding> Of(ImmutableArray<XrayFilm> films, Explanation explanation) =>
+    [
+        .. Nan(films, explanation),
+        .. Overflow(films),
+        .. Precision(films, explanation),
+        .. films.All(film => film.Repeats) ? Array.Empty<HabitFinding>() : [Known("nondeterministic", "the same call, put twice in a row, gives other bits")],
+        .. films.Any(film => film.Stale.Contains(true))
+            ? [Known("stale-empty-rows", "rows that see no key hold what the call before left there")]
+            : films.All(film => film.Forgets) ? Array.Empty<HabitFinding>()
+            : [new([], "the answer to a call depends on the calls before it", "Keep no state between calls.")],
+    ];
+
+    private static HabitFinding Known(string name, string clause) => new([name], clause, NumericalHabit.All.Single(habit => habit.Name == name).Fix);
+
+    private static IEnumerable<HabitFinding> Nan(ImmutableArray<XrayFilm> films, Explanation explanation)
+    {
+        bool keys = films.Any(film => Spreads(film, explanation, Operand.Key)), values = films.Any(film => Spreads(film, explanation, Operand.Value));
+        if (!keys && !values)
+            yield break;
+        string where = keys && values ? "keys and values spreads through scores and values, because the mask is added" : keys ? "keys spreads through the scores, because the mask is added" : "values spreads, because they are multiplied by 0";
+        yield return new(
+            values && !keys ? ["masked-nan-spreads"] : ["mask-is-added"],
+            $"NaN in hidden {where}; harmless unless padding or an unused buffer holds NaN",
+            keys ? NumericalHabit.All.Single(habit => habit.Name == "mask-is-added").Fix : NumericalHabit.All.Single(habit => habit.Name == "masked-nan-spreads").Fix);
+    }
+
+    // Whether a row that reads nothing of the poisoned token became NaN.
+    private static bool Spreads(XrayFilm film, Explanation explanation, Operand operand)
+    {
+        XrayProbe probe = film.Probe;
+        if (explanation.Rows < 1 || explanation.Unexplained.Contains(probe))
+            return false;
+        Prediction prediction = new(film, explanation.Composition.Build());
+        return film.Poisoned.Where(item => item.Operand == operand).Any(item => Enumerable.Range(0, probe.Rows).Any(row =>
+            IsNaN(item.Output, row, probe.Config.HeadDim)
+            && !IsNaN(film.Equal, row, probe.Sources)
+            && !prediction.Reads(probe.RowAt(row)).Keys.Any(key => operand is Operand.Key ? key.Key.Token == probe.PoisonedToken : key.Value is { } value && value.Token == probe.PoisonedToken)));
+    }
+
+    private static bool IsNaN(Tensor<double> tensor, int row, int width)
+    {
+        foreach (double value in tensor.Elements.Slice(row * width, width))
+            if (!double.IsFinite(value))
+                return true;
+        return false;
+    }
+
+    private static IEnumerable<HabitFinding> Overflow(ImmutableArray<XrayFilm> films) =>
+        films.Any(film => film.Large.Any(output => Enumerable.Range(0, film.Probe.Rows).Any(row =>
+            IsNaN(output, row, film.Probe.Config.HeadDim) && !IsNaN(film.Equal, row, film.Probe.Sources))))
+            ? [Known("softmax-without-max", "large scores overflow: the greatest is not subtracted before exp")]
+            : [];
+
+    // Weights that are off by more than the format's rounding, and by no more than a narrower format's.
+    private static IEnumerable<HabitFinding> Precision(ImmutableArray<XrayFilm> films, Explanation explanation)
+    {
+        if (explanation.Rows < 1)
+            yield break;
+        bool off = false, half = true, brain = true;
+        foreach (XrayFilm film in films.Where(film => film.Probe.ElementType is ElementType.F32 or ElementType.F64 && !explanation.Unexplained.Contains(film.Probe)))
+        {
+            double[] exact = new Prediction(film, explanation.Composition.Build()).WeightsOf(-1);
+            for (int i = 0; i < exact.Length; i++)
+            {
+                double given = film.Equal.Elements[i], unit = ElementType.F32.UnitRoundoff();
+                if (!double.IsFinite(exact[i]) || exact[i] < 1e-3)
+                    continue;
+                off |= Math.Abs(given - exact[i]) > 256 * unit * exact[i];
+                half &= Math.Abs((double)(Half)exact[i] - given) <= 16 * unit;
+                brain &= Math.Abs(ElementType.BF16.Round(exact[i]) - given) <= 16 * unit;
+            }
+        }
+
+        if (off)
+            yield return half ? Known("accumulates-in-f16", "o is summed up, or kept, in binary16")
+                : brain ? Known("weights-in-bf16", "weights are rounded to bfloat16")
+                : new([], "weights are less precise than the format", "Keep weights and sums in f32 at least.");
+    }
+}

@@ -1,0 +1,150 @@
+// What would a composition of stages answer, and is it what a port answered?
+using S2Attn.Conformance.Ports;
+using S2Attn.Reference;
+using S2Attn.Reference.Upstream;
+
+namespace S2Attn.Conformance.Xray;
+
+/// <summary>A composition at one size, compared with a film there: first what is cheap and tells most.</summary>
+internal sealed class Prediction
+{
+    private readonly XrayFilm film;
+    private readonly XrayProbe probe;
+    private readonly PipelineAttention attention;
+
+    public Prediction(XrayFilm film, Stages stages)
+    {
+        (this.film, probe) = (film, film.Probe);
+        attention = new(probe.Config, new Pipeline(probe.Config, probe.Valid, stages));
+    }
+
+    // Structures differ by much; rounding in the storage format does not.
+    private double Relative => probe.ElementType is ElementType.F32 or ElementType.F64 ? 0.01 : 0.03;
+
+    private double Absolute => probe.ElementType is ElementType.F32 or ElementType.F64 ? 1e-5 : 1e-4;
+
+    /// <summary>Whether every row of o averages the rows of v that the film shows. Rows are looked at in an order in which wrong ones come soon.</summary>
+    public bool SeesAsFilmed()
+    {
+        Span<double> weights = probe.Sources <= 1024 ? stackalloc double[probe.Sources] : new double[probe.Sources];
+        int step = Stride(probe.Rows);
+        for (int i = 0, row = probe.Rows - 1; i < probe.Rows; i++, row = (row + step) % probe.Rows)
+            if (!SeesAsFilmed(row, weights))
+                return false;
+        return true;
+    }
+
+    /// <summary>How many rows of o average the rows of v that the film shows.</summary>
+    public int RowsSeenAsFilmed()
+    {
+        double[] weights = new double[probe.Sources];
+        return Enumerable.Range(0, probe.Rows).Count(row => SeesAsFilmed(row, weights));
+    }
+
+    /// <summary>Whether the weights are the film's in every score question.</summary>
+    public bool ScoresAsFilmed()
+    {
+        double[] weights = new double[probe.Rows * probe.Sources];
+        for (int code = 0; code < film.Scores.Length; code++)
+        {
+            Fill(weights, code);
+            if (!Same(weights, film.Scores[code].Elements))
+                return false;
+        }
+
+        return true;
+    }
+
+    /// <summary>Whether the logsumexp is the film's, where it has one.</summary>
+    public bool LogSumAsFilmed() => film.LogSums.All(answer =>
+    {
+        double[] own = attention.LogSums(ProductOf(answer.Code));
+        for (int row = 0; row < own.Length; row++)
+        {
+            double given = answer.LogSumExp.Elements[row];
+            if (!film.Stale[row] && !(given.Equals(own[row]) || Math.Abs(given - own[row]) <= 0.01 + 0.01 * Math.Abs(own[row]) || (own[row] < -1e30 && given < -1e30)))
+                return false;
+        }
+
+        return true;
+    });
+
+    /// <summary>Whether the gradients are the film's, where it has them.</summary>
+    public bool GradientsAsFilmed()
+    {
+        if (film.Gradients.IsEmpty)
+            return true;
+        PortCase question = probe.Backward();
+        Gradients<double> own = attention.Backward(question.Input, question.OutputGradient[0]), given = film.Gradients[0];
+        return Near(own.Query, given.Query) && Near(own.Key, given.Key) && Near(own.Value, given.Value);
+    }
+
+    /// <summary>What a row of o reads: whether it meets a token's key or value with a weight.</summary>
+    public ReadRow Reads(Place row) => attention.Reads(row.Batch, row.Token, row.Head);
+
+    /// <summary>The weights [rows of o, rows of v] of a score question, or of equal scores for -1.</summary>
+    public double[] WeightsOf(int code)
+    {
+        double[] weights = new double[probe.Rows * probe.Sources];
+        Fill(weights, code);
+        return weights;
+    }
+
+    /// <summary>The logsumexp of a score question.</summary>
+    public double[] LogSumsOf(int code) => attention.LogSums(ProductOf(code));
+
+    /// <summary>The gradients of the backward question.</summary>
+    public Gradients<double> Gradients()
+    {
+        PortCase question = probe.Backward();
+        return attention.Backward(question.Input, question.OutputGradient[0]);
+    }
+
+    private void Fill(double[] weights, int code)
+    {
+        Array.Clear(weights);
+        foreach ((int row, int value, double weight) in attention.Weights(ProductOf(code)))
+            if (value < 0)
+                weights.AsSpan(row * probe.Sources, probe.Sources).Fill(double.NaN);
+            else
+                weights[row * probe.Sources + value] += weight;
+    }
+
+    private Func<int, int, double> ProductOf(int code) => code < 0 ? static (_, _) => 0 : (query, key) => probe.Product(query, key, code);
+
+    private bool SeesAsFilmed(int row, Span<double> weights)
+    {
+        attention.EqualWeights(row, weights);
+        return Same(weights, film.Equal.Elements.Slice(row * probe.Sources, probe.Sources));
+    }
+
+    private bool Same(ReadOnlySpan<double> own, ReadOnlySpan<double> given)
+    {
+        for (int i = 0; i < own.Length; i++)
+            if (own[i] != given[i] && !(Math.Abs(own[i] - given[i]) <= Absolute + Relative * Math.Abs(own[i])) && !(double.IsNaN(own[i]) && double.IsNaN(given[i])))
+                return false;
+        return true;
+    }
+
+    private bool Near(Tensor<double> own, Tensor<double> given)
+    {
+        if (!own.Shape.AsSpan().SequenceEqual(given.Shape.AsSpan()))
+            return false;
+        double greatest = 1e-3;
+        foreach (double value in own.Elements)
+            greatest = Math.Max(greatest, Math.Abs(value));
+        for (int i = 0; i < own.Elements.Length; i++)
+            if (!(Math.Abs(own.Elements[i] - given.Elements[i]) <= Relative * greatest) && !(double.IsNaN(own.Elements[i]) && double.IsNaN(given.Elements[i])))
+                return false;
+        return true;
+    }
+
+    // Coprime to the number of rows, and no neighbour.
+    private static int Stride(int rows)
+    {
+        int step = Math.Max(1, rows * 5 / 13);
+        while (rows > 1 && System.Numerics.BigInteger.GreatestCommonDivisor(step, rows) != 1)
+            step++;
+        return step;
+    }
+}

@@ -1,0 +1,70 @@
+// What is a port's author told: what it is, what to change, and what cannot be told?
+using System.Collections.Immutable;
+using System.Globalization;
+using S2Attn.Reference.Upstream;
+using S2Attn.Spec;
+
+namespace S2Attn.Conformance.Xray;
+
+internal static class XrayVerdict
+{
+    private const int MostAlternatives = 4;
+    private const double Most = 0.5;
+
+    public static IEnumerable<string> Of(XrayReport report) => [What(report), .. Fixes(report), .. Alternatives(report.Explanation), .. Failures(report)];
+
+    private static string What(XrayReport report)
+    {
+        Explanation explanation = report.Explanation;
+        string name = report.Port.Name, beside = Beside(report.Habits);
+        if (explanation.ExplainedAt == 0)
+            return string.Create(CultureInfo.InvariantCulture, $"{name} is nothing that up to three known defects explain{(explanation.Rows >= Most && explanation.Rows < 1 ? $"; {Is(report)} answers alike in {100 * explanation.Rows:0} % of its rows" : "")}.{Capital(report.Habits)}");
+        string at = explanation.Unexplained.IsEmpty ? Sizes(report.Pictures.Length)
+            : $"at {explanation.ExplainedAt} of {report.Pictures.Length} probed sizes; at {string.Join(" and ", explanation.Unexplained.Take(2))}{(explanation.Unexplained.Length > 2 ? ", and others," : "")} it computes something that is not known";
+        string unseen = explanation.Unseen.IsEmpty ? "" : $"; {string.Join(" and ", explanation.Unseen)} cannot be explained";
+        return explanation.Composition.Defects.IsEmpty
+            ? $"{name} is {Masks(report)}: it equals the definition {at}{unseen}{beside}."
+            : $"{name} is {Is(report)} {at}{unseen}: {Defects(explanation.Composition, report)}{Capital(report.Habits)}";
+    }
+
+    private static string Is(XrayReport report) => report.Explanation.Composition.Defects is { IsEmpty: false } defects ? string.Join(" + ", defects.Select(defect => defect.Name)) : Masks(report);
+
+    private static string Masks(XrayReport report) => string.Join(", ", report.Pictures.Select(picture => picture.Probe.Config.Mask).Distinct());
+
+    private static string Defects(Composition composition, XrayReport report)
+    {
+        MaskPolicy mask = report.Pictures[0].Probe.Config.Mask;
+        bool several = composition.Defects.Length > 1;
+        return string.Join(" ", composition.Defects.Select((defect, i) => $"{(several ? $"({i + 1}) " : "")}{defect.What}{Region(defect, mask)}"));
+    }
+
+    private static string Region(Defect defect, MaskPolicy mask) => DefectRegion.Of(Composition.Of(defect), mask) is { Length: > 0 } region ? $" It shows {region}." : "";
+
+    private static IEnumerable<string> Fixes(XrayReport report)
+    {
+        ImmutableArray<string> fixes = report.Explanation.ExplainedAt == 0 ? [] : [.. report.Explanation.Composition.Defects.Select(defect => defect.Fix)];
+        if (fixes.Length > 0)
+            yield return $"To fix: {string.Join(" ", fixes.Select((fix, i) => fixes.Length > 1 ? $"({i + 1}) {fix}" : fix))}";
+        foreach (HabitFinding habit in report.Habits.Where(habit => habit.Fix.Length > 0))
+            yield return fixes.Length > 0 || report.Habits.Length > 1 ? $"To fix {habit.Clause.Split(',', ';', ':')[0]}: {habit.Fix}" : $"To fix: {habit.Fix}";
+    }
+
+    private static IEnumerable<string> Alternatives(Explanation explanation)
+    {
+        ImmutableArray<Composition> others = explanation.Compositions[1..];
+        if (explanation.ExplainedAt > 0 && !others.IsEmpty)
+            yield return $"Not to be told apart at {(explanation.ExplainedAt == 1 ? "this size" : "these sizes")}: {string.Join("; ", others.Take(MostAlternatives))}{(others.Length > MostAlternatives ? string.Create(CultureInfo.InvariantCulture, $"; and {others.Length - MostAlternatives} more") : "")}.";
+    }
+
+    private static IEnumerable<string> Failures(XrayReport report)
+    {
+        foreach (var same in report.Failures.GroupBy(failure => failure.Reason))
+            yield return $"Not looked at: {string.Join("; ", same.Select(failure => failure.Probe))} ({same.Key}).";
+    }
+
+    private static string Sizes(int count) => count == 1 ? "at the probed size" : string.Create(CultureInfo.InvariantCulture, $"at all {count} probed sizes");
+
+    private static string Beside(ImmutableArray<HabitFinding> habits) => string.Concat(habits.Select(habit => $", and {habit.Clause}"));
+
+    private static string Capital(ImmutableArray<HabitFinding> habits) => string.Concat(habits.Select(habit => $" {char.ToUpperInvariant(habit.Clause[0])}{habit.Clause[1..]}."));
+}

@@ -1,0 +1,23 @@
+// Which defects of which stage are there?
+using System.Collections.Immutable;
+
+namespace S2Attn.Reference.Upstream;
+
+/// <summary>Every known way in which a stage of S2-Attn goes wrong. Profiles, mutants, the X-ray's suspects and the advice in reports are views of it.</summary>
+public static class DefectCatalogue
+{
+    /// <summary>All defects.</summary>
+    public static ImmutableArray<Defect> All { get; } = [.. ShiftDefects.All, .. LayoutDefects.All, .. MaskDefects.All, .. SoftmaxDefects.All, .. GradientDefects.All];
+
+    /// <summary>Every two defects of different stages.</summary>
+    public static IEnumerable<Composition> Pairs =>
+        from i in Enumerable.Range(0, All.Length)
+        from j in Enumerable.Range(i + 1, All.Length - i - 1)
+        where All[i].Stage != All[j].Stage
+        select Composition.Of(All[i], All[j]);
+
+    /// <summary>The defect of a name, or of one of its other names.</summary>
+    /// <exception cref="ArgumentException">There is none.</exception>
+    public static Defect Named(string name) => All.FirstOrDefault(defect => defect.Name == name || defect.Aliases.Contains(name))
+        ?? throw new ArgumentException($"{name}: the defects are {string.Join(", ", All)}.", nameof(name));
+}

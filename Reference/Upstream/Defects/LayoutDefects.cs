@@ -1,0 +1,153 @@
+// What goes wrong where tensors are reshaped: kv heads, batch entries, groups, and the way back to o?
+using System.Collections.Immutable;
+using S2Attn.Spec;
+
+namespace S2Attn.Reference.Upstream;
+
+internal static class LayoutDefects
+{
+    public static ImmutableArray<Defect> All { get; } =
+    [
+        KvHead("kv-head-modulo", "Query head h reads kv head h mod K.", "Read kv head h / (H / K): repeat each kv head H / K times in place (repeat_interleave) instead of tiling them.", (_, head, site) => head % site.Config.KvHeads)
+            with { SeenIn = "public ports that use repeat or tile" },
+        KvHead("value-head-modulo", "k is read from kv head h / (H / K), v from h mod K.", "Read v from the same kv head as k, h / (H / K).", (operand, head, site) => operand is Operand.Value ? head % site.Config.KvHeads : site.KvHead(head)),
+        KvHead("key-head-modulo", "v is read from kv head h / (H / K), k from h mod K.", "Read k from the same kv head as v, h / (H / K).", (operand, head, site) => operand is Operand.Key ? head % site.Config.KvHeads : site.KvHead(head)),
+        KvHead("kv-head-zero", "Every query head reads kv head 0.", "Read kv head h / (H / K).", (_, _, _) => 0),
+        KvHead("kv-head-reversed", "Query head h reads the kv heads in reversed order.", "Read kv head h / (H / K).", (_, head, site) => site.Config.KvHeads - 1 - site.KvHead(head)),
+        new("batch-zero-keys", Stage.KvHead, "Every batch entry reads k and v of entry 0.", "Index k and v by the batch entry of the query.", stages => stages with { Entry = (_, _, _) => 0 }),
+        new("batch-zero-values", Stage.KvHead, "Every batch entry reads v of entry 0.", "Index v by the batch entry of the query.", stages => stages with { Entry = (_, operand, entry) => operand is Operand.Value ? 0 : entry }),
+        new("head-token-scramble", Stage.Regroup, "[B,H,N,D] is reshaped to [B N/G, G, H, D] without a transpose, so heads and tokens mix.", "Transpose [B,H,N,D] to [B,N,H,D] before reshaping it to [B N/G, G, H, D].",
+            stages => stages with { Regroup = (site, operand, slot) => stages.Regroup(site, operand, HeadsForTokens(site, slot)) })
+        { SeenIn = "public ports" },
+        new("key-value-scramble", Stage.Regroup, "k and v of [B,H,N,D] are reshaped to [B N/G, G, H, D] without a transpose, q with one.", "Transpose k and v to [B,N,H,D] before they are reshaped to groups, as q.",
+            stages => stages with { Regroup = (site, operand, slot) => stages.Regroup(site, operand, operand is Operand.Query ? slot : HeadsForTokens(site, slot)) }),
+        new("group-scramble", Stage.Regroup, "[B,N,H,D] is reshaped to [B N/G, H, G, D] without a transpose, so heads and tokens of a group mix on the way in.", "Reshape to [B N/G, G, H, D] and transpose that, instead of naming the axes in another order.",
+            stages => stages with { Regroup = (site, operand, slot) => stages.Regroup(site, operand, GroupMemory(site, slot)) }),
+        new("groups-before-entries-in", Stage.Regroup, "The groups of q, k and v are ordered group, batch entry, and taken for batch entry, group.", "Reshape [B,N,H,D] to [B N/G, G, H, D] without moving the batch axis.",
+            stages => stages with { Regroup = (site, operand, slot) => stages.Regroup(site, operand, GroupsBeforeEntries(site, slot)) }),
+        new("group-offset-missing", Stage.Regroup, "Keys and values of every group are read from the first group.", "Add the group's first token to the index of each key.",
+            stages => stages with { Regroup = (site, operand, slot) => stages.Regroup(site, operand, operand is Operand.Query ? slot : slot with { Position = slot.Position % site.Config.GroupSize }) }),
+        new("not-grouped", Stage.Regroup, "q, k and v are rolled, but never cut into groups: every head attends to the whole rolled sequence.", "Assign the result of the reshape to groups: a loop over (q, k, v) that rebinds its variable changes none of them.",
+            stages => stages with { Group = (_, _) => 0 })
+        { SeenIn = "public ports whose loop over q, k, v discards the reshape" },
+        new("full-attention", Stage.Regroup, "Groups are ignored: every head attends to the whole sequence.", "Cut the sequence into groups of G tokens before the scores are computed.",
+            stages => stages with
+            {
+                Group = (_, _) => 0,
+                Edge = (site, query, key, _) => Token(site, key) < site.Config.Tokens && (!site.Config.Mask.IsCausal() || Token(site, key) <= Token(site, query)),
+            })
+        { SeenIn = "public ports in which the shifted attention is never switched on" },
+        new("sliding-window", Stage.Regroup, "A query sees the last G tokens before it (a sliding window) instead of those of its group.", "Cut the sequence into groups of G tokens; a window that moves with the query is another attention.",
+            stages => stages with
+            {
+                Group = (_, _) => 0,
+                Edge = (site, query, key, _) => Token(site, query) - Token(site, key) is >= 0 and var back && back < site.Config.GroupSize && Token(site, key) < site.Config.Tokens,
+            }),
+        new("groups-strided", Stage.Regroup, "A group holds every (N/G)-th token instead of G tokens in a row.", "Reshape [N] to [N/G, G], not to [G, N/G].", stages => stages with { Group = (site, slot) => slot.Position % site.Groups }),
+        new("groups-and-size-swapped", Stage.Regroup, "The sequence is cut into G groups of N/G tokens.", "Cut it into N/G groups of G tokens.", stages => stages with { Group = (site, slot) => slot.Position / site.Groups }),
+        new("groups-twice-as-long", Stage.Regroup, "Groups hold 2G tokens.", "Cut the sequence into groups of G tokens.", stages => stages with { Group = (site, slot) => slot.Position / (2 * site.Config.GroupSize) }),
+        new("groups-half-as-long", Stage.Regroup, "Groups hold G / 2 tokens.", "Cut the sequence into groups of G tokens.", stages => stages with { Group = (site, slot) => slot.Position / Math.Max(1, site.Config.GroupSize / 2) }),
+        new("group-size-one-more", Stage.Regroup, "A query also sees the last key before its group.", "Let groups begin at multiples of G, counted from 0.",
+            stages => stages with { Reach = (site, slot) => slot.Position - slot.Position % site.Config.GroupSize is > 0 and int start ? [slot with { Position = start - 1 }] : [] }),
+        new("previous-group-seen", Stage.Regroup, "A query also sees the group before its own.", "Let a query see its own group alone.",
+            stages => stages with
+            {
+                Reach = (site, slot) => slot.Position - slot.Position % site.Config.GroupSize is > 0 and int start
+                    ? Enumerable.Range(start - site.Config.GroupSize, site.Config.GroupSize).Select(position => slot with { Position = position })
+                    : [],
+            }),
+        new("output-not-transposed", Stage.Ungroup, "o of the groups, [B N/G, H, G, D], is reshaped to [B,N,H,D] without a transpose (or transposed once too often) before it is rolled back: heads and tokens change places.",
+            "Bring o of the groups to [B N/G, G, H, D] before it is reshaped to [B,N,H,D]: one transpose(1, 2), neither none nor two.",
+            stages => stages with { Ungroup = (site, slot) => GroupMemory(site, stages.Ungroup(site, slot)) })
+        { SeenIn = "LongLoRA gptneox_attn_replace.py, flash path" },
+        new("groups-before-entries", Stage.Ungroup, "The groups of o are ordered batch entry, group, and taken for group, batch entry.", "Reshape [B N/G, G, H, D] to [B,N,H,D] without moving the batch axis.",
+            stages => stages with { Ungroup = (site, slot) => GroupsBeforeEntries(site, stages.Ungroup(site, slot)) }),
+        new("group-reversed", Stage.Ungroup, "The groups of o are joined in reversed order.", "Join the groups in their order.",
+            stages => stages with { Ungroup = (site, slot) => stages.Ungroup(site, slot with { Position = site.Ring - site.Config.GroupSize - slot.Position + 2 * (slot.Position % site.Config.GroupSize) }) }),
+        new("unshift-missing", Stage.Unshift, "The result of a shifted head is not rolled back.", "Roll o of the shifted heads back by +S, and assign the result.", stages => stages with { Unshift = (_, row) => row.Token })
+        { SeenIn = "public ports" },
+        Unshift("unshift-twice", "The result of a shifted head is rolled back twice.", "Roll o of the shifted heads back once.", (_, shift) => 2 * shift),
+        Unshift("unshift-backwards", "o is rolled by -S, as q, k and v, instead of back by +S.", "Roll o back by +S.", (_, shift) => -shift),
+        Unshift("shift-axis-heads", "The roll back goes by H/2 tokens instead of S.", "Roll back by S tokens, not by H/2: check which axis the size in the roll is taken from.", (site, _) => site.Config.Heads / 2) with { SeenIn = "public ports" },
+        Unshift("unshift-rounded-up", "For odd G the roll back is one longer than the roll forward.", "Roll back by the amount that you rolled forward, G // 2.", (site, shift) => shift + site.Config.GroupSize % 2),
+        Unshift("unshift-half", "The roll back goes by half of the shift.", "Roll back by the amount that you rolled forward.", (_, shift) => shift / 2),
+        new("ingroup-unshift", Stage.Unshift, "The roll back turns inside each group (a reshape whose result was discarded), so rows t with t mod G < S of a shifted head are another token's.",
+            "Join the groups to N tokens again before the roll back: assign the result of the reshape, which is no in-place operation.",
+            stages => stages with { Unshift = (site, row) => site.InGroup(row.Token, -site.Shift(row.Head)) })
+        { SeenIn = "LongLoRA's first eager path and ports of it", Aliases = ["unshift-in-group"] },
+        new("unshift-all-heads", Stage.Unshift, "o of every head is rolled back, also of those that were not rolled.", "Roll back the shifted heads alone.",
+            stages => stages with { Unshift = (site, row) => site.Position(stages.Amount(site.Config), row.Token) }),
+        new("unshift-wrong-half", Stage.Unshift, "o of the heads that were not rolled is rolled back instead of those that were.", "Roll back the heads that you rolled.",
+            stages => stages with { Unshift = (site, row) => site.Position(site.IsShifted(row.Head) ? 0 : stages.Amount(site.Config), row.Token) }),
+        new("halves-joined-along-batch", Stage.Join, "The halves of the heads of o are joined along the batch instead of the heads, and the rest is reshaped to fit.", "Give the axis of the heads to the cat that joins the halves (dim=2 for [B,N,H,D]); without it the cat goes along the batch.",
+            stages => stages with { Join = (site, row) => stages.Join(site, HalvesAlongBatch(site, row)) })
+        { SeenIn = "LLaMA-Factory, longlora.py: torch.cat without dim" },
+        new("halves-joined-along-tokens", Stage.Join, "The halves of the heads of o are joined along the tokens instead of the heads, and the rest is reshaped to fit.", "Join the halves along the axis of the heads.",
+            stages => stages with { Join = (site, row) => stages.Join(site, HalvesAlongTokens(site, row)) }),
+        new("halves-swapped", Stage.Join, "The halves of the heads of o are joined in the wrong order.", "Join the unshifted half first, then the shifted one.",
+            stages => stages with { Join = (site, row) => stages.Join(site, row with { Head = (row.Head + (site.Config.Heads + 1) / 2) % site.Config.Heads }) }),
+        new("output-heads-for-tokens", Stage.Join, "o of [B,H,N,D] is reshaped to [B,N,H,D] without a transpose, after it was rolled back.", "Transpose o to [B,N,H,D] before the reshape.",
+            stages => stages with { Join = (site, row) => stages.Join(site, FromHeadsFirst(site, row)) }),
+        new("first-entry-repeated", Stage.Join, "Every batch entry of o is entry 0's.", "Index o by its own batch entry.", stages => stages with { Join = (site, row) => stages.Join(site, row with { Batch = 0 }) }),
+        new("later-entries-zero", Stage.Rows, "Only batch entry 0 of o is written.", "Compute every batch entry.", stages => stages with { Leaves = (_, row) => row.Batch > 0 }),
+        new("wrapped-run-dropped", Stage.Rows, "The first S rows of a shifted head, which the roll brought behind the last token, are 0.", "Compute the wrapped run too.", stages => stages with { Leaves = (site, row) => row.Token < site.Shift(row.Head) }),
+        new("shifted-heads-zero", Stage.Rows, "o of the shifted heads is 0.", "Write the result of the shifted heads into o.", stages => stages with { Leaves = (site, row) => site.IsShifted(row.Head) }),
+        new("last-group-dropped", Stage.Rows, "o of the last group of a shifted head is 0.", "Compute all N/G groups of a shifted head, the wrapped one too.",
+            stages => stages with { Leaves = (site, row) => site.Shift(row.Head) > 0 && site.Position(site.Shift(row.Head), row.Token) >= site.Ring - site.Config.GroupSize })
+        { SeenIn = "public ports that cut the wrapped group off" },
+        new("padded-rows-zero", Stage.Rows, "Rows of o of padded tokens are 0.", "Padding hides keys; a padded token's own row is computed as any other.", stages => stages with { Leaves = (site, row) => !site.Valid[row.Batch, row.Token] })
+        { SeenIn = "varlen paths that unpad q as k and v" },
+    ];
+
+    private static Defect KvHead(string name, string what, string fix, Func<Operand, int, Site, int> kvHead) => new(name, Stage.KvHead, what, fix,
+        stages => stages with { KvHead = (site, operand, head) => kvHead(operand, head, site) });
+
+    private static Defect Unshift(string name, string what, string fix, Func<Site, int, int> amount) => new(name, Stage.Unshift, what, fix,
+        stages => stages with { Unshift = (site, row) => site.IsShifted(row.Head) ? site.OnRing(row.Token - amount(site, site.Shift(row.Head))) : row.Token });
+
+    private static int Token(Site site, Slot slot) => site.Token(site.Shift(slot.Head), slot.Position);
+
+    // The memory of [B,H,N] read as [B,N,H].
+    private static Slot HeadsForTokens(Site site, Slot slot)
+    {
+        int index = slot.Position * site.Config.Heads + slot.Head;
+        return new(slot.Batch, index % site.Ring, index / site.Ring);
+    }
+
+    private static Place FromHeadsFirst(Site site, Place row)
+    {
+        int index = row.Token * site.Config.Heads + row.Head;
+        return new(row.Batch, index % site.Config.Tokens, index / site.Config.Tokens);
+    }
+
+    // The memory of [B N/G, H, G] read as [B,N,H], or the other way round: the same map of a group's G H vectors.
+    private static Slot GroupMemory(Site site, Slot slot)
+    {
+        int group = site.Config.GroupSize, start = slot.Position - slot.Position % group, index = slot.Position % group * site.Config.Heads + slot.Head;
+        return new(slot.Batch, start + index % group, index / group);
+    }
+
+    private static Slot GroupsBeforeEntries(Site site, Slot slot)
+    {
+        (int group, int offset) = Math.DivRem(slot.Position, site.Config.GroupSize);
+        (int entry, int other) = Math.DivRem(group * site.Config.Batch + slot.Batch, site.Groups);
+        return new(entry, other * site.Config.GroupSize + offset, slot.Head);
+    }
+
+    // Two [B,N,H/2] one after the other, read as [B,N,H].
+    private static Place HalvesAlongBatch(Site site, Place row)
+    {
+        int tokens = site.Config.Tokens, first = site.Config.Heads / 2, index = (row.Batch * tokens + row.Token) * site.Config.Heads + row.Head;
+        int ofFirst = site.Config.Batch * tokens * first;
+        (int width, int from, int head) = index < ofFirst ? (first, index, 0) : (site.Config.Heads - first, index - ofFirst, first);
+        return new(from / width / tokens, from / width % tokens, head + from % width);
+    }
+
+    // For each entry two [N,H/2] one after the other, read as [N,H].
+    private static Place HalvesAlongTokens(Site site, Place row)
+    {
+        int first = site.Config.Heads / 2, index = row.Token * site.Config.Heads + row.Head, ofFirst = site.Config.Tokens * first;
+        (int width, int from, int head) = index < ofFirst ? (first, index, 0) : (site.Config.Heads - first, index - ofFirst, first);
+        return new(row.Batch, from / width, head + from % width);
+    }
+}

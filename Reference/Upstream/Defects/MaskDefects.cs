@@ -1,0 +1,158 @@
+// What goes wrong in the mask, in padding, and in rows that see no key?
+using System.Collections.Immutable;
+using S2Attn.Spec;
+using S2Attn.Spec.Algebra;
+
+namespace S2Attn.Reference.Upstream;
+
+internal static class MaskDefects
+{
+    public static ImmutableArray<Defect> All { get; } =
+    [
+        .. MaskPolicies.All.Select(Computes),
+        new("no-mask", Stage.Policy, "Groups are right, but no causal mask is applied.", "Apply the causal mask inside each group.",
+            stages => stages with { Policy = mask => mask.IsCausal() ? MaskPolicy.Bidirectional : stages.Policy(mask) })
+        { SeenIn = "public ports" },
+        new("no-causal-mask", Stage.Policy, "The causal mask is not applied; the wrapped run is cut where it should be.", "Apply the causal mask of the policy inside each group.",
+            stages => stages with { Policy = mask => WithoutOrder(stages.Policy(mask)) }),
+        Confused("split-as-local-causal", MaskPolicy.Split, MaskPolicy.LocalCausal, "cut the wrapped run 0 .. S-1 off the last group, as with cu_seqlens 0, S, S+G, ..., N"),
+        Confused("bidirectional-split-as-bidirectional", MaskPolicy.BidirectionalSplit, MaskPolicy.Bidirectional, "cut the wrapped run 0 .. S-1 off the last group"),
+        Confused("local-causal-as-split", MaskPolicy.LocalCausal, MaskPolicy.Split, "let the wrapped run see the end of the text, or declare the policy Split"),
+        Confused("position-causal-as-local-causal", MaskPolicy.PositionCausal, MaskPolicy.LocalCausal, "compare the original token indices, after rolling them as k"),
+        Confused("bidirectional-as-causal", MaskPolicy.Bidirectional, MaskPolicy.LocalCausal, "drop the causal mask"),
+        Edge("mask-strict", "The causal mask hides the diagonal: a token does not see itself.", "Compare key <= query instead of key < query.",
+            (site, query, key, sees) => sees && (query.Position != key.Position || !site.Config.Mask.IsCausal())),
+        new("mask-next-token", Stage.Edge, "The causal mask shows the next token of the group.", "Compare key <= query instead of key <= query + 1 (triu with diagonal 1, tril with diagonal 0).", NextToken),
+        new("mask-reversed", Stage.Edge, "The causal mask is transposed: a token sees those after it.", "Compare key <= query: tril, not triu.",
+            stages => stages with { Edge = (site, query, key, _) => stages.Sees(site, key, query) }),
+        Edge("cut-in-every-group", "Every group is cut where only the last one, with the wrapped run, should be.", "Apply the mask that cuts the wrapped run to the last group alone.",
+            (site, query, key, sees) => sees && (!Cuts(site, query.Head) || query.Position % site.Config.GroupSize < site.Config.GroupSize - site.Shift(query.Head) == key.Position % site.Config.GroupSize < site.Config.GroupSize - site.Shift(query.Head))),
+        Edge("cut-in-unshifted-heads", "The last group of the heads that do not shift is cut too.", "Cut the wrapped run off in shifted heads alone.",
+            (site, query, key, sees) => sees && (!site.Config.Mask.CutsWrappedRun() || site.IsShifted(query.Head) || query.Position < site.Ring - site.Config.Shift == key.Position < site.Ring - site.Config.Shift)),
+        Edge("cut-at-shift", "The last group is cut after S positions instead of before its last S.", "Let the wrapped run be the last S positions of the last group: the cut is at G - S.",
+            (site, query, key, sees) => Cuts(site, query.Head) && query.Position >= site.Ring - site.Config.GroupSize
+                ? (!site.Config.Mask.IsCausal() || key.Position <= query.Position)
+                    && query.Position < site.Ring - site.Config.GroupSize + site.Shift(query.Head) == key.Position < site.Ring - site.Config.GroupSize + site.Shift(query.Head)
+                : sees),
+        new("last-group-mask-missing", Stage.Edge, "The last group of a shifted head has no mask.", "Apply the mask to the last group too.",
+            stages => stages with
+            {
+                Edge = (site, query, key, sees) => stages.Edge(site, query, key, sees)
+                    || site.Shift(query.Head) > 0 && query.Position >= site.Ring - site.Config.GroupSize && site.Token(site.Shift(key.Head), key.Position) < site.Config.Tokens,
+            }),
+        new("mask-of-other-half", Stage.Edge, "Shifted heads get the mask of the heads that do not shift, and the other way round.", "Build the mask of a head from its own shift.",
+            stages => stages with { MaskShift = (site, head) => site.IsShifted(head) ? 0 : stages.Amount(site.Config) }),
+        new("ragged-tail-dropped", Stage.Edge, "Tokens past the last whole group are not computed and not seen.", "Compute the last, shorter segment too, or do not declare ragged.",
+            stages => stages with
+            {
+                Leaves = (site, row) => row.Token >= Whole(site) || stages.Leaves(site, row),
+                Edge = (site, query, key, sees) => site.Token(site.Shift(key.Head), key.Position) < Whole(site) && stages.Edge(site, query, key, sees),
+            }),
+        new("ragged-tail-filled", Stage.Regroup, "The last, shorter segment is filled up to G keys with those before it.", "Let the last segment hold only the tokens past the last whole group.",
+            stages => stages with { Reach = BeforeTail }),
+        Padding("padding-ignored", "Padded keys are seen.", "Hide key u of batch entry b where valid[b,u] is 0.", (_, _, _, _) => true) with { SeenIn = "public ports without an attention mask" },
+        Padding("padding-past-first-group-ignored", "Padding is only obeyed in the first group.", "Cut the padding mask into groups as k, instead of using its first G columns.", (site, _, _, key) => key.Token >= site.Config.GroupSize || Valid(site, key)),
+        Padding("padding-inverted", "The padding mask is read as 1 = padded.", "Read valid as 1 = real key.", (site, _, _, key) => Valid(site, key) != site.IsPadded),
+        Padding("padding-batch-head-swapped", "The padding mask is repeated in the order (head, batch) beside tensors in the order (batch, head).", "Repeat each batch entry's mask H times in place (repeat_interleave) instead of tiling the batch.",
+            (site, query, _, key) => Valid(site, key with { Batch = (key.Batch * site.Config.Heads + query.Head) % site.Config.Batch })),
+        Padding("padding-of-other-entry", "Padding is that of the next batch entry.", "Read valid[b] for batch entry b.", (site, _, _, key) => Valid(site, key with { Batch = (key.Batch + 1) % site.Config.Batch })),
+        Padding("padding-of-first-entry", "Padding of batch entry 0 serves every entry.", "Read valid[b] for batch entry b.", (site, _, _, key) => Valid(site, key with { Batch = 0 })),
+        Padding("padding-not-rolled", "The padding mask is not rolled with k.", "Roll the padding mask of the shifted heads as k.", (site, _, key, place) => Valid(site, place with { Token = Math.Min(key.Position, site.Config.Tokens - 1) })),
+        Padding("padding-rolled-everywhere", "The padding mask is rolled in the heads that do not shift too.", "Roll the padding mask of the shifted heads alone.",
+            (site, _, key, place) => Valid(site, place with { Token = Math.Min(site.Token(site.Config.Shift, key.Position), site.Config.Tokens - 1) })),
+        Padding("padding-of-queries", "The padding mask hides queries instead of keys.", "Mask the keys: valid[b, None, None, :], not valid[b, None, :, None].",
+            (site, query, _, key) => site.Token(site.Shift(query.Head), query.Position) is var t && t < site.Config.Tokens && site.Valid[key.Batch, t]),
+        Padding("padding-first-block", "The first G columns of the padding mask serve every group.", "Cut each batch entry's own mask into groups as k is cut.", (site, _, key, place) => Valid(site, place with { Token = key.Position % site.Config.GroupSize }))
+            with { SeenIn = "public ports: attention_mask[:, :, :G, :G]" },
+        Padding("batch-mask-block", "The first G x G block of the padding mask serves every group, and the blocks are repeated as b0,b1,b0,b1,... while groups are ordered by batch entry.", "Cut each batch entry's own mask into groups as q, k, v are cut, instead of repeating its first G x G block over all groups.", TiledBlock)
+            with { SeenIn = "LongLoRA and LLaMA-Factory: attention_mask[:, :, :G, :G].repeat(num_group, 1, 1, 1), with masked rows left to others" },
+        new("longlora-batch-mask", Stage.Padding, "The first G x G block of the padding mask serves every group, repeated as b0,b1,b0,b1,... while groups are ordered by batch entry; a row left without a key averages what one of the masks alone hides.",
+            "Cut each batch entry's own mask into groups as q, k, v are cut, instead of repeating its first G x G block over all groups.",
+            stages => stages with { IsValid = TiledBlock, Hide = (future, padded) => future && padded ? PairMask.Hidden : PairMask.Lowered })
+        { SeenIn = "LongLoRA llama_attn_replace.py and llama_attn_replace_sft.py forward_noflashattn: attention_mask[:, :, :G, :G].repeat(num_group, 1, 1, 1)" },
+        new("longlora-flash-padding", Stage.Padding, "key_padding_mask.repeat(2, 1) is ordered (half, batch) but the tensor (batch, half), so a row is packed by another entry's mask; groups are counted in packed tokens, and rows that are not packed are 0.",
+            "Repeat the padding mask in the tensor's order (repeat_interleave instead of repeat) and count groups in original tokens.",
+            stages => Packed(stages, (site, b, half) => (2 * b + half) % site.Config.Batch))
+        { SeenIn = "LongLoRA llama_attn_replace.py and llama_attn_replace_sft.py forward_flashattn: unpad_input and cu_q_lens" },
+        new("packed-padding", Stage.Padding, "Groups are counted in the tokens that are left when padding is packed away, and padded rows are 0.", "Count groups in original tokens: padding hides keys, it does not move those after it.",
+            stages => Packed(stages, (_, b, _) => b))
+        { SeenIn = "varlen paths" },
+        Empty("empty-row-uniform", "A row that sees no key is the average over the padded ones.", (future, padded) => padded && !future ? PairMask.Lowered : PairMask.Hidden),
+        Empty("empty-row-average", "A row that sees no key is the average over all keys of its group.", (_, _) => PairMask.Lowered) with { SeenIn = "ports that add the least finite number once" },
+        Empty("empty-row-one-mask", "A row that sees no key is the average over the keys that one of the masks alone, the future's or padding, hides.", (future, padded) => future && padded ? PairMask.Hidden : PairMask.Lowered)
+            with { SeenIn = "ports that add two masks of the least finite number" },
+        new("mask-adds-10000", Stage.Empty, "Hidden keys are masked by adding -10000 to their scores, so a row that sees no key weighs hidden ones.", "Mask by selection: leave hidden keys out of maximum, sum and product.",
+            stages => stages with { Hide = (_, _) => PairMask.Less }),
+        new("empty-row-nan", Stage.Empty, "A row that sees no key is NaN: the softmax of nothing but -infinity.", "Give o = 0 and lse = -infinity where no key is seen.", stages => stages with { EmptyIsNaN = true })
+        { SeenIn = "ports that add -infinity" },
+    ];
+
+    private static Defect Computes(MaskPolicy mask) => new(
+        mask.ToString(), Stage.Policy, $"It computes the policy {mask}, whatever policy is asked for.", $"Declare the mask {mask}, which is what your code computes, or change the mask: see docs/semantics.md.",
+        stages => stages with { Policy = _ => mask })
+    {
+        SeenIn = mask switch
+        {
+            MaskPolicy.LocalCausal => "LongLoRA's eager path and the paper's Algorithm 1",
+            MaskPolicy.Split => "LongLoRA's flash path",
+            _ => Defect.Constructed,
+        },
+    };
+
+    private static Defect Confused(string name, MaskPolicy asked, MaskPolicy given, string fix) => new(
+        name, Stage.Policy, $"{asked} is computed as {given}.", $"Under {asked}, {fix}.", stages => stages with { Policy = mask => stages.Policy(mask) == asked ? given : stages.Policy(mask) });
+
+    private static Defect Edge(string name, string what, string fix, Func<Site, Slot, Slot, bool, bool> edge) => new(name, Stage.Edge, what, fix,
+        stages => stages with { Edge = (site, query, key, sees) => edge(site, query, key, stages.Edge(site, query, key, sees)) });
+
+    private static Defect Padding(string name, string what, string fix, Func<Site, Slot, Slot, Place, bool> valid) => new(name, Stage.Padding, what, fix, stages => stages with { IsValid = valid });
+
+    private static Defect Empty(string name, string what, Func<bool, bool, PairMask> hide) =>
+        new(name, Stage.Empty, what, "Give o = 0 and lse = -infinity where no key is seen.", stages => stages with { Hide = hide });
+
+    private static MaskPolicy WithoutOrder(MaskPolicy mask) => mask is MaskPolicy.Split ? MaskPolicy.BidirectionalSplit : mask.IsCausal() ? MaskPolicy.Bidirectional : mask;
+
+    private static bool Cuts(Site site, int head) => site.Config.Mask.CutsWrappedRun() && site.Shift(head) > 0;
+
+    private static bool Valid(Site site, Place key) => site.Valid[key.Batch, key.Token];
+
+    private static int Whole(Site site) => site.Config.Tokens / site.Config.GroupSize * site.Config.GroupSize;
+
+    private static Stages NextToken(Stages stages) => stages with
+    {
+        // The next token of the group under a policy without order: its own run where the policy cuts.
+        Edge = (site, query, key, sees) => stages.Edge(site, query, key, sees)
+            || (site.Config.Mask.IsCausal() && key.Position == query.Position + 1 && site.Token(site.Shift(key.Head), key.Position) is var u && u < site.Config.Tokens
+                && !(stages.Policy(site.Config.Mask).CutsWrappedRun() && u < site.Shift(key.Head) != site.Token(site.Shift(query.Head), query.Position) < site.Shift(query.Head))),
+    };
+
+    private static IEnumerable<Slot> BeforeTail(Site site, Slot slot)
+    {
+        // The tail of a head: what is left past its last whole group.
+        int shift = site.Shift(slot.Head), left = (site.Config.Tokens - shift) % site.Config.GroupSize, tail = site.Config.Tokens - left;
+        int token = site.Token(shift, slot.Position);
+        if (left == 0 || token < tail || token >= site.Config.Tokens)
+            return [];
+        int first = Math.Max(site.Config.Tokens - site.Config.GroupSize, shift) - shift;
+        return Enumerable.Range(first, Math.Max(0, tail - shift - first)).Select(position => slot with { Position = position });
+    }
+
+    private static bool TiledBlock(Site site, Slot query, Slot key, Place place) =>
+        site.Valid[(query.Batch * site.Groups + query.Position / site.Config.GroupSize) % site.Config.Batch, Math.Min(key.Position % site.Config.GroupSize, site.Config.Tokens - 1)];
+
+    /// <summary>Row (b, half) keeps the tokens that the mask of some entry calls valid, and groups are counted in kept tokens. Without padding nothing is packed.</summary>
+    private static Stages Packed(Stages stages, Func<Site, int, int, int> maskEntry)
+    {
+        bool Kept(Site site, int b, int head, int token) => token < site.Config.Tokens && site.Valid[maskEntry(site, b, site.IsShifted(head) ? 1 : 0), token];
+        int Before(Site site, Slot slot) => Enumerable.Range(0, Math.Min(slot.Position, site.Config.Tokens)).Count(token => Kept(site, slot.Batch, slot.Head, token));
+        return stages with
+        {
+            RolledBy = (site, operand, head) => site.IsPadded ? null : stages.RolledBy(site, operand, head),
+            MaskShift = (site, head) => site.IsPadded ? 0 : stages.MaskShift(site, head),
+            Group = (site, slot) => site.IsPadded ? Segments.RunOf<Int, Bool>(site.Config.GroupSize, site.Shift(slot.Head), Before(site, slot)).ToIndex() : stages.Group(site, slot),
+            IsValid = (site, query, key, place) => site.IsPadded ? Kept(site, key.Batch, key.Head, key.Position) : stages.IsValid(site, query, key, place),
+            Unshift = (site, row) => site.IsPadded ? row.Token : stages.Unshift(site, row),
+            Leaves = (site, row) => stages.Leaves(site, row) || (site.IsPadded && !Kept(site, row.Batch, row.Head, row.Token)),
+        };
+    }
+}

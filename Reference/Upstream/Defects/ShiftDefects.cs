@@ -1,0 +1,91 @@
+// What goes wrong in the choice of heads, the amount of the shift and the roll of q, k and v?
+using System.Collections.Immutable;
+using S2Attn.Spec;
+
+namespace S2Attn.Reference.Upstream;
+
+internal static class ShiftDefects
+{
+    public static ImmutableArray<Defect> All { get; } =
+    [
+        new("no-heads-shifted", Stage.Heads, "The shift has no effect: every head attends inside unshifted groups.", "Apply the roll to the heads that shift, and use the rolled tensors.",
+            stages => stages with { Shifts = (_, _) => false })
+        { SeenIn = "public ports whose flag is read and never used" },
+        Heads("all-heads-shifted", "Every head is shifted.", "Roll only the heads that shift, by default h >= H / 2.", (_, _, _) => true),
+        Heads("wrong-half-shifted", "The other heads are shifted than those asked for: the first half instead of the second.", "Roll the upper half of the heads, h >= H / 2 (or those that shiftedHeads names), and leave the others.", (_, _, right) => !right),
+        Heads("odd-heads-rounded-up", "For odd H the second half begins at (H + 1) / 2.", "Let the shifted half begin at H / 2 rounded down: the extra head is shifted.",
+            (config, head, right) => config.ShiftedHeads is HeadShift.UpperHalf ? head >= (config.Heads + 1) / 2 : right),
+        Heads("shifted-heads-ignored", "An explicit set of shifted heads is ignored; the upper half is shifted.", "Read shiftedHeads where it is an array of flags, or declare fixed.shiftedHeads = SecondHalf.",
+            (config, head, right) => config.ShiftedHeads is HeadShift.Given ? HeadShift.SecondHalf.IsShifted(head, config.Heads) : right),
+        Heads("every-other-head-shifted", "Every other head is shifted (odd h) instead of the upper half.", "Roll the heads h >= H / 2, not those of odd h.",
+            (config, head, right) => config.ShiftedHeads is HeadShift.UpperHalf ? head % 2 == 1 : right),
+        Heads("last-head-shifted", "Only the last head is shifted.", "Roll all heads h >= H / 2.", (config, head, right) => right && head == config.Heads - 1),
+        Amount("explicit-shift-ignored", "The shift is always G / 2 rounded down, whatever shift is asked for.", "Use the shift of the configuration instead of G / 2, or declare fixed.shift = \"half\".", (_, config) => config.GroupSize / 2)
+            with { SeenIn = "nearly every public port: the shift is built in" },
+        Amount("shift-plus-one", "The shift is one too large.", "Shift by exactly S, by default G / 2 rounded down.", (s, config) => s == 0 ? 0 : (s + 1) % config.GroupSize),
+        Amount("shift-minus-one", "The shift is one too small.", "Shift by exactly S, by default G / 2 rounded down.", (s, _) => Math.Max(s - 1, 0)),
+        Amount("shift-rounded-up", "For odd G the shift is (G + 1) / 2, forward and back.", "Shift by G / 2 rounded down: G // 2, not -(-G // 2).", (s, config) => config.GroupSize > 1 && s == config.GroupSize / 2 ? s + config.GroupSize % 2 : s),
+        Amount("shift-quarter", "The shift is half of what it should be.", "Shift by S, by default G / 2 rounded down.", (s, _) => s / 2),
+        Amount("plus-direction-odd", "The roll goes by +S and back by -S: the direction is swapped, which is the same only where 2S = G.", "Roll by -S, so that position p holds token (p + S) mod N, and back by +S.", (s, config) => s == 0 ? 0 : config.GroupSize - s)
+            with { SeenIn = "public ports", Aliases = ["shift-direction"] },
+        new("kv-shift-before-repeat", Stage.KvShift, "k and v are rolled for each kv head before they are repeated, so a kv head that shifted and unshifted query heads share is read rolled by both.", "Repeat k and v to the query heads first, then roll those of the shifted query heads.",
+            stages => KvShift(stages, (site, head) => Sharing(site, head).Max(site.Shift)))
+        { SeenIn = "public ports" },
+        new("kv-half-shifted-before-repeat", Stage.KvShift, "The upper half of the kv heads, h' >= K / 2, is rolled before k and v are repeated, whatever query heads read them.", "Repeat k and v to the query heads first, then roll those of the shifted query heads.",
+            stages => KvShift(stages, (site, head) => site.KvHead(head) >= site.Config.KvHeads / 2 ? stages.Amount(site.Config) : 0))
+        { SeenIn = "public ports" },
+        new("kv-shift-of-first-head", Stage.KvShift, "A kv head is rolled as the first query head that reads it.", "Roll k and v for each query head, after they are repeated.",
+            stages => KvShift(stages, (site, head) => site.Shift(Sharing(site, head).First()))),
+        new("kv-repeat-after-half", Stage.KvShift, "Only the kv heads from H / 2 on are rolled, so where K <= H / 2 neither k nor v is.", "Repeat k and v to the query heads first, then roll those of the shifted query heads.",
+            stages => KvShift(stages, (site, head) => site.KvHead(head) >= site.Config.Heads / 2 ? site.Shift(head) : 0)),
+        Roll("longlora-odd-group", "For odd G the forward roll is one longer than the roll back (Python's -G//2 floors), so row t of a shifted head is row t+1's.", "Roll forward by the same amount that you roll back: for odd G Python's -G//2 is -(G+1)/2; write -(G//2).",
+            (site, head, shift) => shift + (site.IsShifted(head) ? site.Config.GroupSize % 2 : 0))
+            with { SeenIn = "LongLoRA llama_attn_replace.py and llama_attn_replace_sft.py forward_noflashattn, gptneox_attn_replace.py get_forward_function, and ports of them: shift()" },
+        Roll("rolled-forwards", "q, k and v are rolled by +S, but o is rolled back as if by -S.", "Roll q, k and v by -S, so that position p holds token (p + S) mod N.", (site, _, shift) => site.OnRing(-shift)),
+        Roll("rolled-twice", "q, k and v are rolled twice, o is rolled back once.", "Roll q, k and v once: look for a view that is rolled in place and rolled again.", (site, _, shift) => site.OnRing(2 * shift)),
+        Roll("rolled-by-heads", "q, k and v are rolled by H / 2 tokens instead of S.", "Roll by S tokens: check from which axis the size in the roll is taken.", (site, head, shift) => site.IsShifted(head) ? site.OnRing(site.Config.Heads / 2) : shift),
+        new("unshift-only", Stage.Roll, "Nothing is rolled forward, yet the result is rolled back.", "Roll q, k and v of the shifted heads by -S before they are grouped, and assign the result of the roll.",
+            stages => stages with { RolledBy = (_, _, _) => 0, MaskShift = (_, _) => 0 })
+        { SeenIn = "public ports" },
+        new("rolled-in-group", Stage.Roll, "q, k and v are rolled inside each group, o along the whole sequence.", "Roll q, k and v along the whole sequence before they are cut into groups.",
+            stages => stages with { Roll = (site, slot, shift) => site.InGroup(slot.Position, shift) }),
+        new("ingroup-rotation", Stage.Roll, "Tokens are rotated inside their own group, forward and back, so no information crosses groups.", "Roll along the whole sequence before it is cut into groups, not inside each group.",
+            stages => stages with
+            {
+                Roll = (site, slot, shift) => site.InGroup(slot.Position, shift),
+                Unshift = (site, row) => site.InGroup(row.Token, -site.Shift(row.Head)),
+                Edge = (site, query, key, sees) => site.Config.Mask switch
+                {
+                    MaskPolicy.PositionCausal => site.InGroup(key.Position, site.Shift(key.Head)) <= site.InGroup(query.Position, site.Shift(query.Head)),
+                    MaskPolicy.LocalCausal => key.Position <= query.Position,
+                    _ => sees,
+                },
+            })
+        { SeenIn = "public ports" },
+        new("shifted-without-wrap", Stage.Roll, "The shift fills up with zeros instead of wrapping around: the first S tokens are lost.", "Use a roll, which brings the first S tokens behind the last one, instead of a slice and a pad.",
+            stages => stages with { Roll = (site, slot, shift) => slot.Position + shift < site.Ring ? slot.Position + shift : site.Config.Tokens }),
+        Rolled("query-not-rolled", "k and v are rolled, q is not.", "Roll q of the shifted heads as k and v.", Operand.Query),
+        Rolled("key-not-rolled", "q and v are rolled, k is not.", "Roll k of the shifted heads as q and v.", Operand.Key),
+        Rolled("v-not-rolled", "Only q and k are rolled, v is not.", "Roll v of the shifted heads together with q and k.", Operand.Value) with { SeenIn = "public ports", Aliases = ["value-not-rolled"] },
+        Rolled("only-query-rolled", "Only q is rolled, k and v are not.", "Roll k and v of the shifted heads together with q.", Operand.Key, Operand.Value),
+        Rolled("only-key-rolled", "Only k is rolled, q and v are not.", "Roll q and v of the shifted heads together with k.", Operand.Query, Operand.Value),
+        Rolled("only-value-rolled", "Only v is rolled, q and k are not.", "Roll q and k of the shifted heads together with v.", Operand.Query, Operand.Key),
+    ];
+
+    private static Defect Heads(string name, string what, string fix, Func<S2Config, int, bool, bool> shifts) => new(name, Stage.Heads, what, fix,
+        stages => stages with { Shifts = (config, head) => shifts(config, head, stages.Shifts(config, head)) });
+
+    private static Defect Amount(string name, string what, string fix, Func<int, S2Config, int> amount) => new(name, Stage.Amount, what, fix,
+        stages => stages with { Amount = config => amount(stages.Amount(config), config) });
+
+    private static Defect Roll(string name, string what, string fix, Func<Site, int, int, int> amount) => new(name, Stage.Roll, what, fix,
+        stages => stages with { RolledBy = (site, operand, head) => stages.RolledBy(site, operand, head) is { } shift ? amount(site, head, shift) : null });
+
+    private static Defect Rolled(string name, string what, string fix, params Operand[] left) => new(name, Stage.Rolled, what, fix,
+        stages => stages with { RolledBy = (site, operand, head) => left.Contains(operand) ? null : stages.RolledBy(site, operand, head) });
+
+    private static Stages KvShift(Stages stages, Func<Site, int, int> shift) =>
+        stages with { RolledBy = (site, operand, head) => operand is Operand.Query ? stages.RolledBy(site, operand, head) : shift(site, head) };
+
+    private static IEnumerable<int> Sharing(Site site, int head) => Enumerable.Range(0, site.Config.Heads).Where(other => site.KvHead(other) == site.KvHead(head));
+}

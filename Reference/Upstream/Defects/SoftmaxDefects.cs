@@ -1,0 +1,53 @@
+// What goes wrong in which keys are read, in the scale, the softmax and the logsumexp?
+using System.Collections.Immutable;
+
+namespace S2Attn.Reference.Upstream;
+
+internal static class SoftmaxDefects
+{
+    private const string TimesScale = "Multiply q.k by the scale once, by default 1 / sqrt(D).";
+
+    public static ImmutableArray<Defect> All { get; } =
+    [
+        Walk("last-key-dropped", "The last visible key of a row is not read.", "Let the loop over keys include its upper end.", (i, count) => count > 1 && i == count - 1 ? 0 : 1),
+        Walk("first-key-dropped", "The first visible key of a row is not read.", "Let the loop over keys begin at 0.", (i, count) => count > 1 && i == 0 ? 0 : 1),
+        Walk("tile-border-dropped", "The last key of each tile of 32 keys is not read.", "Let tiles of keys meet: the next begins where the last one ends.", (i, _) => i % 32 == 31 ? 0 : 1),
+        Walk("key-doubled", "The first key of a row counts twice.", "Read each key once, also where tiles of keys overlap.", (i, _) => i == 0 ? 2 : 1),
+        .. InHeads("scale-missing", "Scores are not scaled", "Multiply q.k by the scale, by default 1 / sqrt(D).", (_, scale) => 1),
+        .. InHeads("scale-squared", "The scale is applied twice", "Multiply q.k by the scale once, not q and k each.", (_, scale) => scale * scale),
+        Scale("scale-inverted", "Scores are multiplied by sqrt(D) instead of divided.", "Multiply q.k by 1 / sqrt(D).", (_, scale) => scale == 0 ? 0 : 1 / scale),
+        Scale("scale-fixed", "The scale is 1 / sqrt(D) whatever was asked for.", "Use the scale of the configuration, or declare fixed.scale = \"default\".", (site, _) => 1 / Math.Sqrt(site.Config.HeadDim)) with { SeenIn = "public ports" },
+        Scale("scale-of-width", "The scale is 1 / sqrt(H D): that of the model's width, not of a head.", TimesScale, (site, scale) => scale / Math.Sqrt(site.Config.Heads)),
+        Scale("scale-of-group", "The scale is 1 / sqrt(G) instead of 1 / sqrt(D).", TimesScale, (site, _) => 1 / Math.Sqrt(site.Config.GroupSize)),
+        Scale("scale-of-tokens", "The scale is 1 / sqrt(N) instead of 1 / sqrt(D).", TimesScale, (site, _) => 1 / Math.Sqrt(site.Config.Tokens)),
+        Scale("scale-of-heads", "The scale is 1 / sqrt(H) instead of 1 / sqrt(D).", TimesScale, (site, _) => 1 / Math.Sqrt(site.Config.Heads)),
+        Scale("scale-negative", "The scale has the wrong sign.", TimesScale, (_, scale) => -scale),
+        .. InHeads("softmax-base-2", "The exponential is taken in base 2", "Use exp, or multiply the scale by log2(e) before exp2.", (_, scale) => scale * Math.Log(2)),
+        Softmax("mask-after-softmax", "The softmax runs over the whole group, and the mask then zeroes weights: rows do not sum to 1.", "Mask the scores before the softmax.", Normaliser.WholeGroup),
+        Softmax("softmax-plus-one", "The sum of the softmax holds one more 1, as if there were a key of score 0.", "Divide by the sum of the exponentials of the visible scores alone.", Normaliser.OneMore),
+        Softmax("softmax-over-queries", "The softmax runs over the queries that see a key instead of the keys that a query sees.", "Take the softmax along the last axis of the scores, the keys.", Normaliser.Queries),
+        Softmax("softmax-over-heads", "The softmax runs over the heads.", "Take the softmax along the last axis of the scores, the keys.", Normaliser.Heads),
+        LogSum("lse-base-2", "The logsumexp is in base 2.", "Multiply lse by ln 2.", LogSumKind.Base2),
+        LogSum("lse-without-scale", "The logsumexp is that of the unscaled products.", "Take lse of scale q.k.", LogSumKind.Unscaled),
+        LogSum("lse-without-max", "The greatest score is not added back to the logsumexp.", "Return max + log(sum), not log(sum).", LogSumKind.WithoutMaximum),
+        LogSum("empty-row-lse-zero", "The logsumexp of a row without keys is 0.", "Give lse = -infinity where no key is seen.", LogSumKind.ZeroWhereEmpty),
+    ];
+
+    private static Defect Walk(string name, string what, string fix, Func<int, int, int> times) => new(name, Stage.Walk, what, fix, stages => stages with { Times = times });
+
+    private static Defect Scale(string name, string what, string fix, Func<Site, double, double> scale) => new(name, Stage.Scale, what, fix,
+        stages => stages with { Scale = (site, head) => scale(site, stages.Scale(site, head)) });
+
+    private static IEnumerable<Defect> InHeads(string name, string what, string fix, Func<Site, double, double> scale) =>
+    [
+        Scale(name, $"{what}.", fix, scale),
+        new($"{name}-in-shifted-heads", Stage.Scale, $"{what} in the shifted heads.", $"{fix} Do the same in every head.",
+            stages => stages with { Scale = (site, head) => stages.Scale(site, head) is var right && site.IsShifted(head) ? scale(site, right) : right }),
+        new($"{name}-in-unshifted-heads", Stage.Scale, $"{what} in the heads that do not shift.", $"{fix} Do the same in every head.",
+            stages => stages with { Scale = (site, head) => stages.Scale(site, head) is var right && !site.IsShifted(head) ? scale(site, right) : right }),
+    ];
+
+    private static Defect Softmax(string name, string what, string fix, Normaliser normaliser) => new(name, Stage.Softmax, what, fix, stages => stages with { Normaliser = normaliser });
+
+    private static Defect LogSum(string name, string what, string fix, LogSumKind kind) => new(name, Stage.LogSum, what, fix, stages => stages with { LogSum = kind });
+}
