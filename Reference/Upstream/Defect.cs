@@ -81,7 +81,8 @@ public enum Stage
 /// <param name="Apply">The wrong stage, put into stages that may be wrong elsewhere.</param>
 public sealed record Defect(string Name, Stage Stage, string What, string Fix, Func<Stages, Stages> Apply)
 {
-    internal const string Constructed = "constructed";
+    /// <summary>What stands for the source of a defect that was seen nowhere.</summary>
+    public const string Constructed = "constructed";
 
     /// <summary>Where it was seen; else it is made up from what the definition makes easy to get wrong.</summary>
     public string SeenIn { get; init; } = Constructed;

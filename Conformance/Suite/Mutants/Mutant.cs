@@ -12,6 +12,9 @@ namespace S2Attn.Conformance.Mutants;
 /// <param name="SeenIn">Where the defect was seen; most are made up from what the definition makes easy to get wrong.</param>
 public sealed record Mutant(string Name, string Defect, string Fix, string SeenIn)
 {
+    /// <summary>Whether it was seen in code that people use.</summary>
+    public bool IsSeen => SeenIn != Reference.Upstream.Defect.Constructed;
+
     /// <summary>A new instance of the port. It claims everything that Reference claims.</summary>
     public IAttentionPort Open() => PortFactory.Create(new(), PortFactory.MutantPrefix + Name);
 
@@ -26,6 +29,6 @@ public static class MutantCatalogue
     public static ImmutableArray<Mutant> All { get; } =
     [
         .. DefectCatalogue.All.Select(defect => new Mutant(defect.Name, defect.What, defect.Fix, defect.SeenIn)),
-        .. NumericalHabit.All.Select(habit => new Mutant(habit.Name, habit.What, habit.Fix, "constructed")),
+        .. NumericalHabit.All.Select(habit => new Mutant(habit.Name, habit.What, habit.Fix, Reference.Upstream.Defect.Constructed)),
     ];
 }

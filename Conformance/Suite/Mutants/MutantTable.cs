@@ -21,11 +21,11 @@ public static class MutantTable
         return text.ToString();
     }
 
-    /// <summary>One row for each mutant, one column for each property; x where the property fails.</summary>
+    /// <summary>One row for each mutant that was seen in code that people use, one column for each property; x where the property fails.</summary>
     public static string Matrix()
     {
         ImmutableArray<Property> properties = PropertyCatalogue.All;
-        MutantResult[] results = [.. MutationRun.Through(Options, MutantCatalogue.All)];
+        MutantResult[] results = [.. MutationRun.Through(Options, [.. MutantCatalogue.All.Where(mutant => mutant.IsSeen)])];
         StringBuilder text = new("| mutant | ");
         text.AppendJoin(" | ", Enumerable.Range(1, properties.Length)).Append(" |\n| --- |").Insert(text.Length, " --- |", properties.Length).Append('\n');
         foreach (MutantResult result in results)

@@ -9,11 +9,11 @@ public sealed class XrayCommandTests
     private static readonly string Cli = Path.Combine(AppContext.BaseDirectory, "s2attn.dll");
 
     [Theory]
-    [InlineData("--port reference --mask Split", 0, "reference equals the definition at all")]
-    [InlineData("--port optimized --tokens 12 --group-size 5 --mask Split --only", 0, "optimized equals the definition at the probed size")]
+    [InlineData("--port reference --mask Split", 0, "reference is Split: it equals the definition at all")]
+    [InlineData("--port optimized --tokens 12 --group-size 5 --mask Split --only", 0, "optimized is Split: it equals the definition at the probed size")]
     [InlineData("--port profile:ingroup-unshift", 1, "To fix: Join the groups to N tokens again before the roll back")]
     [InlineData("--port profile:longlora-odd-group --tokens 15 --group-size 5 --only", 1, "seen, and should not be")]
-    [InlineData("--port mutant:scale-missing", 1, "scores are 1 q.k, and should be 0.1768 q.k: the scale is missing")]
+    [InlineData("--port mutant:scale-missing", 1, "scores are 1 q.k, and should be 0.125 q.k: the scale is missing")]
     [InlineData("--port reference --tokens 15 --group-size 4 --mask LocalCausal", 2, "15")]
     [InlineData("--port reference --group-size 0", 2, "GroupSize = 0")]
     [InlineData("--port reference --tokens many", 2, "'many' for option '--tokens'")]
