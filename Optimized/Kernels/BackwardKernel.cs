@@ -85,13 +85,13 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
         Pointer<float> logSumExp = workspace.Take(stride);
         Pointer<float> delta = workspace.Take(stride);
 
-        float scale = (float)config.Scale;
+        ScaleFactor scale = ScaleFactor.Of(config.Scale, 1), scoreScale = ScaleFactor.Of(config.Scale, Math.Log2(Math.E));
         for (int i = 0; i < panels * columns; i++)
             LoadRow(i);
         for (int p = 0; p < panels; p++)
         {
             nint at = (nint)p * columns * width;
-            QueryPanel<T, TStorage, V, TLanes>.FromRows(sizes, (float)(config.Scale * Math.Log2(Math.E)), queryRows + at, width, queries + p * panelFloats);
+            QueryPanel<T, TStorage, V, TLanes>.FromRows(sizes, scoreScale.Mantissa, queryRows + at, width, queries + p * panelFloats);
             QueryPanel<T, TStorage, V, TLanes>.FromRows(sizes, 1, outputGradientRows + at, width, outputGradients + p * panelFloats);
         }
 
@@ -178,11 +178,11 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
                     while (firstPanel < panels && MaskOf(firstPanel).Rows <= j)
                         firstPanel++;
                     nint at = j * (nint)stride + firstPanel * columns;
-                    Gain(weights, outputGradientRows, 1, problem.ValueGradient, tile);
+                    Gain(weights, outputGradientRows, ScaleFactor.One, problem.ValueGradient, tile);
                     Gain(scoreGradients, queryRows, scale, problem.KeyGradient, tile);
 
                     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-                    void Gain(Pointer<float> panel, Pointer<float> rows, float factor, in Rows<float> target, in KeyTile tile)
+                    void Gain(Pointer<float> panel, Pointer<float> rows, ScaleFactor factor, in Rows<float> target, in KeyTile tile)
                     {
                         if (exact)
                         {
@@ -195,9 +195,16 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
                             Products<TTile>.Transposed((panels - firstPanel) * columns, width, panel + at, stride, rows + (nint)firstPanel * columns * width, share);
                         }
 
+                        float multiplier = factor.Mantissa;
+                        if (factor.Exponent != 0)
+                        {
+                            multiplier = 1;
+                            factor.Multiply<V, TLanes>(share, TTile.Rows * width / columns);
+                        }
+
                         for (int r = 0; r < Math.Min(TTile.Rows, tile.Count - j); r++)
                             if (tile.Valid.IsNull || tile.Valid[j + r] != 0)
-                                Panel<V, TLanes>.Add(share + (nint)r * width, factor, target.At(sequence.Batch, sequence.FirstToken + tile.Start + j + r, kvHead), sizes.HeadDim);
+                                Panel<V, TLanes>.Add(share + (nint)r * width, multiplier, target.At(sequence.Batch, sequence.FirstToken + tile.Start + j + r, kvHead), sizes.HeadDim);
                     }
                 }
             }
@@ -221,6 +228,7 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
             Pointer<float> weight = weights + p * columns, gradient = scoreGradients + p * columns;
             Products<TTile>.Scores(mask, depth, tile.Keys, queries + p * panelFloats, weight, stride, ref wanted);
             Products<TTile>.Scores(mask, depth, tile.Values, outputGradients + p * panelFloats, gradient, stride, ref wanted);
+            scoreScale.Raise<V, TLanes>(weight, stride, mask.Rows);
             Panel<V, TLanes>.SoftmaxGradient(weight, gradient, stride, mask.Rows, logSumExp + p * columns, delta + p * columns);
 
             // After the step and not before: a logsumexp that is NaN makes even 2^-infinity NaN.
@@ -241,8 +249,7 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         void Finish(int p)
         {
-            Panel<V, TLanes>.Fill(delta, scale);
-            Panel<V, TLanes>.Scale(queryGradients + p * panelFloats, depth, delta);
+            scale.Multiply<V, TLanes>(queryGradients + p * panelFloats, depth);
             Packing.Transpose(queryGradients + p * panelFloats, columns, scratch, depth, depth, columns);
             for (int i = 0; i < Math.Min(columns, count - p * columns); i++)
             {

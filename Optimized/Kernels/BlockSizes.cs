@@ -10,6 +10,7 @@ internal sealed record BlockSizes
     public BlockSizes(int headDim, int tileRows, int tileColumns)
     {
         HeadDim = headDim;
+        TileRows = tileRows;
         TileColumns = tileColumns;
         Depth = RoundUp(headDim, tileRows % 4 == 0 ? tileRows : 2 * tileRows);
         Width = RoundUp(Depth, tileColumns);
@@ -19,6 +20,9 @@ internal sealed record BlockSizes
 
     /// <summary>D.</summary>
     public int HeadDim { get; }
+
+    /// <summary>Rows of the register block.</summary>
+    public int TileRows { get; }
 
     /// <summary>Columns of the register block: the queries of a panel.</summary>
     public int TileColumns { get; }

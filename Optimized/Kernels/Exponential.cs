@@ -9,8 +9,8 @@ namespace S2Attn.Optimized.Kernels;
 /// </summary>
 internal static class Exponential
 {
-    /// <summary>1.5 * 2^23: adding it leaves the nearest integer in the low bits of the mantissa.</summary>
-    private const float RoundingBias = 12582912f;
+    /// <summary>1.5 * 2^23 + 127: adding it leaves the nearest integer, plus the bias of an exponent, in the low bits of the mantissa.</summary>
+    private const float RoundingBias = 12583039f;
 
     /// <summary>At this power the scale factor is 0.</summary>
     private const float Lowest = -127f;

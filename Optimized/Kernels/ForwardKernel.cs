@@ -10,7 +10,7 @@ namespace S2Attn.Optimized.Kernels;
 /// maximum, sum and rescaling need no operation across lanes and one register block serves both products.
 /// </summary>
 /// <remarks>
-/// Arithmetic, in this order: q' = fl(q c) with c = fl(scale log2 e); s = q'.k by one chain of multiply-adds over d; p = 2^fl(s - m); per tile l = l f + sum p and
+/// Arithmetic, in this order: q' = fl(q c) with c = fl(scale log2 e) up to a power of two; s = q'.k by one chain of multiply-adds over d; p = 2^fl(s - m); per tile l = l f + sum p and
 /// o = o f + sum p v with f = 2^fl(m_before - m), each sum over v one chain over the tile's keys; at the end o fl(1 / l), lse = (m + log2 l) ln 2.
 /// </remarks>
 internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
@@ -57,7 +57,7 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
         Pointer<float> sum = workspace.Take(sizes.BlockQueries);
         Pointer<float> factor = workspace.Take(columns);
 
-        float scale = (float)(config.Scale * Math.Log2(Math.E));
+        ScaleFactor scale = ScaleFactor.Of(config.Scale, Math.Log2(Math.E));
         if (ahead.Keys.IsNull)
         {
             ahead = FirstTile(item, keysOfOne, valuesOfOne);
@@ -145,7 +145,7 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         void Begin(int p)
         {
-            QueryPanel<T, TStorage, V, TLanes>.Load(problem.Query, sizes, sequence, head, block.Start + p * columns, CountOf(p), scale, rows, queries + p * panelFloats);
+            QueryPanel<T, TStorage, V, TLanes>.Load(problem.Query, sizes, sequence, head, block.Start + p * columns, CountOf(p), scale.Mantissa, rows, queries + p * panelFloats);
             Panel<V, TLanes>.Fill(max + p * columns, float.NegativeInfinity);
             Panel<V, TLanes>.Fill(sum + p * columns, 0);
             (output + p * panelFloats).Span((int)panelFloats).Clear();
@@ -157,6 +157,7 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
             wanted.Spread(Products<TTile>.Steps(mask, depth));
             Pointer<float> accumulator = output + p * panelFloats;
             Products<TTile>.Scores(mask, depth, tile.Keys, queries + p * panelFloats, scores, columns, ref wanted);
+            scale.Raise<V, TLanes>(scores, columns, mask.Rows);
             Panel<V, TLanes>.Mask(scores, columns, mask, tile.Valid, float.NegativeInfinity);
             if (Panel<V, TLanes>.SoftmaxStep(scores, mask.Rows, max + p * columns, sum + p * columns, factor))
                 Panel<V, TLanes>.Scale(accumulator, depth, factor);

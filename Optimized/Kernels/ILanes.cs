@@ -49,6 +49,6 @@ internal unsafe interface ILanes<V>
     /// <summary>Whether every lane of a equals that of b.</summary>
     static abstract bool EqualsAll(V a, V b);
 
-    /// <summary>x 2^n for integral n in [-127, 0], where n is stored as the float n + 1.5 * 2^23 (its low mantissa bits are n).</summary>
+    /// <summary>x 2^n for integral n in [-127, 0], where n is stored as the float n + 127 + 1.5 * 2^23: its low mantissa bits are the exponent of 2^n.</summary>
     static abstract V ScaleByBiasedPower(V x, V biased);
 }

@@ -89,7 +89,7 @@ internal unsafe struct KeyTile
             return;
 
         // The rows up to whole register blocks are computed too.
-        int pad = sizes.TileKeys - Count;
+        int pad = BlockSizes.RoundUp(Count, sizes.TileRows) - Count;
         (Keys + (nint)Count * depth).Span(pad * depth).Clear();
         (Values + (nint)Count * depth).Span(pad * depth).Clear();
     }

@@ -6,7 +6,7 @@ using S2Attn.Spec;
 
 namespace S2Attn.Conformance.Bench;
 
-/// <summary>Runs one case: in every round the FMA peak, the kernel and each peer take their turn, so that what slows one down slows all.</summary>
+/// <summary>Runs one case: in every round the FMA peak, the kernel and each peer take their turn in a random order, so that what slows one down slows all.</summary>
 public static class BenchRunner
 {
     private const int PeakRepeats = 20;
@@ -42,16 +42,30 @@ public static class BenchRunner
         using Peers peers = benchCase.WithPeers ? new Peers(benchCase, q, k, v, dout) : Peers.None;
         List<double> peak = [], peakTogether = [], ours = [], oneThread = [], eager = [], fused = [];
         long allocated = 0;
+        Random order = new(1);
         for (int round = 0; round <= rounds; round++)
         {
             cancellation.ThrowIfCancellationRequested();
-            double flops = Enumerable.Range(0, PeakRepeats).Max(_ => PeakFlops.Measure());
-            long before = GC.GetTotalAllocatedBytes(precise: true);
-            double seconds = Seconds(kernel);
-            long bytes = GC.GetTotalAllocatedBytes(precise: true) - before;
-            double together = benchCase.Threads > 1 ? PeakFlops.Together(benchCase.Threads, PeakRepeats) : flops;
-            double aloneSeconds = Seconds(alone);
-            double eagerSeconds = Seconds(peers.Eager), fusedSeconds = Seconds(peers.Fused);
+            double flops = 0, together = 0, seconds = 0, aloneSeconds = 0, eagerSeconds = 0, fusedSeconds = 0;
+            long bytes = 0;
+            Action[] turns =
+            [
+                () => flops = Enumerable.Range(0, PeakRepeats).Max(_ => PeakFlops.Measure()),
+                () => together = benchCase.Threads > 1 ? PeakFlops.Together(benchCase.Threads, PeakRepeats) : 0,
+                () =>
+                {
+                    long before = GC.GetTotalAllocatedBytes(precise: true);
+                    seconds = Seconds(kernel);
+                    bytes = GC.GetTotalAllocatedBytes(precise: true) - before;
+                },
+                () => aloneSeconds = Seconds(alone),
+                () => eagerSeconds = Seconds(peers.Eager),
+                () => fusedSeconds = Seconds(peers.Fused),
+            ];
+
+            // In a new order each round, so that none always follows the same one and finds the caches as that left them.
+            order.Shuffle(turns);
+            Array.ForEach(turns, turn => turn());
             if (round == 0)
                 continue;
             peak.Add(flops);

@@ -15,6 +15,9 @@ internal sealed class OnnxPeer : IDisposable
     public OnnxPeer(byte[] model, int threads, IReadOnlyList<(string Name, float[] Elements)> inputs, IReadOnlyList<(string Name, float[] Elements)> outputs, ReadOnlySpan<int> shape)
     {
         using SessionOptions sessionOptions = new() { IntraOpNumThreads = threads, InterOpNumThreads = 1, GraphOptimizationLevel = GraphOptimizationLevel.ORT_ENABLE_ALL };
+
+        // Its threads would spin after a run and take a core from whatever is measured next.
+        sessionOptions.AddSessionConfigEntry("session.intra_op.allow_spinning", "0");
         session = new(model, sessionOptions);
         binding = session.CreateIoBinding();
         long[] dimensions = [.. shape.ToArray().Select(length => (long)length)];

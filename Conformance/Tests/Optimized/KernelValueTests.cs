@@ -28,6 +28,47 @@ public sealed class KernelValueTests
             }).Check(Config.QuickThrowOnFailure.WithMaxTest(80));
     }
 
+    /// <summary>
+    /// A scale of 1e39 with q of 1e-30 gave NaN where 1.4875 was right: q scale log2 e overflowed, though the score is an ordinary number. Powers of two moved between q, k and the
+    /// scale change nothing of o and dv, and move dq and dk by as much.
+    /// </summary>
+    [Theory]
+    [InlineData(-100, 0, 100)]
+    [InlineData(-110, -20, 130)]
+    [InlineData(100, -100, 0)]
+    [InlineData(60, -100, 40)]
+    [InlineData(124, 0, -124)]
+    public void A_scale_that_no_float_holds_gives_the_scores_of_the_definition(int powerOfQuery, int powerOfKey, int powerOfScale)
+    {
+        Random random = new(3);
+        float[] q = Noise(), k = Noise(), v = Noise(), outputGradient = Noise();
+        float[][] plain = Run(0, 0, 0), moved = Run(powerOfQuery, powerOfKey, powerOfScale);
+        Assert.True(plain.SelectMany(tensor => tensor).All(float.IsFinite));
+        AssertClose(plain[0], moved[0], 0);
+        AssertClose(plain[1], moved[1], 0);
+        AssertClose(plain[2], moved[2], powerOfQuery);
+        AssertClose(plain[3], moved[3], powerOfKey);
+
+        // Not the same bits: where all of q.k lies just above the subnormal numbers, its underflow is multiplied by the scale.
+        static void AssertClose(float[] expected, float[] actual, int power) =>
+            Assert.All(expected.Zip(actual), pair => Assert.Equal(pair.First, Math.ScaleB(pair.Second, power), 2e-5));
+
+        float[] Noise() => [.. Enumerable.Range(0, 48 * 2 * 4).Select(_ => (random.Next(7, 60) - 33) / 16f)];
+
+        // o, dv, dq, dk.
+        float[][] Run(int ofQuery, int ofKey, int ofScale)
+        {
+            S2Config config = S2Config.Create(new S2Request { Tokens = 48, Heads = 2, HeadDim = 4, GroupSize = GroupSizeRule.Of(24), Mask = MaskPolicy.LocalCausal, Scale = Math.ScaleB(0.15, ofScale) });
+            using S2AttentionPlan plan = new(config, new() { Threads = 1 });
+            float[] query = Moved(q, ofQuery), key = Moved(k, ofKey), o = new float[q.Length], lse = new float[96], dq = new float[q.Length], dk = new float[q.Length], dv = new float[q.Length];
+            plan.Forward<float>(query, key, v, o, lse);
+            plan.Backward<float>(query, key, v, o, lse, outputGradient, dq, dk, dv);
+            return [o, dv, dq, dk];
+        }
+
+        static float[] Moved(float[] tensor, int power) => [.. tensor.Select(x => MathF.ScaleB(x, power))];
+    }
+
     /// <summary>The same bits whatever the keys and values hold that nobody sees: with causal masks every key after the last query of its segment, and padded keys.</summary>
     [Fact]
     public void Invisible_keys_have_no_influence_and_gradients_of_exactly_zero()
