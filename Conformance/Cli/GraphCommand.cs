@@ -1,6 +1,7 @@
 // s2attn graph: writes S2-Attn as an ONNX model.
 using System.CommandLine;
 using S2Attn.Conformance.Onnx;
+using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Validation;
 using S2Attn.Spec;
 
@@ -10,17 +11,26 @@ internal static class GraphCommand
 {
     public static Command Create()
     {
-        Option<MaskPolicy> mask = new("--mask") { Description = "LocalCausal or Split.", Required = true };
+        Option<MaskPolicy> mask = new("--mask") { Description = "LocalCausal or Split; any with --custom-op.", Required = true };
         Option<int> groupSize = new("--group-size") { Description = "G, tokens of a group.", Required = true };
         Option<int?> shift = new("--shift") { Description = "S, by how many tokens the second half of the heads is shifted; G / 2 where not given." };
+        Option<bool> customOp = new("--custom-op") { Description = "One node s2attn::S2Attention, which needs libs2attn at run time, instead of a composition of ONNX's own operators. Also has input valid [B,N] (uint8)." };
+        Option<string> dtype = new("--dtype") { Description = "f32, f16 or bf16; others than f32 with --custom-op.", DefaultValueFactory = _ => "f32" };
+        Option<int> threads = new("--threads") { Description = "Threads of the operator of --custom-op; 0 for the processors of the machine.", DefaultValueFactory = _ => 1 };
         Option<FileInfo> output = new("--output") { Description = "The .onnx file to write.", Required = true };
-        Command command = new("graph", "Write S2-Attn as an ONNX model with inputs q, k, v [B,N,H,D] and outputs o, lse.") { mask, groupSize, shift, output };
+        Command command = new("graph", "Write S2-Attn as an ONNX model with inputs q, k, v [B,N,H,D] and outputs o, lse.") { mask, groupSize, shift, customOp, dtype, threads, output };
         command.SetAction(result =>
         {
             try
             {
                 int size = result.GetValue(groupSize);
-                byte[] model = S2AttnGraph.Build(result.GetValue(mask), size, result.GetValue(shift) ?? size / 2);
+                int by = result.GetValue(shift) ?? size / 2;
+                string type = result.GetValue(dtype) ?? "";
+                if (!ProtocolNames.TryReadElementType(type, out ElementType elementType) || (elementType is not ElementType.F32 && !result.GetValue(customOp)))
+                    throw new ArgumentException($"--dtype {type}: must be f32 or, with --custom-op, f32, f16 or bf16");
+                byte[] model = result.GetValue(customOp)
+                    ? CustomOpGraph.Build(result.GetValue(mask), size, by, elementType, HeadShift.SecondHalf, result.GetValue(threads))
+                    : S2AttnGraph.Build(result.GetValue(mask), size, by);
                 WholeFile.Write(result.GetValue(output)!.FullName, model);
                 return 0;
             }

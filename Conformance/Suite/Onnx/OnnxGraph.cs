@@ -11,7 +11,7 @@ namespace S2Attn.Conformance.Onnx;
 public sealed class OnnxGraph
 {
     private const int IrVersion = 8, OpsetVersion = 17, ContribVersion = 1;
-    private const string Contrib = "com.microsoft";
+    private const string Contrib = "com.microsoft", Ours = "s2attn";
     private const int FloatType = 1, Int64Type = 7, BoolType = 9;
 
     private readonly ProtobufWriter graph = new(), metadata = new();
@@ -46,6 +46,27 @@ public sealed class OnnxGraph
     {
         graph.Message(1, new ProtobufWriter().Text(1, value).Text(2, name).Text(4, "Identity"));
         graph.Message(12, ValueInfo(name, dimensions));
+    }
+
+    /// <summary>Declares an input of this element type (a number of TensorProto.DataType) whose dimensions have these names.</summary>
+    public string Input(string name, int elementType, params ImmutableArray<string> dimensions)
+    {
+        graph.Message(11, ValueInfo(name, dimensions, elementType));
+        return name;
+    }
+
+    /// <summary>Adds an operator of this project's library whose results are outputs of the graph: their names, element types and dimensions.</summary>
+    public void CustomNode(
+        string operation, ImmutableArray<string> inputs, ImmutableArray<(string Name, int ElementType, ImmutableArray<string> Dimensions)> outputs, params ImmutableArray<(string Name, object Value)> attributes)
+    {
+        graph.Message(1, new ProtobufWriter()
+            .Each(inputs, (node, input) => node.Text(1, input))
+            .Each(outputs, (node, output) => node.Text(2, output.Name))
+            .Text(4, operation)
+            .Each(attributes, (node, attribute) => node.Message(5, Attribute(attribute.Name, attribute.Value)))
+            .Text(7, Ours));
+        foreach ((string name, int elementType, ImmutableArray<string> dimensions) in outputs)
+            graph.Message(12, ValueInfo(name, dimensions, elementType));
     }
 
     /// <summary>Adds a pair to the model's metadata_props.</summary>
@@ -88,12 +109,17 @@ public sealed class OnnxGraph
     public string Concat(long axis, params ImmutableArray<string> values) => Node("Concat", values, ("axis", axis));
 
     /// <summary>The bytes of the model file.</summary>
-    public byte[] ToModel() => new ProtobufWriter()
+    public byte[] ToModel() => ToModel(Contrib);
+
+    /// <summary>The bytes of the model file of a graph that uses this project's operator.</summary>
+    public byte[] ToCustomModel() => ToModel(Ours);
+
+    private byte[] ToModel(string extra) => new ProtobufWriter()
         .Integer(1, IrVersion)
         .Text(2, "S2Attn.Verified")
         .Message(7, graph)
         .Message(8, new ProtobufWriter().Text(1, "").Integer(2, OpsetVersion))
-        .Message(8, new ProtobufWriter().Text(1, Contrib).Integer(2, ContribVersion))
+        .Message(8, new ProtobufWriter().Text(1, extra).Integer(2, ContribVersion))
         .Append(metadata)
         .ToArray();
 
@@ -124,27 +150,28 @@ public sealed class OnnxGraph
 
     private static ProtobufWriter Attribute(string name, object value)
     {
-        const int FloatKind = 1, IntKind = 2, IntsKind = 7;
+        const int FloatKind = 1, IntKind = 2, StringKind = 3, IntsKind = 7;
         ProtobufWriter attribute = new ProtobufWriter().Text(1, name);
         return value switch
         {
             float number => attribute.Float(2, number).Integer(20, FloatKind),
             long number => attribute.Integer(3, number).Integer(20, IntKind),
             int number => attribute.Integer(3, number).Integer(20, IntKind),
+            string text => attribute.Text(4, text).Integer(20, StringKind),
             long[] numbers => attribute.Each(numbers, (writer, number) => writer.Integer(8, number)).Integer(20, IntsKind),
-            _ => throw new ArgumentException($"Attribute {name} has a {value.GetType().Name}; float, long and long[] are written.", nameof(value)),
+            _ => throw new ArgumentException($"Attribute {name} has a {value.GetType().Name}; float, long, long[] and string are written.", nameof(value)),
         };
     }
 
     private static ProtobufWriter ValueInfo(string name, ReadOnlySpan<int> shape) =>
         ValueInfo(name, new ProtobufWriter().Each(shape.ToArray(), (writer, length) => writer.Message(1, new ProtobufWriter().Integer(1, length))));
 
-    private static ProtobufWriter ValueInfo(string name, ImmutableArray<string> dimensions) =>
-        ValueInfo(name, new ProtobufWriter().Each(dimensions, (writer, dimension) => writer.Message(1, new ProtobufWriter().Text(2, dimension))));
+    private static ProtobufWriter ValueInfo(string name, ImmutableArray<string> dimensions, int elementType = FloatType) =>
+        ValueInfo(name, new ProtobufWriter().Each(dimensions, (writer, dimension) => writer.Message(1, new ProtobufWriter().Text(2, dimension))), elementType);
 
-    private static ProtobufWriter ValueInfo(string name, ProtobufWriter dimensions)
+    private static ProtobufWriter ValueInfo(string name, ProtobufWriter dimensions, int elementType = FloatType)
     {
-        ProtobufWriter tensor = new ProtobufWriter().Integer(1, FloatType).Message(2, dimensions);
+        ProtobufWriter tensor = new ProtobufWriter().Integer(1, elementType).Message(2, dimensions);
         return new ProtobufWriter().Text(1, name).Message(2, new ProtobufWriter().Message(1, tensor));
     }
 }

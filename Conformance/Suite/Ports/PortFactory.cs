@@ -70,7 +70,8 @@ public static class PortFactory
     {
         ArgumentNullException.ThrowIfNull(settings);
         ImmutableArray<string> given = [.. settings];
-        _ = OnnxSettings.Split(given);
+        if (OnnxSettings.Split(given).TryGetValue(OnnxSettings.Library, out string? library))
+            given = [.. given.Where(setting => !setting.StartsWith(OnnxSettings.Library + "=", StringComparison.Ordinal)), $"{OnnxSettings.Library}={Path.GetFullPath(library)}"];
         return ProcessPort.Start(SelfCommand.With(["serve", "--onnx", Path.GetFullPath(model), .. given.SelectMany(setting => new[] { "--onnx-config", setting })]), options);
     }
 }

@@ -56,10 +56,16 @@ internal static partial class Errors
         target[used] = 0;
     }
 
-    // .NET appends the parameter's name, and says of a null only that there is one.
-    private static string WithoutParameter(ArgumentException error) => error is ArgumentNullException
-        ? $"{error.ParamName} is NULL"
-        : error.ParamName is { Length: > 0 } name ? error.Message.Replace($" (Parameter '{name}')", "", StringComparison.Ordinal) : error.Message;
+    // .NET appends the parameter's name and value, and says of a null only that there is one. A message that does not begin with the name gets it in front.
+    private static string WithoutParameter(ArgumentException error)
+    {
+        if (error is ArgumentNullException)
+            return $"{error.ParamName} is NULL";
+        if (error.ParamName is not { Length: > 0 } name)
+            return error.Message;
+        string message = error.Message.Replace($" (Parameter '{name}')", "", StringComparison.Ordinal).Split('\n')[0];
+        return message.StartsWith(name, StringComparison.Ordinal) ? message : $"{name}: {message}";
+    }
 
     private static string WithCNames(string message) => Names().Replace(message, match => CName(match.Value));
 

@@ -9,7 +9,6 @@ internal static unsafe class Exports
     [UnmanagedCallersOnly(EntryPoint = "s2attn_core_create")]
     public static int Create(NativeConfig* config, ulong* plan)
     {
-        ForkGate.Enter();
         try
         {
             *plan = PlanTable.Add(Recipe.Read(config));
@@ -19,16 +18,11 @@ internal static unsafe class Exports
         {
             return Errors.Fail(error);
         }
-        finally
-        {
-            ForkGate.Leave();
-        }
     }
 
     [UnmanagedCallersOnly(EntryPoint = "s2attn_core_create_varlen")]
     public static int CreateVarlen(NativeConfig* config, void* cumulative, long count, int indexType, ulong* plan)
     {
-        ForkGate.Enter();
         try
         {
             *plan = PlanTable.Add(Recipe.Read(config).Packed(cumulative, count, indexType));
@@ -38,16 +32,11 @@ internal static unsafe class Exports
         {
             return Errors.Fail(error);
         }
-        finally
-        {
-            ForkGate.Leave();
-        }
     }
 
     [UnmanagedCallersOnly(EntryPoint = "s2attn_core_forward")]
     public static int Forward(ulong plan, void* q, void* k, void* v, byte* valid, void* o, float* lse)
     {
-        ForkGate.Enter();
         PlanEntry? entry = null;
         try
         {
@@ -74,14 +63,12 @@ internal static unsafe class Exports
         finally
         {
             entry?.Leave();
-            ForkGate.Leave();
         }
     }
 
     [UnmanagedCallersOnly(EntryPoint = "s2attn_core_backward")]
     public static int Backward(ulong plan, void* q, void* k, void* v, byte* valid, void* o, float* lse, void* outputGradient, float* dlse, void* dq, void* dk, void* dv)
     {
-        ForkGate.Enter();
         PlanEntry? entry = null;
         try
         {
@@ -114,7 +101,6 @@ internal static unsafe class Exports
         finally
         {
             entry?.Leave();
-            ForkGate.Leave();
         }
 
         void Run<T, TGradient>(S2AttentionPlan used)
@@ -126,7 +112,6 @@ internal static unsafe class Exports
     [UnmanagedCallersOnly(EntryPoint = "s2attn_core_query")]
     public static int Query(ulong plan, NativeInfo* info)
     {
-        ForkGate.Enter();
         PlanEntry? entry = null;
         try
         {
@@ -152,14 +137,12 @@ internal static unsafe class Exports
         finally
         {
             entry?.Leave();
-            ForkGate.Leave();
         }
     }
 
     [UnmanagedCallersOnly(EntryPoint = "s2attn_core_destroy")]
     public static int Destroy(ulong plan)
     {
-        ForkGate.Enter();
         try
         {
             PlanTable.Destroy(plan);
@@ -169,10 +152,6 @@ internal static unsafe class Exports
         {
             return Errors.Fail(error);
         }
-        finally
-        {
-            ForkGate.Leave();
-        }
     }
 
     [UnmanagedCallersOnly(EntryPoint = "s2attn_core_last_error")]
@@ -180,27 +159,7 @@ internal static unsafe class Exports
 
     /// <summary>The first call of a process, which starts the runtime.</summary>
     [UnmanagedCallersOnly(EntryPoint = "s2attn_core_start")]
-    public static int Start() => VectorBits;
-
-    /// <summary>1 where every call has ended.</summary>
-    [UnmanagedCallersOnly(EntryPoint = "s2attn_core_before_fork")]
-    public static int BeforeFork()
-    {
-        try
-        {
-            return ForkGate.Before() ? 1 : 0;
-        }
-        catch (Exception)
-        {
-            return 0;
-        }
-    }
-
-    [UnmanagedCallersOnly(EntryPoint = "s2attn_core_after_fork_in_parent")]
-    public static void AfterForkInParent() => ForkGate.AfterInParent();
-
-    [UnmanagedCallersOnly(EntryPoint = "s2attn_core_after_fork_in_child")]
-    public static void AfterForkInChild() => ForkGate.AfterInChild();
+    public static void Start(HostFunctions* host) => Host.Functions = *host;
 
     private static int VectorBits => VectorWidths.Bits(VectorWidths.InUse);
 }

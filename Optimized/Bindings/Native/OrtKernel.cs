@@ -11,7 +11,7 @@ namespace S2Attn.Native;
 internal sealed unsafe class OrtKernel(OrtApi api, OrtAttributes attributes)
 {
     private const int KeptPlans = 8;
-    private readonly List<S2AttentionPlan> idle = [];
+    private readonly List<HostedPlan> idle = [];
 
     public OrtApi Api { get; } = api;
 
@@ -27,7 +27,8 @@ internal sealed unsafe class OrtKernel(OrtApi api, OrtAttributes attributes)
         long[] rows = [config.Batch, config.Tokens, config.Heads];
         void* o = OrtTensor.Output(Api, context, 0, [.. rows, config.HeadDim]);
         float* lse = outputs > 1 ? (float*)OrtTensor.Output(Api, context, 1, rows) : null;
-        S2AttentionPlan plan = Take(config);
+        HostedPlan hosted = Take(config);
+        S2AttentionPlan plan = hosted.Plan;
         switch (q.Element)
         {
             case OrtElement.Float:
@@ -41,13 +42,13 @@ internal sealed unsafe class OrtKernel(OrtApi api, OrtAttributes attributes)
                 break;
         }
 
-        Put(plan);
+        Put(hosted);
     }
 
     /// <summary>Frees what lies idle; no call is under way.</summary>
     public void Close()
     {
-        foreach (S2AttentionPlan plan in idle)
+        foreach (HostedPlan plan in idle)
             plan.Dispose();
         idle.Clear();
     }
@@ -82,25 +83,25 @@ internal sealed unsafe class OrtKernel(OrtApi api, OrtAttributes attributes)
         });
     }
 
-    private S2AttentionPlan Take(S2Config config)
+    private HostedPlan Take(S2Config config)
     {
         lock (idle)
         {
-            int found = idle.FindIndex(plan => plan.Config == config);
+            int found = idle.FindIndex(hosted => hosted.Plan.Config == config);
             if (found >= 0)
             {
-                S2AttentionPlan plan = idle[found];
+                HostedPlan plan = idle[found];
                 idle.RemoveAt(found);
                 return plan;
             }
         }
 
-        return ForkGate.Watch(new(config, new S2AttentionOptions { Threads = attributes.Threads == 0 ? null : attributes.Threads }));
+        return new(config.ToRequest(), new S2AttentionOptions { Threads = attributes.Threads == 0 ? null : attributes.Threads }, [], isPacked: false);
     }
 
-    private void Put(S2AttentionPlan plan)
+    private void Put(HostedPlan plan)
     {
-        S2AttentionPlan? oldest = null;
+        HostedPlan? oldest = null;
         lock (idle)
         {
             idle.Add(plan);

@@ -49,7 +49,7 @@ internal static unsafe class OrtOperator
         }
 
         OrtApi api = new(functions);
-        return Guarded(api, () =>
+        return Answered(api, () =>
         {
             nint domain = 0;
             fixed (byte* name = "s2attn"u8)
@@ -147,10 +147,23 @@ internal static unsafe class OrtOperator
 
     private static OrtKernel KernelOf(void* kernel) => (OrtKernel)GCHandle.FromIntPtr((nint)kernel).Target!;
 
-    // No exception leaves: it becomes the status that ONNX Runtime reports.
-    private static nint Guarded(OrtApi api, Action call)
+    // A call of ONNX Runtime's own: a fork waits for it.
+    private static nint Guarded(OrtApi api, Action call) => Answered(api, () =>
     {
-        ForkGate.Enter();
+        Host.Enter();
+        try
+        {
+            call();
+        }
+        finally
+        {
+            Host.Leave();
+        }
+    });
+
+    // No exception leaves: it becomes the status that ONNX Runtime reports.
+    private static nint Answered(OrtApi api, Action call)
+    {
         try
         {
             call();
@@ -163,10 +176,6 @@ internal static unsafe class OrtOperator
         catch (Exception error)
         {
             return api.CreateStatus(error is ArgumentException or NativeArgumentException ? InvalidArgument : Fail, error.Message);
-        }
-        finally
-        {
-            ForkGate.Leave();
         }
     }
 

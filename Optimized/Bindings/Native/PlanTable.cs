@@ -11,14 +11,14 @@ internal sealed class UnknownHandleException(ulong handle) : Exception($"plan = 
 internal sealed class PlanBusyException(ulong handle) : Exception($"plan = {handle}: another call with it is under way; a plan serves one call at a time");
 
 /// <summary>A plan behind a handle: idle, in one call, or destroyed.</summary>
-internal sealed class PlanEntry(ulong handle, Recipe recipe, S2AttentionPlan plan)
+internal sealed class PlanEntry(ulong handle, Recipe recipe, HostedPlan hosted)
 {
     private const int Idle = 0, Busy = 1, Destroyed = 2;
     private int state;
 
     public Recipe Recipe { get; } = recipe;
 
-    public S2AttentionPlan Plan { get; } = plan;
+    public S2AttentionPlan Plan => hosted.Plan;
 
     /// <summary>Begins a call.</summary>
     /// <exception cref="PlanBusyException">Another one is under way.</exception>
@@ -36,7 +36,7 @@ internal sealed class PlanEntry(ulong handle, Recipe recipe, S2AttentionPlan pla
     public void Destroy()
     {
         Volatile.Write(ref state, Destroyed);
-        Plan.Dispose();
+        hosted.Dispose();
     }
 }
 

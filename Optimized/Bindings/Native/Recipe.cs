@@ -24,9 +24,7 @@ internal sealed record Recipe(S2Request Request, S2AttentionOptions Options, Imm
 {
     private const long DefaultShift = -1;
 
-    public S2AttentionPlan Plan() => ForkGate.Watch(CumulativeLengths.IsDefault
-        ? new(S2Config.Create(Request), Options)
-        : S2AttentionPlan.Packed(Request, CumulativeLengths.AsSpan(), Options));
+    public HostedPlan Plan() => new(Request, Options, CumulativeLengths.IsDefault ? [] : CumulativeLengths.AsSpan(), !CumulativeLengths.IsDefault);
 
     /// <summary>Bytes of the sums behind gradients that are rounded to a half format: dk and dv in f32.</summary>
     public long GradientSumBytes(S2Config config) => GradientDType == DType.F32 ? 0 : 2L * sizeof(float) * config.Batch * config.Tokens * config.KvHeads * config.HeadDim;

@@ -19,7 +19,7 @@ case "$rid" in
     linux-x64) levels=${levels:-x86-64-v2 x86-64-v3 x86-64-v4} cc=gcc cross=() ;;
     linux-arm64)
         levels=${levels:-arm64} cc=aarch64-linux-gnu-gcc
-        cross=(-p:CppCompilerAndLinker=clang -p:LinkerFlavor=lld -p:SysRoot=/usr/aarch64-linux-gnu -p:ObjCopyName=aarch64-linux-gnu-objcopy) ;;
+        cross=(-p:CppCompilerAndLinker=clang -p:LinkerFlavor=lld -p:SysRoot=/ -p:ObjCopyName=aarch64-linux-gnu-objcopy) ;;
     *) echo "build.sh: --rid $rid: must be linux-x64 or linux-arm64" >&2; exit 2 ;;
 esac
 out=${out:-$root/artifacts/native/$rid}

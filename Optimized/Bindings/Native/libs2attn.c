@@ -2,6 +2,7 @@
  * to it, and keeps what the host has: its SIGPIPE handler, and its right to fork. A build must never be opened on a processor that lacks its instructions: it would
  * abort the host. */
 #define _GNU_SOURCE
+#include "pool.h"
 #include "s2attn.h"
 
 #include <dlfcn.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #ifndef S2ATTN_VERSION
 #error "build.sh passes the version"
@@ -24,11 +26,8 @@ static struct {
     int32_t (*backward)(s2attn_plan, const void *, const void *, const void *, const uint8_t *, const void *, const float *, const void *, const float *, void *, void *, void *);
     int32_t (*query)(s2attn_plan, s2attn_info *);
     int32_t (*destroy)(s2attn_plan);
-    int32_t (*start)(void);
+    void (*start)(const void *host);
     void (*last_error)(char *, int32_t);
-    int32_t (*before_fork)(void);
-    void (*after_fork_in_parent)(void);
-    void (*after_fork_in_child)(void);
     struct OrtStatus *(*register_custom_ops)(struct OrtSessionOptions *, const struct OrtApiBase *);
 } core;
 
@@ -41,28 +40,69 @@ static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
 static char load_error[1024];
 static const char *isa = "";
 
-/* ---- Fork ---- */
+/* ---- Fork: it waits until no call is under way, and holds new ones back. Neither waits in the runtime, whose locks the child would inherit. ---- */
 
+enum { PATIENCE_MS = 5000 };
+static atomic_int calls, forks;
 static __thread int quiet_before_fork = 1;
 static int unusable; /* in a child that was forked in the midst of a call */
 
+static void pause_briefly(void) {
+    struct timespec pause = {0, 200000};
+    nanosleep(&pause, NULL);
+}
+
+static int64_t milliseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * (int64_t)1000 + now.tv_nsec / 1000000;
+}
+
+/* Not 0 where the library cannot be used in this process. */
+static int32_t enter(void) {
+    for (;;) {
+        if (unusable) return S2ATTN_ERROR_FORK;
+        atomic_fetch_add(&calls, 1);
+        if (atomic_load(&forks) == 0) return S2ATTN_SUCCESS;
+        atomic_fetch_sub(&calls, 1);
+        while (atomic_load(&forks) != 0) pause_briefly();
+    }
+}
+
+static void leave(void) { atomic_fetch_sub(&calls, 1); }
+
 static void before_fork(void) {
+    atomic_fetch_add(&forks, 1);
     pthread_mutex_lock(&loading);
-    quiet_before_fork = state != LOADED || unusable || core.before_fork();
+    quiet_before_fork = 1;
+    if (state != LOADED || unusable) return;
+    int64_t end = milliseconds() + PATIENCE_MS;
+    while (atomic_load(&calls) != 0 && milliseconds() < end) pause_briefly();
+    quiet_before_fork = atomic_load(&calls) == 0;
+    for (pool *p = pools; p != NULL && quiet_before_fork; p = p->next) pool_stop(p);
 }
 
 static void after_fork_in_parent(void) {
-    if (state == LOADED && !unusable) core.after_fork_in_parent();
     pthread_mutex_unlock(&loading);
+    atomic_fetch_sub(&forks, 1);
 }
 
 static void after_fork_in_child(void) {
     if (!quiet_before_fork) unusable = 1;
-    else if (state == LOADED && !unusable) core.after_fork_in_child();
     pthread_mutex_unlock(&loading);
+    atomic_store(&calls, 0);
+    atomic_store(&forks, 0);
 }
 
 __attribute__((constructor)) static void watch_forks(void) { pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child); }
+
+static const struct {
+    int32_t (*enter)(void);
+    void (*leave)(void);
+    pool *(*pool_create)(int32_t);
+    void (*pool_run)(pool *, int32_t, void (*)(void *, int32_t), void *);
+    void (*pool_destroy)(pool *);
+} host = {enter, leave, pool_create, pool_run, pool_destroy};
 
 /* ---- Levels, the widest first ---- */
 
@@ -95,9 +135,6 @@ static int resolve(void *library) {
         {"s2attn_core_destroy", &core.destroy},
         {"s2attn_core_start", &core.start},
         {"s2attn_core_last_error", &core.last_error},
-        {"s2attn_core_before_fork", &core.before_fork},
-        {"s2attn_core_after_fork_in_parent", &core.after_fork_in_parent},
-        {"s2attn_core_after_fork_in_child", &core.after_fork_in_child},
         {"s2attn_core_register_custom_ops", &core.register_custom_ops},
     };
     for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
@@ -157,7 +194,7 @@ static int load(void) {
             /* The runtime starts here, and ignores SIGPIPE for the whole process: that is the host's to decide. */
             struct sigaction pipe;
             int saved = sigaction(SIGPIPE, NULL, &pipe) == 0;
-            core.start();
+            core.start(&host);
             if (saved) sigaction(SIGPIPE, &pipe, NULL);
             isa = levels[level];
             return 1;
@@ -174,18 +211,21 @@ static int32_t failed(int32_t code, const char *message) {
     return code;
 }
 
+/* Begins a call; `answered` ends it. */
 static int32_t ready(void) {
     last_error[0] = 0;
-    if (unusable) return failed(S2ATTN_ERROR_FORK, "this process was forked while another thread was in a call: the library cannot be used in it");
-    if (atomic_load(&state) == LOADED) return S2ATTN_SUCCESS;
-    pthread_mutex_lock(&loading);
-    if (state == UNTRIED) atomic_store(&state, load() ? LOADED : FAILED);
-    pthread_mutex_unlock(&loading);
-    return state == LOADED ? S2ATTN_SUCCESS : failed(S2ATTN_ERROR_LIBRARY, load_error);
+    if (atomic_load(&state) != LOADED) {
+        pthread_mutex_lock(&loading);
+        if (state == UNTRIED) atomic_store(&state, load() ? LOADED : FAILED);
+        pthread_mutex_unlock(&loading);
+        if (state != LOADED) return failed(S2ATTN_ERROR_LIBRARY, load_error);
+    }
+    return enter() == S2ATTN_SUCCESS ? S2ATTN_SUCCESS : failed(S2ATTN_ERROR_FORK, "this process was forked while another thread was in a call: the library cannot be used in it");
 }
 
 static int32_t answered(int32_t code) {
     if (code != S2ATTN_SUCCESS) core.last_error(last_error, sizeof last_error);
+    leave();
     return code;
 }
 
@@ -204,17 +244,17 @@ int32_t s2attn_config_init(s2attn_config *config, int64_t struct_size) {
 }
 
 int32_t s2attn_create(const s2attn_config *config, s2attn_plan *plan) {
-    if (plan != NULL) *plan = 0;
+    if (plan == NULL) return failed(S2ATTN_ERROR_ARGUMENT, "plan is NULL");
+    *plan = 0;
     int32_t code = ready();
-    if (code) return code;
-    return plan == NULL ? failed(S2ATTN_ERROR_ARGUMENT, "plan is NULL") : answered(core.create(config, plan));
+    return code ? code : answered(core.create(config, plan));
 }
 
 int32_t s2attn_create_varlen(const s2attn_config *config, const void *cu_seqlens, int64_t count, int32_t index_type, s2attn_plan *plan) {
-    if (plan != NULL) *plan = 0;
+    if (plan == NULL) return failed(S2ATTN_ERROR_ARGUMENT, "plan is NULL");
+    *plan = 0;
     int32_t code = ready();
-    if (code) return code;
-    return plan == NULL ? failed(S2ATTN_ERROR_ARGUMENT, "plan is NULL") : answered(core.create_varlen(config, cu_seqlens, count, index_type, plan));
+    return code ? code : answered(core.create_varlen(config, cu_seqlens, count, index_type, plan));
 }
 
 int32_t s2attn_forward(s2attn_plan plan, const void *q, const void *k, const void *v, const uint8_t *valid, void *o, float *lse) {
@@ -229,14 +269,13 @@ int32_t s2attn_backward(s2attn_plan plan, const void *q, const void *k, const vo
 }
 
 int32_t s2attn_query(s2attn_plan plan, s2attn_info *info) {
-    int32_t code = ready();
-    if (code) return code;
     if (info == NULL) return failed(S2ATTN_ERROR_ARGUMENT, "info is NULL");
     if (info->struct_size != (int64_t)sizeof *info) {
         snprintf(last_error, sizeof last_error, "info.struct_size = %lld: must be sizeof(s2attn_info) = %zu", (long long)info->struct_size, sizeof *info);
         return S2ATTN_ERROR_ARGUMENT;
     }
-    return answered(core.query(plan, info));
+    int32_t code = ready();
+    return code ? code : answered(core.query(plan, info));
 }
 
 int32_t s2attn_destroy(s2attn_plan plan) {
@@ -254,11 +293,19 @@ const char *s2attn_version(void) { return S2ATTN_VERSION; }
 
 int32_t s2attn_abi_version(void) { return S2ATTN_ABI_VERSION; }
 
-const char *s2attn_isa(void) { return ready() == S2ATTN_SUCCESS ? isa : ""; }
+const char *s2attn_isa(void) {
+    if (ready() != S2ATTN_SUCCESS) return "";
+    leave();
+    return isa;
+}
 
 struct OrtStatus *RegisterCustomOps(struct OrtSessionOptions *options, const struct OrtApiBase *api) {
-    /* Without a level there is no way to make an OrtStatus; ONNX Runtime then says that the operator is not registered. */
-    if (ready() == S2ATTN_SUCCESS) return core.register_custom_ops(options, api);
+    if (ready() == S2ATTN_SUCCESS) {
+        struct OrtStatus *status = core.register_custom_ops(options, api);
+        leave();
+        return status;
+    }
+    /* Only a loaded level can make an OrtStatus; ONNX Runtime will say that the operator is not registered. */
     fprintf(stderr, "libs2attn: %s\n", last_error);
     return NULL;
 }

@@ -22,17 +22,20 @@ public sealed class OnnxPort : IAttentionPort
 
     /// <summary>Loads a model.</summary>
     /// <param name="path">The .onnx file.</param>
-    /// <param name="settings">name=value pairs that replace or complete the model's metadata: groupSize, shift, mask, shiftedHeads, scale, gqa, ragged, maxTokens, name.</param>
+    /// <param name="settings">name=value pairs that replace or complete the model's metadata: groupSize, shift, mask, shiftedHeads, scale, gqa, ragged, maxTokens, name; library=PATH registers custom operators.</param>
     /// <exception cref="PortStartException">The model cannot be loaded, or its declaration is incomplete.</exception>
     public OnnxPort(string path, IEnumerable<string> settings)
     {
         ArgumentNullException.ThrowIfNull(path);
         ArgumentNullException.ThrowIfNull(settings);
+        ImmutableDictionary<string, string> given = OnnxSettings.Split(settings);
         try
         {
             // Looked at first: a pipe in its place would be waited for.
             RegularFile.Open(long.MaxValue, path).Dispose();
             using SessionOptions options = new() { IntraOpNumThreads = 1, InterOpNumThreads = 1, LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL };
+            if (given.TryGetValue(OnnxSettings.Library, out string? library))
+                options.RegisterCustomOpLibraryV2(library, out _);
             session = new(path, options);
         }
         catch (Exception error) when (error is OnnxRuntimeException or IOException or UnauthorizedAccessException)
@@ -47,7 +50,7 @@ public sealed class OnnxPort : IAttentionPort
                 : throw new PortStartException($"The model has no output o; it has {string.Join(", ", session.OutputNames)}.");
             lse = session.OutputMetadata.ContainsKey("lse") ? ["lse"] : [];
             OnnxSignature.Check(session, output);
-            Description = OnnxSettings.Describe(path, session, OnnxSettings.Split(settings));
+            Description = OnnxSettings.Describe(path, session, given);
         }
         catch (PortStartException)
         {

@@ -16,7 +16,10 @@ internal static class OnnxSettings
 
     // What ONNX Runtime says of a model without model_version.
     private const long NoVersion = long.MaxValue;
-    private static readonly string[] Known = ["name", "mask", "groupSize", "shift", "shiftedHeads", "scale", "gqa", "ragged", "maxTokens"];
+    private static readonly string[] Known = ["name", "mask", "groupSize", "shift", "shiftedHeads", "scale", "gqa", "ragged", "maxTokens", Library];
+
+    /// <summary>The library of custom operators. Only the caller names it: a model may not say what code to load.</summary>
+    public const string Library = "library";
 
     /// <summary>name=value pairs by their name.</summary>
     /// <exception cref="FormatException">One is no pair, or its name is empty.</exception>

@@ -1,0 +1,64 @@
+// What does a model look like that asks libs2attn for S2-Attn?
+using System.Collections.Immutable;
+using System.Globalization;
+using S2Attn.Conformance.Ports;
+using S2Attn.Spec;
+
+namespace S2Attn.Conformance.Onnx;
+
+/// <summary>
+/// One node s2attn::S2Attention, which ONNX Runtime finds in libs2attn (SessionOptions.RegisterCustomOpLibrary). Sizes are symbolic; G, S, the mask and the shifted heads are
+/// attributes of the node, under the names of the port protocol, and declared in the metadata.
+/// </summary>
+public static class CustomOpGraph
+{
+    private const int Float = 1, UInt8 = 2, Float16 = 10, BFloat16 = 16;
+
+    /// <summary>The bytes of a model with inputs q [B,N,H,D], k and v [B,N,K,D], valid [B,N] (uint8), and outputs o and lse.</summary>
+    /// <param name="mask">The mask: any.</param>
+    /// <param name="groupSize">G.</param>
+    /// <param name="shift">S.</param>
+    /// <param name="elementType">Storage of q, k, v and o: F32, F16 or BF16.</param>
+    /// <param name="shiftedHeads">Any; flags must be one for each query head.</param>
+    /// <param name="threads">Workers of a call: 0 for the processors of the machine.</param>
+    /// <exception cref="ArgumentException">An argument is not as said, or not 0 &lt;= S &lt; G.</exception>
+    public static byte[] Build(MaskPolicy mask, int groupSize, int shift, ElementType elementType, HeadShift shiftedHeads, int threads)
+    {
+        ArgumentNullException.ThrowIfNull(shiftedHeads);
+        if (groupSize < 1)
+            throw new ArgumentException($"groupSize = {groupSize}: must be at least 1", nameof(groupSize));
+        if (shift < 0 || shift >= groupSize)
+            throw new ArgumentException($"shift = {shift}: must be from 0 to groupSize - 1 = {groupSize - 1}", nameof(shift));
+        if (threads < 0)
+            throw new ArgumentException($"threads = {threads}: must be at least 1, or 0 for the processors of the machine", nameof(threads));
+        int type = elementType switch
+        {
+            ElementType.F32 => Float,
+            ElementType.F16 => Float16,
+            ElementType.BF16 => BFloat16,
+            _ => throw new ArgumentException($"elementType = {elementType}: the operator stores F32, F16 and BF16", nameof(elementType)),
+        };
+        OnnxGraph graph = new($"s2attn-custom-{mask}");
+        ImmutableArray<string> queries = ["B", "N", "H", "D"], keys = ["B", "N", "K", "D"];
+        string[] inputs = [graph.Input("q", type, queries), graph.Input("k", type, keys), graph.Input("v", type, keys), graph.Input("valid", UInt8, "B", "N")];
+        graph.CustomNode(
+            "S2Attention",
+            [.. inputs],
+            [("o", type, queries), ("lse", Float, ["B", "N", "H"])],
+            ("groupSize", groupSize),
+            ("shift", shift),
+            ("mask", mask.ToString()),
+            ("shiftedHeads", shiftedHeads is HeadShift.Given given ? given.Flags.Select(flag => flag ? 1L : 0L).ToArray() : (object)shiftedHeads.ToString()),
+            ("threads", threads));
+        foreach ((string key, string value) in new[]
+        {
+            ("groupSize", groupSize.ToString(CultureInfo.InvariantCulture)),
+            ("shift", shift.ToString(CultureInfo.InvariantCulture)),
+            ("mask", mask.ToString()),
+            ("shiftedHeads", shiftedHeads.ToString()),
+            ("ragged", mask.CutsWrappedRun() ? "true" : "false"),
+        })
+            graph.Metadata("s2attn." + key, value);
+        return graph.ToCustomModel();
+    }
+}

@@ -1,0 +1,55 @@
+// What does a C program see of libs2attn? Right answers and codes; never a crash, an abort or a hang.
+using S2Attn.Conformance.Ports;
+using S2Attn.Tests.Ports;
+using S2Attn.Tests.Tools;
+
+namespace S2Attn.Tests.Native;
+
+public sealed class NativeLibraryTests : IDisposable
+{
+    private readonly string directory = Directory.CreateTempSubdirectory("s2attn-native-").FullName;
+
+    [RequiresToolTheory("gcc", "clang")]
+    [InlineData("arguments")]
+    [InlineData("threads")]
+    [InlineData("fork")]
+    [InlineData("fork-while-busy")]
+    [InlineData("fork-in-a-long-call")]
+    [InlineData("interrupt")]
+    [InlineData("unload")]
+    [InlineData("large")]
+    [InlineData("guards")]
+    [InlineData("strides")]
+    public void A_C_program_passes(string test) => NativeBuild.Succeed("env", $"S2ATTN_LIBRARY={NativeBuild.Library}", Program(), test);
+
+    [RequiresToolTheory("gcc", "clang")]
+    [InlineData("x86-64-v2")]
+    [InlineData("x86-64-v3")]
+    public void A_level_that_the_processor_has_is_used_where_it_is_asked_for(string level) =>
+        Assert.Equal(level, NativeBuild.Succeed("env", $"S2ATTN_ISA={level}", Program(), "isa"));
+
+    [RequiresToolTheory("gcc", "clang")]
+    [InlineData("x86-64-v9")]
+    [InlineData("avx2")]
+    [InlineData("../x86-64-v3")]
+    public void A_level_that_there_is_none_of_is_an_error_and_no_abort(string level) =>
+        NativeBuild.Succeed("env", $"S2ATTN_ISA={level}", Program(), "level");
+
+    [RequiresToolFact("gcc", "clang")]
+    public void The_library_earns_every_level_as_a_port()
+    {
+        string library = Path.Combine(directory, "liblibs2attn_port.so");
+        NativeBuild.Compile(library, "-shared", "-fPIC", SamplePortTests.Sample("libs2attn", "libs2attn_port.c"));
+        using IAttentionPort port = PortFactory.CreateNative(new ProcessPortOptions(), library);
+        SamplePortTests.Check(port, [.. PortLevels.All.Where(level => level is not PortLevel.Isolation)]);
+    }
+
+    public void Dispose() => Directory.Delete(directory, recursive: true);
+
+    private string Program()
+    {
+        string program = Path.Combine(directory, "c_abi_test");
+        NativeBuild.Compile(program, Path.Combine(Repository.Root, "Conformance", "Tests", "Native", "c_abi_test.c"));
+        return program;
+    }
+}

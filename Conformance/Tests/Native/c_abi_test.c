@@ -1,0 +1,497 @@
+/* What must a program in C never see from libs2attn? A crash, a hang, a wrong code, a write before a check. c_abi_test NAME runs one of the tests below; 0 is a pass. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <math.h>
+#include <pthread.h>
+#include <s2attn.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { N = 64, H = 4, D = 16, ELEMENTS = N * H * D };
+
+#define CHECK(condition)                                                                                         \
+    do {                                                                                                         \
+        if (!(condition)) {                                                                                      \
+            fprintf(stderr, "%s:%d: %s; last error: %s\n", __FILE__, __LINE__, #condition, s2attn_last_error()); \
+            exit(1);                                                                                             \
+        }                                                                                                        \
+    } while (0)
+
+static float q[ELEMENTS], k[ELEMENTS], v[ELEMENTS], dout[ELEMENTS], expected[ELEMENTS], expected_lse[N * H];
+
+static s2attn_config usual(int32_t threads) {
+    s2attn_config config;
+    CHECK(s2attn_config_init(&config, sizeof config) == S2ATTN_SUCCESS);
+    config.batch = 1, config.tokens = N, config.heads = H, config.head_dim = D, config.group_size = 16;
+    config.dtype = S2ATTN_DTYPE_F32, config.mask = S2ATTN_MASK_SPLIT, config.threads = threads;
+    return config;
+}
+
+static s2attn_plan planned(const s2attn_config *config) {
+    s2attn_plan plan;
+    CHECK(s2attn_create(config, &plan) == S2ATTN_SUCCESS && plan != 0);
+    return plan;
+}
+
+/* By the definition, in double: Split with S = G / 2 for the second half of the heads. */
+static void define(void) {
+    for (int i = 0; i < ELEMENTS; i++) q[i] = sinf((float)i), k[i] = cosf(0.7f * (float)i), v[i] = sinf(0.3f * (float)i), dout[i] = cosf((float)i);
+    for (int h = 0; h < H; h++)
+        for (int t = 0; t < N; t++) {
+            int shift = h >= H / 2 ? 8 : 0, first = t < shift ? 0 : (t - shift) / 16 * 16 + shift;
+            double total = 0, row[D] = {0};
+            for (int u = first; u <= t; u++) {
+                double dot = 0;
+                for (int d = 0; d < D; d++) dot += (double)q[(t * H + h) * D + d] * k[(u * H + h) * D + d];
+                double weight = exp(dot / 4);
+                total += weight;
+                for (int d = 0; d < D; d++) row[d] += weight * v[(u * H + h) * D + d];
+            }
+            for (int d = 0; d < D; d++) expected[(t * H + h) * D + d] = (float)(row[d] / total);
+            expected_lse[t * H + h] = (float)log(total);
+        }
+}
+
+static int close_to(const float *a, const float *b, int count) {
+    for (int i = 0; i < count; i++)
+        if (!(fabsf(a[i] - b[i]) < 1e-4f)) return 0;
+    return 1;
+}
+
+static void must_work(s2attn_plan plan) {
+    float *o = malloc(sizeof expected);
+    CHECK(s2attn_forward(plan, q, k, v, NULL, o, NULL) == S2ATTN_SUCCESS);
+    CHECK(close_to(o, expected, ELEMENTS));
+    free(o);
+}
+
+/* ---- Each argument wrong in turn ---- */
+
+static void refused(const s2attn_config *config, int32_t code, const char *named) {
+    s2attn_plan plan = 12345;
+    int32_t got = s2attn_create(config, &plan);
+    if (got != code || plan != 0 || strstr(s2attn_last_error(), named) == NULL) {
+        fprintf(stderr, "wanted code %d and a message that names %s, got %d: %s\n", code, named, got, s2attn_last_error());
+        exit(1);
+    }
+}
+
+#define REFUSED(field, value, code)         \
+    do {                                    \
+        s2attn_config wrong = usual(1);     \
+        wrong.field = (value);              \
+        refused(&wrong, (code), #field);    \
+    } while (0)
+
+static void arguments(void) {
+    s2attn_plan plan;
+    s2attn_config config = usual(1);
+    CHECK(s2attn_config_init(NULL, sizeof config) == S2ATTN_ERROR_ARGUMENT);
+    CHECK(s2attn_config_init(&config, sizeof config + 8) == S2ATTN_ERROR_ARGUMENT);
+    CHECK(s2attn_create(NULL, &plan) == S2ATTN_ERROR_ARGUMENT && plan == 0);
+    config = usual(1);
+    CHECK(s2attn_create(&config, NULL) == S2ATTN_ERROR_ARGUMENT);
+    int64_t wrong_sizes[] = {0, -1, 8, (int64_t)sizeof config - 8, (int64_t)sizeof config + 8, INT64_MAX, INT64_MIN};
+    for (size_t i = 0; i < sizeof wrong_sizes / sizeof wrong_sizes[0]; i++) REFUSED(struct_size, wrong_sizes[i], S2ATTN_ERROR_ARGUMENT);
+    int64_t huge[] = {-1, INT32_MIN, INT64_MAX, INT64_MIN, (int64_t)1 << 40};
+    for (size_t i = 0; i < sizeof huge / sizeof huge[0]; i++) {
+        REFUSED(batch, huge[i], S2ATTN_ERROR_ARGUMENT);
+        REFUSED(tokens, huge[i], S2ATTN_ERROR_ARGUMENT);
+        REFUSED(heads, huge[i], S2ATTN_ERROR_ARGUMENT);
+        REFUSED(kv_heads, huge[i], S2ATTN_ERROR_ARGUMENT);
+        REFUSED(head_dim, huge[i], S2ATTN_ERROR_ARGUMENT);
+        REFUSED(group_size, huge[i], S2ATTN_ERROR_ARGUMENT);
+        REFUSED(value_dim, huge[i], S2ATTN_ERROR_UNSUPPORTED);
+        if (huge[i] != S2ATTN_DEFAULT_SHIFT) REFUSED(shift, huge[i], S2ATTN_ERROR_ARGUMENT);
+    }
+    REFUSED(heads, 0, S2ATTN_ERROR_ARGUMENT);
+    REFUSED(head_dim, 0, S2ATTN_ERROR_ARGUMENT);
+    REFUSED(kv_heads, 3, S2ATTN_ERROR_ARGUMENT);
+    REFUSED(group_size, 0, S2ATTN_ERROR_ARGUMENT);
+    REFUSED(group_size, N + 1, S2ATTN_ERROR_ARGUMENT);
+    REFUSED(shift, 16, S2ATTN_ERROR_ARGUMENT);
+    REFUSED(scale, INFINITY, S2ATTN_ERROR_ARGUMENT);
+    REFUSED(dtype, 0, S2ATTN_ERROR_ARGUMENT);
+    REFUSED(dtype, 99, S2ATTN_ERROR_ARGUMENT);
+    REFUSED(gradient_dtype, S2ATTN_DTYPE_BF16, S2ATTN_ERROR_ARGUMENT);
+    REFUSED(mask, 0, S2ATTN_ERROR_ARGUMENT);
+    REFUSED(mask, 6, S2ATTN_ERROR_ARGUMENT);
+    REFUSED(mask, INT32_MIN, S2ATTN_ERROR_ARGUMENT);
+    REFUSED(group_rule, 3, S2ATTN_ERROR_ARGUMENT);
+    REFUSED(shifted_heads, 4, S2ATTN_ERROR_ARGUMENT);
+    REFUSED(layout, 2, S2ATTN_ERROR_ARGUMENT);
+    REFUSED(threads, -1, S2ATTN_ERROR_ARGUMENT);
+    REFUSED(reserved, 1, S2ATTN_ERROR_ARGUMENT);
+    config = usual(1), config.shifted_heads = S2ATTN_HEADS_FLAGS;
+    refused(&config, S2ATTN_ERROR_ARGUMENT, "shifted is NULL");
+    config = usual(1), config.group_rule = S2ATTN_GROUP_RATIO;
+    refused(&config, S2ATTN_ERROR_ARGUMENT, "group_ratio");
+    s2attn_strides overlapping = {0, 1, D};
+    config = usual(1), config.output_strides = &overlapping;
+    refused(&config, S2ATTN_ERROR_ARGUMENT, "o");
+    config = usual(1), config.query_gradient_strides = &overlapping;
+    refused(&config, S2ATTN_ERROR_ARGUMENT, "dq");
+
+    int32_t starts[] = {0, 32, N}, backwards[] = {0, 40, 32, N}, late[] = {1, N};
+    config = usual(1);
+    CHECK(s2attn_create_varlen(&config, NULL, 3, S2ATTN_INDEX_I32, &plan) == S2ATTN_ERROR_ARGUMENT && plan == 0);
+    CHECK(s2attn_create_varlen(&config, starts, 0, S2ATTN_INDEX_I32, &plan) == S2ATTN_ERROR_ARGUMENT);
+    CHECK(s2attn_create_varlen(&config, starts, -1, S2ATTN_INDEX_I32, &plan) == S2ATTN_ERROR_ARGUMENT);
+    CHECK(s2attn_create_varlen(&config, starts, INT64_MAX, S2ATTN_INDEX_I32, &plan) == S2ATTN_ERROR_ARGUMENT);
+    CHECK(s2attn_create_varlen(&config, starts, 3, 7, &plan) == S2ATTN_ERROR_ARGUMENT);
+    CHECK(s2attn_create_varlen(&config, backwards, 4, S2ATTN_INDEX_I32, &plan) == S2ATTN_ERROR_ARGUMENT && strstr(s2attn_last_error(), "cu_seqlens"));
+    CHECK(s2attn_create_varlen(&config, late, 2, S2ATTN_INDEX_I32, &plan) == S2ATTN_ERROR_ARGUMENT);
+    CHECK(s2attn_create_varlen(&config, starts, 3, S2ATTN_INDEX_I32, &plan) == S2ATTN_SUCCESS && plan != 0);
+    CHECK(s2attn_destroy(plan) == S2ATTN_SUCCESS);
+
+    config = usual(1);
+    plan = planned(&config);
+    float *o = calloc(ELEMENTS, sizeof *o), *lse = calloc(N * H, sizeof *lse), *dq = calloc(ELEMENTS, sizeof *dq), *dk = calloc(ELEMENTS, sizeof *dk), *dv = calloc(ELEMENTS, sizeof *dv);
+    const float *inputs[] = {q, k, v};
+    for (int missing = 0; missing < 3; missing++) {
+        const float *given[] = {inputs[0], inputs[1], inputs[2]};
+        given[missing] = NULL;
+        CHECK(s2attn_forward(plan, given[0], given[1], given[2], NULL, o, lse) == S2ATTN_ERROR_ARGUMENT);
+        CHECK(strchr("qkv", s2attn_last_error()[0]) != NULL && s2attn_last_error()[0] == "qkv"[missing]);
+    }
+    CHECK(s2attn_forward(plan, q, k, v, NULL, NULL, lse) == S2ATTN_ERROR_ARGUMENT);
+    CHECK(s2attn_forward(plan, o, k, v, NULL, o, lse) == S2ATTN_ERROR_ARGUMENT);
+    CHECK(s2attn_forward(plan, q, k, v, NULL, o, o) == S2ATTN_ERROR_ARGUMENT);
+    for (int i = 0; i < ELEMENTS; i++) CHECK(o[i] == 0);
+    CHECK(s2attn_forward(plan, q, k, v, NULL, o, lse) == S2ATTN_SUCCESS && s2attn_last_error()[0] == 0);
+    CHECK(close_to(o, expected, ELEMENTS) && close_to(lse, expected_lse, N * H));
+    for (int missing = 0; missing < 9; missing++) {
+        const void *a[] = {q, k, v, o, lse, dout, dq, dk, dv};
+        a[missing] = NULL;
+        CHECK(s2attn_backward(plan, a[0], a[1], a[2], NULL, a[3], a[4], a[5], NULL, (void *)a[6], (void *)a[7], (void *)a[8]) == S2ATTN_ERROR_ARGUMENT);
+        CHECK(strstr(s2attn_last_error(), "NULL") != NULL);
+    }
+    CHECK(s2attn_backward(plan, q, k, v, NULL, o, lse, dout, NULL, dq, dk, dk) == S2ATTN_ERROR_ARGUMENT);
+    for (int i = 0; i < ELEMENTS; i++) CHECK(dq[i] == 0 && dk[i] == 0 && dv[i] == 0);
+    CHECK(s2attn_backward(plan, q, k, v, NULL, o, lse, dout, NULL, dq, dk, dv) == S2ATTN_SUCCESS);
+
+    s2attn_info info = {.struct_size = sizeof info};
+    CHECK(s2attn_query(plan, NULL) == S2ATTN_ERROR_ARGUMENT);
+    CHECK(s2attn_query(plan, &info) == S2ATTN_SUCCESS && info.group_size == 16 && info.shift == 8 && info.scale == 0.25 && info.threads == 1);
+    CHECK(info.workspace_bytes >= info.workspace_bytes_per_thread && info.workspace_bytes_per_thread > 0 && info.vector_bits >= 128);
+    info.struct_size = 1;
+    CHECK(s2attn_query(plan, &info) == S2ATTN_ERROR_ARGUMENT);
+    info.struct_size = sizeof info;
+
+    s2attn_plan unknown[] = {0, 1 << 20, UINT64_MAX, plan + 1};
+    for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++) {
+        CHECK(s2attn_forward(unknown[i], q, k, v, NULL, o, lse) == S2ATTN_ERROR_HANDLE);
+        CHECK(s2attn_backward(unknown[i], q, k, v, NULL, o, lse, dout, NULL, dq, dk, dv) == S2ATTN_ERROR_HANDLE);
+        CHECK(s2attn_query(unknown[i], &info) == S2ATTN_ERROR_HANDLE);
+        CHECK(s2attn_destroy(unknown[i]) == (unknown[i] == 0 ? S2ATTN_SUCCESS : S2ATTN_ERROR_HANDLE));
+    }
+    CHECK(s2attn_destroy(plan) == S2ATTN_SUCCESS);
+    CHECK(s2attn_destroy(plan) == S2ATTN_ERROR_HANDLE);
+    CHECK(s2attn_forward(plan, q, k, v, NULL, o, lse) == S2ATTN_ERROR_HANDLE);
+}
+
+/* ---- Many threads ---- */
+
+static s2attn_plan shared;
+static int busy, served;
+
+static void *use(void *unused) {
+    (void)unused;
+    s2attn_config config = usual(2);
+    float *o = malloc(sizeof expected);
+    for (int i = 0; i < 100; i++) {
+        s2attn_plan own = planned(&config);
+        must_work(own);
+        CHECK(s2attn_destroy(own) == S2ATTN_SUCCESS);
+        int32_t code = s2attn_forward(shared, q, k, v, NULL, o, NULL);
+        CHECK(code == S2ATTN_SUCCESS || code == S2ATTN_ERROR_BUSY);
+        __atomic_fetch_add(code ? &busy : &served, 1, __ATOMIC_RELAXED);
+        CHECK(s2attn_forward(UINT64_MAX, q, k, v, NULL, o, NULL) == S2ATTN_ERROR_HANDLE);
+        CHECK(strstr(s2attn_last_error(), "18446744073709551615") != NULL); /* this thread's error, not another's */
+    }
+    free(o);
+    return NULL;
+}
+
+static void threads(void) {
+    s2attn_config config = usual(2);
+    shared = planned(&config);
+    pthread_t all[8];
+    for (int i = 0; i < 8; i++) CHECK(pthread_create(&all[i], NULL, use, NULL) == 0);
+    for (int i = 0; i < 8; i++) pthread_join(all[i], NULL);
+    CHECK(served > 0 && served + busy == 800);
+    must_work(shared);
+}
+
+/* ---- fork ---- */
+
+static int child_status(pid_t child) {
+    int status;
+    CHECK(waitpid(child, &status, 0) == child);
+    return status;
+}
+
+static void forks(void) {
+    s2attn_config config = usual(4), one = usual(1);
+    s2attn_plan plan = planned(&config), single = planned(&one);
+    must_work(plan);
+    for (int round = 0; round < 5; round++) {
+        pid_t child = fork();
+        if (child == 0) {
+            must_work(plan);
+            must_work(single);
+            for (int i = 0; i < 100; i++) {
+                s2attn_plan fresh = planned(&config);
+                must_work(fresh);
+                CHECK(s2attn_destroy(fresh) == S2ATTN_SUCCESS);
+            }
+            pid_t grandchild = fork();
+            if (grandchild == 0) {
+                must_work(plan);
+                _exit(0);
+            }
+            CHECK(child_status(grandchild) == 0);
+            CHECK(s2attn_destroy(plan) == S2ATTN_SUCCESS);
+            _exit(0);
+        }
+        CHECK(child_status(child) == 0);
+        must_work(plan);
+    }
+}
+
+static int stopping;
+
+static void *keep_busy(void *size) {
+    int64_t tokens = *(int64_t *)size;
+    s2attn_config config = usual(2);
+    config.tokens = config.group_size = tokens, config.heads = 8, config.head_dim = 128;
+    float *x = calloc((size_t)tokens * 8 * 128, sizeof *x), *o = calloc((size_t)tokens * 8 * 128, sizeof *o);
+    s2attn_plan plan = planned(&config);
+    while (!__atomic_load_n(&stopping, __ATOMIC_RELAXED)) CHECK(s2attn_forward(plan, x, x, x, NULL, o, NULL) == S2ATTN_SUCCESS);
+    free(x), free(o);
+    return NULL;
+}
+
+/* Calls of other threads are short: the fork waits, and every child works. */
+static void fork_while_busy(void) {
+    int64_t tokens = 256;
+    pthread_t other;
+    s2attn_config config = usual(4);
+    s2attn_plan plan = planned(&config);
+    must_work(plan);
+    CHECK(pthread_create(&other, NULL, keep_busy, &tokens) == 0);
+    for (int round = 0; round < 20; round++) {
+        usleep(3000);
+        pid_t child = fork();
+        if (child == 0) {
+            must_work(plan);
+            _exit(0);
+        }
+        CHECK(child_status(child) == 0);
+        must_work(plan);
+    }
+    stopping = 1;
+    pthread_join(other, NULL);
+}
+
+/* A call of another thread goes on for longer than a fork waits: the child is told so, at once, and never hangs. */
+static void fork_in_a_long_call(void) {
+    int64_t tokens = 65536;
+    pthread_t other;
+    s2attn_config config = usual(2);
+    s2attn_plan plan = planned(&config);
+    must_work(plan);
+    CHECK(pthread_create(&other, NULL, keep_busy, &tokens) == 0);
+    usleep(500000);
+    pid_t child = fork();
+    if (child == 0) {
+        float *o = malloc(sizeof expected);
+        CHECK(s2attn_forward(plan, q, k, v, NULL, o, NULL) == S2ATTN_ERROR_FORK && strstr(s2attn_last_error(), "fork") != NULL);
+        CHECK(s2attn_create(&config, &plan) == S2ATTN_ERROR_FORK && plan == 0);
+        CHECK(s2attn_destroy(1) == S2ATTN_ERROR_FORK);
+        CHECK(s2attn_isa()[0] == 0);
+        pid_t grandchild = fork();
+        if (grandchild == 0) _exit(s2attn_destroy(1) == S2ATTN_ERROR_FORK ? 0 : 1);
+        CHECK(child_status(grandchild) == 0);
+        _exit(0);
+    }
+    CHECK(child_status(child) == 0);
+    must_work(plan);
+    _exit(0); /* the other thread's call may take minutes */
+}
+
+/* ---- Signals ---- */
+
+static volatile sig_atomic_t caught;
+
+static void on_interrupt(int signal) { caught = signal; }
+
+static void interrupt(void) {
+    signal(SIGPIPE, SIG_DFL); /* a parent in .NET leaves it ignored; the library must leave it as it is */
+    s2attn_config config = usual(2);
+    s2attn_plan plan = planned(&config);
+    must_work(plan);
+    signal(SIGINT, SIG_DFL);
+    struct sigaction pipe_action;
+    CHECK(sigaction(SIGPIPE, NULL, &pipe_action) == 0 && pipe_action.sa_handler == SIG_DFL);
+    pid_t child = fork();
+    if (child == 0)
+        for (;;) must_work(plan);
+    usleep(200000);
+    kill(child, SIGINT);
+    int status = child_status(child);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGINT);
+    signal(SIGINT, on_interrupt);
+    kill(getpid(), SIGINT);
+    must_work(plan);
+    CHECK(caught == SIGINT);
+    pid_t writer = fork();
+    if (writer == 0) {
+        int ends[2];
+        CHECK(pipe(ends) == 0);
+        close(ends[0]);
+        must_work(plan);
+        if (write(ends[1], "x", 1) < 0) _exit(7);
+        _exit(8);
+    }
+    status = child_status(writer);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE);
+}
+
+/* ---- dlclose ---- */
+
+static void unload(void) {
+    const char *path = getenv("S2ATTN_LIBRARY");
+    CHECK(path != NULL);
+    for (int round = 0; round < 3; round++) {
+        void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+        CHECK(library != NULL);
+        int32_t (*create)(const s2attn_config *, s2attn_plan *);
+        *(void **)&create = dlsym(library, "s2attn_create");
+        s2attn_config config = usual(4);
+        s2attn_plan plan;
+        CHECK(create(&config, &plan) == S2ATTN_SUCCESS);
+        CHECK(dlclose(library) == 0);
+        CHECK(child_status(fork() ?: (_exit(0), 0)) == 0);
+    }
+}
+
+/* ---- More than 2^31 elements, and nothing read beyond the tensors ---- */
+
+static void *reserve(size_t bytes) {
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(memory != MAP_FAILED);
+    return memory;
+}
+
+/* Sparse: the rows of the second sequence lie 2^31 + 4096 elements behind those of the first, in q, k, v, o and all gradients. */
+static void large(void) {
+    int64_t far = ((int64_t)1 << 31) + 4096;
+    s2attn_strides strides = {far, H * D, D};
+    s2attn_config config = usual(2);
+    config.batch = 2;
+    config.query_strides = config.key_strides = config.value_strides = config.output_strides = &strides;
+    config.query_gradient_strides = config.key_gradient_strides = config.value_gradient_strides = &strides;
+    s2attn_plan plan = planned(&config);
+    size_t bytes = (size_t)(far + ELEMENTS) * sizeof(float);
+    float *t[8];
+    for (int i = 0; i < 8; i++) t[i] = reserve(bytes);
+    float *sources[] = {q, k, v};
+    for (int i = 0; i < 3; i++)
+        for (int b = 0; b < 2; b++) memcpy(t[i] + b * far, sources[i], sizeof expected);
+    for (int b = 0; b < 2; b++) memcpy(t[4] + b * far, dout, sizeof expected);
+    float *lse = malloc(2 * sizeof expected_lse);
+    CHECK(s2attn_forward(plan, t[0], t[1], t[2], NULL, t[3], lse) == S2ATTN_SUCCESS);
+    for (int b = 0; b < 2; b++) CHECK(close_to(t[3] + b * far, expected, ELEMENTS) && close_to(lse + b * N * H, expected_lse, N * H));
+    CHECK(s2attn_backward(plan, t[0], t[1], t[2], NULL, t[3], lse, t[4], NULL, t[5], t[6], t[7]) == S2ATTN_SUCCESS);
+    for (int i = 5; i < 8; i++) CHECK(memcmp(t[i], t[i] + far, sizeof expected) == 0 && t[i][5] != 0);
+    /* What lies 2^31 elements on is o of the second sequence: an overlap is seen in 64 bits. */
+    CHECK(s2attn_forward(plan, t[3] + far, t[1], t[2], NULL, t[3], lse) == S2ATTN_ERROR_ARGUMENT);
+}
+
+/* A tensor that ends where a page begins that cannot be touched, and one that begins where such a page ends. */
+static float *guarded(const float *from, size_t count, int at_end) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = count * sizeof(float), whole = (bytes + page - 1) / page * page;
+    char *memory = reserve(whole + 2 * page);
+    CHECK(mprotect(memory, page, PROT_NONE) == 0 && mprotect(memory + page + whole, page, PROT_NONE) == 0);
+    char *start = at_end ? memory + page + whole - bytes : memory + page;
+    if (from != NULL) memcpy(start, from, bytes);
+    return (float *)start;
+}
+
+static void guards(void) {
+    for (int at_end = 0; at_end < 2; at_end++)
+        for (int32_t count = 1; count <= 2; count++) {
+            s2attn_config config = usual(count);
+            s2attn_plan plan = planned(&config);
+            float *gq = guarded(q, ELEMENTS, at_end), *gk = guarded(k, ELEMENTS, at_end), *gv = guarded(v, ELEMENTS, at_end), *gdo = guarded(dout, ELEMENTS, at_end);
+            float *o = guarded(NULL, ELEMENTS, at_end), *lse = guarded(NULL, N * H, at_end);
+            float *dq = guarded(NULL, ELEMENTS, at_end), *dk = guarded(NULL, ELEMENTS, at_end), *dv = guarded(NULL, ELEMENTS, at_end);
+            CHECK(s2attn_forward(plan, gq, gk, gv, NULL, o, lse) == S2ATTN_SUCCESS);
+            CHECK(close_to(o, expected, ELEMENTS));
+            CHECK(s2attn_backward(plan, gq, gk, gv, NULL, o, lse, gdo, NULL, dq, dk, dv) == S2ATTN_SUCCESS);
+            CHECK(s2attn_destroy(plan) == S2ATTN_SUCCESS);
+        }
+}
+
+/* A level that the processor lacks, or that there is none of, is an error and no abort. */
+static void level(void) {
+    s2attn_config config = usual(1);
+    s2attn_plan plan = 5;
+    CHECK(s2attn_create(&config, &plan) == S2ATTN_ERROR_LIBRARY && plan == 0);
+    CHECK(strstr(s2attn_last_error(), getenv("S2ATTN_ISA")) != NULL);
+    CHECK(s2attn_isa()[0] == 0 && s2attn_version()[0] != 0 && s2attn_abi_version() == S2ATTN_ABI_VERSION);
+}
+
+static void isa(void) {
+    s2attn_config config = usual(2);
+    must_work(planned(&config));
+    puts(s2attn_isa());
+}
+
+/* Peers' lse is [B,H,N]; keys may be one row for all heads (stride 0) and run backwards (negative). */
+static void strides(void) {
+    s2attn_config config = usual(1);
+    s2attn_strides heads_first = {H * N, 1, N}, broadcast = {0, D, 0}, dense = {N * H * D, H * D, D};
+    config.lse_strides = &heads_first;
+    s2attn_plan plan = planned(&config);
+    float *o = malloc(sizeof expected), *lse = malloc(sizeof expected_lse), *other = malloc(sizeof expected);
+    CHECK(s2attn_forward(plan, q, k, v, NULL, o, lse) == S2ATTN_SUCCESS);
+    for (int h = 0; h < H; h++)
+        for (int t = 0; t < N; t++) CHECK(fabsf(lse[h * N + t] - expected_lse[t * H + h]) < 1e-4f);
+    config = usual(1), config.key_strides = &broadcast;
+    CHECK(s2attn_forward(planned(&config), q, k, v, NULL, o, NULL) == S2ATTN_SUCCESS);
+    float *repeated = malloc(sizeof expected), *reversed = malloc(sizeof expected);
+    for (int t = 0; t < N; t++)
+        for (int h = 0; h < H; h++) memcpy(repeated + (t * H + h) * D, k + t * D, D * sizeof(float));
+    for (int t = 0; t < N; t++) memcpy(reversed + t * H * D, repeated + (N - 1 - t) * H * D, H * D * sizeof(float));
+    dense.token = -H * D;
+    config = usual(1), config.key_strides = &dense;
+    CHECK(s2attn_forward(planned(&config), q, reversed + (N - 1) * H * D, v, NULL, other, NULL) == S2ATTN_SUCCESS);
+    CHECK(memcmp(o, other, sizeof expected) == 0);
+}
+
+int main(int count, char **given) {
+    struct {
+        const char *name;
+        void (*run)(void);
+    } tests[] = {
+        {"arguments", arguments}, {"threads", threads}, {"fork", forks}, {"fork-while-busy", fork_while_busy}, {"fork-in-a-long-call", fork_in_a_long_call},
+        {"interrupt", interrupt}, {"unload", unload}, {"large", large}, {"guards", guards}, {"level", level}, {"isa", isa}, {"strides", strides},
+    };
+    alarm(120); /* a hang is a failure */
+    define();
+    for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
+        if (count == 2 && strcmp(given[1], tests[i].name) == 0) {
+            tests[i].run();
+            return 0;
+        }
+    fprintf(stderr, "c_abi_test: which test?\n");
+    return 2;
+}

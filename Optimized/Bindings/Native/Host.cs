@@ -1,0 +1,97 @@
+// What does the loader, libs2attn.c, do for the kernels? It keeps a gate that a fork waits at, and threads that a fork can end.
+using System.Runtime.InteropServices;
+using S2Attn.Optimized;
+using S2Attn.Spec;
+
+namespace S2Attn.Native;
+
+/// <summary>The loader's functions, in the order of its struct host.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct HostFunctions
+{
+    public delegate* unmanaged<int> Enter;
+    public delegate* unmanaged<void> Leave;
+    public delegate* unmanaged<int, nint> PoolCreate;
+    public delegate* unmanaged<nint, int, delegate* unmanaged<nint, int, void>, nint, void> PoolRun;
+    public delegate* unmanaged<nint, void> PoolDestroy;
+}
+
+internal static unsafe class Host
+{
+    public static HostFunctions Functions { get; set; }
+
+    /// <summary>Begins a call that did not come through the loader.</summary>
+    /// <exception cref="InvalidOperationException">This process was forked in the midst of a call.</exception>
+    public static void Enter()
+    {
+        if (Functions.Enter() != 0)
+            throw new InvalidOperationException("this process was forked while another thread was in a call: the library cannot be used in it");
+    }
+
+    /// <summary>Ends a call that was begun.</summary>
+    public static void Leave() => Functions.Leave();
+}
+
+/// <summary>Threads of the loader. One call at a time.</summary>
+internal sealed unsafe class HostPool : IWorkScheduler, IDisposable
+{
+    private readonly nint pool;
+    private readonly GCHandle self;
+    private Action<int> body = _ => { };
+
+    /// <summary>Threads for this many workers; they are started at the first call.</summary>
+    /// <exception cref="OutOfMemoryException">There is no room.</exception>
+    public HostPool(int workers)
+    {
+        pool = Host.Functions.PoolCreate(workers);
+        if (pool == 0)
+            throw new InsufficientMemoryException();
+        self = GCHandle.Alloc(this);
+    }
+
+    public void Run(int workers, Action<int> body)
+    {
+        this.body = body;
+        Host.Functions.PoolRun(pool, workers, &Work, GCHandle.ToIntPtr(self));
+    }
+
+    public void Dispose()
+    {
+        Host.Functions.PoolDestroy(pool);
+        self.Free();
+    }
+
+    [UnmanagedCallersOnly]
+    private static void Work(nint state, int worker) => ((HostPool)GCHandle.FromIntPtr(state).Target!).body(worker);
+}
+
+/// <summary>A plan and the threads that it runs on.</summary>
+internal sealed class HostedPlan : IDisposable
+{
+    private readonly HostPool pool;
+
+    /// <summary>Plans a configuration or, where there are lengths, packed sequences.</summary>
+    public HostedPlan(S2Request request, S2AttentionOptions options, ReadOnlySpan<int> cumulativeLengths, bool isPacked)
+    {
+        int threads = options.Threads ?? Environment.ProcessorCount;
+        pool = new(threads);
+        try
+        {
+            options = options with { Threads = threads, Scheduler = pool };
+            Plan = isPacked ? S2AttentionPlan.Packed(request, cumulativeLengths, options) : new(S2Config.Create(request), options);
+        }
+        catch
+        {
+            pool.Dispose();
+            throw;
+        }
+    }
+
+    public S2AttentionPlan Plan { get; }
+
+    public void Dispose()
+    {
+        Plan.Dispose();
+        pool.Dispose();
+    }
+}
