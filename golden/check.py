@@ -100,7 +100,7 @@ class Case:
     @functools.cached_property
     def expected(self):
         """Name -> (exact, bound) for o, lse, dq, dk, dv: the definition in float64 and the largest error of a sane port."""
-        return _evaluate(self.record["config"], **{name: self.tensors[name].astype(np.float64) for name in ("q", "k", "v", "do")}, valid=self.tensors["valid"])
+        return evaluate(self.record["config"], **{name: self.tensors[name].astype(np.float64) for name in ("q", "k", "v", "do")}, valid=self.tensors["valid"])
 
 
 def _bytes(path):
@@ -160,7 +160,7 @@ ROUNDINGS = {
 }
 
 
-def _evaluate(config, q, k, v, do, valid):
+def evaluate(config, q, k, v, do, valid):
     """name -> (exact, bound). |v - o| of step 4 is taken as |v| + |o|, so that everything is a product of matrices."""
     r, scale, sharing = ROUNDINGS[config["dtype"]], config["scale"], config["heads"] // config["kvHeads"]
     exact = {"o": np.zeros_like(q), "lse": np.full(q.shape[:3], -np.inf), "dq": np.zeros_like(q), "dk": np.zeros_like(k), "dv": np.zeros_like(v)}

@@ -1,0 +1,153 @@
+# Is a call well-formed? Every rule is checked here, under the names that the caller used, before anything is computed.
+import math
+import numbers
+import operator
+from array import array
+from dataclasses import dataclass
+from typing import Any, Optional, Sequence, Tuple, Union
+
+from ._library import DTYPES, MASKS, SHIFTED_HEADS
+
+GroupSize = Union[int, float, str]
+ShiftedHeads = Union[str, Sequence[bool]]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What does not depend on the tensors, checked; see s2_attn_func for the meaning."""
+
+    group_size: GroupSize
+    mask: str
+    shift: Optional[int]
+    shifted_heads: Union[str, Tuple[bool, ...]]
+    scale: Optional[float]
+
+    @staticmethod
+    def of(group_size: Any, mask: Any, shift: Any, shifted_heads: Any, softmax_scale: Any) -> "Settings":
+        group_size = _group_size(group_size)
+        shift = None if shift is None else _integer("shift", shift, "an int with 0 <= shift < group_size, or None for group_size // 2")
+        if shift is not None and (shift < 0 or (isinstance(group_size, int) and shift >= group_size)):
+            raise ValueError(f"shift={shift}: must be at least 0 and less than group_size={group_size}")
+        if softmax_scale is not None and (isinstance(softmax_scale, bool) or not isinstance(softmax_scale, numbers.Real)):
+            raise TypeError(f"softmax_scale={softmax_scale!r}: must be a number, or None for 1 / sqrt(D)")
+        if softmax_scale is not None and not math.isfinite(softmax_scale):
+            raise ValueError(f"softmax_scale={softmax_scale!r}: must be finite")
+        return Settings(group_size, mask_name(mask), shift, _heads(shifted_heads), None if softmax_scale is None else float(softmax_scale))
+
+
+def mask_name(mask: Any) -> str:
+    """The canonical name of a mask; the names of the port protocol ("LocalCausal") are known too."""
+    if isinstance(mask, str):
+        for name in MASKS:
+            if mask.replace("_", "").lower() == name.replace("_", ""):
+                return name
+    raise (ValueError if isinstance(mask, str) else TypeError)(f"mask={mask!r}: must be one of {', '.join(map(repr, MASKS))}; it has no default, because ports differ in just this")
+
+
+def _group_size(value: Any) -> GroupSize:
+    rule = "an int of at least 1, a ratio of the tokens as a float in (0, 1], or 'sft' for LongLoRA's rule of supervised fine-tuning"
+    if isinstance(value, str):
+        if value != "sft":
+            raise ValueError(f"group_size={value!r}: must be {rule}")
+        return value
+    if isinstance(value, numbers.Real) and not isinstance(value, (bool, numbers.Integral)):
+        if not 0 < value <= 1:
+            raise ValueError(f"group_size={value!r}: must be {rule}")
+        return float(value)
+    value = _integer("group_size", value, rule)
+    if not 1 <= value < 1 << 31:
+        raise ValueError(f"group_size={value}: must be {rule}, less than 2**31")
+    return value
+
+
+def _integer(name: str, value: Any, rule: str) -> int:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name}={value!r}: must be {rule}") from None
+
+
+def _heads(value: Any) -> Union[str, Tuple[bool, ...]]:
+    rule = f"one of {', '.join(map(repr, SHIFTED_HEADS))}, or one bool for each query head"
+    if isinstance(value, str):
+        if value not in SHIFTED_HEADS:
+            raise ValueError(f"shifted_heads={value!r}: must be {rule}")
+        return value
+    try:
+        flags = tuple(value.tolist() if hasattr(value, "tolist") else value)
+    except TypeError:
+        raise TypeError(f"shifted_heads={value!r}: must be {rule}") from None
+    for index, flag in enumerate(flags):
+        if not isinstance(flag, (bool, int)) and type(flag).__name__ not in ("bool_", "bool") or flag not in (0, 1):
+            raise TypeError(f"shifted_heads[{index}]={flag!r}: must be a bool; shifted_heads is {rule}")
+    return tuple(bool(flag) for flag in flags)
+
+
+def check_shapes(settings: Settings, packed: bool, shapes: "dict[str, Tuple[int, ...]]", dtypes: "dict[str, str]") -> None:
+    """q [B,N,H,D], k and v [B,N,K,D], or without B where packed; one type of DTYPES for all."""
+    q, k, v = (shapes[name] for name in "qkv")
+    rank, axes, kv_axes = (3, "[T,H,D]", "[T,K,D]") if packed else (4, "[B,N,H,D]", "[B,N,K,D]")
+    for name, expected in zip("qkv", (axes, kv_axes, kv_axes)):
+        if len(shapes[name]) != rank:
+            raise ValueError(f"{name} has shape {list(shapes[name])}: must be {expected}" + (", the sequences one after another" if packed else ""))
+    for name, dtype in dtypes.items():
+        if dtype not in DTYPES:
+            raise TypeError(f"{name} has dtype {dtype}: must be one of {', '.join(DTYPES)}")
+        if dtype != dtypes["q"]:
+            raise TypeError(f"{name} has dtype {dtype}, q has {dtypes['q']}: must be the same")
+    heads, dim = q[-2:]
+    if heads == 0 or dim == 0:
+        raise ValueError(f"q has shape {list(q)}: H and D of {axes} must be at least 1")
+    if k[:-2] != q[:-2] or k[-1] != dim:
+        raise ValueError(f"k has shape {list(k)}: must be {kv_axes} with the {'T' if packed else 'B and N'} and D of q, {list(q)}")
+    if v != k:
+        raise ValueError(f"v has shape {list(v)}: must be that of k, {list(k)}")
+    if k[-2] == 0 or heads % k[-2]:
+        raise ValueError(f"k has {k[-2]} heads: must divide the {heads} heads of q")
+    if not isinstance(settings.shifted_heads, str) and len(settings.shifted_heads) != heads:
+        raise ValueError(f"shifted_heads has {len(settings.shifted_heads)} flags: must be one for each of the {heads} heads of q")
+    if not packed and isinstance(settings.group_size, int) and q[1] > 0:
+        check_group(settings, q[1], f"the {q[1]} tokens of q")
+        if settings.group_size > q[1]:
+            raise ValueError(f"group_size={settings.group_size}: must be at most N, {q[1]} tokens of q")
+
+
+def check_group(settings: Settings, tokens: int, where: str) -> None:
+    """Masks that wrap around need whole groups; a sequence shorter than a group is one."""
+    if settings.mask not in ("split", "bidirectional_split") and tokens % min(int(settings.group_size), tokens):
+        raise ValueError(f"group_size={settings.group_size}: must divide {where} for mask={settings.mask!r}; 'split' and 'bidirectional_split' take any number")
+
+
+def check_padding(name: str, shape: Tuple[int, ...], dtype: str, expected: Tuple[int, ...], axes: str) -> None:
+    """bool or 0 and 1; an additive mask of -infinity is refused rather than misread."""
+    if dtype not in ("bool", "uint8", "int8", "int16", "int32", "int64"):
+        raise TypeError(f"{name} has dtype {dtype}: must be bool or integers, true for a real key and false for a padded one; an additive mask must be turned into that first")
+    if tuple(shape) != expected:
+        raise ValueError(f"{name} has shape {list(shape)}: must be {axes} = {list(expected)}")
+
+
+def cumulative(settings: Settings, values: Any, tokens: int) -> bytes:
+    """cu_seqlens as the bytes of int64 values: 0, the end of the first sequence, ..., T."""
+    if hasattr(values, "tolist"):
+        if len(getattr(values, "shape", (0,))) != 1:
+            raise ValueError(f"cu_seqlens has shape {list(values.shape)}: must have one axis")
+        values = values.tolist()
+    try:
+        ends = [_integer(f"cu_seqlens[{index}]", value, "an int") for index, value in enumerate(values)]
+    except TypeError as error:
+        raise TypeError(str(error) if str(error).startswith("cu_seqlens") else f"cu_seqlens={values!r}: must be a sequence of ints") from None
+    if not ends or ends[0] != 0:
+        raise ValueError(f"cu_seqlens begins with {ends[:1]}: must begin with 0")
+    for index in range(1, len(ends)):
+        if ends[index] < ends[index - 1]:
+            raise ValueError(f"cu_seqlens[{index}]={ends[index]}: must be at least cu_seqlens[{index - 1}]={ends[index - 1]}")
+    if ends[-1] != tokens:
+        raise ValueError(f"cu_seqlens ends with {ends[-1]}: must end with T, {tokens} rows of q")
+    if isinstance(settings.group_size, int):
+        for index in range(1, len(ends)):
+            if (length := ends[index] - ends[index - 1]) > 0:
+                check_group(settings, length, f"the {length} tokens of sequence {index - 1}")
+    # A sequence without tokens changes nothing.
+    return array("q", sorted(set(ends))).tobytes()

@@ -1,0 +1,75 @@
+# What is called: S2-Attn over NumPy arrays or PyTorch tensors, in flash-attn's layout and order of arguments.
+import sys
+from typing import Any, Optional
+
+from ._arguments import GroupSize, Settings, ShiftedHeads
+
+_DOCUMENTATION = """
+    mask: which keys a query sees, by name; there is no default, because ports differ in just this (docs/semantics.md). With position(t) = (t - shift) mod N:
+        "split"                same group, same side of the wrap-around, u <= t. LongLoRA's flash-attention code; never sees the future; any N
+        "local_causal"         same group, position(u) <= position(t). LongLoRA's eager code; SEES THE FUTURE in the first `shift` tokens
+        "position_causal"      same group, u <= t
+        "bidirectional"        same group
+        "bidirectional_split"  same group, same side of the wrap-around; any N
+    group_size: G, an int; or a float r for int(N * r), LongLoRA's rule with 0.25; or "sft" for LongLoRA's rule of supervised fine-tuning.
+    shift: S, 0 <= S < G; None: G // 2.
+    shifted_heads: "second_half" (query heads h >= H // 2), "none", "all", or one bool for each query head.
+    softmax_scale: factor of q.k; None: 1 / sqrt(D).
+    key_padding_mask: {padding}, bool or integers, true for a real key and false for a padded one. Padded keys and values may hold anything, NaN too.
+    return_lse: also return the logsumexp of each row, {lse} in float32.
+
+    Returns o in the shape and type of q, or (o, lse). A row that sees no key is 0 in o and -infinity in lse.
+    Types: float32, float16 and bfloat16, the same for q, k and v; arithmetic is in float32. Tensors of any strides, 0 and negative too, are read in place unless their
+    last axis is strided, which is copied. PyTorch tensors must be on the CPU; o and lse are differentiable once. Results do not depend on the number of threads.
+
+    Raises TypeError and ValueError that name the argument, its value and the rule, before anything is computed.
+    """
+
+
+def s2_attn_func(q: Any, k: Any, v: Any, group_size: GroupSize, *, mask: str, shift: Optional[int] = None, shifted_heads: ShiftedHeads = "second_half",
+                 softmax_scale: Optional[float] = None, key_padding_mask: Any = None, return_lse: bool = False) -> Any:
+    """S2-Attn of q [B,N,H,D] over k and v [B,N,K,D]; K divides H, and query head h reads kv head h // (H // K)."""
+    settings = Settings.of(group_size, mask, shift, shifted_heads, softmax_scale)
+    o, lse = _engine(q).forward(settings, q, k, v, None, key_padding_mask)
+    return (o, lse) if return_lse else o
+
+
+def s2_attn_varlen_func(q: Any, k: Any, v: Any, cu_seqlens: Any, group_size: GroupSize, *, mask: str, shift: Optional[int] = None, shifted_heads: ShiftedHeads = "second_half",
+                        softmax_scale: Optional[float] = None, key_padding_mask: Any = None, return_lse: bool = False) -> Any:
+    """S2-Attn within each of several sequences, packed one after another: q [T,H,D], k and v [T,K,D].
+
+    cu_seqlens: ints 0, end of the first sequence, ..., T (a tensor, an array or a list); sequences of no tokens are allowed, and one shorter than group_size is a single group.
+    """
+    if cu_seqlens is None:
+        raise TypeError("cu_seqlens=None: must be a sequence of ints; without one call s2_attn_func")
+    settings = Settings.of(group_size, mask, shift, shifted_heads, softmax_scale)
+    o, lse = _engine(q).forward(settings, q, k, v, cu_seqlens, key_padding_mask)
+    return (o, lse) if return_lse else o
+
+
+def s2_attn_backward(do: Any, q: Any, k: Any, v: Any, o: Any, lse: Any, group_size: GroupSize, *, mask: str, shift: Optional[int] = None,
+                     shifted_heads: ShiftedHeads = "second_half", softmax_scale: Optional[float] = None, key_padding_mask: Any = None,
+                     cu_seqlens: Any = None, dlse: Any = None) -> Any:
+    """(dq, dk, dv) for NumPy arrays, from what s2_attn_func took and gave with return_lse=True, and do [B,N,H,D] (PyTorch: call backward() of the output).
+
+    dlse: the gradient of lse, [B,H,N]; None where lse was not used. cu_seqlens: as in s2_attn_varlen_func, and then all shapes are those of packed sequences.
+    """
+    settings = Settings.of(group_size, mask, shift, shifted_heads, softmax_scale)
+    from . import _numpy
+    return _numpy.backward(settings, do, q, k, v, o, lse, dlse, cu_seqlens, key_padding_mask)
+
+
+def _engine(q: Any) -> Any:
+    """PyTorch for its tensors; it is not imported for anything else."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(q, torch.Tensor):
+        from . import _torch
+        return _torch
+    if type(q).__module__.partition(".")[0] != "numpy":
+        raise TypeError(f"q is {type(q).__name__}: must be a torch.Tensor or a numpy.ndarray")
+    from . import _numpy
+    return _numpy
+
+
+for _function, _padding, _lse in ((s2_attn_func, "[B,N]", "[B,H,N]"), (s2_attn_varlen_func, "[T]", "[H,T]")):
+    _function.__doc__ = (_function.__doc__ or "").rstrip() + "\n" + _DOCUMENTATION.replace("{padding}", _padding).replace("{lse}", _lse)
