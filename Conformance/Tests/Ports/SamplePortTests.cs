@@ -66,7 +66,7 @@ public sealed class SamplePortTests
     }
 
     // What the samples claim: level 6 is asked of every port, and claimed by none that others start from.
-    private static PortLevel[] UpToGradients => [.. PortLevels.All.Where(level => level is not PortLevel.Isolation)];
+    internal static PortLevel[] UpToGradients => [.. PortLevels.All.Where(level => level is not PortLevel.Isolation)];
 
     /// <summary>Asks every kind of case that the port claims, compares each answer with Reference under its error bound, and runs the suite.</summary>
     internal static void Check(IAttentionPort port, PortLevel[] levels)
@@ -90,7 +90,7 @@ public sealed class SamplePortTests
         Assert.Equal([.. levels, PortLevel.Isolation], ReportPort.Of("sample", port.Description, results, whole: true).Earned.ToArray());
     }
 
-    private static void Check(string command, PortLevel[] levels)
+    internal static void Check(string command, PortLevel[] levels)
     {
         using ProcessPort port = ProcessPort.Start(command, new());
         Check(port, levels);

@@ -37,6 +37,7 @@ def files(native, tag, version):
 def build(native, rid, out):
     version = re.search(r"<Version>(.*?)</Version>", (ROOT / "Directory.Build.props").read_text(encoding="utf-8")).group(1)
     tag = f"py3-none-{PLATFORMS[rid]}"
+    contents = list(files(native, tag, version))    # before anything is written
     out.mkdir(parents=True, exist_ok=True)
     wheel = out / f"s2attn-{version}-{tag}.whl"
     record = []
@@ -46,7 +47,7 @@ def build(native, rid, out):
             entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, (0o755 if name.endswith(".so") else 0o644) << 16
             archive.writestr(entry, data)
 
-        for name, data in files(native, tag, version):
+        for name, data in contents:
             digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
             record.append(f"{name},sha256={digest},{len(data)}")
             add(name, data)

@@ -126,3 +126,8 @@ def _address(tensor: Optional[torch.Tensor]) -> Any:
 def _key(settings: Settings, q: torch.Tensor, k: torch.Tensor, packed: bool, views: "list[View]", ends: Optional[bytes]) -> Any:
     shape = (1, *q.shape) if packed else tuple(q.shape)
     return _kernel.key_of(settings, shape, k.shape[-2], str(q.dtype)[6:], *views[:3], ends, torch.get_num_threads())
+
+
+if hasattr(torch, "library") and hasattr(torch.library, "custom_op"):
+    from . import _operators
+    _operators.prepared()

@@ -1,11 +1,12 @@
 # What do the tests share? The definition with its error bound, from golden/check.py, and ways to draw and judge tensors.
+import os
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[4]
+ROOT = Path(os.environ["S2ATTN_ROOT"]) if "S2ATTN_ROOT" in os.environ else Path(__file__).resolve().parents[4]
 sys.path.insert(0, str(ROOT / "golden"))
 import check  # noqa: E402
 
