@@ -1,0 +1,71 @@
+// Is the suite's own work bounded, whatever a port declares?
+using S2Attn.Conformance.Cases;
+using S2Attn.Conformance.Ports;
+using S2Attn.Conformance.Properties;
+using S2Attn.Conformance.Running;
+
+namespace S2Attn.Tests.Hostile;
+
+public sealed class BudgetTests
+{
+    [Fact]
+    public void A_case_that_the_suite_cannot_compute_is_left_out_and_counted()
+    {
+        // What a port of another process may declare; one of this process may declare anything.
+        PropertyResult row = Row(new() { Heads = 512, HeadDim = 256, Tokens = 1 << 14, GroupSize = 1 << 14 }, new SuiteOptions { Cases = 5 });
+        Assert.Equal((Outcome.Unsupported, 0), (row.Outcome, row.Cases));
+        Assert.Contains("suite:case too large", row.Unsupported.Keys);
+    }
+
+    [Fact]
+    public void A_row_ends_when_the_suites_own_work_has_taken_its_time()
+    {
+        PropertyResult row = Row(FixedConfig.None, new SuiteOptions { Cases = 50, RowLimit = TimeSpan.Zero });
+        Assert.Equal((Outcome.Unsupported, 0), (row.Outcome, row.Cases));
+        Assert.Equal(50, row.Unsupported["suite:row limit"]);
+    }
+
+    [Fact]
+    public void Time_in_the_port_is_not_the_suites()
+    {
+        using SlowPort port = new(TimeSpan.FromMilliseconds(300));
+        PropertyResult row = SuiteRunner.Results(new SuiteOptions { Cases = 4, RowLimit = TimeSpan.FromMilliseconds(600) }, [Named("Determinism")], "slow", port).Single();
+        Assert.Equal((Outcome.Holds, 4), (row.Outcome, row.Cases));
+    }
+
+    [Theory]
+    [InlineData(1, 48, 8, 64, 48, true)]
+    [InlineData(1, 2048, 8, 128, 512, true)]
+    [InlineData(1, 1 << 20, 32, 128, 1 << 18, false)]
+    [InlineData(1024, 1 << 20, 1024, 4096, 1 << 20, false)]
+    public void The_budget_takes_what_seconds_compute(int batch, int tokens, int heads, int dim, int group, bool holds) =>
+        Assert.Equal(holds, CaseBudget.Holds(batch, tokens, heads, dim, group));
+
+    private static Property Named(string name) => PropertyCatalogue.All.First(property => property.Name.StartsWith(name, StringComparison.Ordinal));
+
+    private static PropertyResult Row(FixedConfig values, SuiteOptions options)
+    {
+        using SlowPort port = new(TimeSpan.Zero, values);
+        return SuiteRunner.Results(options, [Named("Determinism")], "port", port).Single();
+    }
+
+    private sealed class SlowPort(TimeSpan time, FixedConfig values) : IAttentionPort
+    {
+        private readonly ReferencePort reference = new();
+
+        public SlowPort(TimeSpan time)
+            : this(time, FixedConfig.None)
+        {
+        }
+
+        public PortDescription Description => reference.Description with { Capabilities = reference.Description.Capabilities with { Fixed = values } };
+
+        public PortAnswer Run(PortCase portCase)
+        {
+            Thread.Sleep(time);
+            return reference.Run(portCase);
+        }
+
+        public void Dispose() => reference.Dispose();
+    }
+}
