@@ -18,8 +18,19 @@ public static class GradientErrorBound
     public static BoundedGradients Backward<T>(S2Config config, AttentionInput<T> input, Tensor<T> outputGradient, RoundingModel model)
         where T : IBinaryFloatingPointIeee754<T>
     {
+        ArgumentNullException.ThrowIfNull(config);
+        return Backward(config, input, outputGradient, Tensor<T>.Build([config.Batch, config.Tokens, config.Heads], _ => T.Zero), model);
+    }
+
+    /// <summary>The same where lse has a gradient dlse [B,N,H] too, and the implementation takes delta = do.o - dlse.</summary>
+    /// <exception cref="ArgumentException">A tensor does not have the shape that the configuration asks for.</exception>
+    public static BoundedGradients Backward<T>(S2Config config, AttentionInput<T> input, Tensor<T> outputGradient, Tensor<T> logSumExpGradient, RoundingModel model)
+        where T : IBinaryFloatingPointIeee754<T>
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        ArgumentNullException.ThrowIfNull(logSumExpGradient);
         ArgumentNullException.ThrowIfNull(model);
-        Gradients<T> rounded = AttentionGradients.Backward(config, input, outputGradient);
+        Gradients<T> rounded = AttentionGradients.Backward(S2Slice.Whole(config), input, outputGradient, logSumExpGradient);
         Gradients<double> exact = new(rounded.Query.Map(double.CreateTruncating), rounded.Key.Map(double.CreateTruncating), rounded.Value.Map(double.CreateTruncating));
         int queryVectors = config.Batch * config.Tokens * config.Heads;
         int keyVectors = config.Batch * config.Tokens * config.KvHeads;
@@ -27,7 +38,7 @@ public static class GradientErrorBound
         for (int b = 0; b < config.Batch; b++)
             for (int h = 0; h < config.Heads; h++)
                 for (int t = 0; t < config.Tokens; t++)
-                    AddRow(config, input, outputGradient, b, t, h, model, dq, dk, dv);
+                    AddRow(config, input, outputGradient, double.CreateTruncating(logSumExpGradient[b, t, h]), b, t, h, model, dq, dk, dv);
 
         double scale = Math.Abs(config.Scale);
         int sharing = config.Heads / config.KvHeads;
@@ -35,7 +46,7 @@ public static class GradientErrorBound
     }
 
     private static void AddRow<T>(
-        S2Config config, AttentionInput<T> input, Tensor<T> outputGradient, int b, int t, int h, RoundingModel model, Sums dq, Sums dk, Sums dv)
+        S2Config config, AttentionInput<T> input, Tensor<T> outputGradient, double dlse, int b, int t, int h, RoundingModel model, Sums dq, Sums dk, Sums dv)
         where T : IBinaryFloatingPointIeee754<T>
     {
         BoundedRow row = ErrorBound.Row(config, input, b, t, h, model);
@@ -66,6 +77,13 @@ public static class GradientErrorBound
         }
 
         (double delta, double deltaError) = Delta(config, row, dout, products, magnitudes, weightErrors, model);
+        if (dlse != 0)
+        {
+            // One more term of the chain: do.o - dlse is rounded once.
+            deltaError += model.Gamma(1) * (Math.Abs(delta) + deltaError + Math.Abs(dlse)) + model.Underflow;
+            delta -= dlse;
+        }
+
         double stored = model.StoresWeights ? model.Storage.Unit : 0;
         double storedUnderflow = model.StoresWeights ? model.Storage.Underflow : 0;
         for (int i = 0; i < keys; i++)

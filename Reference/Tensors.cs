@@ -6,6 +6,10 @@ namespace S2Attn.Reference;
 
 /// <summary>An immutable dense tensor, row-major: the last index moves fastest.</summary>
 /// <typeparam name="T">The element type.</typeparam>
+/// <remarks>
+/// System.Numerics.Tensors has a type of the same name. A file that uses both says which one it means, as with
+/// <c>using ReferenceTensor = S2Attn.Reference.Tensor&lt;double&gt;;</c>.
+/// </remarks>
 public sealed class Tensor<T>
 {
     private readonly T[] elements;

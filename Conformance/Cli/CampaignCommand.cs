@@ -1,6 +1,7 @@
 // s2attn campaign: long runs of the kernels against Reference, its error bound and double.
 using System.CommandLine;
 using System.Diagnostics;
+using System.Globalization;
 using S2Attn.Conformance.Campaigns;
 using S2Attn.Conformance.Ports;
 using S2Attn.Optimized;
@@ -17,6 +18,7 @@ internal static class CampaignCommand
         Hostile(),
         Longest(),
         Paths(),
+        Soak(),
     };
 
     private static Command Agreement()
@@ -136,6 +138,32 @@ internal static class CampaignCommand
                 }
 
             return agrees ? 0 : 1;
+        });
+        return command;
+    }
+
+    private static Command Soak()
+    {
+        Option<double> minutes = new("--minutes") { Description = "How long.", DefaultValueFactory = _ => 10 };
+        minutes.Validators.Add(result =>
+        {
+            if (result.Tokens.Count == 1 && double.TryParse(result.Tokens[0].Value, CultureInfo.InvariantCulture, out double given) && given is not (> 0 and <= 10_000))
+                result.AddError($"--minutes = {result.Tokens[0].Value}: must be more than 0 and at most 10000");
+        });
+        Option<int> threads = Positive("--threads", "Threads that use plans at once.", 6);
+        Option<int> seed = new("--seed") { Description = "The same seed draws the same operations.", DefaultValueFactory = _ => 1 };
+        Command command = new("soak", "Plans created, called, cancelled, interrupted, disposed of and abandoned on many threads; ends with the threads and memory it began with.") { minutes, threads, seed };
+        command.SetAction(result =>
+        {
+            SoakReport report = SoakCampaign.Run(TimeSpan.FromMinutes(result.GetValue(minutes)), result.GetValue(threads), result.GetValue(seed));
+            foreach ((string name, long count) in report.Operations)
+                Console.WriteLine(FormattableString.Invariant($"{count,10} {name}"));
+            foreach ((string name, SoakHoldings held) in new[] { ("began", report.Before), ("ended", report.After) })
+                Console.WriteLine(FormattableString.Invariant(
+                    $"{name} with {held.Threads} threads, {held.PlanBytes} bytes of plans, {held.ManagedBytes / 1048576.0:0.0} MiB of managed and {held.ResidentBytes / 1048576.0:0.0} MiB of resident memory"));
+            foreach (string failure in report.Failures)
+                Console.WriteLine($"FAILED {failure}");
+            return report.EndsAsItBegan ? 0 : 1;
         });
         return command;
     }

@@ -7,7 +7,10 @@ namespace S2Attn.Optimized.Kernels;
 internal sealed unsafe class PlanResources : IDisposable
 {
     private readonly WorkerPool? pool;
+    private static long liveBytes;
+
     private readonly Workspace[] workspaces;
+    private readonly nuint bytes;
     private void* memory;
 
     /// <exception cref="OutOfMemoryException">There is no room for the scratch memory.</exception>
@@ -16,7 +19,9 @@ internal sealed unsafe class PlanResources : IDisposable
         this.pool = pool;
         FloatsOfWorker = floatsOfWorker;
         nint floats = Workspace.Sum(floatsOfWorker);
-        memory = NativeMemory.AlignedAlloc(checked((nuint)workers * (nuint)floats * sizeof(float)), Workspace.Alignment);
+        bytes = checked((nuint)workers * (nuint)floats * sizeof(float));
+        memory = NativeMemory.AlignedAlloc(bytes, Workspace.Alignment);
+        Interlocked.Add(ref liveBytes, (long)bytes);
         workspaces = new Workspace[workers];
         for (int worker = 0; worker < workers; worker++)
             workspaces[worker] = new((float*)memory + worker * floats, floatsOfWorker);
@@ -28,6 +33,9 @@ internal sealed unsafe class PlanResources : IDisposable
         pool?.Abandon();
         Free();
     }
+
+    /// <summary>Native memory of all plans of the process.</summary>
+    public static long LiveBytes => Interlocked.Read(ref liveBytes);
 
     public int Workers => workspaces.Length;
 
@@ -48,6 +56,8 @@ internal sealed unsafe class PlanResources : IDisposable
 
     private void Free()
     {
+        if (memory != null)
+            Interlocked.Add(ref liveBytes, -(long)bytes);
         NativeMemory.AlignedFree(memory);
         memory = null;
     }

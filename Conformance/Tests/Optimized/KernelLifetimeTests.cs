@@ -1,5 +1,6 @@
 // Can a plan be used wrongly without a wrong answer, a crash or a leak? Disposed, abandoned, interrupted, and run by schedulers that break their contract.
 using System.Runtime.CompilerServices;
+using S2Attn.Conformance.Campaigns;
 using S2Attn.Optimized;
 using S2Attn.Spec;
 
@@ -112,6 +113,17 @@ public sealed class KernelLifetimeTests
         foreach (S2AttentionPlan plan in plans)
             plan.Dispose();
         Assert.Equal(before, Settled(threads => threads == before));
+    }
+
+    /// <summary>s2attn campaign soak, for ten seconds.</summary>
+    [Fact]
+    public void A_soak_ends_with_the_threads_and_memory_it_began_with()
+    {
+        SoakReport report = SoakCampaign.Run(TimeSpan.FromSeconds(8), threads: 4, seed: 1);
+        Assert.Empty(report.Failures);
+        Assert.True(report.EndsAsItBegan, $"{report.Before} became {report.After}");
+        Assert.Equal(report.Before.PlanBytes, report.After.PlanBytes);
+        Assert.True(report.Operations.Count(operation => operation.Key.StartsWith("plans ", StringComparison.Ordinal)) == 8, string.Join("; ", report.Operations));
     }
 
     [Fact]

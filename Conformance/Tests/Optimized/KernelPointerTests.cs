@@ -1,5 +1,10 @@
 // Does the face over pointers take what people have: any size, any strides, a fused buffer, gradients in storage? And refuse what it must, by name?
+using FsCheck;
+using FsCheck.Fluent;
+using S2Attn.Conformance.Cases;
+using S2Attn.Conformance.Ports;
 using S2Attn.Optimized;
+using S2Attn.Reference;
 using S2Attn.Spec;
 
 namespace S2Attn.Tests.Optimized;
@@ -199,5 +204,39 @@ public sealed unsafe class KernelPointerTests
         Assert.All(results.O.Concat(results.Dq).Concat(results.Dk), element => Assert.Equal(7, element));
 
         nint Or(string tensor, float* pointer) => tensor == name ? 0 : (nint)pointer;
+    }
+
+    [Fact]
+    public void The_gradient_of_logsumexp_is_within_its_bound()
+    {
+        Prop.ForAll(
+            Arb.From(CaseGenerator.Kernels(60, 24, ElementType.F32), CaseShrinker.Simpler),
+            item =>
+            {
+                S2Config config = item.Config;
+                Random random = new(item.Seed);
+                AttentionInput<double> input = item.BuildInput();
+                Tensor<double> dout = item.BuildOutputGradient();
+                Tensor<double> dlse = Tensor<double>.Build([config.Batch, config.Tokens, config.Heads], _ => (float)(4 * random.NextDouble() - 2));
+                float[] q = Floats(input.Query), k = Floats(input.Key), v = Floats(input.Value), o = new float[q.Length], lse = new float[q.Length / config.HeadDim];
+                float[] dq = new float[q.Length], dk = new float[k.Length], dv = new float[k.Length];
+                byte[] valid = [.. input.Valid.Map(isValid => isValid ? (byte)1 : (byte)0).Elements];
+                using S2AttentionPlan plan = new(config, new() { Threads = 2 });
+                plan.Forward<float>(q, k, v, o, lse, valid);
+                plan.Backward<float>(q, k, v, o, lse, Floats(dout), dq, dk, dv, valid, Floats(dlse));
+                BoundedGradients bounded = GradientErrorBound.Backward(config, input, dout, dlse, OptimizedPort.ModelOf(config, ElementType.F32));
+                AssertWithin(bounded.Exact.Query, bounded.Bound.Query, dq);
+                AssertWithin(bounded.Exact.Key, bounded.Bound.Key, dk);
+                AssertWithin(bounded.Exact.Value, bounded.Bound.Value, dv);
+            }).Check(FsCheck.Config.QuickThrowOnFailure.WithMaxTest(60));
+
+        static float[] Floats(Tensor<double> tensor) => [.. tensor.Map(value => (float)value).Elements];
+
+        static void AssertWithin(Tensor<double> exact, Tensor<double> bound, float[] computed)
+        {
+            for (int i = 0; i < computed.Length; i++)
+                if (double.IsFinite(exact.Elements[i]) && double.IsFinite(bound.Elements[i]) && !(Math.Abs(exact.Elements[i] - computed[i]) <= bound.Elements[i]))
+                    Assert.Fail($"element {i}: {computed[i]}, exactly {exact.Elements[i]}, bound {bound.Elements[i]}");
+        }
     }
 }
