@@ -1,6 +1,7 @@
 // How does a run show on a terminal, and in a file or pipe?
 using System.Globalization;
 using S2Attn.Conformance.Ports;
+using S2Attn.Conformance.Properties;
 using S2Attn.Conformance.Reports;
 using S2Attn.Conformance.Running;
 using Spectre.Console;

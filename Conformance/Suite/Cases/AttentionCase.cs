@@ -1,7 +1,6 @@
 // Which question is put to a port? A configuration and a recipe for its tensors, small enough to print.
 using System.Collections.Immutable;
 using System.Globalization;
-using S2Attn.Conformance.Ports;
 using S2Attn.Reference;
 using S2Attn.Spec;
 

@@ -1,6 +1,5 @@
 // Which cases lie at the borders of an implementation's own blocks?
 using System.Collections.Immutable;
-using S2Attn.Conformance.Ports;
 using S2Attn.Spec;
 
 namespace S2Attn.Conformance.Cases;

@@ -1,5 +1,4 @@
 // How is a case bent to what a port claims?
-using S2Attn.Conformance.Ports;
 using S2Attn.Spec;
 
 namespace S2Attn.Conformance.Cases;

@@ -1,7 +1,6 @@
 // Which random cases are drawn? Every size, with the edges of the definition weighted in.
 using FsCheck;
 using FsCheck.Fluent;
-using S2Attn.Conformance.Ports;
 using S2Attn.Spec;
 
 namespace S2Attn.Conformance.Cases;

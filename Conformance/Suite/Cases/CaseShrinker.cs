@@ -1,5 +1,4 @@
 // Which cases are simpler than a given one?
-using S2Attn.Conformance.Ports;
 using S2Attn.Spec;
 
 namespace S2Attn.Conformance.Cases;

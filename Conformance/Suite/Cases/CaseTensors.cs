@@ -1,5 +1,4 @@
 // Which numbers does a case put into its tensors?
-using S2Attn.Conformance.Ports;
 using S2Attn.Reference;
 
 namespace S2Attn.Conformance.Cases;

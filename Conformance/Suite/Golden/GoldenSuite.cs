@@ -1,6 +1,7 @@
 // Does Reference, in the profile that each case claims, equal what upstream computed?
 using System.Collections.Immutable;
 using System.Diagnostics;
+using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Running;
 using S2Attn.Conformance.Safetensors;
 using S2Attn.Reference;

@@ -2,7 +2,6 @@
 using System.Collections.Immutable;
 using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
-using S2Attn.Conformance.Running;
 using S2Attn.Reference;
 using S2Attn.Spec;
 

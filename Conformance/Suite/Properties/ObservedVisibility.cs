@@ -1,6 +1,5 @@
 // Which keys does a port's query really see? Read off its outputs.
 using S2Attn.Conformance.Ports;
-using S2Attn.Conformance.Running;
 using S2Attn.Reference;
 using S2Attn.Spec;
 

@@ -3,7 +3,6 @@ using System.Collections.Immutable;
 using MathNet.Numerics.LinearAlgebra;
 using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
-using S2Attn.Conformance.Running;
 using S2Attn.Reference;
 using S2Attn.Spec;
 

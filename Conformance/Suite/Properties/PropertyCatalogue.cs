@@ -1,6 +1,5 @@
 // Which properties are checked, in the order of reports?
 using System.Collections.Immutable;
-using S2Attn.Conformance.Running;
 
 namespace S2Attn.Conformance.Properties;
 

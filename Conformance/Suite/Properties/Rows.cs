@@ -1,6 +1,5 @@
 // How are rows of a case named, changed and compared?
 using S2Attn.Conformance.Ports;
-using S2Attn.Conformance.Running;
 using S2Attn.Reference;
 using S2Attn.Spec;
 

@@ -1,5 +1,4 @@
 // How far may a softmax mean over keys that nobody knows lie from its exact value?
-using S2Attn.Conformance.Running;
 using S2Attn.Reference;
 using S2Attn.Spec;
 

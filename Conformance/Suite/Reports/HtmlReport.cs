@@ -2,6 +2,7 @@
 using System.Globalization;
 using System.Text;
 using S2Attn.Conformance.Ports;
+using S2Attn.Conformance.Properties;
 using S2Attn.Conformance.Running;
 
 namespace S2Attn.Conformance.Reports;

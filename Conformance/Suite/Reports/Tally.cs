@@ -1,6 +1,7 @@
 // How many rows hold of those that were asked, and in which words does a run end?
 using System.Globalization;
 using S2Attn.Conformance.Ports;
+using S2Attn.Conformance.Properties;
 using S2Attn.Conformance.Running;
 
 namespace S2Attn.Conformance.Reports;

@@ -2,6 +2,7 @@
 using System.Diagnostics;
 using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
+using S2Attn.Conformance.Properties;
 using S2Attn.Conformance.Running;
 
 namespace S2Attn.Conformance.Reproducers;

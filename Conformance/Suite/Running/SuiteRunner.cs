@@ -3,6 +3,7 @@ using System.Collections.Immutable;
 using System.Diagnostics;
 using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
+using S2Attn.Conformance.Properties;
 
 namespace S2Attn.Conformance.Running;
 

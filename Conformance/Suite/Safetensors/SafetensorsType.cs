@@ -2,7 +2,6 @@
 using System.Buffers.Binary;
 using System.Collections.Immutable;
 using System.Globalization;
-using S2Attn.Conformance.Ports;
 
 namespace S2Attn.Conformance.Safetensors;
 

@@ -75,7 +75,7 @@ internal static class DefectRegion
     {
         S2Config config = S2Config.Create(request);
         var valid = Reference.Tensor<bool>.Build([config.Batch, config.Tokens], i => !padded || (i / config.Tokens == config.Batch - 1 ? i % config.Tokens < 7 : i % config.Tokens > 0 && i % config.Tokens < config.Tokens - 2));
-        XrayProbe probe = new(config, Ports.ElementType.F64, valid);
+        XrayProbe probe = new(config, ElementType.F64, valid);
         DifferenceProbe own = new(probe, stages), right = new(probe, Stages.Definition);
         return own.DiffersFrom(right);
     }

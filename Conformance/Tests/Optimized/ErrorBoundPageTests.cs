@@ -2,6 +2,7 @@
 using System.Reflection;
 using System.Text.RegularExpressions;
 using S2Attn.Conformance;
+using S2Attn.Conformance.Ports;
 using S2Attn.Optimized;
 using S2Attn.Reference;
 

@@ -1,6 +1,7 @@
 // Does every code path that this machine can run agree with Reference, not only the one that it would choose?
 using System.Diagnostics;
 using S2Attn.Conformance.Campaigns;
+using S2Attn.Conformance.Ports;
 using S2Attn.Optimized;
 
 namespace S2Attn.Tests.Optimized;

@@ -16,7 +16,7 @@ public sealed class BoundFormulaTests
     private static readonly RoundingModel[] Models =
     [
         RoundingModel.Double,
-        .. Enum.GetValues<ElementType>().Select(type => S2Attn.Conformance.Agreement.ModelOf(type)),
+        .. Enum.GetValues<ElementType>().Select(type => S2Attn.Conformance.Ports.Agreement.ModelOf(type)),
         .. new[] { ElementType.F32, ElementType.F16, ElementType.BF16 }.Select(type => OptimizedPort.ModelOf(Sizes, type)),
         RoundingModel.Composition(StorageFormat.Binary16, StorageFormat.Binary16),
         RoundingModel.Composition(StorageFormat.Binary32) with { Name = "blocks of 4 terms", SumBlock = 4, KeyBlock = 3, StoresWeights = false, Recomputes = true },
@@ -70,11 +70,11 @@ public sealed class BoundFormulaTests
         Assert.Equal((5.9604644775390625e-8, 7.006492321624085e-46, 3.4028234663852886e38, 1.04e-7, 1.1754943508222875e-38), (model.Unit, model.Underflow, model.Largest, model.ExpError, model.ExpUnderflow));
         Assert.Equal((2, 1, 0, 0, false, true), (model.ScoreRoundings, model.LogRoundings, model.SumBlock, model.StoredScores, model.StoresWeights, model.Recomputes));
         Assert.Equal(StorageFormat.Binary16, model.Storage);
-        RoundingModel any = S2Attn.Conformance.Agreement.ModelOf(ElementType.BF16);
+        RoundingModel any = S2Attn.Conformance.Ports.Agreement.ModelOf(ElementType.BF16);
         Assert.Equal((5.9604644775390625e-8, 1.1754943508222875e-38, 4.76837158203125e-7, 1.1754943508222875e-38), (any.Unit, any.Underflow, any.ExpError, any.ExpUnderflow));
         Assert.Equal((3, 16, 16, 0, 3, true, false), (any.ScoreRoundings, any.LogRoundings, any.KeyBlock, any.SumBlock, any.StoredScores, any.StoresWeights, any.Recomputes));
         Assert.Equal(StorageFormat.BFloat16, any.Storage);
-        Assert.Equal((1.1102230246251565e-16, 8.881784197001252e-16, 2.2250738585072014e-308), (S2Attn.Conformance.Agreement.ModelOf(ElementType.F64).Unit, S2Attn.Conformance.Agreement.ModelOf(ElementType.F64).ExpError, S2Attn.Conformance.Agreement.ModelOf(ElementType.F64).ExpUnderflow));
+        Assert.Equal((1.1102230246251565e-16, 8.881784197001252e-16, 2.2250738585072014e-308), (S2Attn.Conformance.Ports.Agreement.ModelOf(ElementType.F64).Unit, S2Attn.Conformance.Ports.Agreement.ModelOf(ElementType.F64).ExpError, S2Attn.Conformance.Ports.Agreement.ModelOf(ElementType.F64).ExpUnderflow));
         Assert.Equal((1.1102230246251565e-16, 2.220446049250313e-16, double.Epsilon), (RoundingModel.Double.Unit, RoundingModel.Double.ExpError, RoundingModel.Double.ExpUnderflow));
     }
 
@@ -87,11 +87,11 @@ public sealed class BoundFormulaTests
             Tensor<double> q = Tensor<double>.Of([1, 1, 1, 1], [sizes.Item1]), v = Tensor<double>.Of([1, 1, 1, 1], [1.0]);
             AttentionInput<double> input = new(q, q, v);
             S2Config one = Cases.Of(1, 1, MaskPolicy.Split, headDim: 1).Config;
-            Assert.Equal(sizes.Item2, double.IsPositiveInfinity(ErrorBound.Forward(one, input, S2Attn.Conformance.Agreement.ModelOf(ElementType.F32)).Bound.Output[0, 0, 0, 0]));
+            Assert.Equal(sizes.Item2, double.IsPositiveInfinity(ErrorBound.Forward(one, input, S2Attn.Conformance.Ports.Agreement.ModelOf(ElementType.F32)).Bound.Output[0, 0, 0, 0]));
         });
 
         AttentionCase item = Cases.Of(6, 6, MaskPolicy.Split, padding: PaddingPattern.One, seed: 0);
-        Gradients<double> bounds = GradientErrorBound.Backward(item.Config, item.BuildInput(), item.BuildOutputGradient(), S2Attn.Conformance.Agreement.ModelOf(ElementType.F32)).Bound;
+        Gradients<double> bounds = GradientErrorBound.Backward(item.Config, item.BuildInput(), item.BuildOutputGradient(), S2Attn.Conformance.Ports.Agreement.ModelOf(ElementType.F32)).Bound;
         Assert.All(bounds.Key.Row(0, 0, 0).ToArray(), bound => Assert.Equal(0, bound));
         Assert.All(bounds.Value.Row(0, 0, 0).ToArray(), bound => Assert.Equal(0, bound));
         Assert.All(bounds.Value.Row(0, 1, 0).ToArray(), bound => Assert.NotEqual(0, bound));
@@ -109,7 +109,7 @@ public sealed class BoundFormulaTests
         {
             AttentionCase item = Cases.Of(60, 30, MaskPolicy.LocalCausal, heads: 4, kvHeads: 2, headDim: 8, type: type, seed: 5);
             double limit = type switch { ElementType.F64 => 1e-12, ElementType.F32 => 5e-5, ElementType.F16 => 0.02, _ => 0.16 };
-            foreach ((string model, RoundingModel rounding) in new[] { ("any port", S2Attn.Conformance.Agreement.ModelOf(type)), ("kernels", OptimizedPort.ModelOf(item.Config, type)) }.Where(pair => type is not ElementType.F64 || pair.Item1 == "any port"))
+            foreach ((string model, RoundingModel rounding) in new[] { ("any port", S2Attn.Conformance.Ports.Agreement.ModelOf(type)), ("kernels", OptimizedPort.ModelOf(item.Config, type)) }.Where(pair => type is not ElementType.F64 || pair.Item1 == "any port"))
                 foreach ((string tensor, double edge) in Edges(item, rounding))
                 {
                     Assert.True(edge < limit, FormattableString.Invariant($"{tensor}, {type}, {model}: a contribution that is wrong by {edge:G3} is not seen"));

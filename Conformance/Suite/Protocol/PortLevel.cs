@@ -2,7 +2,7 @@
 using System.Collections.Immutable;
 using S2Attn.Spec;
 
-namespace S2Attn.Conformance.Ports;
+namespace S2Attn.Conformance.Protocol;
 
 /// <summary>
 /// What a port may earn. A level is claimed by declaring its capabilities, and earned where cases of every kind in <see cref="LevelEvidence"/> ran and no case fails that

@@ -7,7 +7,7 @@ using System.Runtime.Intrinsics.X86;
 using S2Attn.Optimized;
 using S2Attn.Optimized.Kernels;
 
-namespace S2Attn.Conformance.Campaigns;
+namespace S2Attn.Conformance.Ports;
 
 /// <summary>A runtime switch that takes registers or instructions away from a process; it must be set before the process starts.</summary>
 /// <param name="Variable">The environment variable; empty for the processor as it is.</param>

@@ -1,11 +1,11 @@
 // Which sizes may a port declare, so that the suite itself can draw, keep and compute what it asks for?
 using System.Globalization;
 
-namespace S2Attn.Conformance.Ports;
+namespace S2Attn.Conformance.Protocol;
 
 /// <summary>
 /// Ranges of what a declaration fixes, far past every model that exists. A case within them may still be too large for the suite to compute; such a case is
-/// left out and counted: see <see cref="Cases.CaseBudget"/>.
+/// left out and counted: see <see cref="CaseBudget"/>.
 /// </summary>
 public static class DeclaredSizes
 {

@@ -2,7 +2,7 @@
 using System.Collections.Immutable;
 using System.Globalization;
 
-namespace S2Attn.Conformance.Ports;
+namespace S2Attn.Conformance.Protocol;
 
 /// <summary>The values of a size that a port takes: a range, the multiples of a number, a list, or what is in all of them. The default takes every value.</summary>
 public readonly record struct SizeRule

@@ -1,5 +1,5 @@
 // In which format are the tensors of a case stored, and which doubles does it hold?
-namespace S2Attn.Conformance.Ports;
+namespace S2Attn.Conformance.Protocol;
 
 /// <summary>The storage formats that a port may claim, as the port protocol names them in lower case.</summary>
 public enum ElementType

@@ -2,7 +2,7 @@
 using System.Collections.Immutable;
 using S2Attn.Spec;
 
-namespace S2Attn.Conformance.Ports;
+namespace S2Attn.Conformance.Protocol;
 
 /// <summary>What a question to a port is like.</summary>
 /// <param name="Config">The configuration.</param>

@@ -2,7 +2,7 @@
 using System.Collections.Immutable;
 using S2Attn.Spec;
 
-namespace S2Attn.Conformance.Ports;
+namespace S2Attn.Conformance.Protocol;
 
 /// <summary>
 /// What is built into a port: an exported graph has its group size and shift inside, a GPU kernel its head dimension, a PyTorch port the shift G / 2 and an

@@ -5,7 +5,7 @@ using S2Attn.Conformance.Ports;
 using S2Attn.Reference;
 using S2Attn.Spec;
 
-namespace S2Attn.Conformance.Running;
+namespace S2Attn.Conformance.Properties;
 
 /// <summary>One case put to one port. Questions that the port does not answer with tensors end the check with their verdict.</summary>
 public sealed class Probe

@@ -1,10 +1,9 @@
 // Does a port's answer lie within the error bound of the definition, and how much of the bound does it use?
 using System.Collections.Immutable;
-using S2Attn.Conformance.Ports;
 using S2Attn.Reference;
 using S2Attn.Spec;
 
-namespace S2Attn.Conformance;
+namespace S2Attn.Conformance.Ports;
 
 /// <summary>How one returned tensor compares.</summary>
 /// <param name="Name">"o", "lse", "dq", "dk" or "dv".</param>

@@ -2,10 +2,10 @@
 using System.Collections.Immutable;
 using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Properties;
-using S2Attn.Conformance.Reports;
+using S2Attn.Conformance.Running;
 using S2Attn.Reference.Upstream;
 
-namespace S2Attn.Conformance.Running;
+namespace S2Attn.Conformance.Reports;
 
 /// <summary>Runs the properties against every profile of <see cref="UpstreamProfiles"/>.</summary>
 public static class VariantRun

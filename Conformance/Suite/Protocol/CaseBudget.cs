@@ -1,7 +1,7 @@
 // Which cases can the suite itself keep and compute in seconds?
 using S2Attn.Spec;
 
-namespace S2Attn.Conformance.Cases;
+namespace S2Attn.Conformance.Protocol;
 
 /// <summary>Limits on the size of one case. A limit on the port's time does not end what Reference computes beside it.</summary>
 public static class CaseBudget

@@ -3,7 +3,7 @@ using System.Collections.Immutable;
 using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
 
-namespace S2Attn.Conformance.Running;
+namespace S2Attn.Conformance.Properties;
 
 /// <summary>
 /// Something that is true of every right implementation and can be seen from outside, through tensors. A property steers a random case into its region,

@@ -1,7 +1,7 @@
 // How does the port protocol write the names of operations, element types and masks?
 using S2Attn.Spec;
 
-namespace S2Attn.Conformance.Ports;
+namespace S2Attn.Conformance.Protocol;
 
 /// <summary>The words of the port protocol, version 1. Reading is exact: "F32" is not "f32".</summary>
 public static class ProtocolNames

@@ -1,0 +1,2 @@
+// What every file speaks of: the words of the port protocol.
+global using S2Attn.Conformance.Protocol;

@@ -1,0 +1,29 @@
+// What is asked of a port?
+using System.Collections.Immutable;
+using S2Attn.Reference;
+using S2Attn.Spec;
+
+namespace S2Attn.Conformance.Protocol;
+
+/// <summary>
+/// One question to a port. Values are carried as double whatever the format; each is a number of <paramref name="ElementType"/>, and so must the
+/// answer's be.
+/// </summary>
+/// <param name="Config">The configuration.</param>
+/// <param name="ElementType">The storage format of every tensor.</param>
+/// <param name="Input">q, k, v and the valid keys.</param>
+/// <param name="OutputGradient">do [B,N,H,D] for the backward pass; empty for the forward pass.</param>
+public sealed record PortCase(S2Config Config, ElementType ElementType, AttentionInput<double> Input, ImmutableArray<Tensor<double>> OutputGradient)
+{
+    /// <summary>A forward case.</summary>
+    public PortCase(S2Config config, ElementType elementType, AttentionInput<double> input)
+        : this(config, elementType, input, [])
+    {
+    }
+
+    /// <summary>Backward where do is given, else forward.</summary>
+    public PortOperation Operation => OutputGradient.IsEmpty ? PortOperation.Forward : PortOperation.Backward;
+
+    /// <summary>Whether some key is padded.</summary>
+    public bool IsPadded => Input.Valid.Elements.Contains(false);
+}
