@@ -5,6 +5,7 @@ using System.Globalization;
 using System.Text.Json;
 using S2Attn.Conformance.Mutants;
 using S2Attn.Conformance.Running;
+using S2Attn.Reference.Upstream;
 using Spectre.Console;
 
 namespace S2Attn.Cli;
@@ -21,20 +22,37 @@ internal static class MutantsCommand
         Option<int> cases = new("--cases") { Description = "Random cases for each property.", HelpName = "NUMBER", DefaultValueFactory = _ => new SuiteOptions().Cases };
         Option<string> filter = new("--filter") { Description = "Only mutants whose name contains this text.", HelpName = "TEXT", DefaultValueFactory = _ => "" };
         Option<bool> json = new("--json") { Description = "Print JSON." };
-        Command command = new("mutants", "Run the properties against ports that are wrong on purpose. Exit code: 0 all are found, 1 some survive, 2 bad usage.") { seed, cases, filter, json };
+        Option<int?> pairs = new("--pairs") { Description = "Diagnose this many pairs of defects, spread evenly over all, instead: is each named from its answers alone?", HelpName = "NUMBER" };
+        Command command = new("mutants", "Run the properties against ports that are wrong on purpose. Exit code: 0 all are found, 1 some survive, 2 bad usage.") { seed, cases, filter, json, pairs };
         cases.Validators.Add(result =>
         {
             if (result.GetValueOrDefault<int>() is < 1 or > 1_000_000)
                 result.AddError($"--cases {result.GetValueOrDefault<int>()}: must be from 1 to 1000000");
         });
         command.SetAction((parsed, cancellation) => Task.Run(
-            () => Run(
+            () => parsed.GetValue(pairs) is { } count ? RunPairs(count, cancellation) : Run(
                 new SuiteOptions { Seed = parsed.GetValue(seed), Cases = parsed.GetValue(cases) },
                 parsed.GetValue(filter) ?? "",
                 parsed.GetValue(json),
                 cancellation),
             CancellationToken.None));
         return command;
+    }
+
+    private static int RunPairs(int count, CancellationToken cancellation)
+    {
+        int asked = 0, named = 0, explained = 0;
+        foreach (PairResult result in PairRun.Of(PairRun.Spread(count), cancellation))
+        {
+            asked++;
+            named += result.IsNamed ? 1 : 0;
+            explained += result.IsExplained ? 1 : 0;
+            if (!result.IsExplained)
+                Console.WriteLine($"{result.Pair}: {result.Said}");
+        }
+
+        Console.WriteLine($"{explained} of {asked} pairs of defects explained: {named} by their own names among others, {explained - named} by as few or fewer defects with the same answers ({DefectCatalogue.Pairs.Count()} pairs in all)");
+        return explained == asked ? 0 : SomeSurvive;
     }
 
     private static int Run(SuiteOptions options, string filter, bool json, CancellationToken cancellation)

@@ -1,4 +1,5 @@
 // Is every bug that the suite knows told by its name, with what to change?
+using S2Attn.Conformance.Mutants;
 using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Xray;
 using S2Attn.Reference.Upstream;
@@ -7,6 +8,9 @@ namespace S2Attn.Tests.Xray;
 
 public sealed class IdentificationTests
 {
+    // Spread over the catalogue; `s2attn mutants --pairs NUMBER` looks at more.
+    private const int PairsInTests = 12;
+
     public static TheoryData<string> Names() => [.. UpstreamProfiles.All.Select(profile => "profile:" + profile.Name), .. Conformance.Mutants.MutantCatalogue.All.Select(mutant => "mutant:" + mutant.Name)];
 
     [Theory]
@@ -18,6 +22,13 @@ public sealed class IdentificationTests
         string said = string.Join("\n", diagnosis.Sentences);
         Assert.True(diagnosis.Names.Contains(name[(name.IndexOf(':', StringComparison.Ordinal) + 1)..]), said);
         Assert.Contains("To fix", said, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Pairs_of_defects_are_explained_by_as_few()
+    {
+        PairResult[] unexplained = [.. PairRun.Of(PairRun.Spread(PairsInTests)).Where(result => !result.IsExplained)];
+        Assert.True(unexplained.Length == 0, string.Join("\n", unexplained.Select(result => $"{result.Pair}: {result.Said}")));
     }
 
     [Theory]
