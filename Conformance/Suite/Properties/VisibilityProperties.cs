@@ -19,7 +19,7 @@ public static class VisibilityProperties
     [
         new(
             "Visibility", "with equal scores, o[t] is the mean of exactly the v that the mask policy lets t see", "no padding",
-            ["SegmentsAreVisibility.*", "RunsTile", "SplitIsVarlen", "SplitIsLocalCausalCut"], Plain, item => !item.IsPadded, [PortOperation.Forward],
+            ["SegmentsAreVisibility.*", "RunsTile", "SplitIsVarlen", "SplitIsLocalCausalCut", "PrefixStable.*", "SplitIsUnbounded", "CacheBounded"], Plain, item => !item.IsPadded, [PortOperation.Forward],
             probe => ObservedVisibility.Of(probe).Differences(probe.Config, (_, h, t, u) => Visibility.Visible(probe.Config, h, t, u))) { IsEvidence = true },
         new(
             "Visibility.Padding", "padded keys are seen by no query, and no other pair changes", "with padding", [],
