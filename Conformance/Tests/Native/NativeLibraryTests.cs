@@ -35,6 +35,18 @@ public sealed class NativeLibraryTests : IDisposable
     public void A_level_that_there_is_none_of_is_an_error_and_no_abort(string level) =>
         NativeBuild.Succeed("env", $"S2ATTN_ISA={level}", Program(), "level");
 
+    [RequiresToolTheory("aarch64-linux-gnu-gcc", "qemu-aarch64-static", "clang", "ld.lld")]
+    [InlineData("arguments")]
+    [InlineData("guards")]
+    [InlineData("strides")]
+    public void A_C_program_passes_on_an_emulated_arm64(string test)
+    {
+        string prefix = NativeBuild.Succeed("bash", NativeBuild.Source("build.sh"), "--rid", "linux-arm64"), program = Path.Combine(directory, "c_abi_test");
+        NativeBuild.Succeed(
+            "aarch64-linux-gnu-gcc", "-std=gnu11", "-O2", $"-I{prefix}/include", "-o", program, Path.Combine(Repository.Root, "Conformance", "Tests", "Native", "c_abi_test.c"), $"-L{prefix}/lib", "-ls2attn", "-lm", "-ldl", "-lpthread");
+        NativeBuild.Succeed("qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu", "-E", $"LD_LIBRARY_PATH={prefix}/lib", program, test);
+    }
+
     [RequiresToolFact("gcc", "clang")]
     public void The_library_earns_every_level_as_a_port()
     {
