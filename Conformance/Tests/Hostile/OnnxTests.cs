@@ -10,6 +10,8 @@ public sealed class OnnxTests
 {
     private const int Float = 1, UInt8 = 2, Int64 = 7, Bool = 9, Double = 11;
 
+    private static readonly string[] Attended = ["q", "k", "v"];
+
     private sealed record Tensor(string Name, int Type, params long[] Shape);
 
     [Theory]
@@ -30,7 +32,7 @@ public sealed class OnnxTests
     public void A_signature_that_is_no_attention_is_refused_in_words(string name, int type, long[] shape, string rule) => SamplePortTests.InTemporary(directory =>
     {
         string path = Path.Combine(directory, "model.onnx");
-        Tensor[] honest = [.. new[] { "q", "k", "v" }.Select(tensor => new Tensor(tensor, Float, 1, 8, 2, 4))];
+        Tensor[] honest = [.. Attended.Select(tensor => new Tensor(tensor, Float, 1, 8, 2, 4))];
         File.WriteAllBytes(path, Model([.. honest.Where(tensor => tensor.Name != name), new(name, type, shape)]));
         PortStartException refused = Assert.Throws<PortStartException>(() => PortFactory.CreateOnnx(new ProcessPortOptions(), path, ["groupSize=1", "mask=Split"]));
         Assert.Contains(rule, refused.Message, StringComparison.Ordinal);
@@ -51,7 +53,7 @@ public sealed class OnnxTests
     public void A_setting_out_of_range_is_refused_with_its_name(string settings, string named) => SamplePortTests.InTemporary(directory =>
     {
         string path = Path.Combine(directory, "model.onnx");
-        File.WriteAllBytes(path, Model([.. new[] { "q", "k", "v" }.Select(tensor => new Tensor(tensor, Float, 1, 8, 2, 4))]));
+        File.WriteAllBytes(path, Model([.. Attended.Select(tensor => new Tensor(tensor, Float, 1, 8, 2, 4))]));
         string[] given = settings.Contains("mask", StringComparison.Ordinal) ? settings.Split(' ') : [.. settings.Split(' '), "mask=Split"];
         PortStartException refused = Assert.Throws<PortStartException>(() => PortFactory.CreateOnnx(new ProcessPortOptions(), path, given));
         Assert.Contains(named, refused.Message, StringComparison.Ordinal);
