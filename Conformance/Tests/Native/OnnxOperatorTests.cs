@@ -12,6 +12,8 @@ namespace S2Attn.Tests.Native;
 
 public sealed partial class OnnxOperatorTests
 {
+    private static readonly bool[] Booleans = [false, true];
+
     [RequiresToolTheory("gcc", "clang")]
     [InlineData(MaskPolicy.LocalCausal, ElementType.F32, 4, 1)]
     [InlineData(MaskPolicy.Split, ElementType.F32, 5, 2)]
@@ -34,7 +36,7 @@ public sealed partial class OnnxOperatorTests
                 GroupSize = GroupSizeRule.Of(groupSize),
                 Mask = mask,
             });
-            foreach (bool padded in new[] { false, true })
+            foreach (bool padded in Booleans)
             {
                 PortCase portCase = PortCases.Draw(config, elementType, backward: false, padded: padded, seed: 7);
                 foreach (TensorAgreement tensor in Agreement.Compare(portCase, port.Run(portCase), Agreement.ModelOf(elementType)))
