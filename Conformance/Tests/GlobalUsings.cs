@@ -1,2 +1,2 @@
-global using Xunit;
 global using S2Attn.Conformance.Protocol;
+global using Xunit;

@@ -1,6 +1,6 @@
 // Where do scores, logsumexp and gradients differ from the definition, in words?
-using System.Globalization;
 using System.Collections.Immutable;
+using System.Globalization;
 using S2Attn.Conformance.Ports;
 using S2Attn.Reference.Upstream;
 using S2Attn.Spec;

@@ -24,7 +24,7 @@ internal static class Cases
             ShiftedHeads = shifted ?? HeadShift.SecondHalf,
         }),
         type, kind, padding, seed)
-    {
-        PadsAreNaN = padding is not PaddingPattern.None,
-    };
+        {
+            PadsAreNaN = padding is not PaddingPattern.None,
+        };
 }

@@ -148,7 +148,14 @@ public sealed class SliceAttentionTests
 
     private static S2Config Config(MaskPolicy mask, int tokens, int groupSize, int shift) => S2Config.Create(new S2Request
     {
-        Batch = 2, Tokens = tokens, Heads = 4, KvHeads = 2, HeadDim = 3, GroupSize = GroupSizeRule.Of(groupSize), Shift = shift, Mask = mask,
+        Batch = 2,
+        Tokens = tokens,
+        Heads = 4,
+        KvHeads = 2,
+        HeadDim = 3,
+        GroupSize = GroupSizeRule.Of(groupSize),
+        Shift = shift,
+        Mask = mask,
         ShiftedHeads = new HeadShift.Given([true, false, false, true]),
     });
 
