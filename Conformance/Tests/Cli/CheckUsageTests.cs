@@ -26,7 +26,7 @@ public sealed class CheckUsageTests
     [InlineData("check --onnx missing.onnx", 2, "missing.onnx")]
     [InlineData("check --native missing.so", 2, "missing.so")]
     [InlineData("check --cases 1 --json no/such/folder/report.json", 2, "no/such/folder/report.json")]
-    [InlineData("check --cases 1 --junit .", 2, "denied")]
+    [InlineData("check --cases 1 --junit .", 2, "is a folder")]
     [InlineData("check --cases 1 --html no/such/folder/report.html", 2, "no/such/folder/report.html")]
     [InlineData("check --badge badge.svg", 2, "--badge: a badge is of exactly one port, but none is named")]
     [InlineData("check --badge badge.svg --port reference --port optimized", 2, "but 2 are named")]

@@ -50,7 +50,7 @@ public sealed class ReportComparisonTests : IDisposable
     [Fact]
     public void The_command_compares_reports_of_real_runs()
     {
-        string right = Check("right.json", "--port", "reference"), wrong = Check("wrong.json", "--port", "mutant:shift-direction");
+        string right = Check("right.json", "--port", "reference"), wrong = Check("wrong.json", "--port", "mutant:plus-direction-odd");
         string renamed = Path.Combine(folder.FullName, "renamed.json");
 
         // As if the same port had been checked before and after its author broke it.

@@ -217,7 +217,7 @@ public sealed class ArithmeticTableTests
         Assert.Equal(kind, Tiles.Classify(causal, t, rows, u, columns));
 
     [Fact]
-    public void The_largest_tensor_is_what_an_array_holds() => Assert.Equal(2147483591, S2Config.MaxElements);
+    public void The_largest_tensor_is_what_an_address_space_holds_in_f32() => Assert.Equal(35_184_372_088_832, S2Config.MaxElements);
 
     [Fact]
     public void Policies_are_causal_and_cut_as_their_names_say()
