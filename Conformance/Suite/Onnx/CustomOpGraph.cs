@@ -40,7 +40,7 @@ public static class CustomOpGraph
         };
         OnnxGraph graph = new($"s2attn-custom-{mask}");
         ImmutableArray<string> queries = ["B", "N", "H", "D"], keys = ["B", "N", "K", "D"];
-        string[] inputs = [graph.Input("q", type, queries), graph.Input("k", type, keys), graph.Input("v", type, keys), graph.Input("valid", UInt8, "B", "N")];
+        string[] inputs = [graph.TypedInput("q", type, queries), graph.TypedInput("k", type, keys), graph.TypedInput("v", type, keys), graph.TypedInput("valid", UInt8, "B", "N")];
         graph.CustomNode(
             "S2Attention",
             [.. inputs],

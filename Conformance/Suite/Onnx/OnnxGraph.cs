@@ -49,7 +49,7 @@ public sealed class OnnxGraph
     }
 
     /// <summary>Declares an input of this element type (a number of TensorProto.DataType) whose dimensions have these names.</summary>
-    public string Input(string name, int elementType, params ImmutableArray<string> dimensions)
+    public string TypedInput(string name, int elementType, params ImmutableArray<string> dimensions)
     {
         graph.Message(11, ValueInfo(name, dimensions, elementType));
         return name;

@@ -83,7 +83,7 @@ public sealed class ReportComparisonTests : IDisposable
     [InlineData("\"version\":1", "\"version\":1e99", "version must be an integer from 0 to 2147483647, not 1e99")]
     [InlineData("s2attn-report", "other", "\"schema\": \"s2attn-report\"")]
     [InlineData("\"outcome\":\"holds\"", "\"outcome\":\"\\u001b[2J\"", "results[0]: outcome must be one of holds,")]
-    [InlineData("\"outcome\":\"holds\"", "\"outcome\":\"\\ud800\"", "must be a string of valid Unicode")]
+    [InlineData("\"outcome\":\"holds\"", "\"outcome\":\"\\ud800\"", "must be valid Unicode")]
     [InlineData("\"outcome\":\"holds\"", "\"outcome\":7", "results[0]: outcome must be a string, not 7")]
     [InlineData("\"outcome\"", "\"oucome\"", "results[0] has no outcome")]
     [InlineData("[1,2]", "[1,7]", "levels from 1 to 6")]
