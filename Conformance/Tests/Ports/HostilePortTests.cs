@@ -22,7 +22,7 @@ public sealed class HostilePortTests : IDisposable
     [InlineData("flood", PortFailureKind.Protocol, "longer than")]
     [InlineData("flood-lines", PortFailureKind.Protocol, "no id")]
     [InlineData("garbage", PortFailureKind.Protocol, "no JSON: Loading model... 100%")]
-    [InlineData("binary", PortFailureKind.Protocol, "no JSON")]
+    [InlineData("binary", PortFailureKind.Protocol, "must be JSON")]
     [InlineData("surrogate", PortFailureKind.Protocol, "valid Unicode")]
     [InlineData("deep", PortFailureKind.Protocol, "no JSON")]
     [InlineData("array", PortFailureKind.Protocol, "must be an object")]
