@@ -115,19 +115,29 @@ public static class Attention
 
     internal static AttentionRow Softmax(IReadOnlyList<int> keys, double[] scores)
     {
+        double[] weights = (double[])scores.Clone();
+        double logSumExp = Softmax(weights);
+        return double.IsNegativeInfinity(logSumExp) ? new([], [], logSumExp) : new(keys, weights, logSumExp);
+    }
+
+    /// <summary>Puts the weights of scores in their place and returns the logsumexp; weights of 0 and -infinity where all scores are -infinity.</summary>
+    internal static double Softmax(Span<double> scores)
+    {
         double max = double.NegativeInfinity;
         foreach (double score in scores)
             max = Math.Max(max, score);
         if (double.IsNegativeInfinity(max))
-            return new([], [], double.NegativeInfinity);
+        {
+            scores.Clear();
+            return max;
+        }
 
         double sum = 0;
-        double[] weights = new double[scores.Length];
-        for (int i = 0; i < weights.Length; i++)
-            sum += weights[i] = Math.Exp(scores[i] - max);
-        for (int i = 0; i < weights.Length; i++)
-            weights[i] /= sum;
-        return new(keys, weights, max + Math.Log(sum));
+        for (int i = 0; i < scores.Length; i++)
+            sum += scores[i] = Math.Exp(scores[i] - max);
+        for (int i = 0; i < scores.Length; i++)
+            scores[i] /= sum;
+        return max + Math.Log(sum);
     }
 
     internal static double Dot<T>(ReadOnlySpan<T> a, ReadOnlySpan<T> b)

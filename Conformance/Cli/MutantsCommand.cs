@@ -22,7 +22,7 @@ internal static class MutantsCommand
         Option<int> cases = new("--cases") { Description = "Random cases for each property.", HelpName = "NUMBER", DefaultValueFactory = _ => new SuiteOptions().Cases };
         Option<string> filter = new("--filter") { Description = "Only mutants whose name contains this text.", HelpName = "TEXT", DefaultValueFactory = _ => "" };
         Option<bool> json = new("--json") { Description = "Print JSON." };
-        Option<int?> pairs = new("--pairs") { Description = "Diagnose this many pairs of defects, spread evenly over all, instead: is each named from its answers alone?", HelpName = "NUMBER" };
+        Option<int?> pairs = new("--pairs") { Description = "Diagnose this many pairs of defects, spread evenly over all, instead (all, where there are fewer): is each named from its answers alone? What is not named is listed.", HelpName = "NUMBER" };
         Command command = new("mutants", "Run the properties against ports that are wrong on purpose. Exit code: 0 all are found, 1 some survive, 2 bad usage.") { seed, cases, filter, json, pairs };
         cases.Validators.Add(result =>
         {
@@ -41,18 +41,24 @@ internal static class MutantsCommand
 
     private static int RunPairs(int count, CancellationToken cancellation)
     {
-        int asked = 0, named = 0, explained = 0;
-        foreach (PairResult result in PairRun.Of(PairRun.Spread(count), cancellation))
+        ImmutableArray<Composition> pairs = PairRun.Spread(count);
+        int[] outcomes = new int[Enum.GetValues<PairOutcome>().Length];
+        foreach (PairResult result in PairRun.Of(pairs, cancellation))
         {
-            asked++;
-            named += result.IsNamed ? 1 : 0;
-            explained += result.IsExplained ? 1 : 0;
-            if (!result.IsExplained)
+            outcomes[(int)result.Outcome]++;
+            if (Console.IsErrorRedirected is false)
+                Console.Error.Progress($"{outcomes.Sum()} of {pairs.Length} ");
+            if (result.Outcome is PairOutcome.Missed)
                 Console.WriteLine($"{result.Pair}: {result.Said}");
         }
 
-        Console.WriteLine($"{explained} of {asked} pairs of defects explained: {named} by their own names among others, {explained - named} by as few or fewer defects with the same answers ({DefectCatalogue.Pairs.Count()} pairs in all)");
-        return explained == asked ? 0 : SomeSurvive;
+        if (Console.IsErrorRedirected is false)
+            Console.Error.Progress($"");
+        int asked = outcomes.Sum(), missed = outcomes[(int)PairOutcome.Missed];
+        Console.WriteLine(
+            $"{asked - missed} of {asked} pairs of defects named ({DefectCatalogue.Pairs.Count()} pairs in all): {outcomes[(int)PairOutcome.Named]} exactly, "
+            + $"{outcomes[(int)PairOutcome.NamedAmongOthers]} among others that give the same answers, {outcomes[(int)PairOutcome.SameAsOthers]} by as few or fewer defects that give the same answers");
+        return asked < pairs.Length ? BadUsage : missed == 0 ? 0 : SomeSurvive;
     }
 
     private static int Run(SuiteOptions options, string filter, bool json, CancellationToken cancellation)

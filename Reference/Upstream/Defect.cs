@@ -106,7 +106,10 @@ public sealed record Defect(string Name, Stage Stage, string What, string Fix, F
 /// <summary>Defects of different stages, together.</summary>
 public sealed record Composition
 {
-    private Composition(ImmutableArray<Defect> defects) => Defects = defects;
+    private readonly Lazy<Stages> stages;
+
+    private Composition(ImmutableArray<Defect> defects) =>
+        (Defects, stages) = (defects, new(() => defects.Aggregate(Stages.Definition, (stages, defect) => defect.Apply(stages))));
 
     /// <summary>Nothing is wrong.</summary>
     public static Composition Definition { get; } = new([]);
@@ -133,7 +136,7 @@ public sealed record Composition
     }
 
     /// <summary>The stages of the definition with the defects in their places.</summary>
-    public Stages Build() => Defects.Aggregate(Stages.Definition, (stages, defect) => defect.Apply(stages));
+    public Stages Build() => stages.Value;
 
     /// <inheritdoc/>
     public override string ToString() => Name;

@@ -17,7 +17,8 @@ public sealed class PipelineAttention
     private static readonly Func<int, int, double> ZeroProduct = (_, _) => 0;
 
     private readonly Arithmetic arithmetic;
-    private readonly Dictionary<(int Batch, int Head), ILookup<int, (Slot Slot, int Key, int Value)>> keySlots = [];
+    private readonly Dictionary<(int Batch, int Head), Dictionary<int, (Slot Slot, int Key, int Value)[]>> keySlots;
+    private readonly Dictionary<Slot, (Meeting[] Met, Meeting[] Counted, bool Uniform)> rows;
     private ImmutableArray<IReadOnlyDictionary<(int, int, int), (double Max, double Sum)>?>? equalSums;
 
     /// <summary>Prepares a pipeline for the sizes of a configuration.</summary>
@@ -28,20 +29,28 @@ public sealed class PipelineAttention
 
     /// <summary>Prepares a pipeline for the sizes of a configuration, with numerical habits.</summary>
     public PipelineAttention(S2Config config, Pipeline pipeline, Arithmetic arithmetic)
+        : this(config, pipeline, arithmetic, [], [])
     {
         ArgumentNullException.ThrowIfNull(config);
         ArgumentNullException.ThrowIfNull(pipeline);
         ArgumentNullException.ThrowIfNull(arithmetic);
-        (this.config, this.pipeline, this.arithmetic) = (config, pipeline, arithmetic);
     }
+
+    private PipelineAttention(
+        S2Config config, Pipeline pipeline, Arithmetic arithmetic,
+        Dictionary<(int Batch, int Head), Dictionary<int, (Slot Slot, int Key, int Value)[]>> keySlots,
+        Dictionary<Slot, (Meeting[] Met, Meeting[] Counted, bool Uniform)> rows) =>
+        (this.config, this.pipeline, this.arithmetic, this.keySlots, this.rows) = (config, pipeline, arithmetic, keySlots, rows);
+
+    /// <summary>The same sizes, for stages that differ in the logsumexp or the backward pass alone: what is read where is looked up once for all of them.</summary>
+    public PipelineAttention WithSameReads(Stages stages) => new(config, new Pipeline(config, pipeline.Site.Valid, stages), arithmetic, keySlots, rows);
 
     /// <summary>What o[b,t,h] reads.</summary>
     public ReadRow Reads(int b, int t, int h)
     {
         if (pipeline.Output(new(b, t, h)) is not { } slot || pipeline.Query(slot) is not { } query)
             return new(new(b, t, h), [], Uniform: false);
-        Meeting[] met = Meetings(slot);
-        bool uniform = IsUniform(met);
+        (Meeting[] met, _, bool uniform) = MetBy(slot);
         return new(query, [.. Counted(met, uniform).Select(pair => new ReadKey(KeyAt(pair.Key), pair.Value < 0 ? null : KeyAt(pair.Value), pair.Mask is not PairMask.Replaced))], uniform);
     }
 
@@ -188,20 +197,26 @@ public sealed class PipelineAttention
     /// <summary>What a query slot reads and with which weights.</summary>
     internal WeightedRow Weigh(Slot slot, int query, Func<int, int, double> product, IReadOnlyDictionary<(int, int, int), (double Max, double Sum)>? sums)
     {
-        Meeting[] met = Meetings(slot);
-        bool uniform = IsUniform(met), whole = pipeline.Stages.Normaliser is Normaliser.WholeGroup;
-        Meeting[] pairs = [.. whole ? met.Where(pair => pipeline.Stages.Hide(false, false) == PairMask.Hidden || pair.Mask is not PairMask.Hidden) : Counted(met, uniform)];
+        (Meeting[] met, Meeting[] pairs, bool uniform) = MetBy(slot);
         double scale = pipeline.Stages.Scale(pipeline.Site, slot.Head);
-        double[] products = [.. pairs.Select(pair => uniform ? double.MinValue : product(query, pair.Key))];
-        double[] scores = [.. products.Select((value, i) => uniform ? value : scale * value - (pairs[i].Mask is PairMask.Less ? 10000 : 0))];
-        bool spreads = arithmetic.AddsMask && met.Any(pair => pair.Mask is not (PairMask.Seen or PairMask.Less) && !double.IsFinite(scale * product(query, pair.Key)) && !double.IsNegativeInfinity(scale * product(query, pair.Key)));
+        double[] products = new double[pairs.Length], scores = new double[pairs.Length];
+        for (int i = 0; i < pairs.Length; i++)
+        {
+            products[i] = uniform ? double.MinValue : product(query, pairs[i].Key);
+            scores[i] = Score(slot, pairs[i], uniform, products[i]);
+        }
+
         (double[] weights, double lse) = Softmax(slot, pairs, products, scores, sums);
-        if (spreads)
+        if (arithmetic.AddsMask && Array.Exists(met, pair => pair.Mask is not (PairMask.Seen or PairMask.Less) && scale * product(query, pair.Key) is var score && !double.IsFinite(score) && !double.IsNegativeInfinity(score)))
             Array.Fill(weights, double.NaN);
-        if (whole)
-            weights = [.. weights.Select((weight, i) => pairs[i].Mask is PairMask.Seen ? weight : 0)];
-        if (arithmetic.RoundWeight is { } round)
-            weights = [.. weights.Select(round)];
+        for (int i = 0; i < weights.Length; i++)
+        {
+            if (pipeline.Stages.Normaliser is Normaliser.WholeGroup && pairs[i].Mask is not PairMask.Seen)
+                weights[i] = 0;
+            if (arithmetic.RoundWeight is { } round)
+                weights[i] = round(weights[i]);
+        }
+
         if (arithmetic.MultipliesHidden)
         {
             Meeting[] rest = [.. met.Where(pair => !pairs.Contains(pair))];
@@ -209,6 +224,21 @@ public sealed class PipelineAttention
         }
 
         return new(pairs, weights, scores, lse);
+    }
+
+    /// <summary>What a query slot meets, hidden or not.</summary>
+    internal Meeting[] Met(Slot slot) => MetBy(slot).Met;
+
+    /// <summary>What a query slot meets, which of it counts, and whether that has equal weights whatever the scores. The same for every input.</summary>
+    private (Meeting[] Met, Meeting[] Counted, bool Uniform) MetBy(Slot slot)
+    {
+        if (rows.TryGetValue(slot, out var known))
+            return known;
+        Meeting[] met = Meetings(slot);
+        bool uniform = IsUniform(met);
+        bool readsHidden = pipeline.Stages.Hide(false, false) is PairMask.Hidden;
+        Meeting[] counted = [.. pipeline.Stages.Normaliser is Normaliser.WholeGroup ? met.Where(pair => readsHidden || pair.Mask is not PairMask.Hidden) : Counted(met, uniform)];
+        return rows[slot] = (met, counted, uniform);
     }
 
     /// <summary>The greatest score and the sum over all pairs that are normalised together, where that is not a row.</summary>
@@ -224,9 +254,10 @@ public sealed class PipelineAttention
                     Slot slot = new(b, p, h);
                     if (QueryOf(slot) is not { } query)
                         continue;
-                    foreach (Meeting pair in Meetings(slot).Where(pair => pair.Mask is PairMask.Seen))
+                    (_, Meeting[] counted, bool uniform) = MetBy(slot);
+                    foreach (Meeting pair in counted)
                     {
-                        double score = pipeline.Stages.Scale(pipeline.Site, h) * product(query, pair.Key);
+                        double score = Score(slot, pair, uniform, uniform ? double.MinValue : product(query, pair.Key));
                         (double max, double sum) = sums.GetValueOrDefault(ClassOf(slot, pair), (double.NegativeInfinity, 0));
                         double greatest = Math.Max(max, score);
                         sums[ClassOf(slot, pair)] = (greatest, sum * Math.Exp(max - greatest) + Math.Exp(score - greatest));
@@ -235,6 +266,9 @@ public sealed class PipelineAttention
 
         return sums;
     }
+
+    private double Score(Slot slot, Meeting pair, bool uniform, double product) =>
+        uniform ? double.MinValue : pipeline.Stages.Scale(pipeline.Site, slot.Head) * product - (pair.Mask is PairMask.Less ? 10000 : 0);
 
     /// <summary>Which pairs are normalised together.</summary>
     internal (int, int, int) ClassOf(Slot slot, Meeting pair) => pipeline.Stages.Normaliser switch
@@ -249,22 +283,23 @@ public sealed class PipelineAttention
     private (double[] Weights, double LogSumExp) Softmax(
         Slot slot, Meeting[] pairs, double[] products, double[] scores, IReadOnlyDictionary<(int, int, int), (double Max, double Sum)>? sums)
     {
-        AttentionRow softmax = Attention.Softmax([.. Enumerable.Range(0, scores.Length)], scores);
-        double[] weights = softmax.Weights.Count == scores.Length ? [.. softmax.Weights] : new double[scores.Length];
+        double[] weights = (double[])scores.Clone();
+        double lse = Attention.Softmax(weights);
         if (sums is not null)
-            weights = [.. scores.Select((score, i) => sums[ClassOf(slot, pairs[i])] is var (max, sum) ? Math.Exp(score - max) / sum : 0)];
+            for (int i = 0; i < weights.Length; i++)
+                weights[i] = sums[ClassOf(slot, pairs[i])] is var (max, sum) ? Math.Exp(scores[i] - max) / sum : 0;
         else if (pipeline.Stages.Normaliser is Normaliser.OneMore)
-            weights = [.. weights.Select(weight => weight / (1 + Math.Exp(-softmax.LogSumExp)))];
+            for (int i = 0; i < weights.Length; i++)
+                weights[i] /= 1 + Math.Exp(-lse);
         else if (arithmetic.PlainExp is { } exp)
             weights = [.. scores.Select(score => exp(score) / scores.Sum(exp))];
-        double greatest = scores.Length == 0 ? double.NegativeInfinity : scores.Max();
         return (weights, pipeline.Stages.LogSum switch
         {
-            LogSumKind.Base2 => softmax.LogSumExp / Math.Log(2),
-            LogSumKind.Unscaled => Attention.Softmax([.. Enumerable.Range(0, scores.Length)], products).LogSumExp,
-            LogSumKind.WithoutMaximum when scores.Length > 0 => softmax.LogSumExp - greatest,
+            LogSumKind.Base2 => lse / Math.Log(2),
+            LogSumKind.Unscaled => Attention.Softmax((double[])products.Clone()),
+            LogSumKind.WithoutMaximum when scores.Length > 0 => lse - scores.Max(),
             LogSumKind.ZeroWhereEmpty when scores.Length == 0 => 0,
-            _ => softmax.LogSumExp,
+            _ => lse,
         });
     }
 
@@ -274,23 +309,21 @@ public sealed class PipelineAttention
         if (!keySlots.TryGetValue((slot.Batch, slot.Head), out var groups))
         {
             // Values of keys that hold none are 0; keys that are in no tensor are not met.
-            groups = (from p in Enumerable.Range(0, pipeline.Site.Ring)
-                      let key = new Slot(slot.Batch, p, slot.Head)
-                      let place = pipeline.Source(Operand.Key, key)
-                      where place is not null
-                      orderby place.Value.Token
-                      select (Slot: key, Key: RowOf(place.Value, config.KvHeads), Value: pipeline.Source(Operand.Value, key) is { } value ? RowOf(value, config.KvHeads) : -1))
-                .ToLookup(item => pipeline.Group(item.Slot));
+            List<(int Token, (Slot Slot, int Key, int Value) Item)> held = [];
+            for (int p = 0; p < pipeline.Site.Ring; p++)
+                if (new Slot(slot.Batch, p, slot.Head) is var key && pipeline.Source(Operand.Key, key) is { } place)
+                    held.Add((place.Token, (key, RowOf(place, config.KvHeads), pipeline.Source(Operand.Value, key) is { } value ? RowOf(value, config.KvHeads) : -1)));
+            groups = held.OrderBy(item => item.Token).Select(item => item.Item).GroupBy(item => pipeline.Group(item.Slot)).ToDictionary(group => group.Key, group => group.ToArray());
             keySlots.Add((slot.Batch, slot.Head), groups);
         }
 
-        Meeting[] met = [.. groups[pipeline.Group(slot)].Select(item => new Meeting(item.Key, item.Value, pipeline.Mask(slot, item.Slot), item.Slot))];
+        Meeting[] met = [.. groups.GetValueOrDefault(pipeline.Group(slot), []).Select(item => new Meeting(item.Key, item.Value, pipeline.Mask(slot, item.Slot), item.Slot))];
         if (!ReferenceEquals(pipeline.Stages.Reach, Stages.OwnGroup))
         {
             HashSet<Slot> further = [.. pipeline.Stages.Reach(pipeline.Site, slot)];
             met =
             [
-                .. from item in groups.SelectMany(members => members)
+                .. from item in groups.Values.SelectMany(members => members)
                    where further.Contains(item.Slot) || pipeline.Group(item.Slot) == pipeline.Group(slot)
                    orderby item.Key
                    select new Meeting(item.Key, item.Value, pipeline.Mask(slot, item.Slot), item.Slot),
@@ -312,7 +345,10 @@ public sealed class PipelineAttention
     private void Accumulate(Span<double> sum, double weight, ReadOnlySpan<double> vector)
     {
         for (int d = 0; d < sum.Length; d++)
-            sum[d] = arithmetic.RoundSum is { } round ? round(sum[d] + weight * vector[d]) : sum[d] + weight * vector[d];
+            sum[d] += weight * vector[d];
+        if (arithmetic.RoundSum is { } round)
+            for (int d = 0; d < sum.Length; d++)
+                sum[d] = round(sum[d]);
     }
 
     private int RowOf(Place place, int heads) => Layout.Row(config.Tokens, heads, 1, place.Batch, place.Token, place.Head);

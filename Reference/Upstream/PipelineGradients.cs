@@ -48,6 +48,12 @@ internal sealed class PipelineGradients(S2Config config, Pipeline pipeline, Pipe
         void AddSlot(Slot slot, int query, double[] dout)
         {
             WeightedRow row = attention.Weigh(slot, query, product, sums);
+            if (row.Pairs.Length == 0 && pipeline.Stages.EmptyIsNaN)
+            {
+                SpreadNaN(slot, query);
+                return;
+            }
+
             double[] weights = row.Weights, valueWeights = ValueWeights(row), dp = new double[weights.Length];
             double mean = 0;
             for (int i = 0; i < weights.Length; i++)
@@ -79,6 +85,22 @@ internal sealed class PipelineGradients(S2Config config, Pipeline pipeline, Pipe
                     keysOfHead[head][key] = true;
                     Add(dkOfHead[head], key, keyScale * weights[i] * centred, input.Query.Elements.Slice(query * dim, dim));
                 }
+            }
+        }
+
+        // The softmax of nothing is NaN, and so is what flows back through it to all that the row meets.
+        void SpreadNaN(Slot slot, int query)
+        {
+            int head = query % config.Heads;
+            dq.AsSpan(query * dim, dim).Fill(double.NaN);
+            foreach (Meeting pair in attention.Met(slot))
+            {
+                keysOfHead[head][pair.Key] = true;
+                dkOfHead[head].AsSpan(pair.Key * dim, dim).Fill(double.NaN);
+                if (pair.Value < 0)
+                    continue;
+                valuesOfHead[head][pair.Value] = true;
+                dvOfHead[head].AsSpan(pair.Value * dim, dim).Fill(double.NaN);
             }
         }
     }

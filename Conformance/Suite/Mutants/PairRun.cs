@@ -3,17 +3,50 @@ using System.Collections.Immutable;
 using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Xray;
 using S2Attn.Reference.Upstream;
+using S2Attn.Spec;
 
 namespace S2Attn.Conformance.Mutants;
 
-/// <summary>What the diagnosis said of two defects that were put together.</summary>
-/// <param name="Pair">What was put together.</param>
-/// <param name="IsNamed">Whether the pair is among the explanations.</param>
-/// <param name="IsExplained">Whether it is, or as few or fewer defects give the same answers at every size: one defect may hide the other.</param>
-/// <param name="Said">The first sentence.</param>
-public sealed record PairResult(Composition Pair, bool IsNamed, bool IsExplained, string Said);
+/// <summary>What a search through the answers of two defects that were put together ends with.</summary>
+public enum PairOutcome
+{
+    /// <summary>The pair, and nothing else of as few defects.</summary>
+    Named,
 
-/// <summary>Diagnoses ports with two defects; the expected names come from the composition itself.</summary>
+    /// <summary>The pair and others, which give the same answers at every probed size.</summary>
+    NamedAmongOthers,
+
+    /// <summary>Fewer defects, or two others, that give the same answers at every probed size: one of the pair hides the other.</summary>
+    SameAsOthers,
+
+    /// <summary>Nothing of two defects gives the same answers.</summary>
+    Missed,
+}
+
+/// <summary>What was said of two defects that were put together.</summary>
+/// <param name="Pair">What was put together.</param>
+/// <param name="Outcome">Whether it was found.</param>
+/// <param name="Said">The compositions that explain all answers; what explains most, where none does.</param>
+public sealed record PairResult(Composition Pair, PairOutcome Outcome, string Said)
+{
+    private const int MostSaid = 3;
+
+    internal static PairResult Of(Composition pair, Explanation explanation)
+    {
+        bool whole = explanation.IsWhole && explanation.Composition.Defects.Length <= pair.Defects.Length;
+        bool named = explanation.Compositions.Any(composition => composition.Name == pair.Name);
+        string said = string.Join("; ", explanation.Compositions.Take(MostSaid)) + (explanation.Compositions.Length > MostSaid ? "; ..." : "");
+        return new(
+            pair,
+            !whole ? PairOutcome.Missed : !named ? PairOutcome.SameAsOthers : explanation.Compositions.Length > 1 ? PairOutcome.NamedAmongOthers : PairOutcome.Named,
+            explanation.IsWhole ? said : $"{said} at {explanation.ExplainedAt} sizes only{string.Concat(explanation.Unseen.Select(unseen => $", without {unseen}"))}");
+    }
+}
+
+/// <summary>
+/// Looks through ports with two defects; the expected names come from the composition itself. Two defects of one stage are no pair: a stage is one function, and the second would
+/// take the first's place or change its result into that of a third.
+/// </summary>
 public static class PairRun
 {
     /// <summary>So many pairs, spread evenly over all of the catalogue; all where there are fewer.</summary>
@@ -24,15 +57,23 @@ public static class PairRun
         return [.. Enumerable.Range(0, chosen).Select(i => all[(int)((long)i * all.Length / chosen)])];
     }
 
-    /// <summary>Diagnoses each pair, several at a time.</summary>
-    public static IEnumerable<PairResult> Of(IReadOnlyList<Composition> pairs, CancellationToken cancellation = default) =>
-        pairs.AsParallel().AsOrdered().WithMergeOptions(ParallelMergeOptions.NotBuffered).TakeWhile(_ => !cancellation.IsCancellationRequested).Select(One);
+    /// <summary>So many pairs, drawn by a seed.</summary>
+    public static ImmutableArray<Composition> Drawn(int seed, int count)
+    {
+        Composition[] all = [.. DefectCatalogue.Pairs];
+        new Random(seed).Shuffle(all);
+        return [.. all.Take(count)];
+    }
 
-    private static PairResult One(Composition pair)
+    /// <summary>Looks through each pair, several at a time; results come in the order of the pairs.</summary>
+    public static IEnumerable<PairResult> Of(IReadOnlyList<Composition> pairs, CancellationToken cancellation = default) =>
+        pairs.AsParallel().AsOrdered().WithMergeOptions(ParallelMergeOptions.NotBuffered).TakeWhile(_ => !cancellation.IsCancellationRequested).Select(pair => One(pair, cancellation));
+
+    private static PairResult One(Composition pair, CancellationToken cancellation)
     {
         using CompositionPort port = new(pair.Name, pair);
-        Diagnosis diagnosis = Diagnosis.Of(port);
-        bool whole = diagnosis.Report.Any(report => report.Explanation.IsWhole && report.Explanation.Composition.Defects.Length <= pair.Defects.Length);
-        return new(pair, diagnosis.Report.Any(report => report.Explanation.Names.Contains(pair.Name)), whole, diagnosis.Sentences[0]);
+        PortCapabilities capabilities = port.Description.Capabilities;
+        S2Config first = S2Config.Create(Xrays.Widened(capabilities, Xrays.Fitting(capabilities, capabilities.Masks[0])));
+        return PairResult.Of(pair, Xrays.Explain(port, Xrays.Probes(capabilities, capabilities.Masks, first), cancellation));
     }
 }

@@ -18,6 +18,8 @@ internal sealed class ExplanationSearch
         LogSum = [.. DefectCatalogue.All.Where(defect => defect.Stage is Stage.LogSum)],
         Backward = [.. DefectCatalogue.All.Where(defect => defect.IsBackward)];
 
+    private static readonly Lazy<ImmutableArray<Composition>> StructurePairs = new(() => [.. From(Structure, 0, 2, [])]);
+
     private readonly ImmutableArray<XrayFilm> films, plain, padded;
     private readonly CancellationToken cancellation;
 
@@ -70,11 +72,13 @@ internal sealed class ExplanationSearch
     /// <summary>The forward structure completed by what explains its logsumexp and its gradients; none where nothing does.</summary>
     private IEnumerable<Composition> WithRest(Composition forward)
     {
-        Composition[] lse = Fewest(forward, LogSum, 1, prediction => prediction.LogSumAsFilmed());
-        return lse.SelectMany(composition => Fewest(composition, Backward, MostBackward, prediction => prediction.GradientsAsFilmed()));
+        Stages stages = forward.Build();
+        ImmutableArray<Prediction> known = [.. films.Select(film => new Prediction(film, stages))];
+        Composition[] lse = Fewest(forward, known, LogSum, 1, prediction => prediction.LogSumAsFilmed());
+        return lse.SelectMany(composition => Fewest(composition, known, Backward, MostBackward, prediction => prediction.GradientsAsFilmed()));
     }
 
-    private Composition[] Fewest(Composition before, ImmutableArray<Defect> defects, int most, Func<Prediction, bool> asFilmed)
+    private Composition[] Fewest(Composition before, ImmutableArray<Prediction> known, ImmutableArray<Defect> defects, int most, Func<Prediction, bool> asFilmed)
     {
         for (int size = 0; size <= most; size++)
         {
@@ -84,7 +88,7 @@ internal sealed class ExplanationSearch
                 {
                     cancellation.ThrowIfCancellationRequested();
                     Stages stages = joined.Build();
-                    return films.All(film => asFilmed(new(film, stages)));
+                    return known.All(prediction => asFilmed(prediction.WithSameReads(stages)));
                 }).Take(MostAlternatives),
             ];
             if (found.Length > 0)
@@ -98,7 +102,16 @@ internal sealed class ExplanationSearch
     {
         cancellation.ThrowIfCancellationRequested();
         Stages stages = composition.Build();
-        return shown.All(film => new Prediction(film, stages).SeesAsFilmed()) && shown.All(film => new Prediction(film, stages).ScoresAsFilmed());
+        List<Prediction> seen = [];
+        foreach (XrayFilm film in shown)
+        {
+            Prediction prediction = new(film, stages);
+            if (!prediction.SeesAsFilmed())
+                return false;
+            seen.Add(prediction);
+        }
+
+        return seen.TrueForAll(prediction => prediction.ScoresAsFilmed());
     }
 
     /// <summary>What explains most, where nothing explains all: most sizes, else most rows.</summary>
@@ -145,19 +158,17 @@ internal sealed class ExplanationSearch
     private static IEnumerable<Composition> Joined(Composition structure, Composition more) =>
         more.Defects.IsEmpty ? [structure] : Composition.TryOf(structure.Defects.Concat(more.Defects), out Composition joined) ? [joined] : [];
 
-    /// <summary>Every set of so many defects of different stages.</summary>
-    private static IEnumerable<Composition> Sets(ImmutableArray<Defect> defects, int size)
-    {
-        return From(0, size, []);
+    /// <summary>Every set of so many defects of different stages, in the order of the catalogue.</summary>
+    private static IEnumerable<Composition> Sets(ImmutableArray<Defect> defects, int size) =>
+        defects == Structure && size == 2 ? StructurePairs.Value : From(defects, 0, size, []);
 
-        IEnumerable<Composition> From(int start, int left, ImmutableArray<Defect> chosen)
-        {
-            if (left == 0)
-                return [Composition.Of(chosen)];
-            return Enumerable.Range(start, defects.Length - start)
-                .Where(i => !chosen.Any(defect => defect.Stage == defects[i].Stage))
-                .SelectMany(i => From(i + 1, left - 1, chosen.Add(defects[i])));
-        }
+    private static IEnumerable<Composition> From(ImmutableArray<Defect> defects, int start, int left, ImmutableArray<Defect> chosen)
+    {
+        if (left == 0)
+            return [Composition.Of(chosen)];
+        return Enumerable.Range(start, defects.Length - start)
+            .Where(i => !chosen.Any(defect => defect.Stage == defects[i].Stage))
+            .SelectMany(i => From(defects, i + 1, left - 1, chosen.Add(defects[i])));
     }
 
     // What was seen in code that people use comes before what was made up; then the order of the catalogue.

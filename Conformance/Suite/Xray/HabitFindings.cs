@@ -14,11 +14,16 @@ public sealed record HabitFinding(ImmutableArray<string> Names, string Clause, s
 
 internal static class HabitFindings
 {
-    public static ImmutableArray<HabitFinding> Of(ImmutableArray<XrayFilm> films, Explanation explanation) =>
+    public static ImmutableArray<HabitFinding> Of(ImmutableArray<XrayFilm> films, Explanation explanation)
+    {
+        Stages stages = explanation.Composition.Build();
+        ImmutableArray<(XrayFilm Film, Prediction Prediction)> explained = explanation.Rows < 1 ? [] :
+            [.. films.Where(film => !explanation.Unexplained.Contains(film.Probe)).Select(film => (film, new Prediction(film, stages)))];
+        return [.. Nan(explained), .. Overflow(films), .. Precision(explained), .. FromCallToCall(films)];
+    }
+
+    private static IEnumerable<HabitFinding> FromCallToCall(ImmutableArray<XrayFilm> films) =>
     [
-        .. Nan(films, explanation),
-        .. Overflow(films),
-        .. Precision(films, explanation),
         .. films.All(film => film.Repeats) ? Array.Empty<HabitFinding>() : [Known("nondeterministic", "the same call, put twice in a row, gives other bits")],
         .. films.Any(film => film.Stale.Contains(true))
             ? [Known("stale-empty-rows", "rows that see no key hold what the call before left there")]
@@ -28,9 +33,9 @@ internal static class HabitFindings
 
     private static HabitFinding Known(string name, string clause) => new([name], clause, NumericalHabit.All.Single(habit => habit.Name == name).Fix);
 
-    private static IEnumerable<HabitFinding> Nan(ImmutableArray<XrayFilm> films, Explanation explanation)
+    private static IEnumerable<HabitFinding> Nan(ImmutableArray<(XrayFilm Film, Prediction Prediction)> explained)
     {
-        bool keys = films.Any(film => Spreads(film, explanation, Operand.Key)), values = films.Any(film => Spreads(film, explanation, Operand.Value));
+        bool keys = explained.Any(item => Spreads(item.Film, item.Prediction, Operand.Key)), values = explained.Any(item => Spreads(item.Film, item.Prediction, Operand.Value));
         if (!keys && !values)
             yield break;
         string where = keys && values ? "keys and values spreads through scores and values, because the mask is added" : keys ? "keys spreads through the scores, because the mask is added" : "values spreads, because they are multiplied by 0";
@@ -41,12 +46,9 @@ internal static class HabitFindings
     }
 
     // Whether a row that reads nothing of the poisoned token became NaN.
-    private static bool Spreads(XrayFilm film, Explanation explanation, Operand operand)
+    private static bool Spreads(XrayFilm film, Prediction prediction, Operand operand)
     {
         XrayProbe probe = film.Probe;
-        if (explanation.Rows < 1 || explanation.Unexplained.Contains(probe))
-            return false;
-        Prediction prediction = new(film, explanation.Composition.Build());
         return film.Poisoned.Where(item => item.Operand == operand).Any(item => Enumerable.Range(0, probe.Rows).Any(row =>
             IsNaN(item.Output, row, probe.Config.HeadDim)
             && !IsNaN(film.Equal, row, probe.Sources)
@@ -68,14 +70,12 @@ internal static class HabitFindings
             : [];
 
     // Weights that are off by more than the format's rounding, and by no more than a narrower format's.
-    private static IEnumerable<HabitFinding> Precision(ImmutableArray<XrayFilm> films, Explanation explanation)
+    private static IEnumerable<HabitFinding> Precision(ImmutableArray<(XrayFilm Film, Prediction Prediction)> explained)
     {
-        if (explanation.Rows < 1)
-            yield break;
         bool off = false, half = true, brain = true;
-        foreach (XrayFilm film in films.Where(film => film.Probe.ElementType is ElementType.F32 or ElementType.F64 && !explanation.Unexplained.Contains(film.Probe)))
+        foreach ((XrayFilm film, Prediction prediction) in explained.Where(item => item.Film.Probe.ElementType is ElementType.F32 or ElementType.F64))
         {
-            double[] exact = new Prediction(film, explanation.Composition.Build()).WeightsOf(-1);
+            double[] exact = prediction.WeightsOf(-1);
             for (int i = 0; i < exact.Length; i++)
             {
                 double given = film.Equal.Elements[i], unit = ElementType.F32.UnitRoundoff();

@@ -43,16 +43,21 @@ public sealed class VisibilityMap
     public static VisibilityMap OfDefinition(XrayProbe probe)
     {
         ArgumentNullException.ThrowIfNull(probe);
-        return new(probe, Tensor<double>.Build([probe.Rows, probe.Sources], i =>
+        double[] weights = new double[probe.Rows * probe.Sources];
+        for (int i = 0; i < probe.Rows; i++)
         {
-            Place row = probe.RowAt(i / probe.Sources), source = probe.SourceAt(i % probe.Sources);
-            bool sees = row.Batch == source.Batch && source.Head == probe.Config.KvHeadOf(row.Head)
-                && probe.Valid[source.Batch, source.Token] && Visibility.Visible(probe.Config, row.Head, row.Token, source.Token);
-            return sees ? 1.0 / Count(row) : 0;
-        }));
+            Place row = probe.RowAt(i);
+            int[] sources =
+            [
+                .. from u in Enumerable.Range(0, probe.Config.Tokens)
+                   where probe.Valid[row.Batch, u] && Visibility.Visible(probe.Config, row.Head, row.Token, u)
+                   select probe.IndexOfSource(new(row.Batch, u, probe.Config.KvHeadOf(row.Head))),
+            ];
+            foreach (int source in sources)
+                weights[i * probe.Sources + source] = 1.0 / sources.Length;
+        }
 
-        int Count(Place row) =>
-            Enumerable.Range(0, probe.Config.Tokens).Count(u => probe.Valid[row.Batch, u] && Visibility.Visible(probe.Config, row.Head, row.Token, u));
+        return new(probe, Tensor<double>.Of([probe.Rows, probe.Sources], weights));
     }
 
     internal static VisibilityMap Develop(XrayFilm film) => new(film.Probe, film.Equal);

@@ -56,11 +56,11 @@ public sealed record XrayProbe(S2Config Config, ElementType ElementType, Tensor<
     /// <summary>Bit r says whether score question r lets this row of k score.</summary>
     internal static uint KeyCode(int source) => Mix((uint)source + KeySalt);
 
-    /// <summary>The same shape without padding, so that buffers hold something when it is asked for with padding.</summary>
-    internal PortCase WarmUp() => (this with { Valid = Valid.Map(_ => true) }).EqualScores().First();
+    /// <summary>The same shape without padding and with v = 1, so that buffers hold 1 when it is asked for with padding.</summary>
+    internal PortCase WarmUp() => Full(1);
 
-    /// <summary>Another question of the same shape without padding.</summary>
-    internal PortCase OtherWarmUp() => (this with { Valid = Valid.Map(_ => true) }).Large().Concat((this with { Valid = Valid.Map(_ => true) }).EqualScores().Skip(1)).First();
+    /// <summary>The same with v = 2.</summary>
+    internal PortCase OtherWarmUp() => Full(2);
 
     /// <summary>How many score questions are put.</summary>
     internal int ScoreQuestions => ShowsScores && Config.Scale != 0 ? Codes : 0;
@@ -116,14 +116,24 @@ public sealed record XrayProbe(S2Config Config, ElementType ElementType, Tensor<
         return text[..text.IndexOf(" EqualScores", StringComparison.Ordinal)] + (IsPadded ? " with padding" : "");
     }
 
+    private PortCase Full(double value)
+    {
+        PortCase plain = (this with { Valid = Valid.Map(_ => true) }).EqualScores().First();
+        return plain with { Input = plain.Input with { Value = plain.Input.Value.Map(_ => value) } };
+    }
+
     private PortCase Case(Func<int, double> query, Func<int, double> key, int chunk)
     {
         int dim = Config.HeadDim;
-        return new(Config, ElementType, new(
-            Tensor<double>.Build([Config.Batch, Config.Tokens, Config.Heads, dim], i => i % dim == 0 ? query(i / dim) : 0),
-            Tensor<double>.Build([Config.Batch, Config.Tokens, Config.KvHeads, dim], i => i % dim == 0 ? key(i / dim) : 0),
-            Tensor<double>.Build([Config.Batch, Config.Tokens, Config.KvHeads, dim], i => i / dim == chunk * dim + i % dim ? 1 : 0),
-            Valid));
+        double[] q = new double[Rows * dim], k = new double[Sources * dim], v = new double[Sources * dim];
+        for (int row = 0; row < Rows; row++)
+            q[row * dim] = query(row);
+        for (int source = 0; source < Sources; source++)
+            k[source * dim] = key(source);
+        for (int d = 0; d < dim && chunk * dim + d < Sources; d++)
+            v[(chunk * dim + d) * dim + d] = 1;
+        ReadOnlySpan<int> keys = [Config.Batch, Config.Tokens, Config.KvHeads, dim];
+        return new(Config, ElementType, new(Tensor<double>.Of([Config.Batch, Config.Tokens, Config.Heads, dim], q), Tensor<double>.Of(keys, k), Tensor<double>.Of(keys, v), Valid));
     }
 
     private Place PlaceAt(int index, int heads) => new(index / heads / Config.Tokens, index / heads % Config.Tokens, index % heads);

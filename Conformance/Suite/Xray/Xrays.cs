@@ -43,7 +43,7 @@ public static class Xrays
     }
 
     /// <summary>
-    /// The sizes that tell defects apart: the one that is asked for, an odd group, a shift other than G / 2 with a scale and heads of its own, two padded sequences, a ragged N,
+    /// The sizes that tell defects apart: the one that is asked for, an odd group, a shift other than G / 2 with a scale and heads of its own, two padded sequences, a ragged N, a cut that is not in the middle of a group,
     /// groups longer than a kernel's tile, and the first size under every other mask. Each is bent to what the port claims; sizes that then are the same are looked at once.
     /// </summary>
     /// <param name="capabilities">What the port claims.</param>
@@ -68,6 +68,7 @@ public static class Xrays
             Padded(Fitted(fours with { Batch = 2, Heads = 4, KvHeads = 2, ShiftedHeads = HeadShift.Of(OwnHeads) })),
             .. all.OrderByDescending(mask => mask.CutsWrappedRun()).Take(1).Select(mask =>
                 Fitted(fours with { Batch = 2, Tokens = 14, Heads = 2, KvHeads = 2, ShiftedHeads = HeadShift.SecondHalf, Mask = mask })),
+            .. all.Where(mask => mask.CutsWrappedRun()).Take(1).Select(mask => Fitted(fours with { Shift = 1, Heads = 2, KvHeads = 2, ShiftedHeads = HeadShift.SecondHalf, Mask = mask })),
             Fitted(request with { Tokens = 2 * LongGroup, GroupSize = GroupSizeRule.Of(LongGroup), Heads = 2, KvHeads = 1, ShiftedHeads = HeadShift.SecondHalf }) with { ShowsScores = false },
             .. all.Skip(1).Select(mask => Fitted(first.ToRequest() with { Mask = mask })),
         ];
@@ -93,6 +94,20 @@ public static class Xrays
     public static XrayReport Take(IAttentionPort port, IEnumerable<XrayProbe> probes, CancellationToken cancellation = default)
     {
         CountingPort counting = new(port, cancellation);
+        (ImmutableArray<XrayFilm> films, ImmutableArray<XrayFailure> failures) = Expose(counting, probes);
+        Explanation explanation = ExplanationSearch.Of(films, cancellation);
+        return new(
+            port.Description, [.. films.Select(Develop)], failures, explanation, HabitFindings.Of(films, explanation), counting.Calls);
+    }
+
+    /// <summary>What a port is, without pictures, habits and words.</summary>
+    /// <exception cref="XrayFailedException">The port gave no tensors at any size.</exception>
+    /// <exception cref="OperationCanceledException">It was cancelled.</exception>
+    internal static Explanation Explain(IAttentionPort port, IEnumerable<XrayProbe> probes, CancellationToken cancellation) =>
+        ExplanationSearch.Of(Expose(new CountingPort(port, cancellation), probes).Films, cancellation);
+
+    private static (ImmutableArray<XrayFilm> Films, ImmutableArray<XrayFailure> Failures) Expose(CountingPort port, IEnumerable<XrayProbe> probes)
+    {
         List<XrayFilm> films = [];
         List<XrayFailure> failures = [];
         foreach (XrayProbe probe in probes)
@@ -106,7 +121,7 @@ public static class Xrays
 
             try
             {
-                films.Add(XrayFilm.Expose(probe, counting));
+                films.Add(XrayFilm.Expose(probe, port));
             }
             catch (XrayFailedException error)
             {
@@ -114,11 +129,7 @@ public static class Xrays
             }
         }
 
-        if (films.Count == 0)
-            throw new XrayFailedException(string.Join("; ", failures.Take(2)));
-        Explanation explanation = ExplanationSearch.Of(films, cancellation);
-        return new(
-            port.Description, [.. films.Select(Develop)], [.. failures], explanation, HabitFindings.Of([.. films], explanation), counting.Calls);
+        return films.Count > 0 ? ([.. films], [.. failures]) : throw new XrayFailedException(string.Join("; ", failures.Take(2)));
     }
 
     private static XrayPicture Develop(XrayFilm film)

@@ -60,3 +60,14 @@ internal sealed class RequiresPythonFactAttribute : FactAttribute
             Skip = $"did not run: no Python with {module}; name one in S2ATTN_PYTHON";
     }
 }
+
+/// <summary>The same for a test of many ports.</summary>
+[AttributeUsage(AttributeTargets.Method)]
+internal sealed class RequiresTorchTheoryAttribute : TheoryAttribute
+{
+    public RequiresTorchTheoryAttribute()
+    {
+        if (PortTool.PythonWithTorch.Length == 0 && Environment.GetEnvironmentVariable("S2ATTN_REQUIRE_TOOLS") != "1")
+            Skip = "did not run: no Python with torch; name one in S2ATTN_PYTHON";
+    }
+}

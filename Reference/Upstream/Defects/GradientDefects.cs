@@ -21,6 +21,11 @@ internal static class GradientDefects
         new("dq-dk-swapped", Stage.BackwardMap, "dq and dk are returned in each other's place.", "Return dq, dk, dv in this order.", stages => Backward(stages, backward => backward with { Swaps = true })),
         new("shifted-heads-detached", Stage.BackwardMap, "No gradient flows through the shifted heads.", "Roll and join the shifted heads by operations that carry gradients.",
             stages => Backward(stages, backward => backward with { Detaches = (site, _, head) => site.IsShifted(head) })),
+        Detached("dq-detached", "dq is 0: no gradient reaches q.", Operand.Query),
+        Detached("dk-detached", "dk is 0: no gradient reaches k.", Operand.Key),
+        Detached("dv-detached", "dv is 0: no gradient reaches v.", Operand.Value),
+        Detached("dkv-detached", "dk and dv are 0: no gradient reaches k and v.", Operand.Key, Operand.Value),
+        Detached("all-detached", "All gradients are 0.", Operand.Query, Operand.Key, Operand.Value),
         Scale("dq-without-scale", "dq lacks the scale.", "Multiply dq by the scale.", (_, _) => 1, Operand.Query),
         Scale("dk-without-scale", "dk lacks the scale.", "Multiply dk by the scale.", (_, _) => 1, Operand.Key),
         Scale("dq-dk-without-scale", "dq and dk lack the scale.", "Multiply dq and dk by the scale.", (_, _) => 1, Operand.Query, Operand.Key),
@@ -45,6 +50,9 @@ internal static class GradientDefects
         {
             Unroll = (site, operand, shift, token) => operands.Contains(operand) ? unroll(site, shift, token) : backward.Unroll(site, operand, shift, token),
         }));
+
+    private static Defect Detached(string name, string what, params Operand[] operands) => new(name, Stage.BackwardMap, what, "Look for detach, no_grad or .data on the way to it, and for a gradient that is never returned.",
+        stages => Backward(stages, backward => backward with { Detaches = (site, operand, head) => operands.Contains(operand) || backward.Detaches(site, operand, head) }));
 
     private static Defect Scale(string name, string what, string fix, Func<bool, double, double> scale, params Operand[] operands) => new(name, Stage.BackwardScale, what, fix,
         stages => Backward(stages, backward => backward with

@@ -22,7 +22,7 @@ internal static class LayoutDefects
         new("key-value-scramble", Stage.Regroup, "k and v of [B,H,N,D] are reshaped to [B N/G, G, H, D] without a transpose, q with one.", "Transpose k and v to [B,N,H,D] before they are reshaped to groups, as q.",
             stages => stages with { Regroup = (site, operand, slot) => stages.Regroup(site, operand, operand is Operand.Query ? slot : HeadsForTokens(site, slot)) }),
         new("group-scramble", Stage.Regroup, "[B,N,H,D] is reshaped to [B N/G, H, G, D] without a transpose, so heads and tokens of a group mix on the way in.", "Reshape to [B N/G, G, H, D] and transpose that, instead of naming the axes in another order.",
-            stages => stages with { Regroup = (site, operand, slot) => stages.Regroup(site, operand, GroupMemory(site, slot)) }),
+            stages => stages with { Regroup = (site, operand, slot) => stages.Regroup(site, operand, HeadsFirstMemory(site, slot)) }),
         new("groups-before-entries-in", Stage.Regroup, "The groups of q, k and v are ordered group, batch entry, and taken for batch entry, group.", "Reshape [B,N,H,D] to [B N/G, G, H, D] without moving the batch axis.",
             stages => stages with { Regroup = (site, operand, slot) => stages.Regroup(site, operand, GroupsBeforeEntries(site, slot)) }),
         new("group-offset-missing", Stage.Regroup, "Keys and values of every group are read from the first group.", "Add the group's first token to the index of each key.",
@@ -120,7 +120,14 @@ internal static class LayoutDefects
         return new(row.Batch, index % site.Config.Tokens, index / site.Config.Tokens);
     }
 
-    // The memory of [B N/G, H, G] read as [B,N,H], or the other way round: the same map of a group's G H vectors.
+    // The memory of [B,N,H] read as [B N/G, H, G].
+    private static Slot HeadsFirstMemory(Site site, Slot slot)
+    {
+        int group = site.Config.GroupSize, start = slot.Position - slot.Position % group, index = slot.Head * group + slot.Position % group;
+        return new(slot.Batch, start + index / site.Config.Heads, index % site.Config.Heads);
+    }
+
+    // The memory of [B N/G, H, G] read as [B,N,H]: the inverse, the same only where G = H.
     private static Slot GroupMemory(Site site, Slot slot)
     {
         int group = site.Config.GroupSize, start = slot.Position - slot.Position % group, index = slot.Position % group * site.Config.Heads + slot.Head;
