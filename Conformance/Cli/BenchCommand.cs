@@ -27,7 +27,9 @@ internal static class BenchCommand
         Option<bool> alone = new("--alone") { Description = "The kernel without its peers, as a profiler wants it." };
         Option<FileInfo?> json = new("--json") { Description = "Write the results to this file." };
         Command command = new("bench", "Measure the kernel: ratios to the FMA peak, to LongLoRA's eager composition and to fused attention, in one run.") { backward, rounds, threads, curves, filter, alone, json };
-        command.SetAction((result, cancellation) => Task.FromResult(Run(
+        BenchThrough through = new();
+        through.AddTo(command);
+        command.SetAction((result, cancellation) => Task.FromResult(through.IsAsked(result) ? through.Run(result, result.GetValue(json), cancellation) : Run(
             result.GetValue(backward), result.GetValue(rounds), result.GetValue(threads), result.GetValue(curves), result.GetValue(filter) ?? "", result.GetValue(alone), result.GetValue(json), cancellation)));
         return command;
     }

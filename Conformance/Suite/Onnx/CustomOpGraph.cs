@@ -21,8 +21,9 @@ public static class CustomOpGraph
     /// <param name="elementType">Storage of q, k, v and o: F32, F16 or BF16.</param>
     /// <param name="shiftedHeads">Any; flags must be one for each query head.</param>
     /// <param name="threads">Workers of a call: 0 for the processors of the machine.</param>
+    /// <param name="scale">Factor of q.k; 1 / sqrt(D) where it is not given.</param>
     /// <exception cref="ArgumentException">An argument is not as said, or not 0 &lt;= S &lt; G.</exception>
-    public static byte[] Build(MaskPolicy mask, int groupSize, int shift, ElementType elementType, HeadShift shiftedHeads, int threads)
+    public static byte[] Build(MaskPolicy mask, int groupSize, int shift, ElementType elementType, HeadShift shiftedHeads, int threads, float? scale = null)
     {
         ArgumentNullException.ThrowIfNull(shiftedHeads);
         if (groupSize < 1)
@@ -41,15 +42,16 @@ public static class CustomOpGraph
         OnnxGraph graph = new($"s2attn-custom-{mask}");
         ImmutableArray<string> queries = ["B", "N", "H", "D"], keys = ["B", "N", "K", "D"];
         string[] inputs = [graph.TypedInput("q", type, queries), graph.TypedInput("k", type, keys), graph.TypedInput("v", type, keys), graph.TypedInput("valid", UInt8, "B", "N")];
-        graph.CustomNode(
-            "S2Attention",
-            [.. inputs],
-            [("o", type, queries), ("lse", Float, ["B", "N", "H"])],
+        ImmutableArray<(string Name, object Value)> attributes =
+        [
             ("groupSize", groupSize),
             ("shift", shift),
             ("mask", mask.ToString()),
             ("shiftedHeads", shiftedHeads is HeadShift.Given given ? given.Flags.Select(flag => flag ? 1L : 0L).ToArray() : (object)shiftedHeads.ToString()),
-            ("threads", threads));
+            ("threads", threads),
+            .. scale is { } factor ? [("scale", (object)factor)] : Array.Empty<(string, object)>(),
+        ];
+        graph.CustomNode("S2Attention", [.. inputs], [("o", type, queries), ("lse", Float, ["B", "N", "H"])], attributes);
         foreach ((string key, string value) in new[]
         {
             ("groupSize", groupSize.ToString(CultureInfo.InvariantCulture)),

@@ -7,6 +7,8 @@ namespace S2Attn.Tests.Native;
 
 public sealed class NativeLibraryTests : IDisposable
 {
+    private static readonly string[] LevelsOfX64 = ["x86-64-v2", "x86-64-v3", "x86-64-v4"];
+
     private readonly string directory = Directory.CreateTempSubdirectory("s2attn-native-").FullName;
 
     [RequiresToolTheory("gcc", "clang")]
@@ -45,6 +47,24 @@ public sealed class NativeLibraryTests : IDisposable
         NativeBuild.Succeed(
             "aarch64-linux-gnu-gcc", "-std=gnu11", "-O2", $"-I{prefix}/include", "-o", program, Path.Combine(Repository.Root, "Conformance", "Tests", "Native", "c_abi_test.c"), $"-L{prefix}/lib", "-ls2attn", "-lm", "-ldl", "-lpthread");
         NativeBuild.Succeed("qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu", "-E", $"LD_LIBRARY_PATH={prefix}/lib", program, test);
+    }
+
+    // This machine may have no AVX-512 to run the level with: it must be there whole, and compiled for it.
+    [RequiresToolFact("gcc", "clang", "nm", "objdump")]
+    public void Every_level_exports_the_same_functions_and_the_widest_uses_512_bits()
+    {
+        string prefix = NativeBuild.Succeed("bash", NativeBuild.Source("build.sh"), "--rid", "linux-x64");
+        string[] exports = [.. LevelsOfX64.Select(level => Said("nm", "-D", "--defined-only", "-j", $"{prefix}/lib/libs2attn-{level}.so"))];
+        Assert.Contains("s2attn_core", exports[0], StringComparison.Ordinal);
+        Assert.All(exports, names => Assert.Equal(exports[0], names));
+        Assert.True(Said("objdump", "-d", "--no-show-raw-insn", $"{prefix}/lib/libs2attn-x86-64-v4.so").Split("%zmm").Length > 1000);
+
+        static string Said(params string[] command)
+        {
+            (int exitCode, string output) = PortTool.Run(command[0], command[1..]);
+            Assert.True(exitCode == 0, output);
+            return output;
+        }
     }
 
     [RequiresToolFact("gcc", "clang")]

@@ -4,6 +4,9 @@ using Microsoft.ML.OnnxRuntime;
 using S2Attn.Conformance;
 using S2Attn.Conformance.Onnx;
 using S2Attn.Conformance.Ports;
+using S2Attn.Conformance.Properties;
+using S2Attn.Conformance.Reports;
+using S2Attn.Conformance.Running;
 using S2Attn.Spec;
 using S2Attn.Tests.Ports;
 using S2Attn.Tests.Tools;
@@ -46,6 +49,24 @@ public sealed partial class OnnxOperatorTests
     });
 
     [RequiresToolFact("gcc", "clang")]
+    public void The_operator_earns_every_level_of_a_forward_pass() => SamplePortTests.InTemporary(directory =>
+    {
+        using OperatorPort port = new(directory, NativeBuild.Library);
+        SamplePortTests.Check(port, [PortLevel.Forward, PortLevel.MasksAndPadding, PortLevel.GroupedAndOddSizes, PortLevel.HalfPrecision]);
+    });
+
+    [RequiresToolFact("gcc", "clang")]
+    public void A_model_of_the_operator_is_checked_by_the_suite() => SamplePortTests.InTemporary(directory =>
+    {
+        string path = Path.Combine(directory, "model.onnx");
+        File.WriteAllBytes(path, CustomOpGraph.Build(MaskPolicy.Split, 4, 2, ElementType.F32, HeadShift.SecondHalf, 1));
+        using IAttentionPort port = PortFactory.CreateOnnx(new ProcessPortOptions(), path, [$"library={NativeBuild.Library}"]);
+        PropertyResult[] results = [.. SuiteRunner.Results(new SuiteOptions { Seed = 1, Cases = 10 }, PropertyCatalogue.All, "operator", port)];
+        Assert.Empty(results.Where(result => result.IsBad).Select(result => $"{result.Name}: {result.Counterexample[0].Case}: {result.Counterexample[0].Reason}"));
+        Assert.Contains(PortLevel.Forward, ReportPort.Of("operator", port.Description, results, whole: true).Earned);
+    });
+
+    [RequiresToolFact("gcc", "clang")]
     public void A_wrong_attribute_or_shape_is_a_message_and_no_crash()
     {
         using SessionOptions options = new();
@@ -63,6 +84,18 @@ public sealed partial class OnnxOperatorTests
         error = Assert.Throws<OnnxRuntimeException>(() => session.Run(run, inputs, ["o"]).Dispose());
         Assert.Contains("k [1,8,2,3]", error.Message);
     }
+
+    [RequiresToolFact("gcc", "clang")]
+    public void A_session_is_told_why_no_kernel_can_be_used() => SamplePortTests.InTemporary(directory =>
+    {
+        string path = Path.Combine(directory, "model.onnx");
+        File.WriteAllBytes(path, CustomOpGraph.Build(MaskPolicy.LocalCausal, 4, 2, ElementType.F32, HeadShift.SecondHalf, 1));
+        (int exitCode, string output) = PortTool.Run(
+            "env", ["S2ATTN_ISA=x86-64-v9", "dotnet", Path.Combine(AppContext.BaseDirectory, "s2attn.dll"), "describe", "--onnx", path, "--onnx-config", "library=" + NativeBuild.Library]);
+        Assert.Equal(2, exitCode);
+        Assert.Contains("S2ATTN_ISA", output, StringComparison.Ordinal);
+        Assert.Contains("x86-64-v9", output, StringComparison.Ordinal);
+    });
 
     [Fact]
     public void The_indices_of_functions_are_those_of_the_header()

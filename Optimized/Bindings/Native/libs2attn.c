@@ -299,13 +299,23 @@ const char *s2attn_isa(void) {
     return isa;
 }
 
+/* As much of ONNX Runtime's interface as an error needs: CreateStatus has been its first function in every version. */
+struct OrtApi {
+    struct OrtStatus *(*create_status)(int code, const char *message);
+};
+struct OrtApiBase {
+    const struct OrtApi *(*get_api)(uint32_t version);
+};
+enum { ORT_FAIL = 1, FIRST_ORT_VERSION = 1 };
+
 struct OrtStatus *RegisterCustomOps(struct OrtSessionOptions *options, const struct OrtApiBase *api) {
     if (ready() == S2ATTN_SUCCESS) {
         struct OrtStatus *status = core.register_custom_ops(options, api);
         leave();
         return status;
     }
-    /* Only a loaded level can make an OrtStatus; ONNX Runtime will say that the operator is not registered. */
+    const struct OrtApi *ort = api ? api->get_api(FIRST_ORT_VERSION) : NULL;
+    if (ort) return ort->create_status(ORT_FAIL, last_error);
     fprintf(stderr, "libs2attn: %s\n", last_error);
     return NULL;
 }

@@ -5,6 +5,7 @@ For each N: s2_attn_func with autograd, the same kernels called by their plan wi
 import argparse
 import random
 import statistics
+import sys
 import time
 from typing import Any, Callable, List, Sequence
 
@@ -80,6 +81,18 @@ def row(tokens: int, group: int, heads: int, dim: int, seconds: float, with_back
     return f"| {tokens} | {group} | {'forward + backward' if with_backward else 'forward'} | {1e6 * through:.0f} | {kernel / through:.3f} | {composed / through:.2f} |"
 
 
+def take_turns(tokens: int, group: int, heads: int, dim: int, with_backward: bool) -> None:
+    """For `s2attn bench --through python`, which measures the kernels themselves in between: each line of standard input is a number of calls, each answer the mean seconds of one."""
+    q, k, v, do = (torch.rand(1, tokens, heads, dim) * 2 - 1 for _ in range(4))
+    ours: Callable[..., Any] = lambda q, k, v: s2attn.s2_attn_func(q, k, v, group, mask="local_causal")
+    call = backward_too(ours, (q, k, v), do) if with_backward else lambda: ours(q, k, v)
+    for line in sys.stdin:
+        start = time.perf_counter()
+        for _ in range(int(line)):
+            call()
+        print((time.perf_counter() - start) / int(line), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python3 -m s2attn.bench", description="Compares s2_attn_func with its own kernels alone and with the eager composition, in one run.")
     parser.add_argument("--tokens", type=int, nargs="+", default=[64, 1024, 8192])
@@ -87,11 +100,15 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=128)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=3.0, help="for each row")
+    parser.add_argument("--turns", nargs=5, metavar=("N", "G", "H", "D", "PASS"), help="serve s2attn bench --through python: PASS is forward or backward")
     options = parser.parse_args()
     if min(options.tokens) < 4 or any(tokens % 4 for tokens in options.tokens):
         parser.error("--tokens: each must be a multiple of 4, because G = N / 4")
     torch.set_num_threads(options.threads)
     s2attn.set_threads(options.threads)
+    if options.turns:
+        take_turns(*map(int, options.turns[:4]), options.turns[4] == "backward")
+        return
     print(f"f32, B = 1, H = K = {options.heads}, D = {options.dim}, local_causal, {options.threads} thread(s), {s2attn.instruction_set()}, torch {torch.__version__}")
     print("| N | G | pass | through PyTorch, us | its share of the kernels' own speed | times faster than eager PyTorch |\n| --- | --- | --- | --- | --- | --- |")
     for tokens in options.tokens:
