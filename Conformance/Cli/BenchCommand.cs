@@ -13,7 +13,7 @@ internal static class BenchCommand
 {
     private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web) { WriteIndented = true };
 
-    private const int WidthOfFiles = 180;
+    internal const int WidthOfFiles = 180;
 
     private sealed record BenchFile(IReadOnlyList<BenchResult> Results);
 

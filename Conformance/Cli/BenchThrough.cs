@@ -44,6 +44,8 @@ internal sealed class BenchThrough
             return ExitCode.Trouble;
         }
 
+        if (Console.IsOutputRedirected)
+            AnsiConsole.Profile.Width = BenchCommand.WidthOfFiles;
         List<ThroughResult> rows = [];
         try
         {

@@ -60,7 +60,9 @@ public sealed partial class ConsumerTests(PackageFeed feed)
         string rid = X86Base.IsSupported ? "linux-x64" : "linux-arm64";
         string[] ahead = ["-r", rid, "-p:PublishAot=true", "-v", "minimal"], named = ["-p:IlcInstructionSet=x86-64-v3"];
         PackageFeed.Dotnet(folder, ["restore", .. ahead]);
-        string warned = PackageFeed.Dotnet(folder, ["build", "--no-restore", "-c", "Release", "-t:PrepareForILLink", .. ahead]);
+
+        // Alone, this step ends in an error of the SDK's, which wants the steps before it; the question is asked before it begins, and that is what is looked at.
+        string warned = PortTool.Run("dotnet", ["build", "--no-restore", "-c", "Release", "-t:PrepareForILLink", .. ahead], folder).Output;
         Assert.Equal(X86Base.IsSupported, warned.Contains("S2ATTN001", StringComparison.Ordinal));
 
         // Trimming and compilation themselves may not warn either.
@@ -80,28 +82,16 @@ public sealed partial class ConsumerTests(PackageFeed feed)
         Assert.Contains("Bits", Run(Path.Combine(folder, "out", "trimmed")), StringComparison.Ordinal);
     }
 
-    /// <summary>Runs it too where a libtorch is among the machine's packages: 600 MB, which no test asks for.</summary>
+    /// <summary>Compiled, not run: its libtorch is a download of 600 MB.</summary>
     [RequiresToolFact("gcc", "clang", "aarch64-linux-gnu-gcc")]
     public void The_snippet_for_TorchSharp_compiles_from_the_packages()
     {
         Snippet snippet = Snippet.Of("docs/using.md", "csharp torchsharp").Single();
-        string libtorch = Path.Combine(PackageFeed.Machine, "libtorch-cpu-linux-x64", LibtorchVersion);
-        bool hasLibtorch = Directory.Exists(libtorch);
         string folder = feed.OpenProject("torch", ("torch.csproj", ProjectFile("Exe", "S2Attn.Optimized", "TorchSharp")), ("Program.cs", snippet.Text));
         PackageFeed.Dotnet(folder, "build", "-c", "Release", "-v", "quiet", "-warnaserror");
-        if (!hasLibtorch || !X86Base.IsSupported)
-            return;
-
-        // Linked, not copied, beside TorchSharp's own library, where it is looked for.
-        string beside = Path.Combine(folder, "bin", "Release", "net10.0", "runtimes", "linux-x64", "native");
-        foreach (string file in Directory.GetFiles(Path.Combine(libtorch, "runtimes", "linux-x64", "native")))
-            File.CreateSymbolicLink(Path.Combine(beside, Path.GetFileName(file)), file);
-        (int exitCode, string output) = PortTool.Run("dotnet", ["bin/Release/net10.0/torch.dll"], folder);
-        Assert.True(exitCode == 0, output);
-        Assert.Contains(snippet.Prints.Single(), output, StringComparison.Ordinal);
     }
 
-    private const string TorchSharpVersion = "0.107.0", LibtorchVersion = "2.10.0";
+    private const string TorchSharpVersion = "0.107.0";
 
     private static string Run(string program)
     {
