@@ -28,11 +28,11 @@ public sealed unsafe partial class S2AttentionPlan : IDisposable
     /// <exception cref="ArgumentOutOfRangeException">An option is out of its range, or strides let rows of a tensor that is written share elements.</exception>
     /// <exception cref="PlatformNotSupportedException">The vector width is not available.</exception>
     public S2AttentionPlan(S2Config config, S2AttentionOptions? options = null)
-        : this(config, options ?? new(), options?.Batch ?? config?.Batch ?? 0, config?.Tokens ?? 0, Sequences.Alike)
+        : this(config, options ?? new(), options?.Batch ?? config?.Batch ?? 0, new(0, config?.Tokens ?? 0), new(0, config?.Tokens ?? 0), Sequences.Alike)
     {
     }
 
-    private S2AttentionPlan(S2Config config, S2AttentionOptions options, int batch, int tokens, Func<S2Config, int, Sequences> sequences)
+    private S2AttentionPlan(S2Config config, S2AttentionOptions options, int batch, TokenRange<int> queries, TokenRange<int> keys, Func<S2Config, int, Sequences> sequences, bool isSlice = false)
     {
         ArgumentNullException.ThrowIfNull(config);
         Config = config;
@@ -43,9 +43,9 @@ public sealed unsafe partial class S2AttentionPlan : IDisposable
         if (config.HeadDim > MaxHeadDim)
             throw new ArgumentOutOfRangeException(nameof(config), config.HeadDim, $"HeadDim must be at most {MaxHeadDim}");
         IEngines engines = Engines.For(options.VectorWidth);
-        places = new(config, options, batch, tokens);
+        places = new(config, options, batch, queries, keys);
         BlockSizes sizes = new(config.HeadDim, engines.TileRows, engines.TileColumns);
-        Geometry geometry = new(config, sequences(config, batch), batch, tokens, sizes);
+        Geometry geometry = new(config, sequences(config, batch), batch, keys, isSlice, sizes);
         WorkerPool? pool = options.Scheduler is null ? new(Threads) : null;
         IWorkScheduler scheduler = options.Scheduler ?? pool!;
         resources = new(Threads, engines.WorkspaceFloats(sizes), pool);
@@ -54,7 +54,7 @@ public sealed unsafe partial class S2AttentionPlan : IDisposable
         bfloat16 = new(geometry, engines.BFloat16, scheduler, resources);
     }
 
-    /// <summary>The configuration; of a packed batch that of its longest sequence alone.</summary>
+    /// <summary>The configuration; of a slice that of its sequence, of a packed batch that of its longest sequence alone.</summary>
     public S2Config Config { get; }
 
     /// <summary>Workers of a call.</summary>
@@ -85,7 +85,25 @@ public sealed unsafe partial class S2AttentionPlan : IDisposable
             throw new ArgumentOutOfRangeException("options.Batch", batch, "must be 1 for a packed batch");
         int[] starts = cumulativeLengths.ToArray();
         S2Config config = CheckPacked(request, starts);
-        return new(config, options ?? new(), 1, request.Tokens, (_, _) => Sequences.Packed(request, starts));
+        TokenRange<int> tokens = new(0, request.Tokens);
+        return new(config, options ?? new(), 1, tokens, tokens, (_, _) => Sequences.Packed(request, starts));
+    }
+
+    /// <summary>
+    /// Plans a part of a sequence: q and o [B,t1-t0,H,D], logsumexp [B,t1-t0,H], k and v [B,u1-u0,K,D], valid [B,u1-u0], gradients as what they are the gradients of.
+    /// </summary>
+    /// <param name="slice">The queries [t0,t1) and the keys [u0,u1) that are there for them.</param>
+    /// <param name="options">Options.</param>
+    /// <remarks>
+    /// The forward pass and dq give the bits of a plan of the whole sequence. dk and dv are the shares of these queries, 0 where none of them sees the key; shares of slices
+    /// that make up the sequence add up to the whole, and where a slice has all queries that see a key, its share has the bits of the whole if it starts at the start of
+    /// their run. Keys that no query of the slice sees are not read.
+    /// </remarks>
+    /// <inheritdoc cref="S2AttentionPlan(S2Config, S2AttentionOptions)" path="/exception"/>
+    public static S2AttentionPlan OfSlice(S2Slice slice, S2AttentionOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(slice);
+        return new(slice.Config, options ?? new(), options?.Batch ?? slice.Config.Batch, slice.Queries, slice.Keys, (_, batch) => Sequences.Of(slice, batch), isSlice: true);
     }
 
     // Every length that occurs is validated as Spec validates it alone. The configuration of the longest.

@@ -4,6 +4,7 @@ using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
 using S2Attn.Conformance.Bench;
+using S2Attn.Cli.Rendering;
 using S2Attn.Conformance.Validation;
 using Spectre.Console;
 
@@ -25,11 +26,15 @@ internal static class BenchCommand
         Option<bool> curves = new("--curves") { Description = "Also measure the cost against N and against G (needs 2 GB)." };
         Option<string> filter = new("--filter") { Description = "Only rows whose name contains this text, as \"f32 N=8192 G=512 D=128 threads=1\".", HelpName = "TEXT", DefaultValueFactory = _ => "" };
         Option<bool> alone = new("--alone") { Description = "The kernel without its peers, as a profiler wants it." };
+        Option<bool> decode = new("--decode") { Description = "Measure instead one token at a time against 8192 cached keys, as a ratio to the memory bandwidth of the same run, and a prompt in chunks." };
         Option<FileInfo?> json = new("--json") { Description = "Write the results to this file." };
-        Command command = new("bench", "Measure the kernel: ratios to the FMA peak, to LongLoRA's eager composition and to fused attention, in one run.") { backward, rounds, threads, curves, filter, alone, json };
+        Command command = new("bench", "Measure the kernel: ratios to the FMA peak, to LongLoRA's eager composition and to fused attention, in one run.") { backward, rounds, threads, curves, filter, alone, decode, json };
         BenchThrough through = new();
         through.AddTo(command);
-        command.SetAction((result, cancellation) => Task.FromResult(through.IsAsked(result) ? through.Run(result, result.GetValue(json), cancellation) : Run(
+        command.SetAction((result, cancellation) => Task.FromResult(
+            through.IsAsked(result) ? through.Run(result, result.GetValue(json), cancellation)
+            : result.GetValue(decode) ? DecodeView.Run(result.GetValue(rounds), result.GetValue(threads), result.GetValue(alone), cancellation)
+            : Run(
             result.GetValue(backward), result.GetValue(rounds), result.GetValue(threads), result.GetValue(curves), result.GetValue(filter) ?? "", result.GetValue(alone), result.GetValue(json), cancellation)));
         return command;
     }

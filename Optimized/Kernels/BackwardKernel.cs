@@ -35,7 +35,7 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
         (Sequence sequence, (int kvHead, RunGroup group)) = geometry.Backward(phase, item);
         HeadRuns headRuns = geometry.RunsOf(sequence, phase == 1);
         ReadOnlySpan<int> members = group.Second < 0 ? [group.First] : [group.First, group.Second];
-        if (phase == 0 || !geometry.HasHeads(kvHead, shifted: false))
+        if (!geometry.IsSlice && (phase == 0 || !geometry.HasHeads(kvHead, shifted: false)))
             foreach (int member in members)
                 Clear(geometry, problem, sequence, kvHead, headRuns[member]);
 

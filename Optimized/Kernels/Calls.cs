@@ -2,111 +2,71 @@
 namespace S2Attn.Optimized.Kernels;
 
 /// <summary>Runs the work items of one storage format. The state of a call lives here, so that a call allocates nothing.</summary>
-internal sealed class Calls<T>
+internal sealed class Calls<T> : IPassWork
     where T : unmanaged
 {
-    private const int Forward = 0, Backward = 1, Store = 3;
+    private const int Forward = 0, Backward = 1, Store = 3, Clear = 4;
 
     private readonly Geometry geometry;
     private readonly IEngine<T> engine;
-    private readonly IWorkScheduler scheduler;
     private readonly PlanResources resources;
-    private readonly Action<int>[] bodies;
-    private readonly Handover handover;
-    private readonly Round round;
+    private readonly Passes passes;
     private Problem<T> problem;
-    private CancellationToken cancellation;
 
     public Calls(Geometry geometry, IEngine<T> engine, IWorkScheduler scheduler, PlanResources resources)
     {
         this.geometry = geometry;
         this.engine = engine;
-        this.scheduler = scheduler;
         this.resources = resources;
-        handover = new(resources.Workers);
-        round = new(resources.Workers);
-        bodies = [worker => Work(Forward, worker), worker => Work(Backward, worker), worker => Work(Backward + 1, worker), worker => Work(Store, worker)];
+        passes = new(scheduler, resources.Workers, Clear + 1, this);
     }
 
     public void Run(in Problem<T> problem, bool isBackward, CancellationToken cancellation)
     {
         this.problem = problem;
-        this.cancellation = cancellation;
         try
         {
             if (!isBackward)
-                Spread(Forward, geometry.ForwardItems);
+                passes.Run(Forward, geometry.ForwardItems, cancellation);
+            if (isBackward && geometry.IsSlice)
+                passes.Run(Clear, geometry.StoreItems, cancellation);
             for (int phase = 0; isBackward && phase < 2; phase++)
-                Spread(Backward + phase, geometry.BackwardItems(phase));
+                passes.Run(Backward + phase, geometry.BackwardItems(phase), cancellation);
             if (isBackward && !problem.StoredKeyGradient.IsAbsent)
-                Spread(Store, geometry.StoreItems);
+                passes.Run(Store, geometry.StoreItems, cancellation);
         }
         finally
         {
             this.problem = default;
-            this.cancellation = default;
         }
 
         cancellation.ThrowIfCancellationRequested();
     }
 
-    private void Spread(int pass, long items)
+    /// <summary>One worker's share of a pass.</summary>
+    public void Work(int pass, int worker, ref long count, ref long numbers)
     {
-        if (items == 0)
-            return;
-        int workers = (int)Math.Min(resources.Workers, items);
-        handover.Begin(items);
-        round.Open(pass, workers, items);
-        try
-        {
-            scheduler.Run(workers, bodies[pass]);
-        }
-        finally
-        {
-            round.Close();
-        }
-
-        round.Check(scheduler, cancellation);
+        if (pass == Forward)
+            Attend(worker, ref count, ref numbers);
+        else
+            for (long item = passes.Take(); item >= 0; item = passes.Take())
+            {
+                if (pass == Store)
+                    engine.StoreKeyGradients(geometry, problem, item);
+                else if (pass == Clear)
+                    engine.ClearKeyGradients(geometry, problem, item);
+                else
+                    engine.Backward(geometry, problem, pass - Backward, item, resources.WorkspaceOf(worker));
+                count++;
+                numbers += item;
+            }
     }
-
-    // Never throws: the thread may be a stranger's.
-    private void Work(int pass, int worker)
-    {
-        if (!round.TryEnter(pass, worker))
-            return;
-        long count = 0, numbers = 0;
-        try
-        {
-            if (pass == Forward)
-                Attend(worker, ref count, ref numbers);
-            else
-                for (long item = handover.Take(Stops); item >= 0; item = handover.Take(Stops))
-                {
-                    if (pass == Store)
-                        engine.StoreKeyGradients(geometry, problem, item);
-                    else
-                        engine.Backward(geometry, problem, pass - Backward, item, resources.WorkspaceOf(worker));
-                    count++;
-                    numbers += item;
-                }
-        }
-        catch (Exception exception)
-        {
-            round.Fail(exception);
-        }
-        finally
-        {
-            round.Leave(count, numbers);
-        }
-    }
-
-    private bool Stops => cancellation.IsCancellationRequested || round.HasFailed;
 
     private void Attend(int worker, ref long count, ref long numbers)
     {
         KeyTile tile = default;
         for (Claimant claimant = new(worker); !claimant.IsFinished;)
-            if (claimant.Advance(handover, Stops))
+            if (claimant.Advance(passes.Handover, passes.Stops))
             {
                 if (!claimant.HasTile)
                     tile = default;

@@ -19,7 +19,8 @@ internal sealed class Geometry
     private const int TokensOfStore = 64;
 
     private readonly Sequences sequences;
-    private readonly int batch, tokens;
+    private readonly int batch;
+    private readonly TokenRange<int> keys;
     private readonly int[] unshiftedHeads, shiftedHeads, unshiftedKvHeads, shiftedKvHeads;
     private readonly ItemStarts forward, unshifted, shifted;
 
@@ -27,14 +28,16 @@ internal sealed class Geometry
     /// <param name="config">Heads, D, mask and scale.</param>
     /// <param name="sequences">The sequences.</param>
     /// <param name="batch">B of the tensors.</param>
-    /// <param name="tokens">N of the tensors; the packed length where sequences are packed.</param>
+    /// <param name="keys">The tokens of k and v: [0, N), [0, the packed length), or the keys of a slice.</param>
+    /// <param name="isSlice">Whether there may be keys that no query sees.</param>
     /// <param name="sizes">Block sizes.</param>
-    public Geometry(S2Config config, Sequences sequences, int batch, int tokens, BlockSizes sizes)
+    public Geometry(S2Config config, Sequences sequences, int batch, TokenRange<int> keys, bool isSlice, BlockSizes sizes)
     {
         Config = config;
         this.sequences = sequences;
         this.batch = batch;
-        this.tokens = tokens;
+        this.keys = keys;
+        IsSlice = isSlice;
         Sizes = sizes;
         unshiftedHeads = [.. Enumerable.Range(0, config.Heads).Where(head => !Shifts(head))];
         shiftedHeads = [.. Enumerable.Range(0, config.Heads).Where(Shifts)];
@@ -50,12 +53,15 @@ internal sealed class Geometry
 
     public BlockSizes Sizes { get; }
 
+    /// <summary>Whether dk and dv are cleared in a pass of their own: each run clears its own keys where the runs make up all of them.</summary>
+    public bool IsSlice { get; }
+
     public long ForwardItems => forward.Total;
 
-    /// <summary>Items that round dk and dv to storage.</summary>
-    public long StoreItems => tokens == 0 ? 0 : batch * StoresOfBatch;
+    /// <summary>Items that clear dk and dv, or round them to storage.</summary>
+    public long StoreItems => keys.End == keys.Start ? 0 : batch * StoresOfBatch;
 
-    private long StoresOfBatch => (tokens - 1) / TokensOfStore + 1;
+    private long StoresOfBatch => (keys.End - keys.Start - 1) / TokensOfStore + 1;
 
     /// <summary>
     /// The query heads of a kv head that do not shift are done in phase 0 and those that do in phase 1, so that each gradient row has one owner in each phase
@@ -78,11 +84,11 @@ internal sealed class Geometry
 
     /// <summary>The runs of a sequence's heads that shift, or of those that do not.</summary>
     public HeadRuns RunsOf(Sequence sequence, bool shifted) =>
-        new(Config.Mask, sequence.Tokens, sequence.GroupSize, shifted ? sequence.Shift : 0, Sizes.BlockQueries);
+        new(Config.Mask, sequence, shifted, Sizes.BlockQueries);
 
     /// <summary>A run of a query head.</summary>
     public QueryRun<int> Run(Sequence sequence, int head, int run) =>
-        Segments.Run(Config.Mask, sequence.Tokens, sequence.GroupSize, Shifts(head) ? sequence.Shift : 0, run);
+        HeadRuns.Run(Config.Mask, sequence, Shifts(head), run);
 
     public (Sequence Sequence, ForwardItem Item) Forward(long item)
     {
@@ -114,11 +120,11 @@ internal sealed class Geometry
         return (sequence, new(kvHeads[rest % kvHeads.Length], RunsOf(sequence, phase == 1).Group((int)(rest / kvHeads.Length))));
     }
 
-    /// <summary>The tokens whose dk and dv an item rounds.</summary>
+    /// <summary>The tokens whose dk and dv an item clears or rounds.</summary>
     public (int Batch, int First, int Count) Store(long item)
     {
-        int first = (int)(item % StoresOfBatch) * TokensOfStore;
-        return ((int)(item / StoresOfBatch), first, Math.Min(TokensOfStore, tokens - first));
+        int first = keys.Start + (int)(item % StoresOfBatch) * TokensOfStore;
+        return ((int)(item / StoresOfBatch), first, Math.Min(TokensOfStore, keys.End - first));
     }
 
     private long ForwardItemsOf(Sequence sequence)

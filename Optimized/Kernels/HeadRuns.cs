@@ -3,37 +3,50 @@ using S2Attn.Spec;
 
 namespace S2Attn.Optimized.Kernels;
 
-/// <summary>Queries [Start, Start + Count) of one run of a head: a forward work item, up to batch and head.</summary>
+/// <summary>Queries [Start, Start + Count) of one run of a head, as the whole sequence counts runs: a forward work item, up to batch and head.</summary>
 internal readonly record struct QueryBlock(int Run, int Start, int Count);
 
 /// <summary>Runs that share keys through the wrap: a backward work item, up to batch and head. Second is -1 where there is one run.</summary>
 internal readonly record struct RunGroup(int First, int Second);
 
-/// <summary>The runs of a head with one shift, in order of their tokens, and how they are cut into work. All but the first and the last have G tokens.</summary>
+/// <summary>The runs of a head with one shift that have queries to compute, in order of their tokens, and how they are cut into work. All but the first and the last have G such queries.</summary>
 internal readonly struct HeadRuns
 {
     private readonly MaskPolicy mask;
-    private readonly int tokens, groupSize, shift, blockQueries;
+    private readonly Sequence sequence;
+    private readonly int shift, blockQueries, firstRun;
     private readonly bool wraps;
 
-    public HeadRuns(MaskPolicy mask, int tokens, int groupSize, int shift, int blockQueries)
+    public HeadRuns(MaskPolicy mask, Sequence sequence, bool shifted, int blockQueries)
     {
         this.mask = mask;
-        this.tokens = tokens;
-        this.groupSize = groupSize;
-        this.shift = shift;
+        this.sequence = sequence;
         this.blockQueries = blockQueries;
-        Count = tokens == 0 ? 0 : Segments.Count<Spec.Algebra.Int, Spec.Algebra.Bool>(tokens, groupSize, shift).ToIndex();
-        wraps = Count > 1 && (this[0].Other.Length > 0 || this[Count - 1].Other.Length > 0);
+        shift = shifted ? sequence.Shift : 0;
+        if (sequence.QueryStart == sequence.QueryEnd)
+            return;
+        firstRun = sequence.QueryStart == 0 ? 0 : RunOf(sequence.QueryStart);
+        Count = RunOf(sequence.QueryEnd - 1) + 1 - firstRun;
+
+        // Runs that the wrap joins share keys where both have queries here.
+        wraps = Count > 1 && firstRun == 0 && (this[0].Other.Length > 0 || this[Count - 1].Other.Length > 0) && RunOf(sequence.Tokens - 1) == Count - 1;
     }
 
-    /// <summary>Runs.</summary>
+    /// <summary>A run with those of its queries that are computed; the keys that they see are those of the whole run.</summary>
+    public static QueryRun<int> Run(MaskPolicy mask, Sequence sequence, bool shifted, int run)
+    {
+        QueryRun<int> whole = Segments.Run(mask, sequence.Tokens, sequence.GroupSize, shifted ? sequence.Shift : 0, run);
+        int start = Math.Max(whole.Start, sequence.QueryStart);
+        return whole with { Start = start, Length = Math.Min(whole.Start + whole.Length, sequence.QueryEnd) - start };
+    }
+
+    /// <summary>Runs that have queries to compute.</summary>
     public int Count { get; }
 
     /// <summary>Backward work items: no key is seen from two of them.</summary>
     public int Groups => wraps ? Count - 1 : Count;
 
-    public QueryRun<int> this[int run] => Segments.Run(mask, tokens, groupSize, shift, run);
+    public QueryRun<int> this[int run] => Run(mask, sequence, shift > 0, firstRun + run);
 
     public RunGroup Group(int group) => new(group, wraps && group == 0 ? Count - 1 : -1);
 
@@ -47,13 +60,15 @@ internal readonly struct HeadRuns
         : BlocksBefore(Count - 1) + Blocks(Count - 1);
 
     /// <summary>Blocks of a run of G tokens.</summary>
-    public long BlocksOfGroup => (groupSize - 1) / blockQueries + 1;
+    public long BlocksOfGroup => (sequence.GroupSize - 1) / blockQueries + 1;
 
     /// <summary>A block of a run, counted from its last one.</summary>
     public QueryBlock BlockFromLast(int run, int fromLast)
     {
         QueryRun<int> queries = this[run];
         int start = ((queries.Length - 1) / blockQueries - fromLast) * blockQueries;
-        return new(run, queries.Start + start, Math.Min(blockQueries, queries.Length - start));
+        return new(firstRun + run, queries.Start + start, Math.Min(blockQueries, queries.Length - start));
     }
+
+    private int RunOf(int token) => Segments.RunOf<Spec.Algebra.Int, Spec.Algebra.Bool>(sequence.GroupSize, shift, token).ToIndex();
 }

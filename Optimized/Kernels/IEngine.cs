@@ -13,6 +13,15 @@ internal interface IEngine<T>
 
     void Backward(Geometry geometry, in Problem<T> problem, int phase, long item, Workspace workspace);
 
+    /// <summary>One part of the keys for a few queries against a cache.</summary>
+    void Decode(DecodeWork<T> work, long item, Workspace workspace);
+
+    /// <summary>Makes the results of all parts one.</summary>
+    void Merge(DecodeWork<T> work, in Rows<T> output, in Rows<float> logSumExp);
+
+    /// <summary>Sets the f32 sums of dk and dv of the tokens of an item, all kv heads, to 0.</summary>
+    void ClearKeyGradients(Geometry geometry, in Problem<T> problem, long item);
+
     /// <summary>Rounds the f32 sums of dk and dv of the tokens of an item, all kv heads, to storage.</summary>
     void StoreKeyGradients(Geometry geometry, in Problem<T> problem, long item);
 }
@@ -30,6 +39,21 @@ internal sealed class Engine<T, TStorage, V, TLanes, TTile> : IEngine<T>
 
     public void Backward(Geometry geometry, in Problem<T> problem, int phase, long item, Workspace workspace) =>
         BackwardKernel<T, TStorage, V, TLanes, TTile>.Run(geometry, problem, phase, item, workspace);
+
+    public void Decode(DecodeWork<T> work, long item, Workspace workspace) => DecodeKernel<T, TStorage, V, TLanes>.Run(work, item, workspace);
+
+    public void Merge(DecodeWork<T> work, in Rows<T> output, in Rows<float> logSumExp) => work.Merge<TStorage>(output, logSumExp);
+
+    public void ClearKeyGradients(Geometry geometry, in Problem<T> problem, long item)
+    {
+        (int batch, int first, int count) = geometry.Store(item);
+        for (int token = first; token < first + count; token++)
+            for (int head = 0; head < geometry.Config.KvHeads; head++)
+            {
+                problem.KeyGradient.At(batch, token, head).Span(geometry.Sizes.HeadDim).Clear();
+                problem.ValueGradient.At(batch, token, head).Span(geometry.Sizes.HeadDim).Clear();
+            }
+    }
 
     public unsafe void StoreKeyGradients(Geometry geometry, in Problem<T> problem, long item)
     {
@@ -51,6 +75,9 @@ internal interface IEngines
     int TileColumns { get; }
 
     nint WorkspaceFloats(BlockSizes sizes);
+
+    /// <summary>Floats that a decode item with this many rows takes.</summary>
+    nint DecodeFloats(int headDim, int rows);
 
     IEngine<float> Single { get; }
 
@@ -75,6 +102,8 @@ internal sealed class Engines<V, TLanes, TTile> : IEngines
 
     public IEngine<BFloat16> BFloat16 { get; } = new Engine<BFloat16, BFloat16Storage, V, TLanes, TTile>();
 
+    public nint DecodeFloats(int headDim, int rows) => DecodeKernel<float, SingleStorage, V, TLanes>.WorkspaceFloats(headDim, rows);
+
     public nint WorkspaceFloats(BlockSizes sizes) => Math.Max(
         ForwardKernel<float, SingleStorage, V, TLanes, TTile>.WorkspaceFloats(sizes),
         BackwardKernel<float, SingleStorage, V, TLanes, TTile>.WorkspaceFloats(sizes));
@@ -83,6 +112,18 @@ internal sealed class Engines<V, TLanes, TTile> : IEngines
 /// <summary>The choice of the register width.</summary>
 internal static class Engines
 {
+    /// <summary>The engine of a storage format.</summary>
+    /// <exception cref="NotSupportedException">T is not float, Half or BFloat16.</exception>
+    public static IEngine<T> Of<T>(IEngines engines)
+        where T : unmanaged
+    {
+        object engine = typeof(T) == typeof(float) ? engines.Single
+            : typeof(T) == typeof(Half) ? engines.Half
+            : typeof(T) == typeof(BFloat16) ? engines.BFloat16
+            : throw new NotSupportedException($"T = {typeof(T)}: tensors of float, Half and BFloat16 are supported.");
+        return (IEngine<T>)engine;
+    }
+
     /// <summary>The engines of a width that this processor has.</summary>
     /// <exception cref="PlatformNotSupportedException">The processor, or the runtime's switches, do not offer the width.</exception>
     public static IEngines For(VectorWidth width) => width switch

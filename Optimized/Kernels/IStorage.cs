@@ -13,6 +13,11 @@ internal unsafe interface IStorage<T>
         where V : struct
         where TLanes : struct, ILanes<V>;
 
+    /// <summary>Widens as many elements as a register holds.</summary>
+    static abstract V Load<V, TLanes>(Pointer<T> source)
+        where V : struct
+        where TLanes : struct, ILanes<V>;
+
     static abstract void Narrow(Pointer<float> source, Pointer<T> destination, int count);
 }
 
@@ -22,6 +27,11 @@ internal unsafe struct SingleStorage : IStorage<float>
     public static void Widen<V, TLanes>(Pointer<float> source, Pointer<float> destination, int count)
         where V : struct
         where TLanes : struct, ILanes<V> => Narrow(source, destination, count);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Load<V, TLanes>(Pointer<float> source)
+        where V : struct
+        where TLanes : struct, ILanes<V> => TLanes.Load(source);
 
     public static void Narrow(Pointer<float> source, Pointer<float> destination, int count) => source.Span(count).CopyTo(destination.Span(count));
 }
@@ -41,6 +51,11 @@ internal unsafe struct HalfStorage : IStorage<Half>
             destination[i] = (float)source[i];
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Load<V, TLanes>(Pointer<Half> source)
+        where V : struct
+        where TLanes : struct, ILanes<V> => TLanes.WidenHalf(source.As<ushort>());
+
     public static void Narrow(Pointer<float> source, Pointer<Half> destination, int count) =>
         TensorPrimitives.ConvertToHalf(source.Span(count), destination.Span(count));
 }
@@ -59,6 +74,11 @@ internal unsafe struct BFloat16Storage : IStorage<BFloat16>
         for (; i < count; i++)
             destination[i] = (float)source[i];
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Load<V, TLanes>(Pointer<BFloat16> source)
+        where V : struct
+        where TLanes : struct, ILanes<V> => TLanes.WidenBFloat16(source.As<ushort>());
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Narrow(Pointer<float> source, Pointer<BFloat16> destination, int count)

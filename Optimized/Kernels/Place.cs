@@ -1,4 +1,6 @@
 // Where does a tensor of a call lie, and do two tensors share a byte? All in 64 bits and more.
+using S2Attn.Spec;
+
 namespace S2Attn.Optimized.Kernels;
 
 /// <summary>A tensor of [batch, tokens, heads] rows of <see cref="Width"/> elements, before its memory is known: its strides and how far they reach.</summary>
@@ -10,8 +12,9 @@ internal sealed class Place
     /// <summary>Axes whose strides are the caller's; the elements of a row are contiguous.</summary>
     public const int Axes = 3;
 
-    private Place(string name, TensorStrides strides, (int Batch, int Tokens, int Heads, int Width) shape, long lowest, long extent)
+    private Place(string name, TensorStrides strides, (int Batch, int Tokens, int Heads, int Width) shape, int firstToken, long lowest, long extent)
     {
+        FirstToken = firstToken;
         Name = name;
         Strides = strides;
         (Batch, Tokens, Heads, Width) = shape;
@@ -28,6 +31,9 @@ internal sealed class Place
 
     public int Tokens { get; }
 
+    /// <summary>The token of the sequence that the first row holds.</summary>
+    public int FirstToken { get; }
+
     public int Heads { get; }
 
     public int Width { get; }
@@ -40,11 +46,12 @@ internal sealed class Place
 
     /// <summary>Places a tensor.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The strides reach further than memory does.</exception>
-    public static Place Of(string name, string option, TensorStrides strides, int batch, int tokens, int heads, int width)
+    public static Place Of(string name, string option, TensorStrides strides, int batch, TokenRange<int> range, int heads, int width)
     {
+        int tokens = range.End - range.Start;
         Int128 lowest = 0, highest = 0;
         strides = new(batch > 1 ? strides.Batch : 0, tokens > 1 ? strides.Token : 0, heads > 1 ? strides.Head : 0);
-        Place place = new(name, strides, (batch, tokens, heads, width), 0, 0);
+        Place place = new(name, strides, (batch, tokens, heads, width), range.Start, 0, 0);
         for (int axis = 0; axis < Axes; axis++)
         {
             (long stride, int length) = place.Axis(axis);
@@ -56,7 +63,7 @@ internal sealed class Place
         bool isEmpty = batch == 0 || tokens == 0;
         if (!isEmpty && highest - lowest + width > MaxReach)
             throw new ArgumentOutOfRangeException(option, strides, $"The strides reach over {highest - lowest + width} elements: at most {MaxReach} are supported.");
-        return new(name, strides, (batch, tokens, heads, width), isEmpty ? 0 : (long)lowest, isEmpty ? 0 : (long)(highest - lowest) + width);
+        return new(name, strides, (batch, tokens, heads, width), range.Start, isEmpty ? 0 : (long)lowest, isEmpty ? 0 : (long)(highest - lowest) + width);
     }
 
     /// <summary>

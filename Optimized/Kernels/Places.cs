@@ -7,36 +7,37 @@ namespace S2Attn.Optimized.Kernels;
 internal sealed class Places
 {
     /// <exception cref="ArgumentOutOfRangeException">A layout is undefined, strides reach too far, or rows that are written share elements.</exception>
-    public Places(S2Config config, S2AttentionOptions options, int batch, int tokens)
+    public Places(S2Config config, S2AttentionOptions options, int batch, TokenRange<int> queries, TokenRange<int> keys)
     {
         if (!Enum.IsDefined(options.Layout))
             throw new ArgumentOutOfRangeException("options.Layout", (int)options.Layout, "must be one of " + string.Join(", ", Enum.GetNames<TensorLayout>()));
         int heads = config.Heads, kvHeads = config.KvHeads, dim = config.HeadDim;
-        Query = Read("query", options.Query ?? Dense(heads), heads, dim);
-        Key = Read("key", options.Key ?? Dense(kvHeads), kvHeads, dim);
-        Value = Read("value", options.Value ?? Dense(kvHeads), kvHeads, dim);
-        Output = Written("output", options.Output ?? Dense(heads), heads, dim);
-        LogSumExp = Written("logSumExp", options.LogSumExp ?? new((long)tokens * heads, heads, 1), heads, 1);
-        Valid = Read("valid", new(tokens, 1, 0), 1, 1);
-        OutputGradient = Read("outputGradient", options.OutputGradient ?? Output.Strides, heads, dim);
-        LogSumExpGradient = Read("logSumExpGradient", options.LogSumExpGradient ?? LogSumExp.Strides, heads, 1);
-        QueryGradient = Gradient("queryGradient", options.QueryGradient, Query);
-        KeyGradient = Gradient("keyGradient", options.KeyGradient, Key);
-        ValueGradient = Gradient("valueGradient", options.ValueGradient, Value);
-        KeySums = TensorStrides.Dense(TensorLayout.TokenMajor, tokens, kvHeads, dim);
+        int queryCount = queries.End - queries.Start, keyCount = keys.End - keys.Start;
+        Query = Read("query", options.Query ?? Dense(queryCount, heads), queries, heads, dim);
+        Key = Read("key", options.Key ?? Dense(keyCount, kvHeads), keys, kvHeads, dim);
+        Value = Read("value", options.Value ?? Dense(keyCount, kvHeads), keys, kvHeads, dim);
+        Output = Written("output", options.Output ?? Dense(queryCount, heads), queries, heads, dim);
+        LogSumExp = Written("logSumExp", options.LogSumExp ?? new((long)queryCount * heads, heads, 1), queries, heads, 1);
+        Valid = Read("valid", new(keyCount, 1, 0), keys, 1, 1);
+        OutputGradient = Read("outputGradient", options.OutputGradient ?? Output.Strides, queries, heads, dim);
+        LogSumExpGradient = Read("logSumExpGradient", options.LogSumExpGradient ?? LogSumExp.Strides, queries, heads, 1);
+        QueryGradient = Gradient("queryGradient", options.QueryGradient, Query, queries);
+        KeyGradient = Gradient("keyGradient", options.KeyGradient, Key, keys);
+        ValueGradient = Gradient("valueGradient", options.ValueGradient, Value, keys);
+        KeySums = TensorStrides.Dense(TensorLayout.TokenMajor, keyCount, kvHeads, dim);
 
-        TensorStrides Dense(int heads) => TensorStrides.Dense(options.Layout, tokens, heads, dim);
+        TensorStrides Dense(int tokens, int heads) => TensorStrides.Dense(options.Layout, tokens, heads, dim);
 
-        Place Read(string name, TensorStrides strides, int heads, int width) => Place.Of(name, OptionOf(name), strides, batch, tokens, heads, width);
+        Place Read(string name, TensorStrides strides, TokenRange<int> tokens, int heads, int width) => Place.Of(name, OptionOf(name), strides, batch, tokens, heads, width);
 
-        Place Written(string name, TensorStrides strides, int heads, int width)
+        Place Written(string name, TensorStrides strides, TokenRange<int> tokens, int heads, int width)
         {
-            Place place = Read(name, strides, heads, width);
+            Place place = Read(name, strides, tokens, heads, width);
             return place.SharedRows() is not { } reason ? place : throw new ArgumentOutOfRangeException(OptionOf(name), strides, reason);
         }
 
-        Place Gradient(string name, TensorStrides? given, Place tensor) =>
-            Written(name, given ?? (tensor.SharedRows() is null ? tensor.Strides : Dense(tensor.Heads)), tensor.Heads, dim);
+        Place Gradient(string name, TensorStrides? given, Place tensor, TokenRange<int> tokens) =>
+            Written(name, given ?? (tensor.SharedRows() is null ? tensor.Strides : Dense(tensor.Tokens, tensor.Heads)), tokens, tensor.Heads, dim);
 
         static string OptionOf(string name) => $"options.{char.ToUpperInvariant(name[0])}{name[1..]}";
     }

@@ -3,30 +3,34 @@ using System.Diagnostics;
 
 namespace S2Attn.Optimized.Kernels;
 
-/// <summary>A tensor of rows of D elements with unit stride: the row of (batch, token, head) starts at Data + the sum of index times stride.</summary>
+/// <summary>
+/// A tensor of rows of D elements with unit stride: the row of (batch, token, head) starts at Data + the sum of index times stride. Tokens count from the start of the sequence;
+/// where the tensor holds a slice, Data is where token 0 would stand.
+/// </summary>
 internal readonly unsafe struct Rows<T>
     where T : unmanaged
 {
     private readonly T* data;
     private readonly TensorStrides strides;
-    private readonly int width;
+    private readonly int width, ring;
 #if DEBUG
     private readonly Place? place;
 #endif
 
     /// <summary>A tensor of the caller's.</summary>
     public Rows(T* data, Place place)
-        : this(data, place.Strides, place.Width)
+        : this(data, place.Strides, place.Width, place.FirstToken)
     {
 #if DEBUG
         this.place = place;
 #endif
     }
 
-    /// <summary>A tensor of the plan's own.</summary>
-    public Rows(T* data, TensorStrides strides, int width)
+    /// <summary>A tensor of the plan's own; a cache where token t stands in row t modulo <paramref name="ring"/>.</summary>
+    public Rows(T* data, TensorStrides strides, int width, int firstToken = 0, int ring = 0)
     {
-        this.data = data;
+        this.ring = ring;
+        this.data = data == null ? null : data - firstToken * strides.Token;
         this.strides = strides;
         this.width = width;
     }
@@ -43,6 +47,8 @@ internal readonly unsafe struct Rows<T>
     public Pointer<T> At(long batch, long token, long head, int elements)
     {
         Check(batch, token, head, elements);
+        if (ring != 0)
+            token %= ring;
         return new(data + batch * strides.Batch + token * strides.Token + head * strides.Head, elements);
     }
 
@@ -51,7 +57,7 @@ internal readonly unsafe struct Rows<T>
     private void Check(long batch, long token, long head, int elements)
     {
 #if DEBUG
-        if (place is not null && ((ulong)batch >= (ulong)place.Batch || (ulong)token >= (ulong)place.Tokens || (ulong)head >= (ulong)place.Heads || (elements > width && elements > place.Tokens - token)))
+        if (place is not null && ((ulong)batch >= (ulong)place.Batch || (ulong)(token - place.FirstToken) >= (ulong)place.Tokens || (ulong)head >= (ulong)place.Heads || (elements > width && elements > place.Tokens - (token - place.FirstToken))))
             throw new InvalidOperationException($"A kernel left its buffer: {elements} elements from row [{batch},{token},{head}] of {place.Name} [{place.Batch},{place.Tokens},{place.Heads}] on.");
 #endif
     }

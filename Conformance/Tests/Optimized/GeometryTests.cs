@@ -35,7 +35,7 @@ public sealed class GeometryTests
 
     private static void Check(S2Config config, BlockSizes sizes)
     {
-        Geometry geometry = new(config, Sequences.Alike(config, 2), 2, config.Tokens, sizes);
+        Geometry geometry = new(config, Sequences.Alike(config, 2), 2, new(0, config.Tokens), isSlice: false, sizes);
         int[] seen = new int[2 * config.Heads * config.Tokens];
         int lastStart = 0, lastBatch = 0;
         for (long item = 0; item < geometry.ForwardItems; item++)
@@ -102,7 +102,7 @@ public sealed class GeometryTests
         Assert.True(overlapping > 300 && interleaved > 300, $"{overlapping} overlapped, {interleaved} lay between each other");
 
         static unsafe Region Region((TensorStrides Strides, int Batch, int Tokens, int Heads, int Width, int At, int Size) tensor) =>
-            new(Place.Of("tensor", "options", tensor.Strides, tensor.Batch, tensor.Tokens, tensor.Heads, tensor.Width), (byte*)tensor.At, tensor.Size);
+            new(Place.Of("tensor", "options", tensor.Strides, tensor.Batch, new(0, tensor.Tokens), tensor.Heads, tensor.Width), (byte*)tensor.At, tensor.Size);
 
         static HashSet<int> Bytes((TensorStrides Strides, int Batch, int Tokens, int Heads, int Width, int At, int Size) tensor) =>
             [.. from b in Enumerable.Range(0, tensor.Batch)

@@ -1,0 +1,171 @@
+// How close to the speed of memory does one token at a time run, and how close to one call does a prompt in chunks?
+using System.Diagnostics;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+using S2Attn.Optimized;
+using S2Attn.Spec;
+
+namespace S2Attn.Conformance.Bench;
+
+/// <summary>One row of the table; a decode step must read every key and value once.</summary>
+/// <param name="Dtype">Storage.</param>
+/// <param name="Threads">Workers.</param>
+/// <param name="Keys">Cached keys.</param>
+/// <param name="StepMicroseconds">The best time of one token.</param>
+/// <param name="CacheBytes">Bytes of keys and values that a step must read.</param>
+/// <param name="ReadBandwidth">Bytes a second that the same threads read in the same run, summing the same number of bytes.</param>
+/// <param name="OfBandwidth">Bytes a second of the step over those.</param>
+/// <param name="ChunkedOfWhole">Rate of a prompt in chunks of 512 over that of one call; absent where not measured.</param>
+/// <param name="MedianOfBandwidth">The same from medians over the rounds.</param>
+public sealed record DecodeResult(
+    string Dtype, int Threads, int Keys, double StepMicroseconds, long CacheBytes, double ReadBandwidth, double OfBandwidth, double MedianOfBandwidth, double? ChunkedOfWhole);
+
+/// <summary>Measures decode steps beside plain reading, turn by turn.</summary>
+public static unsafe class DecodeBench
+{
+    private const int Heads = 32, KvHeads = 8, HeadDim = 128, Chunk = 512;
+
+    /// <summary>One token at a time against a cache of some keys, H=32, K=8, D=128, causal over all of them.</summary>
+    /// <param name="keys">Cached keys.</param>
+    /// <param name="threads">Workers.</param>
+    /// <param name="rounds">Rounds of which the best counts.</param>
+    /// <param name="withPrefill">Whether to measure a prompt in chunks too.</param>
+    /// <param name="store">From float to storage.</param>
+    /// <param name="cancellation">Checked between rounds.</param>
+    /// <typeparam name="T">Storage.</typeparam>
+    public static DecodeResult Measure<T>(int keys, int threads, int rounds, bool withPrefill, Func<float, T> store, CancellationToken cancellation)
+        where T : unmanaged
+    {
+        ArgumentNullException.ThrowIfNull(store);
+        S2Config config = S2Config.Create(new()
+        {
+            Tokens = keys,
+            Heads = Heads,
+            KvHeads = KvHeads,
+            HeadDim = HeadDim,
+            GroupSize = GroupSizeRule.Of(keys),
+            Shift = 0,
+            Mask = MaskPolicy.Split,
+        });
+        T[] k = Noise(keys * KvHeads * HeadDim, store), v = Noise(keys * KvHeads * HeadDim, store), q = Noise(Heads * HeadDim, store), o = new T[q.Length];
+        using KeyValueCache<T> cache = new(config, new() { Threads = threads });
+        cache.Append(k, v);
+        long bytes = 2L * k.Length * sizeof(T);
+
+        // As many bytes elsewhere, read by as many threads.
+        byte* memory = (byte*)NativeMemory.AlignedAlloc((nuint)bytes, 4096);
+        new Span<byte>(memory, (int)bytes).Fill(1);
+        List<double> steps = [], reads = [];
+        try
+        {
+            for (int round = 0; round <= rounds; round++)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                double step = Seconds(() => cache.Attend(q, o)), read = Read(memory, bytes, threads);
+                if (round == 0)
+                    continue;
+                steps.Add(step);
+                reads.Add(read);
+            }
+        }
+        finally
+        {
+            NativeMemory.AlignedFree(memory);
+        }
+
+        steps.Sort();
+        reads.Sort();
+        return new(
+            typeof(T) == typeof(float) ? "f32" : typeof(T) == typeof(Half) ? "f16" : "bf16", threads, keys, steps[0] * 1e6, bytes, bytes / reads[0], reads[0] / steps[0],
+            reads[reads.Count / 2] / steps[steps.Count / 2], withPrefill ? ChunkedOfWhole(threads, store, cancellation) : null);
+    }
+
+    private static double ChunkedOfWhole<T>(int threads, Func<float, T> store, CancellationToken cancellation)
+        where T : unmanaged
+    {
+        const int Tokens = 4096, FewHeads = 8, FewKvHeads = 2;
+        S2Config config = S2Config.Create(new()
+        {
+            Tokens = Tokens,
+            Heads = FewHeads,
+            KvHeads = FewKvHeads,
+            HeadDim = HeadDim,
+            GroupSize = GroupSizeRule.Of(2048),
+            Mask = MaskPolicy.Split,
+        });
+        int row = FewHeads * HeadDim, kvRow = FewKvHeads * HeadDim;
+        T[] q = Noise(Tokens * row, store), k = Noise(Tokens * kvRow, store), v = Noise(Tokens * kvRow, store), o = new T[q.Length];
+        using S2AttentionPlan plan = new(config, new() { Threads = threads });
+        using KeyValueCache<T> cache = new(config, new() { Threads = threads, MaxChunk = Chunk });
+        double whole = double.PositiveInfinity, chunked = whole;
+        for (int round = 0; round < 4; round++)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            whole = Math.Min(whole, Seconds(() => plan.Forward<T>(q, k, v, o)));
+            chunked = Math.Min(chunked, Seconds(() =>
+            {
+                cache.Reset(0);
+                for (int t = 0; t < Tokens; t += Chunk)
+                {
+                    cache.Append(k.AsSpan(t * kvRow, Chunk * kvRow), v.AsSpan(t * kvRow, Chunk * kvRow));
+                    cache.Attend(q.AsSpan(t * row, Chunk * row), o.AsSpan(t * row, Chunk * row));
+                }
+            }));
+        }
+
+        return whole / chunked;
+    }
+
+    private static double Read(byte* memory, long bytes, int threads)
+    {
+        long share = bytes / threads / 1024 * 1024;
+        if (threads == 1)
+            return Seconds(() => Sum(memory, share)) * (bytes / (double)share);
+        using Barrier start = new(threads + 1), end = new(threads + 1);
+        Thread[] workers = [.. Enumerable.Range(0, threads).Select(i => new Thread(() =>
+        {
+            start.SignalAndWait();
+            Sum(memory + i * share, share);
+            end.SignalAndWait();
+        }))];
+        Array.ForEach(workers, worker => worker.Start());
+        start.SignalAndWait();
+        double seconds = Seconds(end.SignalAndWait);
+        Array.ForEach(workers, worker => worker.Join());
+        return seconds * (bytes / (double)(share * threads));
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
+    private static void Sum(byte* memory, long bytes)
+    {
+        Vector256<long> a = default, b = default, c = default, d = default;
+        for (byte* at = memory; at < memory + bytes; at += 128)
+        {
+            a += Vector256.Load((long*)at);
+            b += Vector256.Load((long*)(at + 32));
+            c += Vector256.Load((long*)(at + 64));
+            d += Vector256.Load((long*)(at + 96));
+        }
+
+        sink = Vector256.Sum(a + b + c + d);
+    }
+
+    private static long sink;
+
+    private static double Seconds(Action run)
+    {
+        long start = Stopwatch.GetTimestamp();
+        run();
+        return Stopwatch.GetElapsedTime(start).TotalSeconds;
+    }
+
+    private static T[] Noise<T>(int length, Func<float, T> store)
+    {
+        Random random = new(length);
+        T[] elements = new T[length];
+        for (int i = 0; i < length; i++)
+            elements[i] = store((2 * random.NextSingle()) - 1);
+        return elements;
+    }
+}

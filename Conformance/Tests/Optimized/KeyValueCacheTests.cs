@@ -1,0 +1,207 @@
+// Does text that comes in pieces give what the whole gives, from a cache that forgets what the theorem lets it forget?
+using S2Attn.Conformance.Cases;
+using S2Attn.Conformance.Ports;
+using S2Attn.Optimized;
+using S2Attn.Reference;
+using S2Attn.Spec;
+
+namespace S2Attn.Tests.Optimized;
+
+public sealed class KeyValueCacheTests
+{
+    public static TheoryData<ElementType, VectorWidth> Paths
+    {
+        get
+        {
+            TheoryData<ElementType, VectorWidth> paths = [];
+            foreach (VectorWidth width in KernelPaths.Widths)
+                foreach (ElementType type in new[] { ElementType.F32, ElementType.F16, ElementType.BF16 })
+                    paths.Add(type, width);
+            return paths;
+        }
+    }
+
+    /// <summary>Every kind of value, NaN and infinities among them, in pieces of 1 to 20 tokens, kept in rings that turn round.</summary>
+    [Theory]
+    [MemberData(nameof(Paths))]
+    public void Text_in_pieces_stays_within_the_bound_of_the_whole(ElementType type, VectorWidth width)
+    {
+        Random random = new(5);
+        int seed = 0;
+        foreach (TensorKind kind in Enum.GetValues<TensorKind>())
+            for (int i = 0; i < 3; i++)
+            {
+                int groupSize = random.Next(1, 24), tokens = groupSize + random.Next(60), kvHeads = i == 0 ? 1 : 2, dim = new[] { 5, 8, 16, 40 }[random.Next(4)];
+                S2Config config = Config(tokens, groupSize, random.Next(groupSize), kvHeads, dim);
+                Check(new(config, type, kind, PaddingPattern.None, seed++), width, random);
+            }
+
+        // More keys than one part, and more than one tile: parts are merged.
+        Check(new(Config(2500, 2500, 0, 2, 16), type, TensorKind.Normal, PaddingPattern.None, seed), width, random, lastOnly: true);
+    }
+
+    /// <summary>Theorem CacheBounded, observed: memory stays where it was at G + chunk rows, whatever N is.</summary>
+    [Fact]
+    public void The_memory_of_a_cache_does_not_grow_with_the_text()
+    {
+        S2Config config = Config(32, 32, 12, 2, 8);
+        using KeyValueCache<float> cache = new(config, new() { MaxChunk = 8, Threads = 1 });
+        Assert.Equal(0, cache.Bytes);
+        float[] row = new float[2 * 8], query = new float[4 * 8], output = new float[4 * 8];
+        for (int t = 0; t < 2000; t++)
+        {
+            cache.Append(row, row);
+            cache.Attend(query, output);
+            Assert.True(t + 1 - cache.FirstKeyOf(0) <= 32);
+        }
+
+        Assert.Equal(2L * 2 * (32 + 8) * 8 * sizeof(float), cache.Bytes);
+        Assert.Equal(40, cache.MaxRows);
+        Assert.Equal(2000, cache.LengthOf(0));
+        cache.Reset(0);
+        Assert.Equal(0, cache.LengthOf(0));
+        cache.Append(row, row);
+        cache.Attend(query, output);
+    }
+
+    [Fact]
+    public void Keys_that_a_head_does_not_see_never_touch_it_be_they_NaN()
+    {
+        // One kv head for all: heads that shift still see the end of the group before, the others do not.
+        S2Config config = Config(16, 8, 4, 1, 8);
+        using KeyValueCache<float> cache = new(config, new() { Threads = 1 });
+        float[] bad = Noise(8 * 8, 1), good = Noise(2 * 8, 2), query = Noise(2 * 4 * 8, 3), output = new float[query.Length];
+        Array.Fill(bad, float.NaN);
+        cache.Append(bad, bad);
+        cache.Append(good, good);
+        cache.Attend(query, output);
+        for (int t = 0; t < 2; t++)
+            for (int head = 0; head < 4; head++)
+                Assert.All(output.AsSpan((t * 4 + head) * 8, 8).ToArray(), value => Assert.Equal(head < 2, float.IsFinite(value)));
+    }
+
+    [Fact]
+    public void Results_are_the_same_bits_for_any_number_of_threads_and_a_chunk_has_the_bits_of_the_whole()
+    {
+        S2Config config = Config(3000, 3000, 0, 2, 24);
+        float[] q = Noise(3000 * 4 * 24, 1), k = Noise(3000 * 2 * 24, 2), v = Noise(3000 * 2 * 24, 3), o = new float[q.Length], lse = new float[3000 * 4];
+        using (S2AttentionPlan plan = new(config, new() { Threads = 2 }))
+            plan.Forward<float>(q, k, v, o, lse);
+        float[]? expected = null;
+        foreach (int threads in new[] { 1, 3 })
+        {
+            using KeyValueCache<float> cache = new(config, new() { Threads = threads, MaxChunk = 700 });
+            float[] part = new float[100 * 4 * 24], partLse = new float[400];
+            cache.Append(k.AsSpan(0, 2100 * 48), v.AsSpan(0, 2100 * 48));
+            cache.Attend(q.AsSpan(2000 * 96, 100 * 96), part, partLse);
+            Assert.Equal(o.AsSpan(2000 * 96, 100 * 96).ToArray(), part);
+            Assert.Equal(lse.AsSpan(2000 * 4, 400).ToArray(), partLse);
+            float[] step = new float[3 * 96];
+            cache.Attend(q.AsSpan(2097 * 96, 3 * 96), step);
+            Assert.Equal(expected ?? step, step);
+            expected = step;
+        }
+    }
+
+    [Fact]
+    public void What_a_cache_cannot_do_is_refused_by_name()
+    {
+        S2Config config = Config(16, 8, 4, 2, 8);
+        S2Config other = S2Config.Create(new() { Tokens = 16, HeadDim = 8, GroupSize = GroupSizeRule.Of(8), Mask = MaskPolicy.LocalCausal });
+        Assert.Contains("LocalCausal", Assert.Throws<ArgumentException>(() => new KeyValueCache<float>(other)).Message, StringComparison.Ordinal);
+        Assert.Throws<NotSupportedException>(() => new KeyValueCache<double>(config));
+        Assert.Equal("options.Sequences", Assert.Throws<ArgumentOutOfRangeException>(() => new KeyValueCache<float>(config, new() { Sequences = 0 })).ParamName);
+        Assert.Equal("options.MaxChunk", Assert.Throws<ArgumentOutOfRangeException>(() => new KeyValueCache<float>(config, new() { MaxChunk = 0 })).ParamName);
+        using KeyValueCache<float> cache = new(config, new() { Sequences = 2, MaxChunk = 4 });
+        float[] row = new float[2 * 8], query = new float[4 * 8];
+        Assert.Equal("key", Assert.Throws<ArgumentException>(() => cache.Append(row.AsSpan(1), row)).ParamName);
+        Assert.Equal("key", Assert.Throws<ArgumentException>(() => cache.Append(row, row)).ParamName);
+        Assert.Equal("value", Assert.Throws<ArgumentException>(() => cache.Append(row, row.AsSpan(1), 0)).ParamName);
+        Assert.Equal("sequence", Assert.Throws<ArgumentOutOfRangeException>(() => cache.Append(row, row, 2)).ParamName);
+        Assert.Equal("query", Assert.Throws<ArgumentOutOfRangeException>(() => cache.Attend(query, new float[32], sequence: 0)).ParamName);
+        cache.Append(row, row, 0);
+        cache.Attend(query, new float[32], sequence: 0);
+        Assert.Equal("query", Assert.Throws<ArgumentOutOfRangeException>(() => cache.Attend(new float[2 * 32], new float[2 * 32], sequence: 0)).ParamName);
+        Assert.Equal("output", Assert.Throws<ArgumentException>(() => cache.Attend(query, new float[31], sequence: 0)).ParamName);
+        Assert.Equal("output", Assert.Throws<ArgumentException>(() => cache.Attend(query, query, sequence: 0)).ParamName);
+        Assert.Equal("logSumExp", Assert.Throws<ArgumentException>(() => cache.Attend(query, new float[32], new float[3], sequence: 0)).ParamName);
+        cache.Append(new float[10 * 16], new float[10 * 16], 0);
+        Assert.Equal("query", Assert.Throws<ArgumentOutOfRangeException>(() => cache.Attend(new float[5 * 32], new float[5 * 32], sequence: 0)).ParamName);
+        cache.Attend([], []);
+        cache.Dispose();
+        Assert.Throws<ObjectDisposedException>(() => cache.Append(row, row, 0));
+        Assert.Throws<ObjectDisposedException>(() => cache.Attend(query, new float[32], sequence: 0));
+        Assert.Throws<ObjectDisposedException>(() => cache.LengthOf(0));
+    }
+
+    private static void Check(AttentionCase item, VectorWidth width, Random random, bool lastOnly = false)
+    {
+        switch (item.Type)
+        {
+            case ElementType.F32:
+                Check(item, width, random, lastOnly, value => (float)value, value => value);
+                break;
+            case ElementType.F16:
+                Check(item, width, random, lastOnly, value => (Half)value, value => (double)value);
+                break;
+            default:
+                Check(item, width, random, lastOnly, value => (BFloat16)(float)value, value => (float)value);
+                break;
+        }
+    }
+
+    // Two sequences, one some tokens behind the other, of which each is the case.
+    private static void Check<T>(AttentionCase item, VectorWidth width, Random random, bool lastOnly, Func<double, T> narrow, Func<T, double> widen)
+        where T : unmanaged
+    {
+        S2Config config = item.Config;
+        AttentionInput<double> input = item.BuildInput();
+
+        // A tile of the decode kernel may end with the ring: the worst case rescales at every key.
+        RoundingModel model = OptimizedPort.ModelOf(config, item.Type) with { KeyBlock = 1 };
+        T[] q = [.. input.Query.Map(narrow).Elements], k = [.. input.Key.Map(narrow).Elements], v = [.. input.Value.Map(narrow).Elements];
+        int row = config.Heads * config.HeadDim, kvRow = config.KvHeads * config.HeadDim, most = lastOnly ? config.Tokens : random.Next(1, 21);
+        using KeyValueCache<T> cache = new(config, new() { Sequences = 2, MaxChunk = most, Threads = 2, VectorWidth = width });
+        for (bool any = true; any;)
+        {
+            any = false;
+            for (int sequence = 0; sequence < 2; sequence++)
+            {
+                int t0 = cache.LengthOf(sequence), count = Math.Min(lastOnly ? most : random.Next(1, most + 1), config.Tokens - t0);
+                if (count == 0)
+                    continue;
+                any = true;
+                cache.Append(k.AsSpan(t0 * kvRow, count * kvRow), v.AsSpan(t0 * kvRow, count * kvRow), sequence);
+                int asked = lastOnly ? 3 : count, first = t0 + count - asked;
+                T[] o = new T[asked * row];
+                float[] lse = new float[asked * config.Heads];
+                cache.Attend(q.AsSpan(first * row, asked * row), o, lse, sequence);
+                for (int i = 0; i < lse.Length; i++)
+                {
+                    (int t, int head) = (first + i / config.Heads, i % config.Heads);
+                    BoundedRow bound = ErrorBound.Row(config, input, 0, t, head, model);
+                    Assert.True(Agreement.Ratio(lse[i], bound.Row.LogSumExp, bound.LogSumExpBound) <= 1, $"{item} lse[{t},{head}] {lse[i]} for {bound.Row.LogSumExp}");
+                    for (int d = 0; d < config.HeadDim; d++)
+                        Assert.True(Agreement.Ratio(widen(o[i * config.HeadDim + d]), bound.Output[d], bound.OutputBound[d]) <= 1, $"{item} o[{t},{head},{d}] {o[i * config.HeadDim + d]} for {bound.Output[d]}");
+                }
+            }
+        }
+    }
+
+    private static float[] Noise(int length, int seed)
+    {
+        Random random = new(seed);
+        return [.. Enumerable.Range(0, length).Select(_ => 2 * random.NextSingle() - 1)];
+    }
+
+    private static S2Config Config(int tokens, int groupSize, int shift, int kvHeads, int dim) => S2Config.Create(new()
+    {
+        Tokens = tokens,
+        Heads = 4,
+        KvHeads = kvHeads,
+        HeadDim = dim,
+        GroupSize = GroupSizeRule.Of(groupSize),
+        Shift = shift,
+        Mask = MaskPolicy.Split,
+    });
+}

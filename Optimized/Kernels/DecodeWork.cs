@@ -1,0 +1,158 @@
+// What is there to do for a few queries at the end of each sequence, and how do the parts become the results?
+using System.Numerics.Tensors;
+using System.Runtime.InteropServices;
+using S2Attn.Spec;
+
+namespace S2Attn.Optimized.Kernels;
+
+/// <summary>A query row of a kv head: which token and head, and the keys that it sees.</summary>
+internal readonly record struct DecodeRow(int Token, int Head, int FirstKey, int EndKey);
+
+/// <summary>
+/// The last <see cref="Tokens"/> queries of each sequence against its cache. A work item is a part of the keys of one kv head, for all rows that read it; its maxima, sums and
+/// unnormalised outputs are merged afterwards in the order of the keys, so that results do not depend on who computed what.
+/// </summary>
+internal sealed unsafe class DecodeWork<T> : IDisposable
+    where T : unmanaged
+{
+    /// <summary>Keys of a work item: enough that merging costs little, few enough that several threads share one kv head.</summary>
+    public const int KeysOfPart = 1024;
+
+    private readonly CacheRing<T>[] rings;
+    private readonly int share, rowFloats;
+    private float* partials;
+    private nuint capacity;
+    private int parts;
+
+    public DecodeWork(S2Config config, CacheRing<T>[] rings)
+    {
+        Config = config;
+        this.rings = rings;
+        share = config.Heads / config.KvHeads;
+        rowFloats = config.HeadDim + 2;
+    }
+
+    ~DecodeWork() => NativeMemory.Free(partials);
+
+    public S2Config Config { get; }
+
+    /// <summary>Queries of each sequence.</summary>
+    public int Tokens { get; private set; }
+
+    /// <summary>Rows of a kv head.</summary>
+    public int Rows => Tokens * share;
+
+    /// <summary>The first of the sequences at work.</summary>
+    public int FirstSequence { get; private set; }
+
+    public int SequenceCount { get; private set; }
+
+    public long Items => (long)SequenceCount * Config.KvHeads * parts;
+
+    /// <summary>q [sequences, Tokens, H, D].</summary>
+    public Rows<T> Query { get; private set; }
+
+    public void Begin(Rows<T> query, int firstSequence, int sequenceCount, int tokens)
+    {
+        (Query, FirstSequence, SequenceCount, Tokens) = (query, firstSequence, sequenceCount, tokens);
+        int most = 0;
+        for (int sequence = 0; sequence < sequenceCount; sequence++)
+            for (int kvHead = 0; kvHead < Config.KvHeads; kvHead++)
+            {
+                TokenRange<int> keys = KeysOf(sequence, kvHead);
+                most = Math.Max(most, keys.End - keys.Start);
+            }
+
+        parts = (most - 1) / KeysOfPart + 1;
+        nuint floats = checked((nuint)Items * (nuint)Rows * (nuint)rowFloats);
+        if (floats <= capacity)
+            return;
+        partials = (float*)NativeMemory.Realloc(partials, floats * sizeof(float));
+        capacity = floats;
+    }
+
+    public CacheRing<T> RingOf(int sequence) => rings[FirstSequence + sequence];
+
+    /// <summary>The keys of one part; empty where the sequence is shorter than others.</summary>
+    public (int Sequence, int KvHead, TokenRange<int> Keys) Item(long item)
+    {
+        (long of, int part) = ((item / parts), (int)(item % parts));
+        (int sequence, int kvHead) = ((int)(of / Config.KvHeads), (int)(of % Config.KvHeads));
+        TokenRange<int> keys = KeysOf(sequence, kvHead);
+        int start = (int)Math.Min((long)keys.Start + (long)part * KeysOfPart, keys.End);
+        return (sequence, kvHead, new(start, (int)Math.Min((long)start + KeysOfPart, keys.End)));
+    }
+
+    /// <summary>Row r of a kv head: heads that do not shift before those that do, so that neighbours see the same keys.</summary>
+    public DecodeRow RowOf(int sequence, int kvHead, int row)
+    {
+        int head = kvHead * share, index = row / Tokens, token = row % Tokens;
+        for (int pass = 0, at = 0; pass < 2; pass++)
+            for (int i = 0; i < share; i++)
+                if (Config.ShiftOf(head + i) > 0 == (pass == 1) && at++ == index)
+                {
+                    int t = RingOf(sequence).Length - Tokens + token;
+                    return new(token, head + i, Slices.FirstKeyNeeded<Spec.Algebra.Int, Spec.Algebra.Bool>(Config.GroupSize, Config.ShiftOf(head + i), t).ToIndex(), t + 1);
+                }
+
+        throw new InvalidOperationException("Every row has a head.");
+    }
+
+    /// <summary>Maximum, sum and unnormalised output of a row over one part.</summary>
+    public Pointer<float> Partial(long item, int row) => new(partials + (item * Rows + row) * rowFloats, rowFloats);
+
+    /// <summary>o = sum w o_i / sum w l_i with w = 2^(m_i - m), and lse = (m + log2 sum) ln 2, for every row.</summary>
+    public void Merge<TStorage>(Rows<T> output, Rows<float> logSumExp)
+        where TStorage : struct, IStorage<T>
+    {
+        Span<float> sum = Config.HeadDim <= 1024 ? stackalloc float[Config.HeadDim] : new float[Config.HeadDim];
+        fixed (float* sums = sum)
+            for (int sequence = 0; sequence < SequenceCount; sequence++)
+                for (int kvHead = 0; kvHead < Config.KvHeads; kvHead++)
+                    for (int r = 0; r < Rows; r++)
+                    {
+                        DecodeRow row = RowOf(sequence, kvHead, r);
+                        double lse = Merge(((long)sequence * Config.KvHeads + kvHead) * parts, r, sum);
+                        TStorage.Narrow(new(sums, Config.HeadDim), output.At(sequence, row.Token, row.Head), Config.HeadDim);
+                        if (!logSumExp.IsAbsent)
+                            logSumExp.At(sequence, row.Token, row.Head)[0] = (float)lse;
+                    }
+    }
+
+    public void Dispose()
+    {
+        NativeMemory.Free(partials);
+        partials = null;
+        capacity = 0;
+        GC.SuppressFinalize(this);
+    }
+
+    private double Merge(long firstItem, int row, Span<float> output)
+    {
+        float max = float.NegativeInfinity;
+        for (int part = 0; part < parts; part++)
+            max = Math.Max(max, Partial(firstItem + part, row)[0]);
+        output.Clear();
+        if (float.IsNegativeInfinity(max))
+            return double.NegativeInfinity;
+        double total = 0;
+        for (int part = 0; part < parts; part++)
+        {
+            Pointer<float> partial = Partial(firstItem + part, row);
+            double weight = Math.Pow(2, (double)partial[0] - max);
+            if (weight == 0)
+                continue;
+            total += weight * partial[1];
+            TensorPrimitives.MultiplyAdd((partial + 2).Span(output.Length), (float)weight, output, output);
+        }
+
+        TensorPrimitives.Multiply(output, (float)(1 / total), output);
+        return (max + Math.Log2(total)) * Math.Log(2);
+    }
+
+    private TokenRange<int> KeysOf(int sequence, int kvHead)
+    {
+        int end = RingOf(sequence).Length;
+        return new(Slices.FirstKeyNeeded(Config, kvHead, end - Tokens), end);
+    }
+}
