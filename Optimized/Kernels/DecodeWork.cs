@@ -133,21 +133,22 @@ internal sealed unsafe class DecodeWork<T> : IDisposable
         for (int part = 0; part < parts; part++)
             max = Math.Max(max, Partial(firstItem + part, row)[0]);
         output.Clear();
-        if (float.IsNegativeInfinity(max))
-            return double.NegativeInfinity;
         double total = 0;
         for (int part = 0; part < parts; part++)
-        {
-            Pointer<float> partial = Partial(firstItem + part, row);
-            double weight = Math.Pow(2, (double)partial[0] - max);
-            if (weight == 0)
-                continue;
-            total += weight * partial[1];
-            TensorPrimitives.MultiplyAdd((partial + 2).Span(output.Length), (float)weight, output, output);
-        }
-
+            total += WeightOf(part) * Partial(firstItem + part, row)[1];
+        if (total == 0)
+            return double.NegativeInfinity;
+        for (int part = 0; part < parts; part++)
+            TensorPrimitives.MultiplyAdd((Partial(firstItem + part, row) + 2).Span(output.Length), (float)WeightOf(part), output, output);
         TensorPrimitives.Multiply(output, (float)(1 / total), output);
         return (max + Math.Log2(total)) * Math.Log(2);
+
+        // A part whose only score is NaN has a sum of NaN and no maximum.
+        double WeightOf(int part)
+        {
+            Pointer<float> partial = Partial(firstItem + part, row);
+            return !float.IsNegativeInfinity(partial[0]) ? Math.Pow(2, (double)partial[0] - max) : partial[1] == 0 ? 0 : 1;
+        }
     }
 
     private TokenRange<int> KeysOf(int sequence, int kvHead)
