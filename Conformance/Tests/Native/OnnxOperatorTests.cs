@@ -49,6 +49,13 @@ public sealed partial class OnnxOperatorTests
     });
 
     [RequiresToolFact("gcc", "clang")]
+    public void The_operator_earns_every_level_of_a_forward_pass() => SamplePortTests.InTemporary(directory =>
+    {
+        using OperatorPort port = new(directory, NativeBuild.Library);
+        SamplePortTests.Check(port, [PortLevel.Forward, PortLevel.MasksAndPadding, PortLevel.GroupedAndOddSizes, PortLevel.HalfPrecision]);
+    });
+
+    [RequiresToolFact("gcc", "clang")]
     public void A_model_of_the_operator_is_checked_by_the_suite() => SamplePortTests.InTemporary(directory =>
     {
         string path = Path.Combine(directory, "model.onnx");
