@@ -20,7 +20,6 @@ internal sealed class CallGate
     /// <exception cref="InvalidOperationException">Another call is under way.</exception>
     public void Enter(object plan)
     {
-        ThrowIfClosed(plan);
         int found = Interlocked.CompareExchange(ref caller, Environment.CurrentManagedThreadId, Free);
         if (found == Free && closes)
             Leave();
@@ -31,13 +30,16 @@ internal sealed class CallGate
 
     public void Leave() => Volatile.Write(ref caller, Free);
 
+    /// <summary>The first step of <see cref="Close"/>: what comes from now on is refused.</summary>
+    internal void Shut() => closes = true;
+
     /// <summary>Lets no further call in, and waits for the one under way. True for the one caller who is to release what the calls used.</summary>
     /// <exception cref="InvalidOperationException">The caller is inside a call: it would wait for itself.</exception>
     public bool Close()
     {
         if (Volatile.Read(ref caller) == Environment.CurrentManagedThreadId)
             throw new InvalidOperationException("Dispose was called from inside a call of the plan, by its scheduler: dispose of it when the call has returned.");
-        closes = true;
+        Shut();
         bool interrupted = false;
         int found;
         while ((found = Interlocked.CompareExchange(ref caller, Closed, Free)) is not (Free or Closed))

@@ -12,6 +12,9 @@ internal sealed class WorkerPool(int workers) : IWorkScheduler
     private readonly Waiting waiting = new();
     private readonly List<Thread> threads = [];
 
+    /// <summary>The threads that were started and not stopped.</summary>
+    internal IReadOnlyList<Thread> Threads => threads;
+
     public void Run(int workers, Action<int> body)
     {
         Start();

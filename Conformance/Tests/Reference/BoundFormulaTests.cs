@@ -32,12 +32,13 @@ public sealed class BoundFormulaTests
         RoundingModel model = Models[index];
         foreach (MaskPolicy mask in new[] { MaskPolicy.LocalCausal, MaskPolicy.BidirectionalSplit })
             foreach (TensorKind kind in new[] { TensorKind.Normal, TensorKind.Offset, TensorKind.OneHot, TensorKind.LargeScores, TensorKind.Subnormal })
-                foreach (PaddingPattern padding in new[] { PaddingPattern.None, PaddingPattern.Scattered })
+                foreach ((PaddingPattern padding, double ofLogSumExp) in new[] { (PaddingPattern.None, 0.0), (PaddingPattern.Scattered, 0.0), (PaddingPattern.None, 3.0) })
                 {
                     AttentionCase item = Cases.Of(30, 10, mask, heads: 4, kvHeads: 2, headDim: 6, kind: kind, padding: padding, seed: 3);
-                    BoundWitness witness = new(item, model);
+                    Tensor<double> dlse = Tensor<double>.Build([1, 30, 4], i => ofLogSumExp * ((i * 7 % 16) - 8));
+                    BoundWitness witness = new(item, model, dlse);
                     AttentionOutput<double> forward = ErrorBound.Forward(item.Config, item.BuildInput(), model).Bound;
-                    Gradients<double> backward = GradientErrorBound.Backward(item.Config, item.BuildInput(), item.BuildOutputGradient(), model).Bound;
+                    Gradients<double> backward = GradientErrorBound.Backward(item.Config, item.BuildInput(), item.BuildOutputGradient(), dlse, model).Bound;
                     Same("o", witness.Output, forward.Output);
                     Same("lse", witness.LogSumExp, forward.LogSumExp);
                     Same("dq", witness.QueryGradient, backward.Query);

@@ -10,13 +10,16 @@ internal sealed class BoundWitness
 {
     private readonly S2Config config;
     private readonly AttentionInput<double> input;
-    private readonly Tensor<double> outputGradient;
+    private readonly Tensor<double> outputGradient, logSumExpGradient;
     private readonly RoundingModel m;
     private readonly Sum[] dq, dk, dv;
 
-    public BoundWitness(AttentionCase item, RoundingModel model)
+    /// <param name="item">The case, of one sequence.</param>
+    /// <param name="model">The arithmetic.</param>
+    /// <param name="logSumExpGradient">dlse [1,N,H]; zero for none.</param>
+    public BoundWitness(AttentionCase item, RoundingModel model, Tensor<double> logSumExpGradient)
     {
-        (config, input, outputGradient, m) = (item.Config, item.BuildInput(), item.BuildOutputGradient(), model);
+        (config, input, outputGradient, this.logSumExpGradient, m) = (item.Config, item.BuildInput(), item.BuildOutputGradient(), logSumExpGradient, model);
         int n = config.Tokens, d = config.HeadDim;
         Output = new double[n * config.Heads * d];
         LogSumExp = new double[n * config.Heads];
@@ -110,6 +113,12 @@ internal sealed class BoundWitness
         double ofWeights = Enumerable.Range(0, n).Sum(j =>
             weightError[j] * Math.Abs(dp[j]) + (p[j] + weightError[j]) * (dpError[j] + Gamma(Chain(n) + 2) * (size[j] + dpError[j]))) + n * m.Underflow;
         double deltaError = m.Recomputes ? ofOutput : Math.Max(ofOutput, ofWeights);
+        if (logSumExpGradient[0, t, h] is not 0 and var dlse)
+        {
+            deltaError += Gamma(1) * (Math.Abs(mean0) + deltaError + Math.Abs(dlse)) + m.Underflow;
+            mean0 -= dlse;
+        }
+
         for (int j = 0; j < n; j++)
         {
             double difference = Math.Abs(dp[j] - mean0);

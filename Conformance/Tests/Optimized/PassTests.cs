@@ -1,0 +1,249 @@
+// Does a pass compute each item once, with its own tile, and end when it should, whatever steals, cancels, signals or disposes in between?
+using S2Attn.Optimized;
+using S2Attn.Optimized.Kernels;
+using S2Attn.Spec;
+
+namespace S2Attn.Tests.Optimized;
+
+/// <summary>The parts of a pass without the kernels: an engine that only looks at what it is handed, and threads that are held where the order matters.</summary>
+public sealed unsafe class PassTests
+{
+    private static readonly S2Config Config = S2Config.Create(new() { Tokens = 4, HeadDim = 1, GroupSize = GroupSizeRule.Of(1), Mask = MaskPolicy.Split, ShiftedHeads = HeadShift.None });
+
+    /// <summary>
+    /// Worker 0 holds item 0 and has claimed 1, worker 1 holds 2 and has claimed 3. Worker 2 takes 1, then worker 0 takes 3: the tile that it loaded is that of 1 and must not be used.
+    /// </summary>
+    [Fact]
+    public void A_worker_whose_claim_was_stolen_and_who_steals_hands_over_no_stale_tile()
+    {
+        using ManualResetEventSlim firstHolds = new(), secondHolds = new(), claimIsStolen = new(), otherIsStolen = new();
+        Watching engine = new(item =>
+        {
+            switch (item)
+            {
+                case 0:
+                    firstHolds.Set();
+                    Assert.True(claimIsStolen.Wait(Limit));
+                    break;
+                case 1:
+                    claimIsStolen.Set();
+                    Assert.True(otherIsStolen.Wait(Limit));
+                    break;
+                case 2:
+                    secondHolds.Set();
+                    Assert.True(otherIsStolen.Wait(Limit));
+                    break;
+                default:
+                    otherIsStolen.Set();
+                    break;
+            }
+        });
+        Forward(engine, 3, new Scripted((_, body) =>
+        {
+            Thread first = Started(() => body(0));
+            Assert.True(firstHolds.Wait(Limit));
+            Thread second = Started(() => body(1));
+            Assert.True(secondHolds.Wait(Limit));
+            body(2);
+            first.Join();
+            second.Join();
+        }));
+        Assert.Equal([0, 1, 2, 3], engine.Computed.Order());
+        Assert.Empty(engine.Stale);
+    }
+
+    /// <summary>Both passes look for a cancellation before each item, not only at their end.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_cancelled_pass_begins_no_further_item(bool isBackward)
+    {
+        using CancellationTokenSource cancelled = new();
+        Watching engine = new(item =>
+        {
+            if (item == 1)
+                cancelled.Cancel();
+        });
+        Assert.Throws<OperationCanceledException>(() => Run(engine, 1, new Scripted((_, body) => body(0)), isBackward, cancelled.Token));
+
+        // The forward pass holds one item ahead, which it computes.
+        Assert.InRange(engine.Computed.Count, 2, isBackward ? 2 : 3);
+    }
+
+    /// <summary>Four threads take a hundred thousand items: each once.</summary>
+    [Fact]
+    public void Taking_is_one_step()
+    {
+        const int Items = 100_000, Threads = 4;
+        Handover handover = new(Threads);
+        handover.Begin(Items);
+        int[] taken = new int[Items];
+        Thread[] threads =
+        [
+            .. Enumerable.Range(0, Threads).Select(_ => Started(() =>
+            {
+                for (long item = handover.Take(stops: false); item >= 0; item = handover.Take(stops: false))
+                    Interlocked.Increment(ref taken[item]);
+            })),
+        ];
+        Array.ForEach(threads, thread => thread.Join());
+        Assert.All(taken.GroupBy(times => times), times => Assert.Equal(1, times.Key));
+    }
+
+    /// <summary>As many items as there are, but one of them twice: only the sum of their numbers tells.</summary>
+    [Theory]
+    [InlineData(3, 0 + 1 + 2, true)]
+    [InlineData(3, 0 + 1 + 1, false)]
+    [InlineData(3, 0 + 2 + 2, false)]
+    [InlineData(2, 0 + 1, false)]
+    public void An_item_that_ran_twice_does_not_stand_for_one_that_did_not_run(long count, long numbers, bool isComplete)
+    {
+        Round round = new(1);
+        round.Open(0, 1, 3);
+        Assert.True(round.TryEnter(0, 0));
+        round.Leave(count, numbers);
+        round.Close();
+        Exception? error = Record.Exception(() => round.Check(new Scripted((_, _) => { }), default));
+        Assert.Equal(isComplete, error is null);
+    }
+
+    /// <summary>A pass of fewer items than there are threads has fewer workers: a further body is none of them.</summary>
+    [Fact]
+    public void A_body_beyond_the_workers_of_a_small_pass_is_a_breach()
+    {
+        Watching engine = new(_ => { });
+        InvalidOperationException error = Assert.Throws<InvalidOperationException>(() => Forward(engine, 8, new Scripted((workers, body) =>
+        {
+            Assert.Equal(4, workers);
+            for (int worker = 0; worker <= workers; worker++)
+                body(worker);
+        })));
+        Assert.Contains("called body(4) where there are 4 workers", error.Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>A call that comes between the two steps of closing is refused, and does not hold the gate: the one who closes would wait for ever.</summary>
+    [Fact]
+    public void A_call_that_finds_the_gate_about_to_close_leaves_it()
+    {
+        CallGate gate = new();
+        gate.Shut();
+        Assert.Throws<ObjectDisposedException>(() => gate.Enter(this));
+        bool released = false;
+        Thread closer = Started(() => released = gate.Close());
+        Assert.True(closer.Join(Limit), "Close waits for a call that was refused");
+        Assert.True(released);
+        Assert.False(gate.Close());
+        Assert.Throws<ObjectDisposedException>(() => gate.Enter(this));
+    }
+
+    /// <summary>The last worker ends at any moment of the caller's wait: while it spins, between its last look and its lock, and while it sleeps.</summary>
+    [Fact]
+    public void A_signal_is_never_missed()
+    {
+        const int Rounds = 30_000;
+        Latch latch = new();
+        int open = 0, seen = 0;
+        Thread signaller = Started(() =>
+        {
+            SpinWait spin = default;
+            for (int round = 1; round <= Rounds; round++)
+            {
+                while (Volatile.Read(ref open) != round)
+                    spin.SpinOnce(sleep1Threshold: -1);
+                Thread.SpinWait(round % 400);
+                latch.Signal();
+            }
+        });
+        Thread waiter = Started(() =>
+        {
+            bool interrupted = false;
+            for (int round = 1; round <= Rounds; round++)
+            {
+                latch.Begin(1);
+                Volatile.Write(ref open, round);
+                latch.Wait(ref interrupted);
+                seen = round;
+            }
+        });
+        Assert.True(waiter.Join(Limit), $"the signal of round {seen + 1} was missed");
+        signaller.Join();
+    }
+
+    /// <summary>Every thread that was started, not only the first few, has ended when Stop returns.</summary>
+    [Theory]
+    [InlineData(2)]
+    [InlineData(5)]
+    [InlineData(12)]
+    public void No_thread_lives_when_Stop_returns(int workers)
+    {
+        for (int round = 0; round < 40; round++)
+        {
+            WorkerPool pool = new(workers);
+            pool.Run(workers, _ => { });
+            Thread[] threads = [.. pool.Threads];
+            Assert.Equal(workers - 1, threads.Length);
+            pool.Stop();
+            Assert.DoesNotContain(threads, thread => thread.IsAlive);
+            Assert.Empty(pool.Threads);
+        }
+    }
+
+    private static TimeSpan Limit => TimeSpan.FromSeconds(60);
+
+    private static Thread Started(Action body)
+    {
+        Thread thread = new(() => body()) { IsBackground = true };
+        thread.Start();
+        return thread;
+    }
+
+    private static void Forward(Watching engine, int workers, IWorkScheduler scheduler) => Run(engine, workers, scheduler, isBackward: false, default);
+
+    // Four items, whose numbers are the tokens: one group of one token each.
+    private static void Run(Watching engine, int workers, IWorkScheduler scheduler, bool isBackward, CancellationToken cancellation)
+    {
+        Geometry geometry = new(Config, Sequences.Alike(Config, 1), 1, Config.Tokens, new BlockSizes(1, 4, 4));
+        Assert.Equal(4, geometry.ForwardItems);
+        using PlanResources resources = new(workers, 16, pool: null);
+        new Calls<float>(geometry, engine, scheduler, resources).Run(default, isBackward, cancellation);
+    }
+
+    private sealed class Scripted(Action<int, Action<int>> script) : IWorkScheduler
+    {
+        public void Run(int workers, Action<int> body) => script(workers, body);
+    }
+
+    /// <summary>Computes nothing: notes the items, and which of them got a tile that was loaded for another. A tile names its item by its start.</summary>
+    private sealed class Watching(Action<long> held) : IEngine<float>
+    {
+        private readonly Lock sync = new();
+
+        public List<long> Computed { get; } = [];
+
+        public List<long> Stale { get; } = [];
+
+        public void Forward(Geometry geometry, in Problem<float> problem, long item, long nextItem, ref KeyTile ahead, Workspace workspace)
+        {
+            if (!ahead.Keys.IsNull && ahead.Start != item)
+                Note(Stale, item);
+            held(item);
+            float* somewhere = stackalloc float[1];
+            ahead = nextItem < 0 ? default : new(default, default, 0, default, (int)nextItem, 1, checkFinite: false, new(somewhere, 1), new(somewhere, 1));
+            Note(Computed, item);
+        }
+
+        public void Backward(Geometry geometry, in Problem<float> problem, int phase, long item, Workspace workspace)
+        {
+            held(item);
+            Note(Computed, item);
+        }
+
+        public void StoreKeyGradients(Geometry geometry, in Problem<float> problem, long item) => Note(Computed, item);
+
+        private void Note(List<long> list, long item)
+        {
+            lock (sync)
+                list.Add(item);
+        }
+    }
+}
