@@ -19,6 +19,7 @@ public sealed class PipelineAttention
     private readonly Arithmetic arithmetic;
     private readonly Dictionary<(int Batch, int Head), Dictionary<int, (Slot Slot, int Key, int Value)[]>> keySlots;
     private readonly Dictionary<Slot, (Meeting[] Met, Meeting[] Counted, bool Uniform)> rows;
+    private readonly ImmutableArray<PipelineAttention> passes;
     private ImmutableArray<IReadOnlyDictionary<(int, int, int), (double Max, double Sum)>?>? equalSums;
 
     /// <summary>Prepares a pipeline for the sizes of a configuration.</summary>
@@ -39,14 +40,23 @@ public sealed class PipelineAttention
     private PipelineAttention(
         S2Config config, Pipeline pipeline, Arithmetic arithmetic,
         Dictionary<(int Batch, int Head), Dictionary<int, (Slot Slot, int Key, int Value)[]>> keySlots,
-        Dictionary<Slot, (Meeting[] Met, Meeting[] Counted, bool Uniform)> rows) =>
+        Dictionary<Slot, (Meeting[] Met, Meeting[] Counted, bool Uniform)> rows)
+    {
         (this.config, this.pipeline, this.arithmetic, this.keySlots, this.rows) = (config, pipeline, arithmetic, keySlots, rows);
+        passes = [.. pipeline.Stages.Passes.Select(change => new PipelineAttention(config, new(config, pipeline.Site.Valid, change(pipeline.Stages) with { Passes = [] }), arithmetic))];
+    }
 
     /// <summary>The same sizes, for stages that differ in the logsumexp or the backward pass alone: what is read where is looked up once for all of them.</summary>
     public PipelineAttention WithSameReads(Stages stages) => new(config, new Pipeline(config, pipeline.Site.Valid, stages), arithmetic, keySlots, rows);
 
     /// <summary>What o[b,t,h] reads.</summary>
     public ReadRow Reads(int b, int t, int h)
+    {
+        ReadRow own = OwnReads(b, t, h);
+        return passes.IsEmpty ? own : own with { Keys = [.. own.Keys, .. passes.SelectMany(pass => pass.Reads(b, t, h).Keys)] };
+    }
+
+    private ReadRow OwnReads(int b, int t, int h)
     {
         if (pipeline.Output(new(b, t, h)) is not { } slot || pipeline.Query(slot) is not { } query)
             return new(new(b, t, h), [], Uniform: false);
@@ -80,13 +90,21 @@ public sealed class PipelineAttention
             logSumExp[row] = weighted.LogSumExp;
         }
 
-        return new(Tensor<double>.Of(input.Query.Shape.AsSpan(), output), Tensor<double>.Of([config.Batch, config.Tokens, config.Heads], logSumExp));
+        return new(
+            Mean(Tensor<double>.Of(input.Query.Shape.AsSpan(), output), pass => pass.Forward(input).Output),
+            Tensor<double>.Of([config.Batch, config.Tokens, config.Heads], logSumExp));
     }
 
     /// <summary>For each row of o, the rows of v in it and their weights, for products q.k by row of q and row of k; the row of v is -1 where all of o is NaN.</summary>
     public IEnumerable<(int Row, int Value, double Weight)> Weights(Func<int, int, double> product)
     {
         ArgumentNullException.ThrowIfNull(product);
+        double share = 1.0 / (passes.Length + 1);
+        return passes.IsEmpty ? OwnWeights(product) : OwnWeights(product).Concat(passes.SelectMany(pass => pass.OwnWeights(product))).Select(item => item with { Weight = share * item.Weight });
+    }
+
+    private IEnumerable<(int Row, int Value, double Weight)> OwnWeights(Func<int, int, double> product)
+    {
         var sums = ClassSums(product);
         for (int row = 0; row < config.Batch * config.Tokens * config.Heads; row++)
         {
@@ -104,11 +122,28 @@ public sealed class PipelineAttention
     /// <summary>The weights [rows of v] of a row of o where all scores are equal; NaN throughout for a row of NaN. Nothing is prepared, so that the first rows come at once.</summary>
     public void EqualWeights(int row, Span<double> weights)
     {
+        OwnEqualWeights(row, weights);
+        if (passes.IsEmpty)
+            return;
+        double[] other = new double[weights.Length];
+        foreach (PipelineAttention pass in passes)
+        {
+            pass.OwnEqualWeights(row, other);
+            for (int i = 0; i < other.Length; i++)
+                weights[i] += other[i];
+        }
+
+        for (int i = 0; i < other.Length; i++)
+            weights[i] /= passes.Length + 1;
+    }
+
+    private void OwnEqualWeights(int row, Span<double> weights)
+    {
         weights.Clear();
         if (Answer(row) is not { } answer)
             return;
         Stages stages = pipeline.Stages;
-        if (stages.Normaliser is not Normaliser.Row || !ReferenceEquals(stages.Times, Stages.Once) || !ReferenceEquals(stages.Reach, Stages.OwnGroup))
+        if (stages.Normaliser is not Normaliser.Row || !ReferenceEquals(stages.Times, Stages.Once) || !ReferenceEquals(stages.Zeros, Stages.NoZeros) || !ReferenceEquals(stages.Reach, Stages.OwnGroup))
         {
             equalSums ??= [ClassSums(ZeroProduct)];
             WeightedRow weighted = Weigh(answer.Slot, answer.Query, ZeroProduct, equalSums.Value[0]);
@@ -167,7 +202,19 @@ public sealed class PipelineAttention
         ArgumentNullException.ThrowIfNull(outputGradient);
         input.CheckShapes(config);
         AttentionInput<double>.CheckShape(nameof(outputGradient), outputGradient, input.Query.Shape.AsSpan());
-        return new PipelineGradients(config, pipeline, this).Of(input, outputGradient);
+        Gradients<double> own = new PipelineGradients(config, pipeline, this).Of(input, outputGradient);
+        return passes.IsEmpty ? own : new(
+            Mean(own.Query, pass => pass.Backward(input, outputGradient).Query),
+            Mean(own.Key, pass => pass.Backward(input, outputGradient).Key),
+            Mean(own.Value, pass => pass.Backward(input, outputGradient).Value));
+    }
+
+    private Tensor<double> Mean(Tensor<double> own, Func<PipelineAttention, Tensor<double>> other)
+    {
+        if (passes.IsEmpty)
+            return own;
+        double[][] all = [[.. own.Elements], .. passes.Select(pass => other(pass).Elements.ToArray())];
+        return Tensor<double>.Build(own.Shape.AsSpan(), i => all.Sum(elements => elements[i]) / all.Length);
     }
 
     /// <summary>The softmax weights of a row's keys, in their order, and the logsumexp.</summary>
@@ -288,9 +335,9 @@ public sealed class PipelineAttention
         if (sums is not null)
             for (int i = 0; i < weights.Length; i++)
                 weights[i] = sums[ClassOf(slot, pairs[i])] is var (max, sum) ? Math.Exp(scores[i] - max) / sum : 0;
-        else if (pipeline.Stages.Normaliser is Normaliser.OneMore)
+        else if ((pipeline.Stages.Normaliser is Normaliser.OneMore ? 1 : 0) + pipeline.Stages.Zeros(pipeline.Site, slot) is > 0 and int zeros)
             for (int i = 0; i < weights.Length; i++)
-                weights[i] /= 1 + Math.Exp(-lse);
+                weights[i] /= 1 + zeros * Math.Exp(-lse);
         else if (arithmetic.PlainExp is { } exp)
             weights = [.. scores.Select(score => exp(score) / scores.Sum(exp))];
         return (weights, pipeline.Stages.LogSum switch

@@ -1,4 +1,5 @@
 // Which steps make up an implementation of S2-Attn, so that each can be right or wrong alone?
+using System.Collections.Immutable;
 using S2Attn.Spec;
 using S2Attn.Spec.Algebra;
 
@@ -109,6 +110,9 @@ public sealed record Stages
     /// <summary>The factor of q.k in a query head.</summary>
     public Func<Site, int, double> Scale { get; init; } = (site, _) => site.Config.Scale;
 
+    /// <summary>How many keys of score 0 and value 0 a slot also sees: zeros that fill up.</summary>
+    public Func<Site, Slot, int> Zeros { get; init; } = NoZeros;
+
     /// <summary>Over what the softmax runs.</summary>
     public Normaliser Normaliser { get; init; } = Normaliser.Row;
 
@@ -124,6 +128,9 @@ public sealed record Stages
     /// <summary>Whether a row of o stays 0.</summary>
     public Func<Site, Place, bool> Leaves { get; init; } = (_, _) => false;
 
+    /// <summary>Further passes, each as a change to these stages: o is the mean over this pass and them.</summary>
+    public ImmutableArray<Func<Stages, Stages>> Passes { get; init; } = [];
+
     /// <summary>What is returned as logsumexp.</summary>
     public LogSumKind LogSum { get; init; } = LogSumKind.Natural;
 
@@ -134,6 +141,8 @@ public sealed record Stages
     public bool EmptyIsNaN { get; init; }
 
     internal static Func<Site, Slot, IEnumerable<Slot>> OwnGroup { get; } = (_, _) => [];
+
+    internal static Func<Site, Slot, int> NoZeros { get; } = (_, _) => 0;
 
     internal static Func<int, int, int> Once { get; } = (_, _) => 1;
 

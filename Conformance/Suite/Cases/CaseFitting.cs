@@ -57,8 +57,18 @@ public static class CaseFitting
     {
         bool whole = !capabilities.Ragged || !mask.CutsWrappedRun();
         foreach (int g in Allowed(capabilities.Fixed.GroupSize, wanted.GroupSize, capabilities.MaxTokens).Where(g => capabilities.OddGroup || g % 2 == 0))
-            if (capabilities.Fixed.Tokens.TryFit(Math.Max(wanted.Tokens, g), g, capabilities.MaxTokens, whole ? g : 1, out int n) && capabilities.Fixed.TryShift(g, wanted.Shift, out int s))
-                yield return (n, g, s);
+            foreach (int n in TokenCounts(capabilities, g, whole, wanted).Take(1))
+                if (capabilities.Fixed.TryShift(g, wanted.Shift, out int s))
+                    yield return (n, g, s);
+    }
+
+    // N in groups of G; where the number of groups is ruled too, whole groups of an allowed number.
+    private static IEnumerable<int> TokenCounts(PortCapabilities capabilities, int g, bool whole, S2Config wanted)
+    {
+        if (capabilities.Fixed.Groups.IsFree)
+            return capabilities.Fixed.Tokens.TryFit(Math.Max(wanted.Tokens, g), g, capabilities.MaxTokens, whole ? g : 1, out int n) ? [n] : [];
+        int most = capabilities.MaxTokens / g;
+        return Allowed(capabilities.Fixed.Groups, Math.Max(wanted.Tokens / wanted.GroupSize, 1), most).Select(groups => groups * g).Where(capabilities.Fixed.Tokens.Allows);
     }
 
     // Allowed values, the nearest first, of two equally near the greater.

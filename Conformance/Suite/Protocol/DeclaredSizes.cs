@@ -23,6 +23,9 @@ public static class DeclaredSizes
         int batch = Least("batch", values.Batch, 1, MaxBatch), heads = Least("heads", values.Heads, 1, MaxHeads), kvHeads = Least("kvHeads", values.KvHeads, 1, MaxHeads);
         int dim = Least("headDim", values.HeadDim, 1, MaxDim), shift = Least("shift", values.Shift, 0, MaxTokens);
         int group = Least("groupSize", values.GroupSize, 1, MaxTokens), tokens = Least("tokens", values.Tokens, 1, MaxTokens);
+        int groups = Least("groups", values.Groups, 1, MaxTokens);
+        if ((long)groups * group > Math.Min(capabilities.MaxTokens, MaxTokens))
+            throw Wrong("groups", groups, $"groups of groupSize = {group} must be at most maxTokens = {Math.Min(capabilities.MaxTokens, MaxTokens)} tokens");
         if (values.Scale is { } scale && !double.IsFinite(scale))
             throw Wrong("scale", scale, "must be a finite number");
         if (tokens > capabilities.MaxTokens)
@@ -37,7 +40,7 @@ public static class DeclaredSizes
             throw Wrong("kvHeads", k, $"must divide heads = {h}");
         if (values.ShiftedHeads is Spec.HeadShift.Given given && !values.Heads.Allows(given.Flags.Length))
             throw Wrong("shiftedHeads", given.Flags.Length, $"must hold one flag for each of the heads = {values.Heads}");
-        tokens = Math.Max(tokens, Math.Max(group, shift + 1));
+        tokens = Math.Max(Math.Max(tokens, groups * group), Math.Max(group, shift + 1));
         heads = Math.Max(heads, kvHeads);
         if ((Int128)batch * tokens * heads * dim > Array.MaxLength)
             throw new FormatException($"fixed: the smallest case that keeps all of it has batch*tokens*heads*headDim = {batch}*{tokens}*{heads}*{dim}: must be at most {Array.MaxLength}");

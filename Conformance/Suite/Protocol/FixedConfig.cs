@@ -31,6 +31,9 @@ public sealed record FixedConfig
     /// <summary>G.</summary>
     public SizeRule GroupSize { get; init; }
 
+    /// <summary>N / G, rounded up: how many groups there are.</summary>
+    public SizeRule Groups { get; init; }
+
     /// <summary>S, beside <see cref="HalfShift"/>.</summary>
     public SizeRule Shift { get; init; }
 
@@ -49,7 +52,7 @@ public sealed record FixedConfig
     /// <summary>The rules of sizes by their name in the port protocol.</summary>
     public ImmutableArray<(string Name, SizeRule Rule)> Sizes =>
     [
-        ("batch", Batch), ("tokens", Tokens), ("heads", Heads), ("kvHeads", KvHeads), ("headDim", HeadDim), ("groupSize", GroupSize), ("shift", Shift),
+        ("batch", Batch), ("tokens", Tokens), ("heads", Heads), ("kvHeads", KvHeads), ("headDim", HeadDim), ("groupSize", GroupSize), ("groups", Groups), ("shift", Shift),
     ];
 
     /// <summary>The shift for a group size: what is fixed, else what is allowed and near to what is wanted.</summary>
@@ -72,6 +75,7 @@ public sealed record FixedConfig
             .. Differs("kvHeads", KvHeads, config.KvHeads),
             .. Differs("headDim", HeadDim, config.HeadDim),
             .. Differs("groupSize", GroupSize, config.GroupSize),
+            .. Differs("groups", Groups, (config.Tokens + config.GroupSize - 1) / config.GroupSize),
             .. HalfShift && config.Shift != config.GroupSize / 2 ? ["fixed.shift=half"] : Differs("shift", Shift, config.Shift),
             .. ShiftedHeads is { } heads && !SameHeads(heads, config) ? [$"fixed.shiftedHeads={heads}"] : Array.Empty<string>(),
             .. DefaultScale && !HasDefaultScale(config) ? ["fixed.scale=default"] : Array.Empty<string>(),

@@ -10,7 +10,11 @@ namespace S2Attn.Conformance.Xray;
 /// <param name="Names">The names of <see cref="NumericalHabit"/> that it may be.</param>
 /// <param name="Clause">What is so, to be joined to a sentence by "and".</param>
 /// <param name="Fix">What the author may change; empty where nothing needs to be.</param>
-public sealed record HabitFinding(ImmutableArray<string> Names, string Clause, string Fix);
+public sealed record HabitFinding(ImmutableArray<string> Names, string Clause, string Fix)
+{
+    /// <summary>Whether only level 6 speaks against it: hidden NaN spreads, as it does in all code that adds its mask.</summary>
+    public bool IsIsolation { get; init; }
+}
 
 internal static class HabitFindings
 {
@@ -42,7 +46,8 @@ internal static class HabitFindings
         yield return new(
             values && !keys ? ["masked-nan-spreads"] : ["mask-is-added"],
             $"NaN in hidden {where}; harmless unless padding or an unused buffer holds NaN",
-            keys ? NumericalHabit.All.Single(habit => habit.Name == "mask-is-added").Fix : NumericalHabit.All.Single(habit => habit.Name == "masked-nan-spreads").Fix);
+            keys ? NumericalHabit.All.Single(habit => habit.Name == "mask-is-added").Fix : NumericalHabit.All.Single(habit => habit.Name == "masked-nan-spreads").Fix)
+        { IsIsolation = true };
     }
 
     // Whether a row that reads nothing of the poisoned token became NaN.

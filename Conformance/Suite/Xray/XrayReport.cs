@@ -24,8 +24,11 @@ public sealed record XrayPicture(
 public sealed record XrayReport(
     PortDescription Port, ImmutableArray<XrayPicture> Pictures, ImmutableArray<XrayFailure> Failures, Explanation Explanation, ImmutableArray<HabitFinding> Habits, int Calls)
 {
-    /// <summary>Whether the port answers as the definition that was asked for, without a numerical habit that changes an answer.</summary>
-    public bool IsDefinition => Explanation.IsDefinition && Habits.IsEmpty;
+    /// <summary>Whether the port answers as the definition that was asked for, without a numerical habit that speaks against what it claims.</summary>
+    public bool IsDefinition => Explanation.IsDefinition && Faults.IsEmpty;
+
+    /// <summary>The habits to change: hidden NaN that spreads is none to a port that does not claim isolation.</summary>
+    public ImmutableArray<HabitFinding> Faults => [.. Habits.Where(habit => !habit.IsIsolation || Port.Capabilities.Isolation)];
 
     /// <summary>Who the port is, in sentences: what it is, what to change, what else could not be told.</summary>
     public IEnumerable<string> Verdict => XrayVerdict.Of(this);

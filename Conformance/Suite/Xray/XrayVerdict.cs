@@ -45,8 +45,8 @@ internal static class XrayVerdict
         ImmutableArray<string> fixes = report.Explanation.ExplainedAt == 0 ? [] : [.. report.Explanation.Composition.Defects.Select(defect => defect.Fix)];
         if (fixes.Length > 0)
             yield return $"To fix: {string.Join(" ", fixes.Select((fix, i) => fixes.Length > 1 ? $"({i + 1}) {fix}" : fix))}";
-        foreach (HabitFinding habit in report.Habits.Where(habit => habit.Fix.Length > 0))
-            yield return fixes.Length > 0 || report.Habits.Length > 1 ? $"To fix {habit.Clause.Split(',', ';', ':')[0]}: {habit.Fix}" : $"To fix: {habit.Fix}";
+        foreach (HabitFinding habit in report.Faults.Where(habit => habit.Fix.Length > 0))
+            yield return fixes.Length > 0 || report.Faults.Length > 1 ? $"To fix {habit.Clause.Split(',', ';', ':')[0]}: {habit.Fix}" : $"To fix: {habit.Fix}";
     }
 
     private static IEnumerable<string> Alternatives(Explanation explanation)

@@ -65,7 +65,9 @@ public static class Xrays
             asked,
             Fitted(request),
             Fitted(fours with { Shift = 1, Heads = 3, KvHeads = 1, ShiftedHeads = HeadShift.SecondHalf, Scale = 0.5 }),
-            Padded(Fitted(fours with { Batch = 2, Heads = 4, KvHeads = 2, ShiftedHeads = HeadShift.Of(OwnHeads) })),
+            Padded(Fitted(capabilities.Fixed.ShiftedHeads is null
+                ? fours with { Batch = 2, Heads = 4, KvHeads = 2, ShiftedHeads = HeadShift.Of(OwnHeads) }
+                : fours with { Batch = 2, Heads = 6, KvHeads = 3 })),
             .. all.OrderByDescending(mask => mask.CutsWrappedRun()).Take(1).Select(mask =>
                 Fitted(fours with { Batch = 2, Tokens = 14, Heads = 2, KvHeads = 2, ShiftedHeads = HeadShift.SecondHalf, Mask = mask })),
             .. all.Where(mask => mask.CutsWrappedRun()).Take(1).Select(mask => Fitted(fours with { Shift = 1, Heads = 2, KvHeads = 2, ShiftedHeads = HeadShift.SecondHalf, Mask = mask })),
@@ -155,11 +157,12 @@ public static class Xrays
 
     private static Tensor<bool> Unpadded(S2Config config) => Tensor<bool>.Build([config.Batch, config.Tokens], _ => true);
 
-    // The ends differ, one entry lacks its first key, and whole groups of the last one are padded.
+    // The first group of one entry lacks its ends, that of the last one its end, so that a row can be hidden and see keys; whole groups of the last entry are padded.
     private static Tensor<bool> SomePadded(S2Config config) => Tensor<bool>.Build([config.Batch, config.Tokens], i =>
     {
         (int b, int t) = Math.DivRem(i, config.Tokens);
-        return b == config.Batch - 1 ? t < config.Tokens - config.Tokens / 2 - 1 : t > 0 && t < config.Tokens - 2;
+        bool ends = t > 0 && t != config.GroupSize - 1 && t < config.Tokens - 2, start = t < config.GroupSize - 1;
+        return config.Batch == 1 || b < config.Batch - 1 ? ends : start;
     });
 
     private sealed class CountingPort(IAttentionPort port, CancellationToken cancellation) : IAttentionPort

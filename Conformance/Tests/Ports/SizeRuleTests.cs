@@ -23,7 +23,7 @@ public sealed class SizeRuleTests
     [InlineData("{\"min\":3,\"oneOf\":[8,2,4,8]}", "4 8", "2 16")]
     public void A_rule_allows_what_it_says_and_is_written_as_it_is_read(string json, string allowed, string refused)
     {
-        foreach (string name in new[] { "batch", "tokens", "heads", "kvHeads", "headDim", "groupSize" })
+        foreach (string name in new[] { "batch", "tokens", "heads", "kvHeads", "headDim", "groupSize", "groups" })
         {
             PortCapabilities capabilities = Read($"\"{name}\":{json}");
             SizeRule rule = capabilities.Fixed.Sizes.Single(size => size.Name == name).Rule;
@@ -65,6 +65,8 @@ public sealed class SizeRuleTests
         "\"tokens\":30,\"groupSize\":{\"min\":4}",
         "\"batch\":{\"even\":true},\"shiftedHeads\":[true,false,false,true]",
         "\"tokens\":4096,\"groupSize\":1024",
+        "\"groups\":4,\"shift\":\"half\",\"heads\":{\"even\":true}",
+        "\"groups\":[2,4],\"tokens\":{\"multipleOf\":8}",
     ];
 
     [Theory]

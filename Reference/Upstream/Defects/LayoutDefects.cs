@@ -45,6 +45,25 @@ internal static class LayoutDefects
             }),
         new("groups-strided", Stage.Regroup, "A group holds every (N/G)-th token instead of G tokens in a row.", "Reshape [N] to [N/G, G], not to [G, N/G].", stages => stages with { Group = (site, slot) => slot.Position % site.Groups }),
         new("groups-and-size-swapped", Stage.Regroup, "The sequence is cut into G groups of N/G tokens.", "Cut it into N/G groups of G tokens.", stages => stages with { Group = (site, slot) => slot.Position / site.Groups }),
+        new("groups-split-in-halves", Stage.Regroup, "Each group is cut into two halves that attend apart: the halves of the tokens are taken where those of the heads were meant.",
+            "Cut the heads in two, not the tokens of a group: check which axis chunk or the slice takes, after the transposes before it.",
+            stages => stages with { Group = (site, slot) => slot.Position / site.Config.GroupSize * 2 + (slot.Position % site.Config.GroupSize >= (site.Config.GroupSize + 1) / 2 ? 1 : 0) })
+        { SeenIn = "public ports: chunk(2, dim=3) of [B, N/G, H, G, D]" },
+        new("projections-rolled-alone", Stage.Regroup, "q and k of the upper half of their heads are rolled by +S, and ordinary attention follows: nothing is cut into groups, v is not rolled, and o is not rolled back.",
+            "Roll q, k and v of the shifted heads by -S, cut them into groups of G, attend inside each group, join the groups and roll o back by +S.",
+            stages => stages with
+            {
+                RolledBy = (site, operand, head) => (operand, site.Config.KvHeads) switch
+                {
+                    (Operand.Query, _) => site.OnRing(-site.Shift(head)),
+                    (Operand.Key, > 1) when site.KvHead(head) >= site.Config.KvHeads / 2 => site.OnRing(-stages.Amount(site.Config)),
+                    _ => null,
+                },
+                Group = (_, _) => 0,
+                Edge = (site, query, key, _) => !site.Config.Mask.IsCausal() || key.Position <= query.Position,
+                Unshift = (_, row) => row.Token,
+            })
+        { SeenIn = "public ports that wrap q_proj and k_proj and leave the attention as it is" },
         new("groups-twice-as-long", Stage.Regroup, "Groups hold 2G tokens.", "Cut the sequence into groups of G tokens.", stages => stages with { Group = (site, slot) => slot.Position / (2 * site.Config.GroupSize) }),
         new("groups-half-as-long", Stage.Regroup, "Groups hold G / 2 tokens.", "Cut the sequence into groups of G tokens.", stages => stages with { Group = (site, slot) => slot.Position / Math.Max(1, site.Config.GroupSize / 2) }),
         new("group-size-one-more", Stage.Regroup, "A query also sees the last key before its group.", "Let groups begin at multiples of G, counted from 0.",

@@ -42,6 +42,9 @@ internal static class MaskDefects
             }),
         new("mask-of-other-half", Stage.Edge, "Shifted heads get the mask of the heads that do not shift, and the other way round.", "Build the mask of a head from its own shift.",
             stages => stages with { MaskShift = (site, head) => site.IsShifted(head) ? 0 : stages.Amount(site.Config) }),
+        new("ragged-fill-seen", Stage.Edge, "The zeros that fill N up to whole groups are seen as keys of score 0.", "Hide the positions past the last token from every query, as padding.",
+            stages => stages with { Zeros = Filled })
+        { SeenIn = "public ports that pad N to whole groups" },
         new("ragged-tail-dropped", Stage.Edge, "Tokens past the last whole group are not computed and not seen.", "Compute the last, shorter segment too, or do not declare ragged.",
             stages => stages with
             {
@@ -57,7 +60,7 @@ internal static class MaskDefects
             (site, query, _, key) => Valid(site, key with { Batch = (key.Batch * site.Config.Heads + query.Head) % site.Config.Batch })),
         Padding("padding-of-other-entry", "Padding is that of the next batch entry.", "Read valid[b] for batch entry b.", (site, _, _, key) => Valid(site, key with { Batch = (key.Batch + 1) % site.Config.Batch })),
         Padding("padding-of-first-entry", "Padding of batch entry 0 serves every entry.", "Read valid[b] for batch entry b.", (site, _, _, key) => Valid(site, key with { Batch = 0 })),
-        Padding("padding-not-rolled", "The padding mask is not rolled with k.", "Roll the padding mask of the shifted heads as k.", (site, _, key, place) => Valid(site, place with { Token = Math.Min(key.Position, site.Config.Tokens - 1) })),
+        Padding("padding-not-rolled", "The padding mask is not rolled with k.", "Roll the padding mask of the shifted heads as k.", (site, _, key, place) => Unrolled(site, key, place)) with { SeenIn = "LLaMA-Factory's first eager path" },
         Padding("padding-rolled-everywhere", "The padding mask is rolled in the heads that do not shift too.", "Roll the padding mask of the shifted heads alone.",
             (site, _, key, place) => Valid(site, place with { Token = Math.Min(site.Token(site.Config.Shift, key.Position), site.Config.Tokens - 1) })),
         Padding("padding-of-queries", "The padding mask hides queries instead of keys.", "Mask the keys: valid[b, None, None, :], not valid[b, None, :, None].",
@@ -77,6 +80,14 @@ internal static class MaskDefects
         new("packed-padding", Stage.Padding, "Groups are counted in the tokens that are left when padding is packed away, and padded rows are 0.", "Count groups in original tokens: padding hides keys, it does not move those after it.",
             stages => Packed(stages, (_, b, _) => b))
         { SeenIn = "varlen paths" },
+        new("packed-batch-mask-block", Stage.Padding, "The first G columns of the padding mask serve every group, repeated as b0,b1,b0,b1,... while groups are ordered by batch entry, and rows that they hide are packed away and 0.",
+            "Roll each batch entry's own mask with k and cut it into groups as k is cut, instead of repeating its first G columns; padding hides keys, it empties no row.",
+            stages => stages with { IsValid = (site, query, key, place) => TiledBlock(site, query, query, place) && TiledBlock(site, query, key, place) })
+        { SeenIn = "LongLoRA's first flash path, LLaMA-Factory's and ms-swift's: attention_mask[:, :G].repeat(num_group, 1), given to a kernel that unpads" },
+        new("packed-padding-not-rolled", Stage.Padding, "The padding mask is cut into groups but not rolled with the shifted heads, and rows that it hides are packed away and 0.",
+            "Roll the padding mask of the shifted heads as k; padding hides keys, it empties no row.",
+            stages => stages with { IsValid = (site, query, key, place) => Unrolled(site, query, place) && Unrolled(site, key, place) })
+        { SeenIn = "LLaMA-Factory's flash paths of 2023: attention_mask.reshape(bsz * num_groups, groupsz), given to a kernel that unpads" },
         Empty("empty-row-uniform", "A row that sees no key is the average over the padded ones.", (future, padded) => padded && !future ? PairMask.Lowered : PairMask.Hidden),
         Empty("empty-row-average", "A row that sees no key is the average over all keys of its group.", (_, _) => PairMask.Lowered) with { SeenIn = "ports that add the least finite number once" },
         Empty("empty-row-one-mask", "A row that sees no key is the average over the keys that one of the masks alone, the future's or padding, hides.", (future, padded) => future && padded ? PairMask.Hidden : PairMask.Lowered)
@@ -115,6 +126,15 @@ internal static class MaskDefects
     private static bool Cuts(Site site, int head) => site.Config.Mask.CutsWrappedRun() && site.Shift(head) > 0;
 
     private static bool Valid(Site site, Place key) => site.Valid[key.Batch, key.Token];
+
+    // The positions of a slot's group that hold no token and that the causal mask, where there is one, shows it.
+    private static int Filled(Site site, Slot slot)
+    {
+        int start = slot.Position - slot.Position % site.Config.GroupSize, end = site.Config.Mask.IsCausal() ? slot.Position + 1 : start + site.Config.GroupSize;
+        return Enumerable.Range(start, end - start).Count(position => site.Token(site.Shift(slot.Head), position) >= site.Config.Tokens);
+    }
+
+    private static bool Unrolled(Site site, Slot slot, Place place) => Valid(site, place with { Token = Math.Min(slot.Position, site.Config.Tokens - 1) });
 
     private static int Whole(Site site) => site.Config.Tokens / site.Config.GroupSize * site.Config.GroupSize;
 

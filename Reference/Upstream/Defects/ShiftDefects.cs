@@ -20,6 +20,9 @@ internal static class ShiftDefects
         Heads("every-other-head-shifted", "Every other head is shifted (odd h) instead of the upper half.", "Roll the heads h >= H / 2, not those of odd h.",
             (config, head, right) => config.ShiftedHeads is HeadShift.UpperHalf ? head % 2 == 1 : right),
         Heads("last-head-shifted", "Only the last head is shifted.", "Roll all heads h >= H / 2.", (config, head, right) => right && head == config.Heads - 1),
+        new("passes-averaged", Stage.Heads, "Every head is the mean of two passes, one that does not shift and one that does.", "Let each head attend once: the heads h >= H / 2 shifted, the others not; nothing is averaged.",
+            stages => stages with { Shifts = (_, _) => true, Passes = [other => other with { Shifts = (_, _) => false }] })
+        { SeenIn = "articles and notes with code: (local + shifted) / 2" },
         Amount("explicit-shift-ignored", "The shift is always G / 2 rounded down, whatever shift is asked for.", "Use the shift of the configuration instead of G / 2, or declare fixed.shift = \"half\".", (_, config) => config.GroupSize / 2)
             with { SeenIn = "nearly every public port: the shift is built in" },
         Amount("shift-plus-one", "The shift is one too large.", "Shift by exactly S, by default G / 2 rounded down.", (s, config) => s == 0 ? 0 : (s + 1) % config.GroupSize),
@@ -34,6 +37,13 @@ internal static class ShiftDefects
         new("kv-half-shifted-before-repeat", Stage.KvShift, "The upper half of the kv heads, h' >= K / 2, is rolled before k and v are repeated, whatever query heads read them.", "Repeat k and v to the query heads first, then roll those of the shifted query heads.",
             stages => KvShift(stages, (site, head) => site.KvHead(head) >= site.Config.KvHeads / 2 ? stages.Amount(site.Config) : 0))
         { SeenIn = "public ports" },
+        new("kv-smaller-half-shifted-before-repeat", Stage.KvShift, "The last K / 2 kv heads, rounded down but at least one, are rolled before k and v are repeated, whatever query heads read them.", "Repeat k and v to the query heads first, then roll those of the shifted query heads.",
+            stages => KvShift(stages, (site, head) => site.KvHead(head) >= site.Config.KvHeads - Math.Max(1, site.Config.KvHeads / 2) ? stages.Amount(site.Config) : 0))
+        { SeenIn = "public ports whose number of shifted heads is max(1, int(K * 0.5))" },
+        new("expanded-kv-rolled-in-place", Stage.KvShift, "The copies of a single kv head are one memory (expand), and the roll is written into it, so that it reaches the heads that do not shift.",
+            "Clone k and v after they are repeated, or join the halves by cat instead of writing the rolled one in place.",
+            stages => KvShift(stages, (site, head) => site.Config.KvHeads == 1 ? Sharing(site, head).Max(site.Shift) : site.Shift(head)))
+        { SeenIn = "LongLoRA llama_attn_replace.py forward_noflashattn and ports of it, with one kv head and two query heads" },
         new("kv-shift-of-first-head", Stage.KvShift, "A kv head is rolled as the first query head that reads it.", "Roll k and v for each query head, after they are repeated.",
             stages => KvShift(stages, (site, head) => site.Shift(Sharing(site, head).First()))),
         new("kv-repeat-after-half", Stage.KvShift, "Only the kv heads from H / 2 on are rolled, so where K <= H / 2 neither k nor v is.", "Repeat k and v to the query heads first, then roll those of the shifted query heads.",

@@ -167,6 +167,7 @@ public static class PortDescriptions
             KvHeads = SizeRuleJson.Read(fields, "kvHeads", 1),
             HeadDim = SizeRuleJson.Read(fields, "headDim", 1),
             GroupSize = SizeRuleJson.Read(fields, "groupSize", 1),
+            Groups = SizeRuleJson.Read(fields, "groups", 1),
             Shift = half ? SizeRule.Free : SizeRuleJson.Read(fields, "shift", 0),
             HalfShift = half,
             ShiftedHeads = fields.TryGetProperty("shiftedHeads", out JsonElement heads) ? PortConfigs.Heads(heads) : null,

@@ -1,0 +1,77 @@
+// Is code that is wrong in the ways in which public code is wrong named, and is the right one told so in one line?
+using S2Attn.Conformance.Ports;
+using S2Attn.Conformance.Properties;
+using S2Attn.Conformance.Reports;
+using S2Attn.Conformance.Running;
+using S2Attn.Conformance.Xray;
+
+namespace S2Attn.Tests.Ports;
+
+public sealed class PublicKindTests
+{
+    [RequiresPythonFact("numpy")]
+    public void A_discarded_reshape_and_a_tiled_block_of_the_mask_are_named_together() =>
+        Is("discarded_reshape", "batch-mask-block+empty-row-average+ingroup-unshift");
+
+    [RequiresPythonFact("numpy")]
+    public void A_tiled_padding_mask_that_packs_rows_away_is_named() => Is("packed_block", "packed-batch-mask-block");
+
+    [RequiresPythonFact("numpy")]
+    public void An_unrolled_padding_mask_that_packs_rows_away_is_named_beside_the_roll_back() => Is("packed_unrolled", "packed-padding-not-rolled+ingroup-unshift");
+
+    [RequiresPythonFact("numpy")]
+    public void A_loop_that_loses_its_groups_is_named_with_its_floored_roll_and_its_unrolled_padding() =>
+        Is("loop_without_effect", "longlora-odd-group+not-grouped+padding-not-rolled+empty-row-average");
+
+    [RequiresPythonFact("numpy")]
+    public void A_reshape_of_heads_first_is_named_beside_a_floored_roll() => Is("heads_first", "longlora-odd-group+head-token-scramble");
+
+    [RequiresPythonFact("numpy")]
+    public void Tokens_that_are_halved_where_heads_were_meant_are_named_beside_the_layout() => Is("halved_groups", "no-heads-shifted+groups-split-in-halves+output-heads-for-tokens");
+
+    [RequiresPythonFact("numpy")]
+    public void Projections_that_are_rolled_before_ordinary_attention_are_named() => Is("rolled_projections", "projections-rolled-alone");
+
+    [RequiresPythonFact("numpy")]
+    public void A_roll_into_shared_memory_is_told_from_one_before_the_repeat() => Is("shared_memory", "expanded-kv-rolled-in-place");
+
+    [RequiresPythonFact("numpy")]
+    public void The_mean_of_two_passes_is_named() => Is("two_passes", "passes-averaged");
+
+    [RequiresPythonFact("numpy")]
+    public void Zeros_that_fill_up_the_last_group_and_are_seen_are_named_beside_the_policy() => Is("filled_up", "LocalCausal+ragged-fill-seen");
+
+    [RequiresPythonFact("numpy")]
+    public void A_port_whose_groups_are_a_quarter_of_the_text_conforms_and_is_told_so_in_one_line()
+    {
+        using ProcessPort port = Start("quarter");
+        string line = Assert.Single(Verdict(port));
+        Assert.StartsWith("numpy-rows is LocalCausal: it equals the definition at all", line, StringComparison.Ordinal);
+        PropertyResult[] rows = [.. SuiteRunner.Results(new() { Seed = 1, Cases = 10 }, PropertyCatalogue.All, "quarter", port)];
+        Assert.Empty(rows.Where(row => row.IsBad).Select(row => $"{row.Name}: {row.Counterexample[0].Case}: {row.Counterexample[0].Reason}"));
+        Assert.Contains(PortLevel.Forward, ReportPort.Of("quarter", port.Description, rows, whole: true).Earned);
+    }
+
+    [RequiresPythonFact("numpy")]
+    public void A_port_of_half_precision_alone_is_told_that_it_is_right_in_one_line()
+    {
+        using ProcessPort port = Start("halfway");
+        Assert.StartsWith("numpy-rows is LocalCausal: it equals the definition at all", Assert.Single(Verdict(port)), StringComparison.Ordinal);
+    }
+
+    private static void Is(string kind, string name)
+    {
+        using ProcessPort port = Start(kind);
+        Diagnosis diagnosis = Diagnosis.Of(port);
+        Assert.True(diagnosis.Names.Contains(name), $"{name} is not among {string.Join(", ", diagnosis.Names)}:\n{string.Join("\n", diagnosis.Sentences)}");
+        Assert.StartsWith($"numpy-rows is {name.Replace("+", " + ", StringComparison.Ordinal)} at all", diagnosis.Sentences[0], StringComparison.Ordinal);
+    }
+
+    private static string[] Verdict(IAttentionPort port) => [.. Diagnosis.Of(port).Report.Single().Verdict];
+
+    private static ProcessPort Start(string kind)
+    {
+        string script = Path.Combine(Repository.Root, "Conformance", "Tests", "Ports", "public_kinds.py");
+        return ProcessPort.Start($"{PortTool.PythonWithNumpy} '{script}' '{SamplePortTests.Sample("numpy", "numpy_port.py")}' {kind}", new());
+    }
+}

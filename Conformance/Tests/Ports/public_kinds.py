@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+"""S2-Attn as public code gets it wrong: whole-array operations in NumPy, one kind a name. docs/field-notes.md says where each kind was seen.
+
+    public_kinds.py SAMPLE NAME        SAMPLE: the project's numpy_port.py, which supplies the protocol
+
+KINDS, at the end, say what each one declares. Everything stands on half the heads and half of G, as public code does.
+"""
+import importlib.util
+import sys
+
+import numpy as np
+
+SAMPLE, NAME = sys.argv[1], sys.argv[2]
+spec = importlib.util.spec_from_file_location("numpy_port", SAMPLE)
+sample = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(sample)
+
+LOWEST = np.finfo("f4").min
+
+
+def upper(x, by):
+    """[B,N,H,D] with the upper half of its heads rolled along the tokens."""
+    half = x.shape[2] // 2
+    return np.concatenate([x[:, :, :half], np.roll(x[:, :, half:], by, axis=1)], axis=2)
+
+
+def repeat(x, heads):
+    return np.repeat(x, heads // x.shape[2], axis=2)
+
+
+def group(x, g):
+    """[B,N,H,D] as [B N/G, H, G, D]."""
+    b, n, h, d = x.shape
+    return x.reshape(b * n // g, g, h, d).transpose(0, 2, 1, 3)
+
+
+def causal(n):
+    return np.triu(np.full((n, n), LOWEST, "f4"), 1)
+
+
+def attend(q, k, v, bias=0.0):
+    """Softmax attention over the last two axes; the bias is added."""
+    with np.errstate(all="ignore"):
+        scores = q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1], dtype=q.dtype) + bias
+        weights = np.exp(scores - scores.max(-1, keepdims=True))
+        return weights / weights.sum(-1, keepdims=True) @ v
+
+
+def packed(q, k, v, keep):
+    """Causal attention over [rows, H, G, D] of which only the kept tokens exist, as unpad, a varlen kernel and pad do it."""
+    o = np.zeros_like(q)
+    for r, kept in enumerate(keep):
+        if kept.any():
+            o[r][:, kept] = attend(q[r][:, kept], k[r][:, kept], v[r][:, kept], causal(int(kept.sum())))
+    return o
+
+
+def shapes(config, q, k, v):
+    g, half = config["groupSize"], config["groupSize"] // 2
+    return g, half, config["tokens"] // g, repeat(k, q.shape[2]), repeat(v, q.shape[2])
+
+
+def discarded_reshape(config, q, k, v, valid):
+    """The block of the mask is tiled over the groups, and the reshape before the roll back goes nowhere."""
+    g, half, groups, k, v = shapes(config, q, k, v)
+    mask = np.where(valid[:, None, None, :] & (causal(config["tokens"]) == 0), 0, LOWEST)
+    o = attend(*(group(upper(x, -half), g) for x in (q, k, v)), np.tile(mask[:, :, :g, :g], (groups, 1, 1, 1))).transpose(0, 2, 1, 3)
+    o.reshape(q.shape)
+    return upper(o, half).reshape(q.shape)
+
+
+def packed_block(config, q, k, v, valid):
+    """The first G columns of the padding mask go to a kernel that packs."""
+    g, half, groups, k, v = shapes(config, q, k, v)
+    o = packed(*(group(upper(x, -half), g) for x in (q, k, v)), np.tile(valid[:, :g], (groups, 1)))
+    return upper(o.transpose(0, 2, 1, 3).reshape(q.shape), half)
+
+
+def packed_unrolled(config, q, k, v, valid):
+    """The padding mask is cut as the tokens are, but is not rolled; the roll back turns inside the groups."""
+    g, half, groups, k, v = shapes(config, q, k, v)
+    o = packed(*(group(upper(x, -half), g) for x in (q, k, v)), valid.reshape(-1, g))
+    return upper(o.transpose(0, 2, 1, 3), half).reshape(q.shape)
+
+
+def loop_without_effect(config, q, k, v, valid):
+    """The loop over q, k and v writes its roll through a view, but loses what it reshapes."""
+    g, half, _, k, v = shapes(config, q, k, v)
+    q, k, v = (x.transpose(0, 2, 1, 3).copy() for x in (q, k, v))
+    for state in (q, k, v):
+        state = state.transpose(0, 2, 1, 3)
+        state[:, :, state.shape[2] // 2:] = np.roll(state[:, :, state.shape[2] // 2:], -g // 2, axis=1)
+        state = state.reshape(-1, g, *state.shape[2:]).transpose(0, 2, 1, 3)
+    mask = causal(config["tokens"]) + np.where(valid, 0, LOWEST)[:, None, None, :]
+    return upper(attend(q, k, v, np.maximum(mask, LOWEST)).transpose(0, 2, 1, 3), half)
+
+
+def heads_first(config, q, k, v, valid):
+    """Rolled heads first, then reshaped as if tokens came first; -G // 2 floors."""
+    g, half, _, k, v = shapes(config, q, k, v)
+    states = [x.transpose(0, 2, 1, 3).copy() for x in (q, k, v)]
+    for x in states:
+        x[:, x.shape[1] // 2:] = np.roll(x[:, x.shape[1] // 2:], -g // 2, axis=2)
+    o = attend(*(group(x.reshape(q.shape), g) for x in states), causal(g))
+    return upper(o.transpose(0, 2, 1, 3).reshape(q.shape), half)
+
+
+def halved_groups(config, q, k, v, valid):
+    """The groups are split where the heads were meant, and o leaves heads first."""
+    g, _, groups, k, v = shapes(config, q, k, v)
+    b, n, h, d = q.shape
+    grouped = [x.transpose(0, 2, 1, 3).reshape(b, h, groups, g, d).swapaxes(1, 2) for x in (q, k, v)]
+    halves = [np.array_split(x, 2, axis=3) for x in grouped]
+    o = np.concatenate([attend(*(half[i] for half in halves)) for i in (0, 1)], axis=3)
+    return o.swapaxes(1, 2).reshape(q.shape)
+
+
+def rolled_projections(config, q, k, v, valid):
+    """What wraps q_proj and k_proj rolls their outputs; the attention behind them is the ordinary one."""
+    half = config["groupSize"] // 2
+    wrapped = [upper(x, half) if x.shape[2] > 1 else x for x in (q, k)]
+    q, k, v = (x.transpose(0, 2, 1, 3) for x in (wrapped[0], repeat(wrapped[1], q.shape[2]), repeat(v, q.shape[2])))
+    return attend(q, k, v, causal(config["tokens"])).transpose(0, 2, 1, 3)
+
+
+def shared_memory(config, q, k, v, valid):
+    """A single kv head is repeated without a copy, and the rolled half is written in place."""
+    g, half, _, _, _ = shapes(config, q, k, v)
+    copies = [x.copy() if x.shape[2] > 1 else np.lib.stride_tricks.as_strided(x.copy(), q.shape, (*x.strides[:2], 0, x.strides[3])) for x in (k, v)]
+    states = [q.copy()] + [x if x.shape[2] == q.shape[2] else repeat(x, q.shape[2]) for x in copies]
+    for x in states:
+        x[:, :, x.shape[2] // 2:] = np.roll(x[:, :, x.shape[2] // 2:], -half, axis=1)
+    o = attend(*(group(x, g) for x in states), causal(g))
+    return upper(o.transpose(0, 2, 1, 3).reshape(q.shape), half)
+
+
+def two_passes(config, q, k, v, valid):
+    """A local pass and a shifted one over all heads, averaged."""
+    g, half, _, k, v = shapes(config, q, k, v)
+
+    def once(by):
+        o = attend(*(group(np.roll(x, -by, axis=1), g) for x in (q, k, v)))
+        return np.roll(o.transpose(0, 2, 1, 3).reshape(q.shape), by, axis=1)
+
+    return (once(0) + once(half)) / 2
+
+
+def filled_up(config, q, k, v, valid):
+    """N is filled up with zeros to whole groups, and the zeros take part."""
+    g, half, _, k, v = shapes(config, q, k, v)
+    n = q.shape[1]
+    q, k, v = (np.pad(x, ((0, 0), (0, -n % g), (0, 0), (0, 0))) for x in (q, k, v))
+    o = attend(*(group(upper(x, -half), g) for x in (q, k, v)), causal(g))
+    return upper(o.transpose(0, 2, 1, 3).reshape(q.shape), half)[:, :n]
+
+
+def quarter(config, q, k, v, valid):
+    """Right: G is a quarter of N and cannot be chosen."""
+    g = int(q.shape[1] * 0.25)
+    if q.shape[1] % g:
+        raise ValueError(f"q_len {q.shape[1]} should be divisible by group size {g}.")
+    k, v = repeat(k, q.shape[2]), repeat(v, q.shape[2])
+    o = attend(*(group(upper(x, -(g // 2)), g) for x in (q, k, v)), causal(g))
+    return upper(o.transpose(0, 2, 1, 3).reshape(q.shape), g // 2)
+
+
+def halfway(config, q, k, v, valid):
+    """Right: a kernel that takes float16 alone and sums up in float32."""
+    return quarter(config, *(x.astype("f4") for x in (q, k, v)), valid).astype("f2")
+
+
+HALVES = {"shift": "half", "shiftedHeads": "SecondHalf", "scale": "default", "heads": {"even": True}}
+LOCAL = {"ops": ["forward"], "dtypes": ["f32"], "masks": ["LocalCausal"], "gqa": True, "maxTokens": 512, "fixed": HALVES}
+KINDS = {
+    discarded_reshape: {**LOCAL, "padding": True},
+    packed_block: {**LOCAL, "padding": True},
+    packed_unrolled: {**LOCAL, "padding": True},
+    loop_without_effect: {**LOCAL, "padding": True, "oddGroup": True},
+    heads_first: {**LOCAL, "oddGroup": True},
+    halved_groups: {**LOCAL, "masks": ["Bidirectional"], "gqa": False, "oddGroup": True},
+    rolled_projections: LOCAL,
+    shared_memory: LOCAL,
+    two_passes: {**LOCAL, "masks": ["Bidirectional"], "fixed": {**HALVES, "shiftedHeads": "All"}},
+    filled_up: {**LOCAL, "masks": ["Split"], "ragged": True},
+    quarter: {**LOCAL, "fixed": {**HALVES, "groups": 4}},
+    halfway: {**LOCAL, "dtypes": ["f16"], "fixed": {**HALVES, "groups": 4}},
+}
+kind, sample.CAPABILITIES = next((kind, claims) for kind, claims in KINDS.items() if kind.__name__ == NAME)
+sample.forward = lambda config, q, k, v, valid: {"o": kind(config, q, k, v, valid)}
+sample.main()
