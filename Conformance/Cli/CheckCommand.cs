@@ -14,7 +14,8 @@ namespace S2Attn.Cli;
 
 internal static class CheckCommand
 {
-    public static Command Create()
+    /// <param name="own">What is looked at where no port is named.</param>
+    public static Command Create(CheckSources own)
     {
         Option<int> seed = new("--seed") { Description = "Decides every random case. Without it a new one is taken, and printed.", HelpName = "NUMBER", DefaultValueFactory = _ => Random.Shared.Next() };
         Option<int> cases = new("--cases") { Description = "Random cases for each property.", HelpName = "NUMBER", DefaultValueFactory = _ => new SuiteOptions().Cases };
@@ -51,7 +52,7 @@ internal static class CheckCommand
                 try
                 {
                     return Run(
-                        new SuiteOptions { Seed = parsed.GetValue(seed), Cases = parsed.GetValue(cases), RowLimit = TimeSpan.FromSeconds(parsed.GetValue(rowLimit)) }, parsed.GetValue(filter) ?? "",
+                        own, new SuiteOptions { Seed = parsed.GetValue(seed), Cases = parsed.GetValue(cases), RowLimit = TimeSpan.FromSeconds(parsed.GetValue(rowLimit)) }, parsed.GetValue(filter) ?? "",
                         new(parsed.GetValue(json), parsed.GetValue(junit), parsed.GetValue(html), parsed.GetValue(badge)), parsed.GetValue(reproducers), parsed.GetValue(verbose), () => ports.OpenAll(parsed), ports.Arguments(parsed), cancellation);
                 }
                 catch (Exception error) when (error is PortStartException or GoldenException or FormatException or IOException or UnauthorizedAccessException)
@@ -65,7 +66,7 @@ internal static class CheckCommand
     }
 
     private static int Run(
-        SuiteOptions options, string filter, ReportFiles files, DirectoryInfo? reproducers, bool verbose,
+        CheckSources sources, SuiteOptions options, string filter, ReportFiles files, DirectoryInfo? reproducers, bool verbose,
         Func<IEnumerable<IAttentionPort>> open, ImmutableArray<string> arguments, CancellationToken cancellation)
     {
         files.CheckWritable();
@@ -78,13 +79,13 @@ internal static class CheckCommand
             ports.AddRange(open());
             bool own = ports.Count == 0;
             if (own)
-                ports.AddRange(PortFactory.BuiltIn.Values.Select(create => create()));
+                ports.AddRange(sources.Ports.Values.Select(create => create()));
             ImmutableArray<string> subjects = CheckRun.Subjects(ports.Select(port => port.Description.Name));
             List<CheckPart> parts = [.. ports.Select((port, i) => CheckRun.Properties(options, filter, subjects[i], port))];
             if (own)
-                parts.Insert(0, CheckRun.Theorems(options, filter));
-            if (own && GoldenFolder.TryFind(out string golden))
-                parts.Add(GoldenSuite.Part(golden, filter));
+                parts.Insert(0, CheckRun.Theorems(options, filter, sources.Theorems));
+            if (own)
+                parts.AddRange(sources.Golden().Select(folder => GoldenSuite.Part(folder, filter)));
             if (parts.All(part => part.Rows == 0))
                 throw new FormatException($"--filter {filter}: no theorem or property has this in its name");
 
@@ -112,7 +113,7 @@ internal static class CheckCommand
             if (reproducers is not null)
             {
                 if (own)
-                    arguments = [.. PortFactory.BuiltIn.Keys.Select(name => $"--port {name}")];
+                    arguments = [.. sources.Ports.Keys.Select(name => $"--port {name}")];
                 _ = Kept(troubles, 0, () => ShowReproducers(reproducers, ReproducerFolder.Write(
                     reproducers.FullName, options, report.Results, [.. ports.Select((port, i) => new ReproducedPort(subjects[i], port, arguments[i]))], cancellation)));
             }

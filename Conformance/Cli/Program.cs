@@ -7,7 +7,7 @@ using Console = S2Attn.Cli.Console;
 RootCommand root = new("s2attn: the executable standard for Shifted Sparse Attention (S2-Attn).")
 {
     CampaignCommand.Create(),
-    CheckCommand.Create(),
+    CheckCommand.Create(CheckSources.Own),
     CompareCommand.Create(),
     DescribeCommand.Create(),
     BenchCommand.Create(),

@@ -3,7 +3,7 @@
  *     s2attn check --native ./libmyport.so
  *
  * Export s2attn_port_describe and s2attn_port_forward, and s2attn_port_backward if you have gradients. The library is loaded into a process of
- * its own, so a crash costs one case. All tensors are dense, row-major and aligned to 64 bytes. Do not free or keep any pointer. What you
+ * its own, so a crash costs one case. All tensors are dense, row-major and aligned to 64 bytes, unless the port declares more. Do not free or keep any pointer. What you
  * print on stdout goes to the log. Calls come one at a time, from one thread.
  */
 #ifndef S2ATTN_PORT_H
@@ -60,6 +60,22 @@ typedef struct s2attn_case {
     void *dq;  /* [B,N,H,D], written by backward */
     void *dk;  /* [B,N,K,D], written by backward */
     void *dv;  /* [B,N,K,D], written by backward */
+
+    /* All that follows is 0 or NULL unless the port declares "layouts", "packed" or "strides". */
+    int32_t layout;           /* 0: [B,N,H,D]; 1: [B,H,N,D] for all but valid and lse */
+    int32_t sequences;        /* sequences of a packed batch; 0: it is none */
+    const int32_t *cu_seqlens; /* [sequences + 1]: 0, the end of the first sequence, ..., N; B is 1 */
+
+    /* Strides {b, t, h} in elements of a tensor that is not dense; its pointer points at element (0,0,0,0). Elements between rows are no one's. */
+    const int64_t *q_strides;
+    const int64_t *k_strides;
+    const int64_t *v_strides;
+    const int64_t *dout_strides;
+    const int64_t *o_strides;
+    const int64_t *lse_strides;
+    const int64_t *dq_strides;
+    const int64_t *dk_strides;
+    const int64_t *dv_strides;
 } s2attn_case;
 
 /* JSON: {"name":"...","version":"...","language":"C","capabilities":{...}}, as the answer to describe in docs/port-protocol.md. */

@@ -14,7 +14,8 @@ const char *s2attn_port_describe(void) {
     return "{\"name\":\"libs2attn\",\"version\":\"0.1.0\",\"language\":\"C\",\"capabilities\":{"
            "\"ops\":[\"forward\",\"backward\"],\"dtypes\":[\"f32\",\"f16\",\"bf16\"],"
            "\"masks\":[\"LocalCausal\",\"Split\",\"PositionCausal\",\"Bidirectional\",\"BidirectionalSplit\"],"
-           "\"gqa\":true,\"padding\":true,\"oddGroup\":true,\"ragged\":true}}";
+           "\"gqa\":true,\"padding\":true,\"oddGroup\":true,\"ragged\":true,"
+           "\"layouts\":[\"BNHD\",\"BHND\"],\"packed\":true,\"strides\":[\"gapped\",\"negative\",\"broadcast\",\"written\"]}}";
 }
 
 const char *s2attn_port_message(void) { return message; }
@@ -40,7 +41,17 @@ static int32_t plan_of(const s2attn_case *c, s2attn_plan *plan) {
     config.mask = c->mask + 1;
     config.shifted_heads = S2ATTN_HEADS_FLAGS;
     config.shifted = c->shifted;
-    return s2attn_create(&config, plan);
+    config.layout = c->layout ? S2ATTN_LAYOUT_BHND : S2ATTN_LAYOUT_BNHD;
+    config.query_strides = (const s2attn_strides *)c->q_strides;
+    config.key_strides = (const s2attn_strides *)c->k_strides;
+    config.value_strides = (const s2attn_strides *)c->v_strides;
+    config.output_strides = (const s2attn_strides *)c->o_strides;
+    config.lse_strides = (const s2attn_strides *)c->lse_strides;
+    config.output_gradient_strides = (const s2attn_strides *)c->dout_strides;
+    config.query_gradient_strides = (const s2attn_strides *)c->dq_strides;
+    config.key_gradient_strides = (const s2attn_strides *)c->dk_strides;
+    config.value_gradient_strides = (const s2attn_strides *)c->dv_strides;
+    return c->sequences ? s2attn_create_varlen(&config, c->cu_seqlens, c->sequences + 1, S2ATTN_INDEX_I32, plan) : s2attn_create(&config, plan);
 }
 
 int32_t s2attn_port_forward(const s2attn_case *c) {

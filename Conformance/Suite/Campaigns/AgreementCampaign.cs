@@ -10,7 +10,17 @@ using S2Attn.Spec;
 namespace S2Attn.Conformance.Campaigns;
 
 /// <summary>The largest share of the bound that a tensor used, and the case where it did.</summary>
-public sealed record WorstShare(string Tensor, ElementType Type, double Ratio, AttentionCase Case);
+public sealed record WorstShare(string Tensor, ElementType Type, double Ratio, AttentionCase Case)
+{
+    /// <summary>A bound of which no case uses this part is loose: an error a hundred times as large would pass.</summary>
+    public const double Loose = 0.01;
+
+    /// <summary>The smallest share that a case used which used any.</summary>
+    public double Least { get; init; }
+
+    /// <summary>Whether no case used a hundredth of the bound.</summary>
+    public bool IsLoose => Ratio < Loose;
+}
 
 /// <summary>What a campaign found.</summary>
 /// <param name="Cases">Cases that ran.</param>
@@ -38,8 +48,12 @@ public static class AgreementCampaign
             ran++;
             TensorAgreement[] agreements = [.. Try(port, modelOf, item)];
             foreach (TensorAgreement agreement in agreements)
-                if (!worst.TryGetValue((agreement.Name, item.Type), out WorstShare? share) || share.Ratio < agreement.WorstRatio)
-                    worst[(agreement.Name, item.Type)] = new(agreement.Name, item.Type, agreement.WorstRatio, item);
+            {
+                WorstShare own = new(agreement.Name, item.Type, agreement.WorstRatio, item) { Least = agreement.WorstRatio > 0 ? agreement.WorstRatio : double.PositiveInfinity };
+                WorstShare share = worst.GetValueOrDefault((agreement.Name, item.Type), own);
+                worst[(agreement.Name, item.Type)] = (share.Ratio < own.Ratio ? own : share) with { Least = Math.Min(share.Least, own.Least) };
+            }
+
             if (agreements.All(agreement => agreement.Agrees))
                 continue;
             AttentionCase shrunk = Shrunk(item, candidate => !Try(port, modelOf, candidate).All(agreement => agreement.Agrees));

@@ -7,7 +7,7 @@ using S2Attn.Spec;
 namespace S2Attn.Conformance.Ports;
 
 /// <summary>S2AttentionPlan behind the interface of a port. A plan is made for each case; its backward pass starts from its own forward pass.</summary>
-/// <param name="options">How plans run; layout and strides must be the default, since cases are dense [B,N,H,D].</param>
+/// <param name="options">How plans run; layout and strides are those of the case.</param>
 public sealed class OptimizedPort(S2AttentionOptions options) : IAttentionPort
 {
     /// <summary>The port with the widest registers and all processors.</summary>
@@ -32,6 +32,9 @@ public sealed class OptimizedPort(S2AttentionOptions options) : IAttentionPort
             MaxTokens: int.MaxValue)
         {
             Isolation = true,
+            HeadMajor = true,
+            Packed = true,
+            Strides = [.. Enum.GetValues<StrideKind>()],
             Tiles = KernelTiles.Of(1, options.VectorWidth).Lengths,
         });
 
@@ -75,35 +78,86 @@ public sealed class OptimizedPort(S2AttentionOptions options) : IAttentionPort
     }
 
     private PortAnswer Run<T>(PortCase portCase, Func<double, T> narrow, Func<T, double> widen)
-        where T : unmanaged
+        where T : unmanaged, IEquatable<T>
     {
-        T[] q = Narrowed(portCase.Input.Query), k = Narrowed(portCase.Input.Key), v = Narrowed(portCase.Input.Value);
+        Storage<T> q = Read("q", portCase.Input.Query), k = Read("k", portCase.Input.Key), v = Read("v", portCase.Input.Value);
         byte[] valid = portCase.IsPadded ? [.. portCase.Input.Valid.Map(real => real ? (byte)1 : (byte)0).Elements] : [];
-        T[] o = new T[q.Length];
-        float[] lse = new float[o.Length / portCase.Config.HeadDim];
 
-        // What is not written shows.
-        Array.Fill(o, narrow(double.NaN));
-        Array.Fill(lse, float.NaN);
-        using S2AttentionPlan plan = new(portCase.Config, options);
-        plan.Forward<T>(q, k, v, o, lse, valid);
+        // What is not written shows, and what is written between the rows.
+        Storage<T> o = Written("o", portCase.Input.Query.Shape, narrow);
+        Storage<float> lse = Written("lse", portCase.Input.Query.Shape[..3], value => (float)value);
+        S2AttentionOptions placed = Placed(portCase);
+        using S2AttentionPlan plan = portCase.Memory.Starts.IsEmpty
+            ? new(portCase.Config, placed)
+            : S2AttentionPlan.Packed(portCase.Config.ToRequest(), portCase.Memory.Starts.AsSpan(), placed);
+        plan.Forward<T>(q.Rows, k.Rows, v.Rows, o.Rows, lse.Rows, valid);
         if (portCase.Operation is PortOperation.Forward)
+            return o.Touched(narrow(TensorView.Untouched)) ?? lse.Touched((float)TensorView.Untouched)
+                ?? (PortAnswer)new PortAnswer.Forward(o.Gather(widen), [lse.Gather(value => value)]);
+
+        Storage<float> dq = Gradient("dq", portCase.Input.Query), dk = Gradient("dk", portCase.Input.Key), dv = Gradient("dv", portCase.Input.Value);
+        plan.Backward<T>(q.Rows, k.Rows, v.Rows, o.Rows, lse.Rows, Read("do", portCase.OutputGradient[0]).Rows, dq.Rows, dk.Rows, dv.Rows, valid);
+        const float Untouched = (float)TensorView.Untouched;
+        return dq.Touched(Untouched) ?? dk.Touched(Untouched) ?? dv.Touched(Untouched) ?? (PortAnswer)new PortAnswer.Backward(new(Rounded(dq), Rounded(dk), Rounded(dv)));
+
+        Storage<T> Read(string name, Tensor<double> tensor)
         {
-            ImmutableArray<int> shape = portCase.Input.Query.Shape;
-            return new PortAnswer.Forward(
-                Tensor<double>.Build(shape.AsSpan(), i => widen(o[i])),
-                [Tensor<double>.Build(shape.AsSpan()[..3], i => lse[i])]);
+            TensorView view = portCase.Memory.ViewOf(name, tensor.Shape.AsSpan());
+            return new(name, view, tensor.Shape, view.Scatter(narrow(double.NaN), narrow, tensor));
         }
 
-        float[] dq = Poisoned(q.Length), dk = Poisoned(k.Length), dv = Poisoned(v.Length);
-        plan.Backward<T>(q, k, v, o, lse, Narrowed(portCase.OutputGradient[0]), dq, dk, dv, valid);
-        return new PortAnswer.Backward(new(Rounded(portCase.Input.Query, dq), Rounded(portCase.Input.Key, dk), Rounded(portCase.Input.Value, dv)));
+        Storage<TElement> Written<TElement>(string name, ImmutableArray<int> shape, Func<double, TElement> convert)
+            where TElement : IEquatable<TElement>
+        {
+            TensorView view = portCase.Memory.ViewOf(name, shape.AsSpan());
+            return new(name, view, shape, view.Scatter(convert(TensorView.Untouched), convert, Tensor<double>.Build(shape.AsSpan(), _ => double.NaN)));
+        }
 
-        T[] Narrowed(Tensor<double> tensor) => [.. tensor.Map(narrow).Elements];
+        Storage<float> Gradient(string name, Tensor<double> like) => Written(name, like.Shape, value => (float)value);
 
-        float[] Poisoned(int length) => [.. Enumerable.Repeat(float.NaN, length)];
+        Tensor<double> Rounded(Storage<float> gradient) => gradient.Gather(value => portCase.ElementType.Round(value));
+    }
 
-        Tensor<double> Rounded(Tensor<double> like, float[] values) => Tensor<double>.Build(like.Shape.AsSpan(), i => portCase.ElementType.Round(values[i]));
+    // Where one tensor has a view, every other one is said to be dense: what a plan takes for those that are not given is no concern of a case.
+    private S2AttentionOptions Placed(PortCase portCase)
+    {
+        CaseMemory memory = portCase.Memory;
+        ImmutableArray<int> query = portCase.Input.Query.Shape, key = portCase.Input.Key.Shape;
+        return options with
+        {
+            Layout = memory.HeadMajor ? TensorLayout.HeadMajor : options.Layout,
+            Query = Of("q", query),
+            Key = Of("k", key),
+            Value = Of("v", key),
+            Output = Of("o", query),
+            LogSumExp = Of("lse", query[..3]),
+            OutputGradient = Of("do", query),
+            QueryGradient = Of("dq", query),
+            KeyGradient = Of("dk", key),
+            ValueGradient = Of("dv", key),
+        };
+
+        TensorStrides? Of(string name, ImmutableArray<int> shape)
+        {
+            TensorView view = memory.ViewOf(name, shape.AsSpan());
+            return memory.Views.IsEmpty ? null : new(view.Batch, view.Token, view.Head);
+        }
+    }
+
+    /// <summary>The memory of one tensor.</summary>
+    private readonly record struct Storage<T>(string Name, TensorView View, ImmutableArray<int> Shape, T[] Elements)
+        where T : IEquatable<T>
+    {
+        /// <summary>From the lowest element of a row to the highest.</summary>
+        public Span<T> Rows => Elements.AsSpan((int)View.First(Shape.AsSpan())..(int)View.End(Shape.AsSpan()));
+
+        /// <summary>A failure where something between the rows was written.</summary>
+        public PortAnswer.Failed? Touched(T untouched) => View.FirstTouched(value => value.Equals(untouched), Shape.AsSpan(), Elements) is >= 0 and int place
+            ? new(PortFailureKind.Output, $"{Name} was written between its rows: element {place} of its storage")
+            : null;
+
+        /// <summary>The tensor.</summary>
+        public Tensor<double> Gather(Func<T, double> widen) => View.Gather(widen, Shape.AsSpan(), Elements);
     }
 
     /// <inheritdoc/>

@@ -14,7 +14,7 @@ public static class PortSupport
     public static ImmutableArray<string> Lacks(PortCapabilities capabilities, PortCase portCase)
     {
         ArgumentNullException.ThrowIfNull(portCase);
-        return Lacks(capabilities, portCase.Config, portCase.ElementType, portCase.Operation, portCase.IsPadded);
+        return [.. Lacks(capabilities, portCase.Config, portCase.ElementType, portCase.Operation, portCase.IsPadded), .. Lacks(capabilities, portCase.Memory)];
     }
 
     /// <summary>Every reason for which the capabilities do not cover a case of this kind; to be asked before tensors are made.</summary>
@@ -36,6 +36,13 @@ public static class PortSupport
             .. capabilities.Fixed.Contradictions(config),
         ];
     }
+
+    private static IEnumerable<string> Lacks(PortCapabilities capabilities, CaseMemory memory) =>
+    [
+        .. Where(memory.HeadMajor && !capabilities.HeadMajor, "layouts:" + ProtocolNames.LayoutOf(headMajor: true)),
+        .. Where(!memory.Starts.IsEmpty && !capabilities.Packed, "packed"),
+        .. memory.Kinds.Where(kind => !capabilities.Strides.Contains(kind)).Select(kind => "strides:" + ProtocolNames.Of(kind)),
+    ];
 
     private static string[] Where(bool lacking, string reason) => lacking ? [reason] : [];
 }

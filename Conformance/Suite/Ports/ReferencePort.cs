@@ -24,12 +24,17 @@ public sealed class ReferencePort : IAttentionPort
             MaxTokens: int.MaxValue)
         {
             Isolation = true,
+            HeadMajor = true,
+            Packed = true,
+            Strides = [.. Enum.GetValues<StrideKind>()],
         });
 
     /// <inheritdoc/>
     public PortAnswer Run(PortCase portCase)
     {
         ArgumentNullException.ThrowIfNull(portCase);
+        if (!portCase.Memory.Starts.IsEmpty)
+            return PackedCase.Joined(portCase, [.. PackedCase.Sequences(portCase).Select(Run)]);
         if (portCase.Operation is PortOperation.Backward)
         {
             Gradients<double> gradients = AttentionGradients.Backward(portCase.Config, portCase.Input, portCase.OutputGradient[0]);

@@ -89,10 +89,14 @@ public sealed class Probe
         return found;
     }
 
+    /// <summary>What the port declares.</summary>
+    public PortCapabilities Capabilities => port.Description.Capabilities;
+
     /// <summary>A number of the case's element type.</summary>
     public double Round(double value) => Case.Type.Round(value);
 
-    private PortAnswer Ask(PortCase portCase)
+    /// <summary>Asks any question; the answer holds tensors.</summary>
+    public PortAnswer Ask(PortCase portCase)
     {
         var lacks = PortSupport.Lacks(port.Description.Capabilities, portCase);
         if (!lacks.IsEmpty)

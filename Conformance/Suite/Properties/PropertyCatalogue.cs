@@ -16,5 +16,6 @@ public static class PropertyCatalogue
         .. OracleProperties.All,
         .. InvarianceProperties.All,
         .. GradientProperties.All,
+        .. MemoryProperties.All,
     ];
 }

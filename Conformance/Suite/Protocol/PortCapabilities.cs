@@ -39,6 +39,15 @@ public sealed record PortCapabilities(
     /// <summary>Whether NaN and infinity that a query may not see are said to change nothing; they are tried on every port, and only then count against it.</summary>
     public bool Isolation { get; init; }
 
+    /// <summary>Whether tensors may also be [B,heads,N,D].</summary>
+    public bool HeadMajor { get; init; }
+
+    /// <summary>Whether sequences of different lengths may be packed one behind the other.</summary>
+    public bool Packed { get; init; }
+
+    /// <summary>The strides that the port takes, which are tried only where it says so.</summary>
+    public ImmutableArray<StrideKind> Strides { get; init; } = [];
+
     /// <summary>Lengths of the blocks in which the port works, in tokens, where it says them: cases are then also drawn at their borders.</summary>
     public ImmutableArray<int> Tiles { get; init; } = [];
 }

@@ -21,6 +21,9 @@ public sealed record PortCase(S2Config Config, ElementType ElementType, Attentio
     {
     }
 
+    /// <summary>How the tensors are to lie in memory; values are the same wherever they lie.</summary>
+    public CaseMemory Memory { get; init; } = CaseMemory.Dense;
+
     /// <summary>Backward where do is given, else forward.</summary>
     public PortOperation Operation => OutputGradient.IsEmpty ? PortOperation.Forward : PortOperation.Backward;
 

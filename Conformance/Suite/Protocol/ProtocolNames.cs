@@ -24,6 +24,22 @@ public static class ProtocolNames
         _ => throw new ArgumentOutOfRangeException(nameof(type), type, "Unknown element type."),
     };
 
+    /// <summary>"gapped", "negative", "broadcast" or "written".</summary>
+    public static string Of(StrideKind kind) => kind switch
+    {
+        StrideKind.Gapped => "gapped",
+        StrideKind.Negative => "negative",
+        StrideKind.Broadcast => "broadcast",
+        StrideKind.Written => "written",
+        _ => throw new ArgumentOutOfRangeException(nameof(kind), kind, "Unknown kind of strides."),
+    };
+
+    /// <summary>The kind of strides of that name.</summary>
+    public static bool TryReadStrides(string name, out StrideKind kind) => TryRead(name, Of, out kind);
+
+    /// <summary>"BNHD" or, head-major, "BHND".</summary>
+    public static string LayoutOf(bool headMajor) => headMajor ? "BHND" : "BNHD";
+
     /// <summary>The operation of that name.</summary>
     public static bool TryReadOperation(string name, out PortOperation operation) => TryRead(name, Of, out operation);
 

@@ -15,6 +15,9 @@ public abstract record SearchResult
     /// <summary>A question whose answer alone is wrong.</summary>
     public sealed record Wrong(PortCase Case, PortAnswer Answer, Difference Difference) : SearchResult;
 
+    /// <summary>The check fails again on a question about where tensors lie in memory, which a file of dense tensors cannot ask.</summary>
+    public sealed record InMemory : SearchResult;
+
     /// <summary>The check fails again, but each answer alone is within its bound: they contradict each other.</summary>
     public sealed record OnlyTogether : SearchResult;
 
@@ -36,6 +39,8 @@ public static class ReproducerSearch
         ArgumentNullException.ThrowIfNull(port);
         Recorder recorder = new(port);
         Verdict verdict = SuiteRunner.Check(property, recorder, item);
+        if (verdict.IsBad && recorder.Answers.Any(pair => !pair.Question.Memory.IsDense))
+            return new SearchResult.InMemory();
         foreach ((PortCase question, PortAnswer answer) in recorder.Answers)
             if (DifferenceOf(port, question, answer) is [var difference])
                 return Plainest(limit, port, new(question, answer, difference), cancellation);

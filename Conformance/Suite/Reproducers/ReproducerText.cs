@@ -74,12 +74,13 @@ internal static class ReproducerText
     }
 
     /// <summary>Why there is no single question.</summary>
-    public static string None(SearchResult result) => result is SearchResult.OnlyTogether
-        ? "Each answer alone is within its error bound: what is wrong is that the answers to two questions contradict each other. There is no single question to keep; repeat the run.\n"
+    public static string None(SearchResult result) => result is SearchResult.InMemory
+        ? "The question is where the tensors lie in memory (a layout, strides or packed sequences), which a file of dense tensors cannot ask: repeat the run.\n"
+        : result is SearchResult.OnlyTogether ? "Each answer alone is within its error bound: what is wrong is that the answers to two questions contradict each other. There is no single question to keep; repeat the run.\n"
         : "Asked again, the port answered otherwise and the claim held: its answers to one question vary from call to call. There is no single question to keep; repeat the run.\n";
 
     private static SafetensorsTensor[] Computed(SearchResult.Wrong wrong) => wrong.Answer is PortAnswer.Forward or PortAnswer.Backward
-        ? [.. PortTensors.Outputs(ElementType.F64, wrong.Answer).Tensors.Where(tensor => tensor.Name == wrong.Difference.Tensor)]
+        ? [.. PortTensors.Outputs(ElementType.F64, CaseMemory.Dense, wrong.Answer).Tensors.Where(tensor => tensor.Name == wrong.Difference.Tensor)]
         : [];
 
     // A command may hold anything; as an indented line it is code.

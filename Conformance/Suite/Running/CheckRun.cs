@@ -18,10 +18,10 @@ public sealed record CheckPart(string Subject, int Rows, Func<CancellationToken,
 /// <summary>Puts checks together.</summary>
 public static class CheckRun
 {
-    /// <summary>The theorems of Spec whose name contains the filter.</summary>
-    public static CheckPart Theorems(SuiteOptions options, string filter)
+    /// <summary>The theorems of a catalogue whose name contains the filter.</summary>
+    public static CheckPart Theorems(SuiteOptions options, string filter, IEnumerable<Theorem> catalogue)
     {
-        Theorem[] chosen = [.. S2Attn.Spec.Theorems.Catalogue.Where(theorem => Matches(filter, theorem.Name))];
+        Theorem[] chosen = [.. catalogue.Where(theorem => Matches(filter, theorem.Name))];
         return new(TheoremRunner.Subject, chosen.Length, cancellation => TheoremRunner.Run(options, chosen, cancellation));
     }
 

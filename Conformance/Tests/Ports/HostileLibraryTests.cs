@@ -27,10 +27,14 @@ public sealed class HostileLibraryTests
             Expect(12, PortFailureKind.Crash, "SIGABRT");
             Expect(13, PortFailureKind.Crash, "exited with code 0");
             Expect(14, PortFailureKind.Timeout, "no answer within");
+            Expect(15, PortFailureKind.Error, "wrote between the rows of o: element 3 of its storage", Gapped(15));
+            Assert.IsType<PortAnswer.Forward>(port.Run(PortCases.Plain(16) with { Memory = Gapped(16) }));
 
-            void Expect(int tokens, PortFailureKind kind, string message)
+            CaseMemory Gapped(int tokens) => new() { Views = CaseMemory.Dense.Views.Add("o", new(5 * tokens, 1, 5 * tokens, 5, 2)) };
+
+            void Expect(int tokens, PortFailureKind kind, string message, CaseMemory? memory = null)
             {
-                PortAnswer answer = port.Run(PortCases.Plain(tokens));
+                PortAnswer answer = port.Run(PortCases.Plain(tokens) with { Memory = memory ?? CaseMemory.Dense });
                 Assert.True(
                     answer is PortAnswer.Failed failed && failed.Kind == kind && failed.Message.Contains(message, StringComparison.Ordinal), $"{tokens}: {answer}");
                 PortAnswer.Forward fine = Assert.IsType<PortAnswer.Forward>(port.Run(PortCases.Plain(tokens: 32)));

@@ -87,7 +87,7 @@ public sealed class ProtocolRoundTripTests
         Assert.StartsWith("""{"id":null,"ok":true,"name":"reference",""", replies[2], StringComparison.Ordinal);
     }
 
-    private static PortAnswer Serve(IAttentionPort port, PortCase asked)
+    internal static PortAnswer Serve(IAttentionPort port, PortCase asked)
     {
         string directory = Directory.CreateTempSubdirectory("s2attn-host-").FullName;
         try

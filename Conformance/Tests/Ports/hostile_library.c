@@ -6,7 +6,7 @@
 #include <string.h>
 
 const char *s2attn_port_describe(void) {
-    return "{\"name\":\"hostile\",\"capabilities\":{\"ops\":[\"forward\"],\"dtypes\":[\"f32\"],\"masks\":[\"Split\"],\"ragged\":true}}";
+    return "{\"name\":\"hostile\",\"capabilities\":{\"ops\":[\"forward\"],\"dtypes\":[\"f32\"],\"masks\":[\"Split\"],\"ragged\":true,\"strides\":[\"gapped\",\"written\"]}}";
 }
 
 const char *s2attn_port_message(void) { return "a reason"; }
@@ -16,6 +16,11 @@ int32_t s2attn_port_forward(const s2attn_case *c) {
     volatile int *volatile nowhere = NULL; /* twice volatile, or the compiler drops the store */
     printf("this is not the protocol\n");
     fflush(stdout);
+    if (c->o_strides) { /* rows, and what stands between the first two */
+        for (int t = 0; t < c->tokens; t++) memset((float *)c->o + t * c->o_strides[1], 0, sizeof(float) * (size_t)c->head_dim);
+        if (c->tokens == 15) ((float *)c->o)[c->head_dim] = 0;
+        return S2ATTN_OK;
+    }
     if (c->tokens != 5) memset(c->o, 0, bytes);
     switch (c->tokens) {
     case 4: *nowhere = 1; break;

@@ -1,7 +1,5 @@
 // Does each single assertion see the defect that no other one sees: of a property, of a golden case, of a report, of the check of strides?
-using System.Buffers.Binary;
 using System.Collections.Immutable;
-using System.Security.Cryptography;
 using System.Text.Json;
 using System.Xml.Linq;
 using S2Attn.Conformance;
@@ -13,6 +11,7 @@ using S2Attn.Conformance.Running;
 using S2Attn.Optimized;
 using S2Attn.Reference;
 using S2Attn.Spec;
+using S2Attn.Tests.Golden;
 
 namespace S2Attn.Tests.Properties;
 
@@ -71,36 +70,13 @@ public sealed class AssertionTests : IDisposable
         Assert.Equal(0, Conformance.Properties.Rows.FirstDifference([0.0], [-0.0]));
     }
 
-    public static TheoryData<string, string> GoldenTensors()
-    {
-        TheoryData<string, string> data = [];
-        GoldenCase[] cases = [.. GoldenFolder.Read(Path.Combine(Repository.Root, "golden")).Where(golden => golden.Config.Tokens <= 64)];
-        foreach (string tensor in new[] { "o", "dq", "dk", "dv" })
-            foreach (ElementType type in new[] { ElementType.F64, ElementType.F32 })
-                data.Add(cases.First(golden => golden.Family == "core" && golden.ElementType == type && golden.Defects.IsEmpty).Name, tensor);
-        GoldenCase layer = cases.First(golden => golden.Family == "layer" && golden.ElementType is ElementType.F64 or ElementType.F32);
-        data.Add(layer.Name, "y");
-        return data;
-    }
-
     /// <summary>One element of one tensor is another number, and the hash is put right: only the comparison of that tensor can tell.</summary>
     [Theory]
-    [MemberData(nameof(GoldenTensors))]
+    [MemberData(nameof(BrokenGolden.Tensors), MemberType = typeof(BrokenGolden))]
     public void A_wrong_number_in_any_golden_tensor_is_told_by_its_name(string name, string tensor)
     {
         GoldenCase golden = GoldenFolder.Read(Path.Combine(Repository.Root, "golden")).Single(golden => golden.Name == name);
-        byte[] bytes = File.ReadAllBytes(golden.Path);
-        int header = checked((int)BinaryPrimitives.ReadInt64LittleEndian(bytes));
-        using JsonDocument fields = JsonDocument.Parse(bytes.AsMemory(8, header));
-        JsonElement entry = fields.RootElement.GetProperty(tensor);
-        int end = 8 + header + entry.GetProperty("data_offsets")[1].GetInt32();
-        if (entry.GetProperty("dtype").GetString() == "F64")
-            BinaryPrimitives.WriteDoubleLittleEndian(bytes.AsSpan(end - 8), BinaryPrimitives.ReadDoubleLittleEndian(bytes.AsSpan(end - 8)) + 0.01);
-        else
-            BinaryPrimitives.WriteSingleLittleEndian(bytes.AsSpan(end - 4), BinaryPrimitives.ReadSingleLittleEndian(bytes.AsSpan(end - 4)) + 0.01f);
-        string path = Path.Combine(copy, Path.GetFileName(golden.Path));
-        File.WriteAllBytes(path, bytes);
-        PropertyResult row = GoldenSuite.Verify(golden with { Path = path, Sha256 = Convert.ToHexStringLower(SHA256.HashData(bytes)) });
+        PropertyResult row = GoldenSuite.Verify(BrokenGolden.Write(copy, golden, tensor));
         Assert.Equal(Outcome.Fails, row.Outcome);
         Assert.StartsWith(tensor + "[", row.Counterexample[0].Reason, StringComparison.Ordinal);
     }

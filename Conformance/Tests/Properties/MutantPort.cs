@@ -64,6 +64,7 @@ internal sealed class MutantPort(string name, Func<PortCase, PortAnswer> run) : 
             ? Right.Run(item) : Right.Run(With(item, request => item.Config.Mask.IsCausal() ? request with { Mask = item.Config.Mask.CutsWrappedRun() ? MaskPolicy.BidirectionalSplit : MaskPolicy.Bidirectional } : request))),
         new MutantPort("gradients-without-padding", item => item.Operation is PortOperation.Forward
             ? Right.Run(item) : Right.Run(item with { Input = item.Input with { Valid = item.Input.Valid.Map(_ => true) } })),
+        .. MemoryMutants.All(),
     ];
 
     private static PortCase With(PortCase item, Func<S2Request, S2Request> change) => item with { Config = item.Config.With(change) };

@@ -96,11 +96,11 @@ public sealed class RefutationTests
     private static PropertyResult Row(Theorem theorem) =>
         TheoremRunner.Run(new SuiteOptions(), [theorem]).OfType<SuiteEvent.Finished>().Single().Result;
 
-    private static Theorem Of(IClaim claim) => new("claim", 0, "a claim", "every N, 1 <= G <= N, 0 <= S < G", IsTrue: true, claim);
+    internal static Theorem Of(IClaim claim) => new("claim", 0, "a claim", "every N, 1 <= G <= N, 0 <= S < G", IsTrue: true, claim);
 
-    private static Theorem FalseAt(Witness witness) => Of(new FalseAtOne(witness));
+    internal static Theorem FalseAt(Witness witness) => Of(new FalseAtOne(witness));
 
-    private sealed record Everywhere(bool IsTrue) : IClaim
+    internal sealed record Everywhere(bool IsTrue) : IClaim
     {
         public B Region<I, B>(Sizes<I> sizes)
             where I : IInteger<I, B>

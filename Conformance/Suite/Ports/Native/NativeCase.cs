@@ -29,4 +29,16 @@ internal unsafe struct NativeCase
     public void* QueryGradient;
     public void* KeyGradient;
     public void* ValueGradient;
+    public int Layout;
+    public int Sequences;
+    public int* CumulativeLengths;
+    public long* QueryStrides;
+    public long* KeyStrides;
+    public long* ValueStrides;
+    public long* OutputGradientStrides;
+    public long* OutputStrides;
+    public long* LogSumExpStrides;
+    public long* QueryGradientStrides;
+    public long* KeyGradientStrides;
+    public long* ValueGradientStrides;
 }

@@ -15,6 +15,7 @@ namespace S2Attn.Conformance.Ports;
 public sealed unsafe class NativeLibraryPort : IAttentionPort
 {
     private const string DescribeName = "s2attn_port_describe", ForwardName = "s2attn_port_forward", BackwardName = "s2attn_port_backward";
+    private static readonly string[] Tensors = ["q", "k", "v", "do", "o", "lse", "dq", "dk", "dv"];
     private readonly nint library;
     private readonly delegate* unmanaged[Cdecl]<NativeCase*, int> forward;
     private readonly delegate* unmanaged[Cdecl]<NativeCase*, int> backward;
@@ -58,11 +59,20 @@ public sealed unsafe class NativeLibraryPort : IAttentionPort
         int[] keyShape = [config.Batch, config.Tokens, config.KvHeads, config.HeadDim];
         int[] rowShape = [config.Batch, config.Tokens, config.Heads];
         List<NativeBuffer> buffers = [];
+        long* strides = stackalloc long[3 * Tensors.Length];
+        int* starts = null;
+        if (!portCase.Memory.Starts.IsEmpty)
+        {
+            int* copied = stackalloc int[portCase.Memory.Starts.Length];
+            portCase.Memory.Starts.CopyTo(new Span<int>(copied, portCase.Memory.Starts.Length));
+            starts = copied;
+        }
+
         try
         {
-            NativeBuffer query = Add(NativeBuffer.Input("q", type, portCase.Input.Query));
-            NativeBuffer key = Add(NativeBuffer.Input("k", type, portCase.Input.Key));
-            NativeBuffer value = Add(NativeBuffer.Input("v", type, portCase.Input.Value));
+            NativeBuffer query = Read("q", portCase.Input.Query);
+            NativeBuffer key = Read("k", portCase.Input.Key);
+            NativeBuffer value = Read("v", portCase.Input.Value);
             NativeBuffer shifted = Add(NativeBuffer.Input("shifted", SafetensorsType.U8, Reference.Tensor<double>.Build(
                 [config.Heads], h => config.ShiftedHeads.IsShifted(h, config.Heads) ? 1 : 0)));
             NativeCase native = new()
@@ -82,32 +92,57 @@ public sealed unsafe class NativeLibraryPort : IAttentionPort
                 Query = query.Pointer,
                 Key = key.Pointer,
                 Value = value.Pointer,
+                Layout = portCase.Memory.HeadMajor ? 1 : 0,
+                Sequences = Math.Max(0, portCase.Memory.Starts.Length - 1),
+                CumulativeLengths = starts,
+                QueryStrides = StridesOf("q"),
+                KeyStrides = StridesOf("k"),
+                ValueStrides = StridesOf("v"),
+                OutputGradientStrides = StridesOf("do"),
+                OutputStrides = StridesOf("o"),
+                LogSumExpStrides = StridesOf("lse"),
+                QueryGradientStrides = StridesOf("dq"),
+                KeyGradientStrides = StridesOf("dk"),
+                ValueGradientStrides = StridesOf("dv"),
             };
             if (portCase.IsPadded)
                 native.Valid = Add(NativeBuffer.Input("valid", SafetensorsType.U8, portCase.Input.Valid.Map(valid => valid ? 1.0 : 0.0))).Pointer;
             if (portCase.Operation is PortOperation.Forward)
             {
-                NativeBuffer output = Add(NativeBuffer.Output("o", type, queryShape)), lse = Add(NativeBuffer.Output("lse", lseType, rowShape));
+                NativeBuffer output = Written("o", type, queryShape), lse = Written("lse", lseType, rowShape);
                 native.Output = output.Pointer;
                 native.LogSumExp = lse.Pointer;
                 return Call(forward, ForwardName, &native, buffers, [output])
-                    ?? new PortAnswer.Forward(output.Read(type, queryShape), lse.IsUnwritten ? [] : [lse.Read(lseType, rowShape)]);
+                    ?? new PortAnswer.Forward(output.Read(type), lse.IsUnwritten ? [] : [lse.Read(lseType)]);
             }
 
             if (backward is null)
                 return new PortAnswer.Unsupported($"the library has no {BackwardName}");
-            NativeBuffer dq = Add(NativeBuffer.Output("dq", type, queryShape));
-            NativeBuffer dk = Add(NativeBuffer.Output("dk", type, keyShape)), dv = Add(NativeBuffer.Output("dv", type, keyShape));
-            native.OutputGradient = Add(NativeBuffer.Input("dout", type, portCase.OutputGradient[0])).Pointer;
+            NativeBuffer dq = Written("dq", type, queryShape);
+            NativeBuffer dk = Written("dk", type, keyShape), dv = Written("dv", type, keyShape);
+            native.OutputGradient = Read("do", portCase.OutputGradient[0]).Pointer;
             native.QueryGradient = dq.Pointer;
             native.KeyGradient = dk.Pointer;
             native.ValueGradient = dv.Pointer;
             return Call(backward, BackwardName, &native, buffers, [dq, dk, dv])
-                ?? new PortAnswer.Backward(new(dq.Read(type, queryShape), dk.Read(type, keyShape), dv.Read(type, keyShape)));
+                ?? new PortAnswer.Backward(new(dq.Read(type), dk.Read(type), dv.Read(type)));
         }
         finally
         {
             buffers.ForEach(buffer => buffer.Dispose());
+        }
+
+        NativeBuffer Read(string name, Reference.Tensor<double> tensor) => Add(NativeBuffer.Input(name, type, portCase.Memory.ViewOf(name, tensor.Shape.AsSpan()), tensor));
+
+        NativeBuffer Written(string name, SafetensorsType elements, int[] shape) => Add(NativeBuffer.Output(name, elements, portCase.Memory.ViewOf(name, shape), shape));
+
+        long* StridesOf(string name)
+        {
+            if (!portCase.Memory.Views.TryGetValue(name, out TensorView? view))
+                return null;
+            long* own = strides + 3 * Array.IndexOf(Tensors, name);
+            (own[0], own[1], own[2]) = (view.Batch, view.Token, view.Head);
+            return own;
         }
 
         NativeBuffer Add(NativeBuffer buffer)

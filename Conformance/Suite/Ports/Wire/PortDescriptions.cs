@@ -51,6 +51,12 @@ public static class PortDescriptions
         json.WriteBoolean("ragged", capabilities.Ragged);
         if (capabilities.Isolation)
             json.WriteBoolean("isolation", true);
+        if (capabilities.HeadMajor)
+            WriteNames("layouts", [ProtocolNames.LayoutOf(headMajor: false), ProtocolNames.LayoutOf(headMajor: true)]);
+        if (capabilities.Packed)
+            json.WriteBoolean("packed", true);
+        if (!capabilities.Strides.IsEmpty)
+            WriteNames("strides", capabilities.Strides.Select(ProtocolNames.Of));
         if (capabilities.MaxTokens < int.MaxValue)
             json.WriteNumber("maxTokens", capabilities.MaxTokens);
         if (!capabilities.Tiles.IsEmpty)
@@ -112,6 +118,9 @@ public static class PortDescriptions
             maxTokens)
         {
             Isolation = Flag(declared, "isolation"),
+            HeadMajor = Names<bool>(declared, "layouts", TryReadHeadMajor).Contains(true),
+            Packed = Flag(declared, "packed"),
+            Strides = Names<StrideKind>(declared, "strides", ProtocolNames.TryReadStrides),
             Fixed = declared.TryGetProperty("fixed", out JsonElement fixedFields) ? Fixed(fixedFields) : FixedConfig.None,
             Tiles = Tiles(declared),
         };
@@ -192,6 +201,12 @@ public static class PortDescriptions
         }
 
         return values.ToImmutable();
+    }
+
+    private static bool TryReadHeadMajor(string name, out bool headMajor)
+    {
+        headMajor = name == ProtocolNames.LayoutOf(headMajor: true);
+        return headMajor || name == ProtocolNames.LayoutOf(headMajor: false);
     }
 
     private static bool Flag(JsonElement fields, string name)

@@ -35,6 +35,7 @@ internal static class PortRequests
         json.WriteString("outputs", outputs);
         json.WritePropertyName("config");
         WriteConfig(json, portCase.Config, portCase.ElementType);
+        MemoryJson.Write(json, portCase.Memory);
     });
 
     /// <summary>Writes a configuration as the protocol has it.</summary>

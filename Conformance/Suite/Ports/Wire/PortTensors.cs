@@ -24,65 +24,74 @@ public static class PortTensors
         SafetensorsType type = portCase.ElementType.ToSafetensors();
         return new(
         [
-            new("q", type, portCase.Input.Query),
-            new("k", type, portCase.Input.Key),
-            new("v", type, portCase.Input.Value),
+            Placed(portCase.Memory, "q", type, double.NaN, portCase.Input.Query),
+            Placed(portCase.Memory, "k", type, double.NaN, portCase.Input.Key),
+            Placed(portCase.Memory, "v", type, double.NaN, portCase.Input.Value),
             .. portCase.IsPadded ? [new("valid", SafetensorsType.U8, portCase.Input.Valid.Map(valid => valid ? 1.0 : 0.0))] : Array.Empty<SafetensorsTensor>(),
-            .. portCase.OutputGradient.Select(gradient => new SafetensorsTensor("do", type, gradient)),
+            .. portCase.OutputGradient.Select(gradient => Placed(portCase.Memory, "do", type, double.NaN, gradient)),
+            .. OutputsOf(portCase).Where(output => portCase.Memory.Views.ContainsKey(output.Name)).Select(output => new SafetensorsTensor(
+                output.Name, output.Type, Tensor<double>.Build(portCase.Memory.FileShape(output.Name, output.Shape), _ => TensorView.Untouched))),
         ]);
     }
 
     /// <summary>The case of an input file.</summary>
     /// <exception cref="FormatException">A tensor is missing or has another type or shape.</exception>
-    public static PortCase ReadInputs(S2Config config, ElementType elementType, PortOperation operation, SafetensorsFile file)
+    public static PortCase ReadInputs(S2Config config, ElementType elementType, PortOperation operation, CaseMemory memory, SafetensorsFile file)
     {
         ArgumentNullException.ThrowIfNull(config);
+        ArgumentNullException.ThrowIfNull(memory);
         ArgumentNullException.ThrowIfNull(file);
         SafetensorsType type = elementType.ToSafetensors();
-        Tensor<double> query = Get(file, "q", type, QueryShape(config));
-        Tensor<double> key = Get(file, "k", type, KeyShape(config));
-        Tensor<double> value = Get(file, "v", type, KeyShape(config));
+        Tensor<double> query = GetPlaced(memory, file, "q", type, QueryShape(config));
+        Tensor<double> key = GetPlaced(memory, file, "k", type, KeyShape(config));
+        Tensor<double> value = GetPlaced(memory, file, "v", type, KeyShape(config));
         Tensor<bool> valid = file.TryGet("valid", out _)
             ? Get(file, "valid", SafetensorsType.U8, [config.Batch, config.Tokens]).Map(flag => flag != 0)
             : Tensor<bool>.Build([config.Batch, config.Tokens], _ => true);
-        return new(
-            config, elementType, new(query, key, value, valid), operation is PortOperation.Backward ? [Get(file, "do", type, QueryShape(config))] : []);
+        PortCase portCase = new(
+            config, elementType, new(query, key, value, valid), operation is PortOperation.Backward ? [GetPlaced(memory, file, "do", type, QueryShape(config))] : [])
+        {
+            Memory = memory,
+        };
+        foreach ((string name, SafetensorsType written, int[] shape) in OutputsOf(portCase))
+            if (memory.Views.ContainsKey(name))
+                GetPlaced(memory, file, name, written, shape);
+        return portCase;
     }
 
     /// <summary>An answer as a file.</summary>
     /// <exception cref="ArgumentException">A value is no number of its element type, or the answer holds no tensors.</exception>
-    public static SafetensorsFile Outputs(ElementType elementType, PortAnswer answer)
+    public static SafetensorsFile Outputs(ElementType elementType, CaseMemory memory, PortAnswer answer)
     {
         SafetensorsType type = elementType.ToSafetensors();
         return answer switch
         {
             PortAnswer.Forward forward => new(
             [
-                new("o", type, forward.Output),
-                .. forward.LogSumExp.Select(lse => new SafetensorsTensor("lse", LogSumExpType(elementType).ToSafetensors(), lse)),
+                Placed(memory, "o", type, TensorView.Untouched, forward.Output),
+                .. forward.LogSumExp.Select(lse => Placed(memory, "lse", LogSumExpType(elementType).ToSafetensors(), TensorView.Untouched, lse)),
             ]),
             PortAnswer.Backward { Gradients: var gradients } => new(
-                [new("dq", type, gradients.Query), new("dk", type, gradients.Key), new("dv", type, gradients.Value)]),
+            [
+                Placed(memory, "dq", type, TensorView.Untouched, gradients.Query),
+                Placed(memory, "dk", type, TensorView.Untouched, gradients.Key),
+                Placed(memory, "dv", type, TensorView.Untouched, gradients.Value),
+            ]),
             _ => throw new ArgumentException($"{answer} holds no tensors.", nameof(answer)),
         };
     }
 
     /// <summary>The answer in an output file. Further tensors are ignored.</summary>
-    /// <exception cref="FormatException">A tensor is missing or has another type or shape.</exception>
+    /// <exception cref="FormatException">A tensor is missing or has another type or shape, or something was written between its rows.</exception>
     public static PortAnswer ReadOutputs(PortCase portCase, SafetensorsFile file)
     {
         ArgumentNullException.ThrowIfNull(portCase);
         ArgumentNullException.ThrowIfNull(file);
-        S2Config config = portCase.Config;
-        SafetensorsType type = portCase.ElementType.ToSafetensors();
-        if (portCase.Operation is PortOperation.Backward)
-            return new PortAnswer.Backward(new(
-                Get(file, "dq", type, QueryShape(config)), Get(file, "dk", type, KeyShape(config)), Get(file, "dv", type, KeyShape(config))));
-        Tensor<double> output = Get(file, "o", type, QueryShape(config));
-        ImmutableArray<Tensor<double>> lse = file.TryGet("lse", out _)
-            ? [Get(file, "lse", LogSumExpType(portCase.ElementType).ToSafetensors(), [config.Batch, config.Tokens, config.Heads])]
-            : [];
-        return new PortAnswer.Forward(output, lse);
+        Tensor<double>[] given = [.. OutputsOf(portCase).Where(output => output.Name != "lse" || file.TryGet("lse", out _))
+            .Select(output => GetPlaced(portCase.Memory, file, output.Name, output.Type, output.Shape, mayTouch: false))];
+        return portCase.Operation is PortOperation.Backward
+            ? new PortAnswer.Backward(new(given[0], given[1], given[2]))
+            : new PortAnswer.Forward(given[0], [.. given[1..]]);
     }
 
     /// <summary>More bytes than any honest answer has: twice the tensors that are asked for, and room for a header.</summary>
@@ -92,7 +101,35 @@ public static class PortTensors
         const long HeaderBytes = 1 << 20, Widest = 8, Slack = 2;
         S2Config config = portCase.Config;
         long rows = (long)config.Batch * config.Tokens;
-        return HeaderBytes + Slack * Widest * rows * (config.Heads * (config.HeadDim + 1L) + 2L * config.KvHeads * config.HeadDim);
+        return HeaderBytes + Slack * Widest * portCase.Memory.Views.Values.Sum(view => (long)view.Length) + Slack * Widest * rows * (config.Heads * (config.HeadDim + 1L) + 2L * config.KvHeads * config.HeadDim);
+    }
+
+    /// <summary>The tensors of an answer.</summary>
+    private static (string Name, SafetensorsType Type, int[] Shape)[] OutputsOf(PortCase portCase)
+    {
+        S2Config config = portCase.Config;
+        SafetensorsType type = portCase.ElementType.ToSafetensors();
+        return portCase.Operation is PortOperation.Backward
+            ? [("dq", type, QueryShape(config)), ("dk", type, KeyShape(config)), ("dv", type, KeyShape(config))]
+            : [("o", type, QueryShape(config)), ("lse", LogSumExpType(portCase.ElementType).ToSafetensors(), [config.Batch, config.Tokens, config.Heads])];
+    }
+
+    private static SafetensorsTensor Placed(CaseMemory memory, string name, SafetensorsType type, double between, Tensor<double> tensor) => memory.IsDense
+        ? new(name, type, tensor)
+        : new(name, type, Tensor<double>.Of(memory.FileShape(name, tensor.Shape.AsSpan()), memory.ViewOf(name, tensor.Shape.AsSpan()).Scatter(between, value => value, tensor)));
+
+    private static Tensor<double> GetPlaced(CaseMemory memory, SafetensorsFile file, string name, SafetensorsType type, int[] shape, bool mayTouch = true)
+    {
+        Tensor<double> stored = Get(file, name, type, memory.FileShape(name, shape));
+        if (memory.IsDense)
+            return stored;
+        TensorView view = memory.ViewOf(name, shape);
+        if (!view.Holds(shape))
+            throw new FormatException($"the view of {name} leads out of its storage of {view.Length} elements");
+        int touched = mayTouch ? -1 : view.FirstTouched(value => value == TensorView.Untouched, shape, stored.Elements);
+        return touched < 0
+            ? view.Gather(value => value, shape, stored.Elements)
+            : throw new FormatException(FormattableString.Invariant($"{name} was written between its rows: element {touched} of its storage became {stored.Elements[touched]:R}"));
     }
 
     private static int[] QueryShape(S2Config config) => [config.Batch, config.Tokens, config.Heads, config.HeadDim];

@@ -15,7 +15,7 @@ _CODES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "U8": "uint8"}
 class NumpyTensors:
     """Arrays in, arrays out."""
 
-    name, dtypes = "s2attn-numpy", ["f32", "f16"]
+    name, dtypes, strides = "s2attn-numpy", ["f32", "f16"], ["gapped", "negative", "broadcast"]
 
     def __init__(self) -> None:
         import numpy
@@ -27,20 +27,24 @@ class NumpyTensors:
     def write(self, array: Any) -> "tuple[str, bytes]":
         return {"float32": "F32", "float16": "F16"}[array.dtype.name], array.tobytes()
 
+    def view(self, storage: Any, offset: int, shape: Any, strides: Any) -> Any:
+        size = storage.itemsize
+        return self.np.lib.stride_tricks.as_strided(storage[offset:], shape, [stride * size for stride in strides])
+
     def forward(self, inputs: Any, settings: Any) -> Any:
-        o, lse = s2attn.s2_attn_func(inputs["q"], inputs["k"], inputs["v"], return_lse=True, **settings)
-        return {"o": o, "lse": lse.swapaxes(1, 2)}
+        o, lse = function(settings)(inputs["q"], inputs["k"], inputs["v"], return_lse=True, **settings)
+        return {"o": o, "lse": lse.swapaxes(-1, -2)}
 
     def backward(self, inputs: Any, settings: Any) -> Any:
         q, k, v = (inputs[name] for name in "qkv")
-        o, lse = s2attn.s2_attn_func(q, k, v, return_lse=True, **settings)
+        o, lse = function(settings)(q, k, v, return_lse=True, **settings)
         return dict(zip(("dq", "dk", "dv"), s2attn.s2_attn_backward(inputs["do"], q, k, v, o, lse, **settings)))
 
 
 class TorchTensors:
     """Tensors in, tensors out; gradients from autograd."""
 
-    name, dtypes = "s2attn-pytorch", ["f32", "f16", "bf16"]
+    name, dtypes, strides = "s2attn-pytorch", ["f32", "f16", "bf16"], ["gapped", "broadcast"]
 
     def __init__(self) -> None:
         import torch
@@ -55,13 +59,16 @@ class TorchTensors:
         tensor = tensor.detach().contiguous()
         return code, (tensor.view(self.torch.int16) if code != "F32" else tensor).numpy().tobytes()
 
+    def view(self, storage: Any, offset: int, shape: Any, strides: Any) -> Any:
+        return self.torch.as_strided(storage, shape, strides, offset)
+
     def forward(self, inputs: Any, settings: Any) -> Any:
-        o, lse = s2attn.s2_attn_func(inputs["q"], inputs["k"], inputs["v"], return_lse=True, **settings)
-        return {"o": o, "lse": lse.transpose(1, 2)}
+        o, lse = function(settings)(inputs["q"], inputs["k"], inputs["v"], return_lse=True, **settings)
+        return {"o": o, "lse": lse.transpose(-1, -2)}
 
     def backward(self, inputs: Any, settings: Any) -> Any:
         q, k, v = (inputs[name].requires_grad_() for name in "qkv")
-        s2attn.s2_attn_func(q, k, v, **settings).backward(inputs["do"])
+        function(settings)(q, k, v, **settings).backward(inputs["do"])
         return {"dq": q.grad, "dk": k.grad, "dv": v.grad}
 
 
@@ -84,11 +91,38 @@ def write(tensors: Any, path: str, answer: Any) -> None:
         file.write(struct.pack("<Q", len(text)) + text + body)
 
 
-def settings_of(config: Any, inputs: Any) -> Any:
+def function(settings: Any) -> Any:
+    return s2attn.s2_attn_varlen_func if "cu_seqlens" in settings else s2attn.s2_attn_func
+
+
+def arranged(tensors: Any, request: Any, inputs: Any) -> Any:
+    """The inputs as the functions take them: views of storages, [B,H,N,D] with its axes swapped and not moved, packed sequences without a batch axis."""
+    config, views = request["config"], request.get("views", {})
+    for name in [name for name in ("q", "k", "v", "do") if name in inputs]:
+        shape = [config["batch"], config["tokens"], config["kvHeads" if name in ("k", "v") else "heads"], config["headDim"]]
+        if name in views:
+            inputs[name] = tensors.view(inputs[name], views[name]["offset"], shape, [*views[name]["strides"], 1])
+        elif request.get("layout") == "BHND":
+            inputs[name] = inputs[name].swapaxes(1, 2)
+    if "cuSeqlens" in request:
+        inputs = {name: tensor[0] for name, tensor in inputs.items()}
+    return inputs
+
+
+def restored(request: Any, answer: Any) -> Any:
+    """The answer as the request wants it."""
+    if "cuSeqlens" in request:
+        answer = {name: tensor[None] for name, tensor in answer.items()}
+    return {name: tensor.swapaxes(1, 2) if request.get("layout") == "BHND" and name != "lse" else tensor for name, tensor in answer.items()}
+
+
+def settings_of(request: Any, inputs: Any) -> Any:
+    config = request["config"]
     heads = config["shiftedHeads"]
+    packed = {"cu_seqlens": request["cuSeqlens"]} if "cuSeqlens" in request else {}
     names = {"None": "none", "SecondHalf": "second_half", "All": "all"}
     return {"group_size": config["groupSize"], "mask": config["mask"], "shift": config["shift"], "softmax_scale": config["scale"],
-            "shifted_heads": names[heads] if isinstance(heads, str) else heads, "key_padding_mask": inputs.get("valid")}
+            "shifted_heads": names[heads] if isinstance(heads, str) else heads, "key_padding_mask": inputs.get("valid"), **packed}
 
 
 def answer(tensors: Any, request: Any) -> Any:
@@ -97,12 +131,12 @@ def answer(tensors: Any, request: Any) -> Any:
     if op == "describe":
         return {**head, "ok": True, "name": tensors.name, "version": s2attn.__version__, "language": "python", "capabilities": {
             "ops": ["forward", "backward"], "dtypes": tensors.dtypes, "masks": ["LocalCausal", "Split", "PositionCausal", "Bidirectional", "BidirectionalSplit"],
-            "gqa": True, "padding": True, "oddGroup": True, "ragged": True}}
+            "gqa": True, "padding": True, "oddGroup": True, "ragged": True, "layouts": ["BNHD", "BHND"], "packed": True, "strides": tensors.strides}}
     if op not in ("forward", "backward"):
         return {**head, "ok": False, "unsupported": f"op {op}"}
     try:
-        inputs = read(tensors, request["inputs"])
-        write(tensors, request["outputs"], getattr(tensors, op)(inputs, settings_of(request["config"], inputs)))
+        inputs = arranged(tensors, request, read(tensors, request["inputs"]))
+        write(tensors, request["outputs"], restored(request, getattr(tensors, op)(inputs, settings_of(request, inputs))))
         return {**head, "ok": True}
     except Exception as error:              # whatever fails is this case's answer; the port goes on
         return {**head, "ok": False, "error": f"{type(error).__name__}: {error}"}
