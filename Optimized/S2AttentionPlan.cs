@@ -28,11 +28,25 @@ public sealed unsafe partial class S2AttentionPlan : IDisposable
     /// <exception cref="ArgumentOutOfRangeException">An option is out of its range, or strides let rows of a tensor that is written share elements.</exception>
     /// <exception cref="PlatformNotSupportedException">The vector width is not available.</exception>
     public S2AttentionPlan(S2Config config, S2AttentionOptions? options = null)
-        : this(config, options ?? new(), options?.Batch ?? config?.Batch ?? 0, new(0, config?.Tokens ?? 0), new(0, config?.Tokens ?? 0), Sequences.Alike)
+        : this(config, options ?? new(), Engines.For)
     {
     }
 
-    private S2AttentionPlan(S2Config config, S2AttentionOptions options, int batch, TokenRange<int> queries, TokenRange<int> keys, Func<S2Config, int, Sequences> sequences, bool isSlice = false)
+    /// <summary>Plans with other kernels than those of this processor, as a test that makes them fail does.</summary>
+    internal S2AttentionPlan(S2Config config, S2AttentionOptions options, Func<VectorWidth, IEngines> enginesFor)
+        : this(config, options, options.Batch ?? config?.Batch ?? 0, new(0, config?.Tokens ?? 0), new(0, config?.Tokens ?? 0), Sequences.Alike, enginesFor)
+    {
+    }
+
+    private S2AttentionPlan(
+        S2Config? config,
+        S2AttentionOptions options,
+        int batch,
+        TokenRange<int> queries,
+        TokenRange<int> keys,
+        Func<S2Config, int, Sequences> sequences,
+        Func<VectorWidth, IEngines> enginesFor,
+        bool isSlice = false)
     {
         ArgumentNullException.ThrowIfNull(config);
         Config = config;
@@ -42,7 +56,7 @@ public sealed unsafe partial class S2AttentionPlan : IDisposable
         ArgumentOutOfRangeException.ThrowIfNegative(batch, "options.Batch");
         if (config.HeadDim > MaxHeadDim)
             throw new ArgumentOutOfRangeException(nameof(config), config.HeadDim, $"HeadDim must be at most {MaxHeadDim}");
-        IEngines engines = Engines.For(options.VectorWidth);
+        IEngines engines = enginesFor(options.VectorWidth);
         places = new(config, options, batch, queries, keys);
         BlockSizes sizes = new(config.HeadDim, engines.TileRows, engines.TileColumns);
         Geometry geometry = new(config, sequences(config, batch), batch, keys, isSlice, sizes);
@@ -86,7 +100,7 @@ public sealed unsafe partial class S2AttentionPlan : IDisposable
         int[] starts = cumulativeLengths.ToArray();
         S2Config config = CheckPacked(request, starts);
         TokenRange<int> tokens = new(0, request.Tokens);
-        return new(config, options ?? new(), 1, tokens, tokens, (_, _) => Sequences.Packed(request, starts));
+        return new(config, options ?? new(), 1, tokens, tokens, (_, _) => Sequences.Packed(request, starts), Engines.For);
     }
 
     /// <summary>
@@ -103,7 +117,7 @@ public sealed unsafe partial class S2AttentionPlan : IDisposable
     public static S2AttentionPlan OfSlice(S2Slice slice, S2AttentionOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(slice);
-        return new(slice.Config, options ?? new(), options?.Batch ?? slice.Config.Batch, slice.Queries, slice.Keys, (_, batch) => Sequences.Of(slice, batch), isSlice: true);
+        return new(slice.Config, options ?? new(), options?.Batch ?? slice.Config.Batch, slice.Queries, slice.Keys, (_, batch) => Sequences.Of(slice, batch), Engines.For, isSlice: true);
     }
 
     // Every length that occurs is validated as Spec validates it alone. The configuration of the longest.

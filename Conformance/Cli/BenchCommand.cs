@@ -67,7 +67,7 @@ internal static class BenchCommand
             // Tried first, so that an hour of measurements is not lost to a wrong path.
             if (json is not null)
                 WholeFile.CheckWritable(json.FullName);
-            List<BenchResult> results = Measure(cases, rounds, cancellation);
+            List<BenchResult> results = Measure(cases, rounds, rows => Keep(json, rows), cancellation);
             AnsiConsole.Write(Table(results));
             if (withCurves)
             {
@@ -75,8 +75,6 @@ internal static class BenchCommand
                 AnsiConsole.Write(Chart("Seconds against G at N = 8192", results.Where(row => row is { Heads: 2, Tokens: 8192 }), row => row.GroupSize));
             }
 
-            if (json is not null)
-                WholeFile.Write(json.FullName, JsonSerializer.SerializeToUtf8Bytes(new BenchFile(results), Json));
             if (results.Count < cases.Length)
                 Console.Error.WriteLine($"s2attn bench: stopped: {results.Count} of {cases.Length} rows were measured.");
             return results.Count < cases.Length ? ExitCode.Trouble : ExitCode.Holds;
@@ -88,9 +86,17 @@ internal static class BenchCommand
         }
     }
 
-    private static List<BenchResult> Measure(ImmutableArray<BenchCase> cases, int rounds, CancellationToken cancellation)
+    private static void Keep(FileInfo? json, List<BenchResult> results)
+    {
+        if (json is not null)
+            WholeFile.Write(json.FullName, JsonSerializer.SerializeToUtf8Bytes(new BenchFile(results), Json));
+    }
+
+    // What is through is kept after every row: whatever ends the next one, a signal that nobody can catch included, costs that row alone.
+    private static List<BenchResult> Measure(ImmutableArray<BenchCase> cases, int rounds, Action<List<BenchResult>> keep, CancellationToken cancellation)
     {
         List<BenchResult> results = [];
+        keep(results);
 
         // A progress display that redraws by itself would allocate while the kernel's allocations are counted.
         AnsiConsole.Progress().AutoRefresh(false).Start(progress =>
@@ -104,9 +110,10 @@ internal static class BenchCommand
                 }
                 catch (OperationCanceledException)
                 {
-                    // Rows that are through are kept.
                     return;
                 }
+
+                keep(results);
 
                 task.Increment(1);
                 progress.Refresh();

@@ -158,11 +158,13 @@ internal static class CampaignCommand
             SoakReport report = SoakCampaign.Run(TimeSpan.FromMinutes(result.GetValue(minutes)), result.GetValue(threads), result.GetValue(seed));
             foreach ((string name, long count) in report.Operations)
                 Console.WriteLine(FormattableString.Invariant($"{count,10} {name}"));
-            foreach ((string name, SoakHoldings held) in new[] { ("began", report.Before), ("ended", report.After) })
+            foreach ((string name, SoakHoldings held) in new[] { ("began", report.Before), ("half way", report.Middle), ("ended", report.After) })
                 Console.WriteLine(FormattableString.Invariant(
-                    $"{name} with {held.Threads} threads, {held.PlanBytes} bytes of plans, {held.ManagedBytes / 1048576.0:0.0} MiB of managed and {held.ResidentBytes / 1048576.0:0.0} MiB of resident memory"));
+                    $"{name,-8} with {held.Threads} threads, {held.PlanBytes} bytes of plans, {held.ManagedBytes / 1048576.0:0.0} MiB of managed and {held.ResidentBytes / 1048576.0:0.0} MiB of resident memory"));
             foreach (string failure in report.Failures)
                 Console.WriteLine($"FAILED {failure}");
+            if (!report.LevelsOff)
+                Console.WriteLine("FAILED memory went on to grow in the second half");
             return report.EndsAsItBegan ? 0 : 1;
         });
         return command;

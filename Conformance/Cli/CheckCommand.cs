@@ -17,7 +17,7 @@ internal static class CheckCommand
     /// <param name="own">What is looked at where no port is named.</param>
     public static Command Create(CheckSources own)
     {
-        Option<int> seed = new("--seed") { Description = "Decides every random case. Without it a new one is taken, and printed.", HelpName = "NUMBER", DefaultValueFactory = _ => Random.Shared.Next() };
+        Option<int?> seed = new("--seed") { Description = "Decides every random case. Without it a new one is drawn in each run, and printed.", HelpName = "NUMBER" };
         Option<int> cases = new("--cases") { Description = "Random cases for each property.", HelpName = "NUMBER", DefaultValueFactory = _ => new SuiteOptions().Cases };
         Option<string> filter = new("--filter") { Description = "Only theorems and properties whose name contains this text.", HelpName = "TEXT", DefaultValueFactory = _ => "" };
         Option<double> rowLimit = new("--row-limit") { Description = "Seconds that the suite's own work may take for one row, besides the port; cases beyond are left out.", HelpName = "SECONDS", DefaultValueFactory = _ => new SuiteOptions().RowLimit.TotalSeconds };
@@ -52,7 +52,7 @@ internal static class CheckCommand
                 try
                 {
                     return Run(
-                        own, new SuiteOptions { Seed = parsed.GetValue(seed), Cases = parsed.GetValue(cases), RowLimit = TimeSpan.FromSeconds(parsed.GetValue(rowLimit)) }, parsed.GetValue(filter) ?? "",
+                        own, new SuiteOptions { Seed = parsed.GetValue(seed) ?? Random.Shared.Next(), Cases = parsed.GetValue(cases), RowLimit = TimeSpan.FromSeconds(parsed.GetValue(rowLimit)) }, parsed.GetValue(filter) ?? "",
                         new(parsed.GetValue(json), parsed.GetValue(junit), parsed.GetValue(html), parsed.GetValue(badge)), parsed.GetValue(reproducers), parsed.GetValue(verbose), () => ports.OpenAll(parsed), ports.Arguments(parsed), cancellation);
                 }
                 catch (Exception error) when (error is PortStartException or GoldenException or FormatException or IOException or UnauthorizedAccessException)

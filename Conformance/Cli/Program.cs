@@ -4,6 +4,11 @@ using S2Attn.Cli;
 using S2Attn.Conformance.Ports;
 using Console = S2Attn.Cli.Console;
 
+// Who wants no colour wants no cursor steered either; .NET writes what $TERM says at its first use of a terminal.
+if (Environment.GetEnvironmentVariable("NO_COLOR") is { Length: > 0 })
+    Environment.SetEnvironmentVariable("TERM", "dumb");
+NativeRuntime.Attach();
+
 RootCommand root = new("s2attn: the executable standard for Shifted Sparse Attention (S2-Attn).")
 {
     CampaignCommand.Create(),
@@ -25,7 +30,7 @@ string[] keepers = ["bench", "check", "golden", "mutants", "prove", "xray"];
 ParseResult parsed = root.Parse(args);
 if (parsed.Errors.Count > 0)
 {
-    Console.Error.WriteLine($"s2attn: {parsed.Errors[0].Message} (--help lists what there is)");
+    Console.Error.WriteLine(Misuse.Of(parsed));
     return ExitCode.Trouble;
 }
 

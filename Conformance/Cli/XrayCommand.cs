@@ -1,8 +1,11 @@
 // s2attn xray: what does a port really compute? Its visibility drawn beside the definition's, in words, and by name.
 using System.CommandLine;
+using System.Text;
 using S2Attn.Cli.Rendering;
 using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
+using S2Attn.Conformance.Reports;
+using S2Attn.Conformance.Validation;
 using S2Attn.Conformance.Xray;
 using S2Attn.Spec;
 
@@ -22,11 +25,12 @@ internal static class XrayCommand
         Option<string?> shifted = new("--shifted-heads") { Description = "None, SecondHalf, All, or one 0 or 1 for each head, as 0011.", HelpName = "HEADS" };
         Option<bool> only = new("--only") { Description = "Look at this size alone. Else further sizes are probed, and without --mask every mask that the port declares, to tell defects apart that look the same at one." };
         Option<bool> json = new("--json") { Description = "Write the result to stdout as JSON." };
+        Option<FileInfo?> svg = new("--svg") { Description = "Draw the size that was asked for into this file too, with what was found in words.", HelpName = "FILE" };
         Command command = new(
             "xray",
             "Show what a port computes: which keys each query sees, beside the definition, which bug that is, and how to fix it. Exit code: 0 equals the definition, 1 does not, 2 bad usage or input.")
         {
-            mask, batch, tokens, groupSize, shift, heads, kvHeads, headDim, scale, shifted, only, json,
+            mask, batch, tokens, groupSize, shift, heads, kvHeads, headDim, scale, shifted, only, json, svg,
         };
         PortOptions ports = new(command);
         command.SetAction((parsed, cancellation) => Task.Run(
@@ -58,6 +62,8 @@ internal static class XrayCommand
                         throw new FormatException($"{config.Batch} * {config.Tokens} tokens * {config.Heads} heads * {config.HeadDim} in groups of {config.GroupSize} is too large: {CaseBudget.Rule}");
                     var probes = Xrays.Probes(capabilities, parsed.GetValue(mask) is null ? capabilities.Masks : [], config);
                     XrayReport report = Xrays.Take(port, parsed.GetValue(only) ? probes[..1] : probes, cancellation);
+                    if (parsed.GetValue(svg) is { } file)
+                        WholeFile.Write(file.FullName, Encoding.UTF8.GetBytes(XraySvg.Write(report)));
                     if (parsed.GetValue(json))
                         Console.Write(XrayJson.Write(report));
                     else

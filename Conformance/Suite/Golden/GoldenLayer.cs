@@ -8,7 +8,8 @@ namespace S2Attn.Conformance.Golden;
 
 /// <summary>
 /// The layer around the attention core: q, k, v = x W^T + b, rotated by cos and sin in pairs (i, i + rotaryDim / 2), and y = o W^T + b. Where the file holds what passed through
-/// the core, each step is checked from the step's own input, within (E + 6) u sum |x W| for u of the case's type; a file without them is checked from x to y, in f64 alone.
+/// the core, each step is checked from the step's own input, within (E + 6) u sum |x W| for u of the case's type; a file without them is checked from x to y, within what
+/// errors of that size in q, k and v can do: see <see cref="GoldenCarried"/>.
 /// </summary>
 internal static class GoldenLayer
 {
@@ -26,26 +27,44 @@ internal static class GoldenLayer
             if (Step("y", GoldenSuite.Values(golden, file, "y"), 1, (b, t, _, e) => output.Apply(Row(o, b, t), e)) is { } wrong)
                 yield return wrong;
         }
-        else if (golden.ToleranceClass == "f64")
+        else
         {
-            AttentionInput<double> input = new(Tensor("wq", config.Heads, true), Tensor("wk", config.KvHeads, true), Tensor("wv", config.KvHeads, false));
-            Tensor<double> o = new GoldenProfile(golden, input).Output;
+            (Tensor<double> Value, Tensor<double> Error) q = Tensors("wq", config.Heads, true), k = Tensors("wk", config.KvHeads, true), v = Tensors("wv", config.KvHeads, false);
+            AttentionInput<double> input = new(q.Value, k.Value, v.Value);
+            GoldenProfile profile = new(golden, input);
+            Tensor<double> o = profile.Output, carried = GoldenCarried.Of(golden, profile, input, new(q.Error, k.Error, v.Error));
             Projection output = new(golden, file, "wo", "bo");
             Tensor<double> y = GoldenSuite.Values(golden, file, "y");
-            Tensor<double> exact = Reference.Tensor<double>.Build(y.Shape.AsSpan(), i => output.Apply(Row(o, i / y.Shape[2] / y.Shape[1], i / y.Shape[2] % y.Shape[1]), i % y.Shape[2]).Value);
-            if (GoldenSuite.Disagreement("y", y, exact, exact.Map(_ => 0.0), GoldenSuite.DoubleTolerance) is { } failure)
+            (double Value, double Error)[] exact = new (double, double)[y.Elements.Length];
+            for (int i = 0; i < exact.Length; i++)
+            {
+                int b = i / y.Shape[2] / y.Shape[1], t = i / y.Shape[2] % y.Shape[1], e = i % y.Shape[2];
+                double[] error = Row(carried, b, t);
+                (double value, double size) = output.Apply(Row(o, b, t), e);
+                double sum = output.Carried(error, e);
+                exact[i] = (value, sum + Unit(o.Shape[2] * o.Shape[3]) * (size + sum));
+            }
+
+            if (GoldenSuite.Disagreement("y", y, Built(y, i => exact[i].Value), Built(y, i => exact[i].Error), relative: 0) is { } failure)
                 yield return failure;
         }
 
-        Tensor<double> Tensor(string weights, int heads, bool rotated)
+        static Tensor<double> Built(Tensor<double> like, Func<int, double> element) => Reference.Tensor<double>.Build(like.Shape.AsSpan(), element);
+
+        // Of a sum of as many products, a bias and a rotation of two terms.
+        double Unit(int terms) => (terms + 6) * Math.Max(golden.SumType.UnitRoundoff(), golden.ElementType.UnitRoundoff());
+
+        (Tensor<double> Value, Tensor<double> Error) Tensors(string weights, int heads, bool rotated)
         {
             var head = Head(weights, heads, rotated);
             int[] shape = [config.Batch, config.Tokens, heads, config.HeadDim];
-            return Reference.Tensor<double>.Build(shape, i =>
+            return (Tensor<double>.Build(shape, i => At(i).Value), Tensor<double>.Build(shape, i => Unit(x.Shape[2]) * At(i).Size));
+
+            (double Value, double Size) At(int i)
             {
                 int d = i % config.HeadDim, h = i / config.HeadDim % heads, t = i / config.HeadDim / heads % config.Tokens;
-                return head(i / config.HeadDim / heads / config.Tokens, t, h, d).Value;
-            });
+                return head(i / config.HeadDim / heads / config.Tokens, t, h, d);
+            }
         }
 
         // Element d of a head after projection and rotation.
@@ -72,9 +91,8 @@ internal static class GoldenLayer
             (double Value, double Size)[] exact = new (double, double)[computed.Elements.Length];
             for (int i = 0; i < exact.Length; i++)
                 exact[i] = element(i / width / heads / config.Tokens, i / width / heads % config.Tokens, i / width % heads, i % width);
-            double u = (x.Shape[2] + 6) * Math.Max(golden.SumType.UnitRoundoff(), golden.ElementType.UnitRoundoff());
             return GoldenSuite.Disagreement(
-                name, computed, Reference.Tensor<double>.Build(computed.Shape.AsSpan(), i => exact[i].Value), Reference.Tensor<double>.Build(computed.Shape.AsSpan(), i => u * exact[i].Size), relative: 0);
+                name, computed, Built(computed, i => exact[i].Value), Built(computed, i => Unit(x.Shape[2]) * exact[i].Size), relative: 0);
         }
     }
 
@@ -90,6 +108,15 @@ internal static class GoldenLayer
     {
         private readonly Tensor<double> matrix = GoldenSuite.Values(golden, file, weights);
         private readonly double[] biases = file.TryGet(bias, out SafetensorsTensor? given) ? given.Values.Elements.ToArray() : [];
+
+        /// <summary>How far errors of a row of x can carry element e.</summary>
+        public double Carried(double[] errors, int e)
+        {
+            double sum = 0;
+            for (int i = 0; i < errors.Length; i++)
+                sum += errors[i] * Math.Abs(matrix[e, i]);
+            return sum;
+        }
 
         /// <summary>Element e of the product, and the sum of the sizes of its terms.</summary>
         public (double Value, double Size) Apply(double[] row, int e)

@@ -80,7 +80,7 @@ public static class AgreementProperties
     {
         PortCase portCase = new(probe.Config, probe.Case.Type, probe.Input, [probe.OutputGradient]);
         PortAnswer answer = new PortAnswer.Backward(probe.Backward(probe.Config, probe.Input, probe.OutputGradient));
-        return Agreement.Compare(portCase, answer, probe.Model).SelectMany(Violations);
+        return probe.InTime(() => Agreement.Compare(portCase, answer, probe.Model)).SelectMany(Violations);
     }
 
     private static IEnumerable<string> Violations(TensorAgreement agreement) => agreement.Agrees ? [] : [agreement.ToString()];

@@ -152,7 +152,7 @@ public static class GradientProperties
         AttentionInput<double> input = probe.Input;
         Tensor<double> dout = probe.OutputGradient;
         Gradients<double> gradients = probe.Backward(config, input, dout);
-        Gradients<double> bounds = GradientErrorBound.Backward(config, input, dout, probe.Model).Bound;
+        Gradients<double> bounds = probe.GradientBounds(config, input, dout).Bound;
         return
         [
             .. Equal("<do, o> = <dv, v>", (dout, probe.Answer.Output, probe.Definition.Bound.Output), (input.Value, gradients.Value, bounds.Value)),

@@ -27,7 +27,7 @@ public static class OracleProperties
         bool shiftIsHarmless = config.Mask is MaskPolicy.PositionCausal or MaskPolicy.Bidirectional;
 
         // The oracle rounds too, as any composition of binary64 operations does.
-        BoundedOutput oracleBounds = ErrorBound.Forward(config, probe.Input, RoundingModel.Composition(StorageFormat.Binary64));
+        BoundedOutput oracleBounds = probe.InTime(() => ErrorBound.Forward(config, probe.Input, RoundingModel.Composition(StorageFormat.Binary64)));
         for (int b = 0; b < config.Batch; b++)
             for (int h = 0; h < config.Heads; h++)
             {

@@ -89,8 +89,8 @@ public static class PlacementProperties
         S2Config config = probe.Config;
         Gradients<double> shared = probe.Backward(config, probe.Input, probe.OutputGradient);
         Gradients<double> repeated = probe.Backward(Repeated(config), Repeated(probe), probe.OutputGradient);
-        BoundedGradients bounds = GradientErrorBound.Backward(config, probe.Input, probe.OutputGradient, probe.Model);
-        BoundedGradients repeatedBounds = GradientErrorBound.Backward(Repeated(config), Repeated(probe), probe.OutputGradient, probe.Model);
+        BoundedGradients bounds = probe.GradientBounds(config, probe.Input, probe.OutputGradient);
+        BoundedGradients repeatedBounds = probe.GradientBounds(Repeated(config), Repeated(probe), probe.OutputGradient);
         return
         [
             .. Rows.Apart("dk", shared.Key, Sum(repeated.Key), bounds.Bound.Key, Sum(repeatedBounds.Bound.Key), "as the sum over repeated kv heads"),

@@ -1,5 +1,4 @@
 // How does a property ask a port, and what does it know of the definition?
-using System.Diagnostics;
 using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
 using S2Attn.Reference;
@@ -11,17 +10,17 @@ namespace S2Attn.Conformance.Properties;
 public sealed class Probe
 {
     private readonly IAttentionPort port;
-    private readonly Stopwatch inPort;
+    private readonly RowClock clock;
     private readonly Lazy<PortAnswer.Forward> forward;
     private readonly Lazy<BoundedOutput> definition;
 
     /// <summary>Prepares a case; the port is asked when a property asks.</summary>
     /// <param name="port">The port.</param>
     /// <param name="item">The case.</param>
-    /// <param name="inPort">Runs while the port is asked.</param>
-    public Probe(IAttentionPort port, AttentionCase item, Stopwatch inPort)
+    /// <param name="clock">Ends the check between two evaluations when the row has had its time.</param>
+    public Probe(IAttentionPort port, AttentionCase item, RowClock clock)
     {
-        this.inPort = inPort;
+        this.clock = clock;
         ArgumentNullException.ThrowIfNull(item);
         this.port = port;
         Case = item;
@@ -55,7 +54,18 @@ public sealed class Probe
     public BoundedOutput Definition => definition.Value;
 
     /// <summary>The definition's answer to a variation of the case, with bounds.</summary>
-    public BoundedOutput Bounds(S2Config config, AttentionInput<double> input) => ErrorBound.Forward(config, input, Model);
+    public BoundedOutput Bounds(S2Config config, AttentionInput<double> input) => InTime(() => ErrorBound.Forward(config, input, Model));
+
+    /// <summary>The definition's gradients of a variation of the case, with bounds.</summary>
+    public BoundedGradients GradientBounds(S2Config config, AttentionInput<double> input, Tensor<double> outputGradient) =>
+        InTime(() => GradientErrorBound.Backward(config, input, outputGradient, Model));
+
+    /// <summary>What the suite computes for the case, unless the row has had its time.</summary>
+    public T InTime<T>(Func<T> compute)
+    {
+        ArgumentNullException.ThrowIfNull(compute);
+        return clock.IsOver(out string reason) ? throw new ProbeEndedException(new Verdict.Unsupported(reason)) : compute();
+    }
 
     /// <summary>Asks for the forward pass of a variation of the case.</summary>
     public PortAnswer.Forward Forward(S2Config config, AttentionInput<double> input) =>
@@ -101,10 +111,7 @@ public sealed class Probe
         var lacks = PortSupport.Lacks(port.Description.Capabilities, portCase);
         if (!lacks.IsEmpty)
             throw new ProbeEndedException(new Verdict.Unsupported(lacks[0]));
-        inPort.Start();
-        PortAnswer answered = PortCalls.Ask(port, portCase);
-        inPort.Stop();
-        return answered switch
+        return InTime(() => clock.InPort(() => PortCalls.Ask(port, portCase))) switch
         {
             PortAnswer.Unsupported unsupported => throw Failure(
                 PortFailureKind.Declaration, $"the port declares everything that this case needs, and answered that it does not support it: {unsupported.Reason}"),

@@ -1,6 +1,5 @@
 // How are properties run against a port? Draw, fit, check, shrink, report.
 using System.Collections.Immutable;
-using System.Diagnostics;
 using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Properties;
@@ -48,16 +47,16 @@ public static class SuiteRunner
         Run(options, properties, subject, port, cancellation).OfType<SuiteEvent.Finished>().Select(finished => finished.Result);
 
     /// <summary>One check of one case.</summary>
-    public static Verdict Check(Property property, IAttentionPort port, AttentionCase item) => Check(property, port, item, new Stopwatch());
+    public static Verdict Check(Property property, IAttentionPort port, AttentionCase item) => Check(property, port, item, RowClock.Unlimited);
 
-    private static Verdict Check(Property property, IAttentionPort port, AttentionCase item, Stopwatch inPort)
+    private static Verdict Check(Property property, IAttentionPort port, AttentionCase item, RowClock clock)
     {
         ArgumentNullException.ThrowIfNull(property);
         if (!property.Covers(item))
             return new Verdict.Unsupported("outside the region");
         try
         {
-            return property.Check(new Probe(port, item, inPort)).Select(reason => (Verdict)new Verdict.Fails(reason)).FirstOrDefault(new Verdict.Holds());
+            return property.Check(new Probe(port, item, clock)).Select(reason => (Verdict)new Verdict.Fails(reason)).FirstOrDefault(new Verdict.Holds());
         }
         catch (ProbeEndedException ended)
         {
@@ -97,7 +96,7 @@ public static class SuiteRunner
     {
         PortDescription description = port.Description;
         yield return new SuiteEvent.Started(subject, property.Name, options.Cases);
-        Stopwatch watch = Stopwatch.StartNew(), inPort = new();
+        RowClock clock = new(options.RowLimit, cancellation);
         Dictionary<string, int> unsupported = [], obstacles = [];
         HashSet<PortLevel> denied = [];
         Dictionary<string, int> evidence = [];
@@ -108,7 +107,7 @@ public static class SuiteRunner
             if (cancellation.IsCancellationRequested)
                 break;
             Add(unsupported, lacks);
-            string beyond = !CaseBudget.Holds(item.Config) ? "suite:case too large" : watch.Elapsed - inPort.Elapsed > options.RowLimit ? "suite:row limit" : "";
+            string beyond = !CaseBudget.Holds(item.Config) ? "suite:case too large" : clock.IsOver(out string over) ? over : "";
             if (beyond.Length > 0)
             {
                 seen++;
@@ -117,8 +116,8 @@ public static class SuiteRunner
                 continue;
             }
 
-            Verdict verdict = Check(property, port, item, inPort);
-            if (verdict.IsBad && cancellation.IsCancellationRequested)
+            Verdict verdict = Check(property, port, item, clock);
+            if (verdict is not Verdict.Holds && cancellation.IsCancellationRequested)
                 break;
             seen++;
             if (verdict is Verdict.Unsupported none)
@@ -159,7 +158,7 @@ public static class SuiteRunner
 
         yield return new SuiteEvent.Finished(new(
             subject, property.Name, property.Statement, property.Region, outcome, ran,
-            (ran == 0 ? obstacles : unsupported).ToImmutableSortedDictionary(StringComparer.Ordinal), counterexample, [.. denied.Order()], watch.Elapsed)
+            (ran == 0 ? obstacles : unsupported).ToImmutableSortedDictionary(StringComparer.Ordinal), counterexample, [.. denied.Order()], clock.Elapsed)
         {
             Evidence = evidence.ToImmutableSortedDictionary(StringComparer.Ordinal),
         });

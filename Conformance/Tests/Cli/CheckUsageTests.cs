@@ -10,9 +10,15 @@ public sealed class CheckUsageTests
     private static readonly string Cli = Path.Combine(AppContext.BaseDirectory, "s2attn.dll");
 
     [Theory]
-    [InlineData("", 2, "Required command was not provided")]
-    [InlineData("chek", 2, "s2attn: ")]
-    [InlineData("check --bogus", 2, "'--bogus'")]
+    [InlineData("", 2, "s2attn: which command? There are bench, campaign, check, ")]
+    [InlineData("frobnicate", 2, "s2attn: there is no command frobnicate (there are bench, campaign, check, ")]
+    [InlineData("chekc", 2, "s2attn: there is no command chekc; did you mean check? (")]
+    [InlineData("gold", 2, "did you mean golden?")]
+    [InlineData("check --bogus", 2, "s2attn check: there is no option --bogus (s2attn check --help lists what there is)")]
+    [InlineData("check --sede 3", 2, "s2attn check: there is no option --sede; did you mean --seed?")]
+    [InlineData("check stray", 2, "s2attn check: there is no argument stray (")]
+    [InlineData("campaign", 2, "s2attn campaign: which command? There are agreement, ")]
+    [InlineData("campaign soka", 2, "s2attn campaign: there is no command soka; did you mean soak?")]
     [InlineData("check --cases 0", 2, "--cases 0: must be from 1 to 1000000")]
     [InlineData("check --cases 1000001", 2, "--cases 1000001: must be from 1 to 1000000")]
     [InlineData("check --cases many", 2, "'many' for option '--cases'")]
@@ -37,6 +43,15 @@ public sealed class CheckUsageTests
         Assert.True(code == exitCode && output.Contains(expected, StringComparison.Ordinal), $"exit code {code}:\n{output}");
         Assert.DoesNotContain("Unhandled exception", output, StringComparison.Ordinal);
         Assert.DoesNotContain("   at S2Attn.", output, StringComparison.Ordinal);
+    }
+
+    /// <summary>It showed a number that was drawn for the text alone.</summary>
+    [Fact]
+    public void Help_says_the_same_each_time()
+    {
+        string[] texts = [.. Enumerable.Range(0, 2).Select(_ => PortTool.Run("dotnet", [Cli, "check", "--help"], Repository.Root).Output)];
+        Assert.Equal(texts[0], texts[1]);
+        Assert.Contains("--seed <NUMBER>", texts[0], StringComparison.Ordinal);
     }
 
     [Fact]

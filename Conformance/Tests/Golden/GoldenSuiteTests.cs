@@ -1,6 +1,8 @@
 // Are golden cases verified, and is every kind of damage to a folder told with file and rule?
 using S2Attn.Conformance.Golden;
 using S2Attn.Conformance.Running;
+using S2Attn.Conformance.Safetensors;
+using S2Attn.Reference;
 
 namespace S2Attn.Tests.Golden;
 
@@ -28,6 +30,25 @@ public sealed class GoldenSuiteTests : IDisposable
         GoldenCase[] defects = [.. GoldenFolder.Read(Folder).Where(golden => !golden.Defects.IsEmpty && golden.Family == "core")];
         Assert.NotEmpty(defects);
         Assert.All(defects, golden => Assert.Equal(Outcome.Fails, GoldenSuite.Verify(golden with { Defects = [] }).Outcome));
+    }
+
+    public static TheoryData<string> Layers => [.. GoldenFolder.Read(Folder).Where(golden => golden.Family == "layer").Select(golden => golden.Name)];
+
+    /// <summary>Two of them held with nothing compared. The bounds are sharp enough for an element that is off by a thousandth of the largest.</summary>
+    [Theory]
+    [MemberData(nameof(Layers))]
+    public void A_layer_with_a_wrong_element_of_y_does_not_hold(string name)
+    {
+        GoldenCase golden = GoldenFolder.Read(Folder).Single(item => item.Name == name);
+        SafetensorsFile file = GoldenFolder.Load(golden);
+        Tensor<double> y = GoldenSuite.Values(golden, file, "y");
+        double largest = y.Elements.ToArray().Max(Math.Abs);
+        foreach (int at in new[] { 0, y.Elements.Length / 2, y.Elements.Length - 1 })
+        {
+            Tensor<double> wrong = Tensor<double>.Build(y.Shape.AsSpan(), i => y.Elements[i] + (i == at ? largest / 1000 : 0));
+            SafetensorsFile tampered = file with { Tensors = [.. file.Tensors.Select(tensor => tensor.Name == "y" ? tensor with { Values = wrong } : tensor)] };
+            Assert.Contains(GoldenSuite.Failures(golden, tampered), failure => failure.StartsWith("y[", StringComparison.Ordinal));
+        }
     }
 
     [Fact]

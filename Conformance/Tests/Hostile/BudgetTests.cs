@@ -25,6 +25,35 @@ public sealed class BudgetTests
         Assert.Equal(50, row.Unsupported["suite:row limit"]);
     }
 
+    /// <summary>Was under the budget with 2^27 products, and would have taken Reference hours: it asks of every pair whether it is visible.</summary>
+    [Fact]
+    public void Pairs_count_besides_products()
+    {
+        Assert.False(CaseBudget.Holds(1, 1 << 20, 16, 1, 4));
+        PropertyResult row = Row(new() { Heads = 16, HeadDim = 1, Tokens = 1 << 20, GroupSize = 4 }, new SuiteOptions { Cases = 2 });
+        Assert.Equal((Outcome.Unsupported, 2), (row.Outcome, row.Unsupported["suite:case too large"]));
+    }
+
+    /// <summary>A case may ask for many evaluations; the limit was looked at between cases alone.</summary>
+    [Fact]
+    public void A_row_ends_between_two_evaluations_of_one_case()
+    {
+        int evaluations = 0;
+        Property endless = Named("Determinism") with { Check = probe => Enumerable.Range(0, 1000).SelectMany(_ => Evaluated(probe)) };
+        using ReferencePort port = new();
+        PropertyResult row = SuiteRunner.Results(new SuiteOptions { Cases = 3, RowLimit = TimeSpan.FromMilliseconds(200) }, [endless], "port", port).Single();
+        Assert.InRange(evaluations, 1, 500);
+        Assert.Equal(3, row.Unsupported["suite:row limit"]);
+
+        IEnumerable<string> Evaluated(Probe probe)
+        {
+            evaluations++;
+            Thread.Sleep(10);
+            _ = probe.Bounds(probe.Config, probe.Input);
+            return [];
+        }
+    }
+
     [Fact]
     public void Time_in_the_port_is_not_the_suites()
     {

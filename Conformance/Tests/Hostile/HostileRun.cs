@@ -45,15 +45,22 @@ internal static class HostileRun
     }
 
     /// <summary>Sends a signal.</summary>
-    public static void Signal(Process process, string signal)
+    public static void Signal(Process process, string signal) => Signal(process.Id, signal);
+
+    /// <summary>Sends a signal.</summary>
+    public static void Signal(int process, string signal)
     {
-        using Process kill = Process.Start("kill", [$"-{signal}", $"{process.Id}"])!;
+        using Process kill = Process.Start("kill", [$"-{signal}", $"{process}"])!;
         kill.WaitForExit();
     }
 
     /// <summary>The processes whose environment holds a text.</summary>
     public static string[] Carrying(string text) =>
         [.. Directory.EnumerateDirectories("/proc").Where(path => int.TryParse(Path.GetFileName(path), out _) && Read($"{path}/environ").Contains(text, StringComparison.Ordinal) && !Read($"{path}/stat").Contains(") Z ", StringComparison.Ordinal))];
+
+    /// <summary>The processes whose command holds a text.</summary>
+    public static string[] Commanded(string text) =>
+        [.. Directory.EnumerateDirectories("/proc").Where(path => int.TryParse(Path.GetFileName(path), out _) && Read($"{path}/cmdline").Contains(text, StringComparison.Ordinal))];
 
     private static string Read(string path)
     {

@@ -1,5 +1,6 @@
 // Does whatever a port or a signal does to a run end in a result, with nothing lost, nobody blamed for it and nothing left behind?
 using System.Diagnostics;
+using System.Globalization;
 using System.Text.Json;
 using S2Attn.Tests.Ports;
 using S2Attn.Tests.Tools;
@@ -92,10 +93,11 @@ public sealed class LifetimeTests
     {
         if (!OperatingSystem.IsLinux())
             return;
-        string ready = Path.Combine(directory, "ready");
-        string port = $"sh -c 'sleep 1000 & exec {HostileRun.Talker(new { deed = "sleep", ready }).Replace("'", "'\\''", StringComparison.Ordinal)}'";
-        Process process = HostileRun.Start(directory, "check", "--port", port, "--filter", "Determinism", "--cases", "2");
-        Wait(() => File.Exists(ready));
+        Process process = StartWithChildren(directory);
+
+        // Whoever would clean up at once is killed first.
+        foreach (string reaper in HostileRun.Commanded("s2attn-reaper").Intersect(HostileRun.Carrying($"TMPDIR={directory}")))
+            HostileRun.Signal(int.Parse(Path.GetFileName(reaper), CultureInfo.InvariantCulture), "KILL");
         HostileRun.Signal(process, "KILL");
         HostileRun.Finish(process, Stopwatch.StartNew());
         Assert.NotEmpty(Left(directory));
@@ -104,6 +106,27 @@ public sealed class LifetimeTests
         Assert.Empty(Left(directory));
         Assert.Empty(HostileRun.Carrying($"S2ATTN_PORT_RUN={mark}"));
     });
+
+    [RequiresToolFact("python3")]
+    public void A_killed_run_leaves_neither_a_process_nor_a_directory() => In(directory =>
+    {
+        if (!OperatingSystem.IsLinux())
+            return;
+        Process process = StartWithChildren(directory);
+        Assert.Contains(HostileRun.Carrying($"TMPDIR={directory}"), path => File.ReadAllText($"{path}/cmdline").StartsWith("sleep\0", StringComparison.Ordinal));
+        HostileRun.Signal(process, "KILL");
+        HostileRun.Finish(process, Stopwatch.StartNew());
+        Wait(() => Left(directory).Length == 0 && HostileRun.Carrying($"TMPDIR={directory}").Length == 0);
+    });
+
+    private static Process StartWithChildren(string directory)
+    {
+        string ready = Path.Combine(directory, "ready");
+        string port = $"sh -c 'sleep 1000 & setsid sleep 1000 & exec {HostileRun.Talker(new { deed = "sleep", ready }).Replace("'", "'\\''", StringComparison.Ordinal)}'";
+        Process process = HostileRun.Start(directory, "check", "--port", port, "--filter", "Determinism", "--cases", "2");
+        Wait(() => File.Exists(ready));
+        return process;
+    }
 
     [RequiresToolFact("python3")]
     public void A_run_that_lives_keeps_its_files_while_another_begins() => In(directory =>
@@ -118,18 +141,26 @@ public sealed class LifetimeTests
         AssertNothingIsLeft(directory);
     });
 
-    [Fact]
-    public void A_stopped_bench_keeps_the_rows_that_it_measured() => In(directory =>
+    [Theory]
+    [InlineData("INT", 130)]
+    [InlineData("KILL", 137)]
+    public void A_stopped_bench_keeps_the_rows_that_it_measured(string signal, int exitCode) => In(directory =>
     {
         if (OperatingSystem.IsWindows())
             return;
         string json = Path.Combine(directory, "bench.json");
-        Process process = HostileRun.Start(directory, "bench", "--alone", "--rounds", "100000", "--filter", "G=512", "--json", json);
-        Thread.Sleep(4000);
-        HostileRun.Signal(process, "INT");
+        Process process = HostileRun.Start(directory, "bench", "--alone", "--rounds", "1", "--threads", "1", "--json", json);
+        Wait(() => Rows().Length > 0);
+        string first = Rows()[0].GetRawText();
+        HostileRun.Signal(process, signal);
         Ended ended = HostileRun.Finish(process, Stopwatch.StartNew());
-        Assert.True(ended.ExitCode == 130 && ended.Error.Contains("stopped: 0 of", StringComparison.Ordinal), $"{ended}");
-        Assert.Equal(0, JsonDocument.Parse(File.ReadAllText(json)).RootElement.GetProperty("results").GetArrayLength());
+        Assert.True(ended.ExitCode == exitCode, $"{ended}");
+        if (signal == "INT")
+            Assert.Contains($"stopped: {Rows().Length} of ", ended.Error, StringComparison.Ordinal);
+        Assert.Equal(first, Rows()[0].GetRawText());
+
+        // A file is whole at any moment, whoever reads it.
+        JsonElement[] Rows() => File.Exists(json) ? [.. JsonDocument.Parse(File.ReadAllText(json)).RootElement.GetProperty("results").EnumerateArray()] : [];
     });
 
     [RequiresToolFact("bash", "mount")]

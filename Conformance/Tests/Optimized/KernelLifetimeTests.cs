@@ -121,7 +121,7 @@ public sealed class KernelLifetimeTests
     {
         SoakReport report = SoakCampaign.Run(TimeSpan.FromSeconds(8), threads: 4, seed: 1);
         Assert.Empty(report.Failures);
-        Assert.True(report.EndsAsItBegan, $"{report.Before} became {report.After}");
+        Assert.True(report.EndsAsItBegan, $"{report.Before} became {report.Middle} and {report.After}");
         Assert.Equal(report.Before.PlanBytes, report.After.PlanBytes);
         Assert.True(report.Operations.Count(operation => operation.Key.StartsWith("plans ", StringComparison.Ordinal)) == 8, string.Join("; ", report.Operations));
     }
@@ -277,7 +277,7 @@ public sealed class KernelLifetimeTests
     }
 
     // The kernel of the operating system sees a thread for a moment after it was joined.
-    private static int Settled(Func<int, bool> expected)
+    internal static int Settled(Func<int, bool> expected)
     {
         for (int i = 0; i < 200 && !expected(PoolThreads()); i++)
             Thread.Sleep(5);

@@ -11,7 +11,7 @@ namespace S2Attn.Conformance.Ports;
 /// </summary>
 internal sealed class ProcessFamily(string mark)
 {
-    private const string MarkName = "S2ATTN_PORT_RUN";
+    internal const string MarkName = "S2ATTN_PORT_RUN";
     private const string Setsid = "/usr/bin/setsid";
     private readonly bool ownSession = OperatingSystem.IsLinux() && File.Exists(Setsid);
 

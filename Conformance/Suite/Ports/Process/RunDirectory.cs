@@ -1,17 +1,20 @@
 // Where do the files of a run live, and when are they gone?
+using System.Collections.Immutable;
 using System.Globalization;
 
 namespace S2Attn.Conformance.Ports;
 
 /// <summary>
 /// A fresh directory for the files that pass between suite and port; deleted with everything in it. While its owner lives it holds a lock on a file in it, so that
-/// the next run finds what a killed run left behind, on whatever machine or in whatever container that was: see <see cref="Leftovers"/>.
+/// the next run finds what a killed run left behind, on whatever machine or in whatever container that was: see <see cref="Leftovers"/>. What is killed
+/// alone is followed by its <see cref="Reaper"/> at once.
 /// </summary>
 public sealed class RunDirectory : IDisposable
 {
     internal const string Prefix = "s2attn-", OwnerFile = ".owner";
     private readonly FileStream owner;
     private readonly IDisposable registration;
+    private readonly ImmutableArray<Reaper> reaper;
 
     /// <summary>Makes the directory, after it has removed what dead runs left beside it.</summary>
     /// <param name="parent">Where it is made.</param>
@@ -28,6 +31,7 @@ public sealed class RunDirectory : IDisposable
             Directory.CreateDirectory(FullPath, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
         registration = Interruption.Register(() => Delete(FullPath));
         owner = new(File(OwnerFile), FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None);
+        reaper = [.. Reaper.Of(ProcessFamily.MarkName, Mark, FullPath)];
     }
 
     /// <summary>The directory, as an absolute path.</summary>
@@ -45,6 +49,8 @@ public sealed class RunDirectory : IDisposable
         Delete(FullPath);
         owner.Dispose();
         registration.Dispose();
+        foreach (Reaper one in reaper)
+            one.Dispose();
     }
 
     /// <summary>Deletes a run's directory, whatever a port has made of it.</summary>
