@@ -11,7 +11,7 @@ internal static class Misuse
         Command command = parsed.CommandResult.Command;
         string asked = string.Join(' ', Path(parsed.CommandResult).Reverse());
         string help = $"{asked} --help lists what there is";
-        string[] commands = [.. command.Subcommands.Select(sub => sub.Name)];
+        string[] commands = [.. command.Subcommands.Select(sub => sub.Name).Order(StringComparer.Ordinal)];
         if (parsed.UnmatchedTokens.Count > 0)
         {
             string unknown = parsed.UnmatchedTokens[0];

@@ -7,7 +7,6 @@ using Console = S2Attn.Cli.Console;
 // Who wants no colour wants no cursor steered either; .NET writes what $TERM says at its first use of a terminal.
 if (Environment.GetEnvironmentVariable("NO_COLOR") is { Length: > 0 })
     Environment.SetEnvironmentVariable("TERM", "dumb");
-NativeRuntime.Attach();
 
 RootCommand root = new("s2attn: the executable standard for Shifted Sparse Attention (S2-Attn).")
 {

@@ -14,12 +14,7 @@ internal static class SelfCommand
     public static ImmutableArray<string> With(params ReadOnlySpan<string> arguments)
     {
         string assembly = Path.Combine(AppContext.BaseDirectory, Assembly);
-
-        // The release is one file, with its libraries inside.
-        bool isOneFile = System.Reflection.Assembly.GetEntryAssembly()?.GetName().Name == "s2attn" && !File.Exists(assembly);
-        return isOneFile && Environment.ProcessPath is { } program
-            ? [program, .. arguments]
-            : File.Exists(assembly)
+        return File.Exists(assembly)
             ? [DotnetHost(), "exec", assembly, .. arguments]
             : throw new PortStartException($"Hosting a port in a process of its own needs {assembly}, which is part of the s2attn tool.");
     }

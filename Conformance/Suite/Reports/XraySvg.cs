@@ -44,7 +44,7 @@ public static class XraySvg
         if (heads.Length > MostHeads)
             Text(page, "quiet", Margin, ref y, $"and {heads.Length - MostHeads} more");
         int x = Margin;
-        foreach ((string kind, string words, _) in HtmlMask.Kinds)
+        foreach ((string kind, string words, _) in HtmlMask.Kinds.Where(kind => heads.Any(head => head.Rows.Any(row => row.Any(kind.Has)))))
         {
             page.Append(CultureInfo.InvariantCulture, $"<rect class=\"{kind}\" x=\"{x}\" y=\"{y - 11}\" width=\"12\" height=\"12\"/><text x=\"{x + 17}\" y=\"{y}\">{words}</text>");
             x += 27 + (words.Length * 7);
@@ -58,7 +58,7 @@ public static class XraySvg
                 Text(page, "", Margin, ref y, line);
         return $$"""
             <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {{Width}} {{y}}" width="{{Width}}" height="{{y}}" role="img" aria-label="What a port sees beside what the definition sees">
-            <style>svg{ {{HtmlStyle.Light}};font:13px system-ui,sans-serif}@media(prefers-color-scheme:dark){svg{ {{HtmlStyle.Dark}} }}text{fill:var(--text)}.page{fill:var(--page)}.bold{font-weight:600}.quiet{fill:var(--quiet)}.good{fill:var(--good)}.bad{fill:var(--bad)}.mask{shape-rendering:crispEdges}.paper{fill:var(--card)}{{HtmlStyle.Cells}}</style>
+            <style>svg{ {{HtmlStyle.Light}};font:13px system-ui,sans-serif}@media(prefers-color-scheme:dark){svg{ {{HtmlStyle.Dark}} } }text{fill:var(--text)}.page{fill:var(--page)}.bold{font-weight:600}.quiet{fill:var(--quiet)}.good{fill:var(--good)}.bad{fill:var(--bad)}.mask{shape-rendering:crispEdges}.paper{fill:var(--card)}{{HtmlStyle.Cells}}</style>
             <rect class="page" width="{{Width}}" height="{{y}}"/>
             {{page}}
             </svg>

@@ -72,7 +72,7 @@ public sealed class KernelFaultTests
         private volatile string pass = "";
         private bool onPlansThread;
         private int thrown;
-        private ManualResetEventSlim happened = new();
+        private TaskCompletionSource happened = new();
 
         public int Thrown => thrown;
 
@@ -92,10 +92,10 @@ public sealed class KernelFaultTests
                 return;
             bool isPlans = Thread.CurrentThread.Name?.StartsWith("S2Attention", StringComparison.Ordinal) ?? false;
             if (isPlans != onPlansThread)
-                Assert.True(happened.Wait(TimeSpan.FromSeconds(30)), "no thread of the wanted kind came");
+                Assert.True(happened.Task.Wait(TimeSpan.FromSeconds(30)), "no thread of the wanted kind came");
             else if (Interlocked.Increment(ref thrown) == 1)
             {
-                happened.Set();
+                happened.SetResult();
                 throw new NotImplementedException(Message);
             }
             else
