@@ -1,5 +1,6 @@
-// Which query heads are shifted?
+// Which query heads are shifted, and by how much?
 using System.Collections.Immutable;
+using S2Attn.Spec.Algebra;
 
 namespace S2Attn.Spec;
 
@@ -27,6 +28,22 @@ public abstract record HeadShift
         public override int GetHashCode() => Flags.Aggregate(Flags.Length, HashCode.Combine);
     }
 
+    /// <summary>
+    /// Heads in P phases (<see cref="Phases"/>): the heads of phase p shift by floor(G p / P), or half a step more, floor(G (2p + 1) / 2P), where rotated. P = 2, not rotated, is
+    /// the upper half with S = floor(G / 2).
+    /// </summary>
+    public sealed record InPhases(int Count, bool IsRotated) : HeadShift;
+
+    /// <summary>Head h shifts by Shifts[h]; there must be H of them, each in [0, G).</summary>
+    public sealed record ByEach(ImmutableArray<int> Shifts) : HeadShift
+    {
+        /// <summary>Equality of the shifts, not of the array's identity.</summary>
+        public bool Equals(ByEach? other) => other is not null && Shifts.AsSpan().SequenceEqual(other.Shifts.AsSpan());
+
+        /// <inheritdoc/>
+        public override int GetHashCode() => Shifts.Aggregate(Shifts.Length, HashCode.Combine);
+    }
+
     /// <summary>No head shifts.</summary>
     public static HeadShift None { get; } = new NoHeads();
 
@@ -39,6 +56,26 @@ public abstract record HeadShift
     /// <summary>Any set of heads, one flag for each query head.</summary>
     public static HeadShift Of(IEnumerable<bool> flags) => new Given([.. flags]);
 
+    /// <summary>P phases of heads, in order of the heads; half a step later where rotated.</summary>
+    public static HeadShift Phased(int count, bool isRotated = false) => new InPhases(count, isRotated);
+
+    /// <summary>One shift for each query head.</summary>
+    public static HeadShift Each(IEnumerable<int> shifts) => new ByEach([.. shifts]);
+
+    /// <summary>Whether the heads say themselves by how much they shift; else all that shift do so by S.</summary>
+    public bool HasOwnShifts => this is InPhases or ByEach;
+
+    /// <summary>By how much query head <paramref name="head"/> of <paramref name="heads"/> shifts, for groups of <paramref name="groupSize"/> and S = <paramref name="shift"/>.</summary>
+    public int ShiftOf(int head, int heads, int groupSize, int shift) => this switch
+    {
+        InPhases phased => Phases.Shift<Int, Bool>(
+            groupSize,
+            phased.IsRotated ? 2L * phased.Count : phased.Count,
+            Phases.OfHead<Int, Bool>(heads, phased.Count, head) * (phased.IsRotated ? 2 : 1) + (phased.IsRotated ? 1 : 0)).ToIndex(),
+        ByEach each => each.Shifts[head],
+        _ => IsShifted(head, heads) ? shift : 0,
+    };
+
     /// <summary>Whether query head <paramref name="head"/> of <paramref name="heads"/> shifts.</summary>
     public bool IsShifted(int head, int heads) => this switch
     {
@@ -46,6 +83,8 @@ public abstract record HeadShift
         UpperHalf => head >= heads / 2,
         AllHeads => true,
         Given given => given.Flags[head],
+        InPhases phased => phased.IsRotated || Phases.OfHead<Int, Bool>(heads, phased.Count, head).Value > 0,
+        ByEach each => each.Shifts[head] > 0,
         _ => throw new InvalidOperationException($"Unknown head shift {this}."),
     };
 
@@ -56,6 +95,8 @@ public abstract record HeadShift
         NoHeads => "None",
         UpperHalf => "SecondHalf",
         AllHeads => "All",
+        InPhases phased => $"{(phased.IsRotated ? "Rotated" : "Phases")}({phased.Count})",
+        ByEach each => $"[{string.Join(",", each.Shifts)}]",
         Given given => $"[{string.Join(",", given.Flags.Select(flag => flag ? "true" : "false"))}]",
         _ => throw new InvalidOperationException("A head shift is one of the nested records."),
     };

@@ -26,7 +26,9 @@ public sealed record S2Request
     /// <summary>How G is chosen.</summary>
     public required GroupSizeRule GroupSize { get; init; }
 
-    /// <summary>S, 0 &lt;= S &lt; G; the rule's default (G / 2) where not given.</summary>
+    /// <summary>
+    /// S, 0 &lt;= S &lt; G; the rule's default (G / 2) where not given. Where heads have shifts of their own (phases, or one each), S is the largest of these, and a given S must be that.
+    /// </summary>
     public int? Shift { get; init; }
 
     /// <summary>The mask. There is no default: the choice is the one that ports hide and get wrong.</summary>
@@ -41,8 +43,17 @@ public sealed record S2Request
     /// <summary>What is asked for one sequence of N tokens of a packed batch: see <see cref="GroupSizeRule.ResolvePacked"/>.</summary>
     public S2Request OfPackedSequence(int tokens)
     {
-        if (GroupSize is not GroupSizeRule.Explicit)
+        if (GroupSize is not GroupSizeRule.Explicit given)
             return this with { Batch = 1, Tokens = tokens };
+        if (ShiftedHeads.HasOwnShifts)
+            return this with
+            {
+                Batch = 1,
+                Tokens = tokens,
+                GroupSize = GroupSizeRule.Of(Math.Min(given.GroupSize, tokens)),
+                Shift = null,
+                ShiftedHeads = HeadShift.Each(Enumerable.Range(0, Heads).Select(head => ShiftedHeads.ShiftOf(head, Heads, given.GroupSize, 0)).Select(shift => shift < tokens ? shift : 0)),
+            };
         (int groupSize, int shift) = GroupSize.ResolvePacked(tokens, Shift);
         return this with { Batch = 1, Tokens = tokens, GroupSize = GroupSizeRule.Of(groupSize), Shift = shift };
     }
@@ -126,7 +137,7 @@ public sealed record S2Config
     /// <summary>G, tokens of a group.</summary>
     public int GroupSize { get; }
 
-    /// <summary>S, by how many tokens a shifted head is shifted.</summary>
+    /// <summary>S, by how many tokens a shifted head is shifted; the largest shift where heads have their own.</summary>
     public int Shift { get; }
 
     /// <summary>The mask policy.</summary>
@@ -138,8 +149,8 @@ public sealed record S2Config
     /// <summary>Factor of the scores q.k.</summary>
     public double Scale { get; }
 
-    /// <summary>S for a query head that shifts, else 0.</summary>
-    public int ShiftOf(int head) => ShiftedHeads.IsShifted(head, Heads) ? Shift : 0;
+    /// <summary>By how much a query head shifts: S where it does, else 0, or its own shift.</summary>
+    public int ShiftOf(int head) => ShiftedHeads.ShiftOf(head, Heads, GroupSize, Shift);
 
     /// <summary>The kv head that a query head reads: h / (H / K).</summary>
     public int KvHeadOf(int head) => IndexMaps.KvHead<Int, Bool>(Heads, KvHeads, head).ToIndex();
@@ -149,8 +160,9 @@ public sealed record S2Config
     {
         ArgumentNullException.ThrowIfNull(request);
         (int groupSize, int shift) = request.Tokens >= 1 && request.GroupSize is not null ? request.GroupSize.Resolve(request.Tokens) : (0, 0);
-        shift = request.Shift ?? shift;
-        ImmutableArray<ConfigError> errors = [.. Errors(request, groupSize, shift)];
+        ImmutableArray<ConfigError> errors = [.. Errors(request, groupSize, request.Shift ?? shift)];
+        if (errors.IsEmpty)
+            shift = LargestShift(request, groupSize, request.Shift ?? shift);
         return errors.IsEmpty
             ? new ConfigResult.Valid(new S2Config(request, groupSize, shift))
             : new ConfigResult.Invalid(errors);
@@ -180,6 +192,10 @@ public sealed record S2Config
         Scale = Scale,
     };
 
+    private static int LargestShift(S2Request request, int groupSize, int shift) => request.ShiftedHeads.HasOwnShifts
+        ? Enumerable.Range(0, request.Heads).Max(head => request.ShiftedHeads.ShiftOf(head, request.Heads, groupSize, shift))
+        : shift;
+
     private static IEnumerable<ConfigError> Errors(S2Request request, int groupSize, int shift)
     {
         (string Field, int Value)[] sizes =
@@ -207,6 +223,10 @@ public sealed record S2Config
             yield return Error(nameof(request.Scale), scale, "must be finite");
         if (request.ShiftedHeads is HeadShift.Given given && (given.Flags.IsDefault || given.Flags.Length != request.Heads))
             yield return Error(nameof(request.ShiftedHeads), given.Flags.IsDefault ? "default" : given, $"must hold one flag for each of the {request.Heads} query heads");
+        if (request.ShiftedHeads is HeadShift.ByEach each && (each.Shifts.IsDefault || each.Shifts.Length != request.Heads))
+            yield return Error(nameof(request.ShiftedHeads), each.Shifts.IsDefault ? "default" : each, $"must hold one shift for each of the {request.Heads} query heads");
+        if (request.ShiftedHeads is HeadShift.InPhases { Count: < 1 } phased)
+            yield return Error(nameof(request.ShiftedHeads), phased, "must have at least 1 phase");
         if (!sizesPositive)
             yield break;
 
@@ -233,7 +253,19 @@ public sealed record S2Config
                 nameof(request.GroupSize), groupSize, $"must divide Tokens = {request.Tokens} under {(request.GroupSize is GroupSizeRule.Ratio ? "the ratio rule" : request.Mask)}");
         if (shift < 0 || shift >= groupSize)
             yield return Error(nameof(request.Shift), shift, $"must be from 0 to GroupSize - 1 = {groupSize - 1}");
+        if (request.ShiftedHeads is HeadShift.ByEach own && !own.Shifts.IsDefault && own.Shifts.Any(amount => amount < 0 || amount >= groupSize))
+            yield return Error(nameof(request.ShiftedHeads), own, $"must hold shifts from 0 to GroupSize - 1 = {groupSize - 1}");
+        else if (request.Shift is { } asked && HasShifts(request) && asked != LargestShift(request, groupSize, asked))
+            yield return Error(nameof(request.Shift), asked, $"must not be given, or be {LargestShift(request, groupSize, asked)}, the largest shift of {request.ShiftedHeads}");
     }
+
+    // Whether the heads have shifts of their own, and no rule about them is broken.
+    private static bool HasShifts(S2Request request) => request.ShiftedHeads switch
+    {
+        HeadShift.InPhases phased => phased.Count >= 1,
+        HeadShift.ByEach each => !each.Shifts.IsDefault && each.Shifts.Length == request.Heads,
+        _ => false,
+    };
 
     private static ConfigError Error(string field, object value, string rule) =>
         new(field, Convert.ToString(value, CultureInfo.InvariantCulture) ?? "", rule);

@@ -106,6 +106,25 @@ public static class Theorems
             $"PrefixStable.{mask}", 11, $"{mask}: G tokens more at the end of the text change nothing for earlier queries", RegionOf(mask), mask.IsPrefixStable(), new PrefixStable(mask))),
         True("SplitIsUnbounded", 11, "Split: t sees u exactly where both are in one run and u <= t, whatever N is", AnyN, new SplitIsUnbounded()),
         True("CacheBounded", 11, "Split: no query from t on sees a key before the start of t's run; at most G keys stay alive, over shifted and unshifted heads", AnyN, new CacheBounded()),
+        True("TwoLayersReach", 12, "two layers, each with unshifted heads and heads that shift by S, reach back at least G tokens, or to the start", "every N, 0 < S < G", new TwoShiftsReach(Same: true)),
+        False("OtherShiftsReachAsFar", 12, "the same where the shifted heads shift by S in the first layer and by y, 0 < y < G, in the second", "every N, 0 < S < G", new TwoShiftsReach(Same: false)),
+        True("CostOfShift", 12, "Split: a head that shifts by S sees S(G-S) pairs less than one that does not; LocalCausal: just as many", Multiple, new CostOfShift()),
+        True("LeakStep", 12, "LocalCausal with both kinds of head: t sees u exactly where t is less than two borders ahead of u's own along the ring", "N = nG, 0 < S < G", new LeakStep()),
+        True("LeakRound", 12, "2N/G borders span the ring of N tokens, from any border on", "N = nG, 0 < S < G", new LeakRound()),
+    ];
+
+    /// <summary>What heads in phases and layers that differ reach: facts, all true.</summary>
+    public static IReadOnlyList<Statement> Patterns { get; } =
+    [
+        new("PhaseOfHead", "h >= floor(i H / P) exactly where i is at most the phase of head h", "P >= 1, 0 <= h < H, 1 <= i < P", ["H", "P", "h", "i"], new PhaseOfHead()),
+        new("PhaseBorders", "border jP + p is j G plus the shift of phase p, which lies in [0, G)", "G, P >= 1, j >= 0, 0 <= p < P", ["G", "P", "j", "p"], new PhaseBorders()),
+        new("BorderOfToken", "border Index(t) is the last at or before token t", "G, P >= 1, t >= 0", ["G", "P", "t"], new BorderOfToken()),
+        new("BordersSpan", "y borders span floor(y G / P) tokens, or one more", "G, P >= 1, x, y >= 0", ["G", "P", "x", "y"], new BordersSpan()),
+        new("PhaseReach", "no head of a Split layer of P phases sees from t before the border P - 1 before t's own, or before 0", "G, P >= 1, 0 <= p < P, t >= 0", ["G", "P", "p", "t"], new PhaseReach()),
+        new("PhaseReachIsMet", "the heads of the phase of the border behind t see exactly to there", "G, P >= 1, 0 <= p < P, t >= 0", ["G", "P", "p", "t"], new PhaseReachIsMet()),
+        new("BordersAreApart", "border k is the last at or before itself, so that the next layer goes on from it", "1 <= P <= G, k >= 0", ["G", "P", "k"], new BordersAreApart()),
+        new("AlternateLayersReach", "alternate layers reach G - S and S in turn", "0 < S < G, k >= 1", ["G", "S", "k"], new AlternateLayersReach()),
+        new("RotatedPhasesReach", "two phases that turn by G / 4 in every second layer reach exactly 3 G / 4 from the other kind's borders and G / 2 from their own", "G = 4M, M >= 1, borders from 4aM on, a >= 1", ["M", "a"], new RotatedPhasesReach()),
     ];
 
     /// <summary>What a part of a sequence needs: facts about slices and cuts, all true.</summary>

@@ -1,6 +1,12 @@
-// Trains the copy task with and without the shift, prints both losses and draws them.
+// Trains the copy task with and without the shift, prints both losses and draws them; or draws how far patterns of shifts reach.
 using S2Attn.Examples;
 using ScottPlot;
+
+if (args is ["reach", ..])
+{
+    ReachCurves.Draw(args.Length > 1 ? args[1] : "reach.png");
+    return;
+}
 
 const int Steps = 120, Seed = 1, Width = 720, Height = 400;
 string picture = args.Length > 0 ? args[0] : "copy-task.png";

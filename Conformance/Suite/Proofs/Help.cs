@@ -26,6 +26,8 @@ public sealed record Help(bool Products, bool Parts, ImmutableArray<Prop> Splits
             CostIsVisiblePairs cost => byRuns with { Instances = JoinedRuns(cost.Mask, sizes, x) },
             CostIsAtMost cost => None with { Instances = PairBounds(cost.Mask, sizes) },
             LeakCount => None with { Products = true },
+            CostOfShift => None with { Products = true, Parts = true, Splits = [sizes.S > 0], Instances = CutRun(sizes) },
+            LeakRound => None with { Parts = true, Splits = [Term.Equal(x, x / 2 * 2)], Instances = [.. Around(sizes, x)] },
             _ => None,
         };
     }
@@ -45,6 +47,13 @@ public sealed record Help(bool Products, bool Parts, ImmutableArray<Prop> Splits
                 Instances = [.. values.Select(value => new LemmaInstance(Lemmas.Halves, [value])), new(Lemmas.SquareSum, [.. values])],
             },
             KvHeadIsShared => None with { Instances = [.. Shared(values)] },
+            PhaseOfHead => None with { Parts = true, Instances = [.. Phase(values[0], values[1], values[2], values[3])] },
+            PhaseBorders => None with { Parts = true, Instances = [.. PhaseBorder(values[0], values[1], values[2], values[3])] },
+            BordersSpan => None with { Parts = true, Instances = [.. Span(values[0], values[1], values[2], values[3])] },
+            PhaseReach => ReachOfPhase(values[0], values[1], values[2], values[3], isMet: false),
+            PhaseReachIsMet => ReachOfPhase(values[0], values[1], values[2], values[3], isMet: true),
+            BordersAreApart => None with { Instances = Apart(Phases.Index<Term, Prop>(values[0], values[1], Phases.Border<Term, Prop>(values[0], values[1], values[2])), values[2], values[0]) },
+            RotatedPhasesReach => None with { Parts = true, Instances = [.. Rotated(values[0], values[1])] },
             _ => None,
         };
     }
@@ -137,4 +146,127 @@ public sealed record Help(bool Products, bool Parts, ImmutableArray<Prop> Splits
         yield return new(Lemmas.Products, [a, a + 1, 2 * half, a + 1, 0]);
         yield return new(Lemmas.Products, [a + 1, a, 2 * half + 2, a, 0]);
     }
+
+    // The wrapped run and the run that it is cut from make one group; without a shift the first run is empty.
+    private static ImmutableArray<LemmaInstance> CutRun(Sizes<Term> sizes)
+    {
+        (Term n, Term g, Term s) = (sizes.N, sizes.G, sizes.S);
+        Term whole = (n - s) / g, rest = n - s - whole * g;
+        return [new(Lemmas.TriangleSum, [s, rest, g]), new(Lemmas.Products, [s, g - s, s, rest, 0]), .. Equal(whole, n / g - 1, g * (g + 1) / 2)];
+    }
+
+    private static IEnumerable<LemmaInstance> Around(Sizes<Term> sizes, Term x)
+    {
+        (Term n, Term g, Term s) = (sizes.N, sizes.G, sizes.S);
+        Term half = x / 2, groups = n / g, around = (x + 2 * groups) / 2, next = (x + 1) / 2, border = Reach.Border<Term, Prop>(sizes, x);
+        foreach (Term factor in new[] { g, s })
+        {
+            foreach (LemmaInstance instance in Equal(around, half + groups, factor).Concat(Equal(next, half, factor)).Concat(Equal(next, half + 1, factor)))
+                yield return instance;
+            foreach (LemmaInstance instance in Equal(x, 2 * half, factor).Concat(Equal(x, 2 * half + 1, factor)))
+                yield return instance;
+        }
+
+        foreach (LemmaInstance instance in Apart(border / g, half, g))
+            yield return instance;
+    }
+
+    // h < q and q P <= i H exclude each other as r < i and r H <= P (h + 1) - 1 do.
+    private static IEnumerable<LemmaInstance> Phase(Term heads, Term phases, Term h, Term i)
+    {
+        Term quotient = i * heads / phases, phase = Phases.OfHead<Term, Prop>(heads, phases, h);
+        return
+        [
+            .. Apart(quotient, h, phases),
+            .. Apart(i, phase, heads),
+            new(Lemmas.Multiples, [quotient, h, 0, phases]),
+            new(Lemmas.Multiples, [i, phase, 0, heads]),
+            new(Lemmas.Multiples, [h, heads, 1, phases]),
+            new(Lemmas.Multiples, [phases, phase, 0, heads]),
+        ];
+    }
+
+    private static IEnumerable<LemmaInstance> PhaseBorder(Term g, Term phases, Term j, Term p)
+    {
+        Term shift = Phases.Shift<Term, Prop>(g, phases, p), border = Phases.Border<Term, Prop>(g, phases, j * phases + p);
+        return
+        [
+            .. Apart(border, j * g + shift, phases),
+            new(Lemmas.Multiples, [shift, 0, 1, phases]),
+            new(Lemmas.Multiples, [g, shift, 0, phases]),
+            new(Lemmas.Multiples, [p, phases, 1, g]),
+            new(Lemmas.Sign, [p, g]),
+        ];
+    }
+
+    private static IEnumerable<LemmaInstance> Span(Term g, Term phases, Term x, Term y)
+    {
+        Term Border(Term k) => Phases.Border<Term, Prop>(g, phases, k);
+        Term together = Border(x) + Border(y);
+        return [new(Lemmas.Multiples, [Border(x + y), together, 1, phases]), new(Lemmas.Multiples, [together + 1, Border(x + y), 1, phases])];
+    }
+
+    // The run of t starts at border c = r P + p, for the r that makes it r G + shift; so t + 1 is at most border c + P, and Index(t) less than c + P.
+    private static Help ReachOfPhase(Term g, Term phases, Term p, Term t, bool isMet)
+    {
+        Term shift = Phases.Shift<Term, Prop>(g, phases, p), index = Phases.Index<Term, Prop>(g, phases, t), reached = index - 1 * (phases - 1);
+        Term firstEnd = Term.If(Term.Equal(shift, 0), g, shift), run = (t - firstEnd) / g, earliest = Phases.Border<Term, Prop>(g, phases, reached);
+        Term next = index + 1, turn = next / phases;
+        List<LemmaInstance> instances =
+        [
+            .. PhaseBorder(g, phases, 0, p),
+            new(Lemmas.Multiples, [t + 1, shift, 0, phases]),
+            new(Lemmas.Multiples, [t + 1, g, 0, phases]),
+            new(Lemmas.Multiples, [p, index, 0, g]),
+            new(Lemmas.Multiples, [phases, index, 0, g]),
+            new(Lemmas.Multiples, [shift, t, 1, phases]),
+            new(Lemmas.Multiples, [index, p, 1, g]),
+            .. Apart(earliest, 0, phases),
+        ];
+        if (isMet)
+            instances.AddRange(
+            [
+                new(Lemmas.Multiples, [turn, 0, 1, phases]),
+                new(Lemmas.Multiples, [1, turn, 0, phases]),
+                new(Lemmas.Multiples, [0, turn, 0, phases]),
+                new(Lemmas.Multiples, [shift, t, 0, phases]),
+                new(Lemmas.Units, [turn, phases]),
+                .. Equal(p, next, g),
+                .. Equal(p, next - phases, g),
+            ]);
+        foreach (Term r in new[] { run, run + 1 })
+        {
+            Term start = r * g + shift, border = r * phases + p;
+            instances.AddRange(Apart(start, earliest, phases));
+            instances.Add(new(Lemmas.Multiples, [reached, border, 0, g]));
+            instances.Add(new(Lemmas.Multiples, [border + phases, index, 0, g]));
+            instances.Add(new(Lemmas.Multiples, [t + 1, start + g, 0, phases]));
+            if (isMet)
+                instances.AddRange([.. Apart(r, turn - 1, g), .. Apart(r, turn - 1, phases), .. Equal(r, turn - 1, g), .. Equal(r, turn - 1, phases)]);
+        }
+
+        return None with { Splits = [shift > 0, t >= firstEnd, reached >= 0], Instances = [.. instances] };
+    }
+
+    // Where a run starts is known: the one of shift i M that holds border a G + k M is number a, or a - 1 where i > k.
+    private static IEnumerable<LemmaInstance> Rotated(Term quarter, Term a)
+    {
+        Term g = 4 * quarter;
+        for (int k = 0; k < 4; k++)
+            for (int i = 0; i < 4; i++)
+            {
+                Term shift = i * quarter, firstEnd = Term.If(Term.Equal(shift, 0), g, shift);
+                Term run = (a * g + k * quarter - firstEnd) / g;
+                Term expected = a - (i > k ? 1 : 0) - (i == 0 ? 1 : 0);
+                foreach (LemmaInstance instance in Apart(run, expected, g).Concat(Equal(run, expected, g)))
+                    yield return instance;
+            }
+    }
+
+    // a < b and b < a each put a multiple of the factor between them.
+    private static ImmutableArray<LemmaInstance> Apart(Term a, Term b, Term factor) =>
+        [new(Lemmas.Multiples, [a, b, 1, factor]), new(Lemmas.Multiples, [b, a, 1, factor])];
+
+    // Where a is b, so are their products with the factor.
+    private static ImmutableArray<LemmaInstance> Equal(Term a, Term b, Term factor) => [new(Lemmas.Products, [a, factor, b, factor, 0])];
 }

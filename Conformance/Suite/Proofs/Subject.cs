@@ -31,6 +31,7 @@ public static class Plan
     [
         .. Lemmas.All.Select(lemma => Prove("Lemmas", lemma.Text, lemma.Region, Goal.Of(lemma))),
         .. Theorems.Catalogue.Select(Of),
+        .. Theorems.Patterns.Select(statement => Prove("Phases and layers", statement.Text, statement.Region, Goal.Of(statement))),
         .. Theorems.Slices.Select(statement => Prove("Slices and cuts", statement.Text, statement.Region, Goal.Of(statement))),
         .. Theorems.Kernel.Select(statement => Prove("Tiles and offsets", statement.Text, statement.Region, Goal.Of(statement))),
         .. SafeArithmetic.Goals().Select(safe => Prove("Arithmetic", safe.Statement, "every size that a configuration accepts", safe.Goal)),

@@ -37,7 +37,7 @@ public static class LeakageProperties
             IsEvidence = true, IsIsolation = true,
         },
         new(
-            "Leak.LocalCausal", "LocalCausal leaks, and only so: other v at every u > c change o[t], t <= c, exactly where t < S", "LocalCausal, no padding, N >= 2", ["LeakIsConfined"],
+            "Leak.LocalCausal", "LocalCausal leaks, and only so: other v at every u > c change o[t], t <= c, exactly where t < S", "LocalCausal, no padding, N >= 2", ["LeakIsConfined", "LeakStep", "LeakRound"],
             item => item with
             {
                 Kind = TensorKind.EqualScores, Padding = PaddingPattern.None, Config = item.Config.With(request => request with { Mask = MaskPolicy.LocalCausal }),

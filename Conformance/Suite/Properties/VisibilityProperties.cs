@@ -46,11 +46,11 @@ public static class VisibilityProperties
             item => Plain(item) with { Config = item.Config.With(request => request with { Mask = item.Config.Mask.IsCausal() ? item.Config.Mask : MaskPolicy.LocalCausal, HeadDim = Dim(item) }) },
             item => !item.IsPadded && item.Config.Mask.IsCausal(), [PortOperation.Forward], LeakCount) { IsEvidence = true },
         new(
-            "Cost", "exp(lse) of equal scores counts the keys that a query sees, as its segments say; over a head they sum to the closed form of the cost, at most N G", "no padding, ports that return lse", ["KeysSeen.*", "CostOfRun.*", "CostIsVisiblePairs.*", "CostIsAtMost.*"],
+            "Cost", "exp(lse) of equal scores counts the keys that a query sees, as its segments say; over a head they sum to the closed form of the cost, at most N G", "no padding, ports that return lse", ["KeysSeen.*", "CostOfRun.*", "CostIsVisiblePairs.*", "CostIsAtMost.*", "CostOfShift"],
             item => Plain(item) with { Kind = TensorKind.EqualScores }, item => !item.IsPadded && item.Kind is TensorKind.EqualScores, [PortOperation.Forward], Cost) { IsEvidence = true },
         new(
             "Reach", "two Split layers with both kinds of head carry data back exactly to border(index(t) - 2), and layers without a shift never out of a group",
-            "no padding, Split, H >= 2 with the second half shifted, 0 < S < G or S = 0", ["ReachStep", "ReachGrows", "UnshiftedStaysInGroup"],
+            "no padding, Split, H >= 2 with the second half shifted, 0 < S < G or S = 0", ["ReachStep", "ReachGrows", "UnshiftedStaysInGroup", "TwoLayersReach"],
             item => Plain(item) with
             {
                 Config = item.Config.With(request => request with

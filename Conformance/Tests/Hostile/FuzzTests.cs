@@ -12,6 +12,8 @@ public sealed class FuzzTests
         HostileReport[] reports = [.. HostileCampaign.Run(400, seed: Random.Shared.Next(1, 1_000_000))];
         Assert.Equal(7, reports.Length);
         Assert.All(reports, report => Assert.True(report.Failures.IsEmpty, $"{report.Input}:\n{string.Join("\n", report.Failures)}"));
-        Assert.All(reports, report => Assert.InRange(report.Tried - report.Accepted, 200, 399));
+        // A golden header hardly ever survives being broken; of all kinds together some input must, or the campaign breaks too much to try the readers behind.
+        Assert.All(reports, report => Assert.InRange(report.Tried - report.Accepted, 200, 400));
+        Assert.InRange(reports.Sum(report => report.Accepted), 40, 1400);
     }
 }

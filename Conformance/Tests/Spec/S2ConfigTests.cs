@@ -49,6 +49,14 @@ public sealed class S2ConfigTests
         { Valid with { ShiftedHeads = null! }, "ShiftedHeads = null: must be given" },
         { Valid with { Mask = (MaskPolicy)9 }, "Mask = 9: must be one of LocalCausal" },
         { Valid with { ShiftedHeads = HeadShift.Of([true]) }, "ShiftedHeads = [true]: must hold one flag for each of the 4 query heads" },
+        { Valid with { ShiftedHeads = HeadShift.Each([0, 1, 2]) }, "ShiftedHeads = [0,1,2]: must hold one shift for each of the 4 query heads" },
+        { Valid with { ShiftedHeads = new HeadShift.ByEach(default) }, "ShiftedHeads = default: must hold one shift for each of the 4 query heads" },
+        { Valid with { ShiftedHeads = HeadShift.Each([0, 1, 2, 4]) }, "ShiftedHeads = [0,1,2,4]: must hold shifts from 0 to GroupSize - 1 = 3" },
+        { Valid with { ShiftedHeads = HeadShift.Each([0, -1, 2, 3]) }, "ShiftedHeads = [0,-1,2,3]: must hold shifts from 0 to GroupSize - 1 = 3" },
+        { Valid with { ShiftedHeads = HeadShift.Phased(0) }, "ShiftedHeads = Phases(0): must have at least 1 phase" },
+        { Valid with { ShiftedHeads = HeadShift.Phased(-2, isRotated: true) }, "ShiftedHeads = Rotated(-2): must have at least 1 phase" },
+        { Valid with { ShiftedHeads = HeadShift.Phased(4), Shift = 2 }, "Shift = 2: must not be given, or be 3, the largest shift of Phases(4)" },
+        { Valid with { ShiftedHeads = HeadShift.Each([0, 2, 1, 0]), Shift = 1 }, "Shift = 1: must not be given, or be 2, the largest shift of [0,2,1,0]" },
         { Valid with { Batch = 1 << 20, HeadDim = 1 << 20 }, "Batch*Tokens*Heads*HeadDim = 1048576*16*4*1048576: must be at most" },
     };
 
