@@ -49,6 +49,8 @@ public sealed unsafe partial class S2AttentionPlan : IDisposable
         bool isSlice = false)
     {
         ArgumentNullException.ThrowIfNull(config);
+        if (config.ShiftedHeads.HasOwnShifts)
+            throw new ArgumentException($"ShiftedHeads = {config.ShiftedHeads}: the kernels shift a head by S or not at all; heads with shifts of their own are Reference's.", nameof(config));
         Config = config;
         Threads = options.Threads ?? Math.Min(Environment.ProcessorCount, MaxThreads);
         if (Threads is < 1 or > MaxThreads)
