@@ -1,4 +1,5 @@
 // Do layers of phases, alternate layers and rotated phases reach exactly as far as the closed forms say?
+using S2Attn.Reference;
 using S2Attn.Spec;
 using S2Attn.Spec.Algebra;
 using S2Attn.Spec.Claims;
@@ -117,6 +118,28 @@ public sealed class PatternTests
 
                 bool Sees(int shift, int t, int v) => Visibility.Visible<Int, Bool>(MaskPolicy.LocalCausal, n, g, shift, t, v).Value;
             }
+    }
+
+    /// <summary>Each head of a phase is a head of Reference that shifts by that amount, so phases are heads put side by side.</summary>
+    [Fact]
+    public void Reference_computes_each_phase_as_a_head_that_shifts_by_its_amount()
+    {
+        const int N = 12, G = 6, Dim = 3;
+        HeadShift phases = HeadShift.Phased(3);
+        Tensor<double> x = Tensor<double>.Build([1, N, 3, Dim], i => Math.Sin(i));
+        AttentionOutput<double> whole = Attention.Forward(Wide(3, phases, null), new AttentionInput<double>(x, x, x));
+        for (int h = 0; h < 3; h++)
+        {
+            int head = h;
+            Tensor<double> alone = Tensor<double>.Build([1, N, 1, Dim], i => x[0, i / Dim, head, i % Dim]);
+            AttentionOutput<double> one = Attention.Forward(Wide(1, HeadShift.All, phases.ShiftOf(h, 3, G, 0)), new AttentionInput<double>(alone, alone, alone));
+            for (int t = 0; t < N; t++)
+                for (int d = 0; d < Dim; d++)
+                    Assert.Equal(one.Output[0, t, 0, d], whole.Output[0, t, head, d]);
+        }
+
+        S2Config Wide(int heads, HeadShift shift, int? amount) => S2Config.Create(
+            new() { Tokens = N, Heads = heads, HeadDim = Dim, GroupSize = GroupSizeRule.Of(G), Shift = amount, Mask = MaskPolicy.LocalCausal, ShiftedHeads = shift });
     }
 
     private static int[] Reached(int n, int g, int heads, LayerPattern pattern, int layers)
