@@ -111,6 +111,8 @@ public sealed class KernelFaultTests
 
         public nint WorkspaceFloats(BlockSizes sizes) => inner.WorkspaceFloats(sizes);
 
+        public nint DecodeFloats(int headDim, int rows) => inner.DecodeFloats(headDim, rows);
+
         public IEngine<float> Single => inner.Single;
 
         public IEngine<Half> Half { get; } = new FaultyEngine<Half>(inner.Half, faults);
@@ -132,6 +134,12 @@ public sealed class KernelFaultTests
             faults.Before($"backward {phase}");
             inner.Backward(geometry, problem, phase, item, workspace);
         }
+
+        public void Decode(DecodeWork<T> work, long item, Workspace workspace) => inner.Decode(work, item, workspace);
+
+        public void Merge(DecodeWork<T> work, in Rows<T> output, in Rows<float> logSumExp) => inner.Merge(work, output, logSumExp);
+
+        public void ClearKeyGradients(Geometry geometry, in Problem<T> problem, long item) => inner.ClearKeyGradients(geometry, problem, item);
 
         public void StoreKeyGradients(Geometry geometry, in Problem<T> problem, long item)
         {

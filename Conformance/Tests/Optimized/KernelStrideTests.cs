@@ -90,7 +90,7 @@ public sealed class KernelStrideTests
             int[] rows = [.. from b in Enumerable.Range(0, n[0]) from t in Enumerable.Range(0, n[1]) from h in Enumerable.Range(0, n[2]) select (b * s[0]) + (t * s[1]) + (h * s[2])];
             int[] elements = [.. rows.SelectMany(row => Enumerable.Range(row, n[3]))];
             bool shares = elements.Distinct().Count() < elements.Length;
-            bool isRefused = Place.Of("o", "options", new(s[0], s[1], s[2]), n[0], n[1], n[2], n[3]).SharedRows() is not null;
+            bool isRefused = Place.Of("o", "options", new(s[0], s[1], s[2]), n[0], new(0, n[1]), n[2], n[3]).SharedRows() is not null;
             shared += shares ? 1 : 0;
             nested += isRefused ? 0 : 1;
             return isRefused || !shares;
@@ -117,7 +117,7 @@ public sealed class KernelStrideTests
                         Assert.NotNull(Refusal([.. strides.Select((stride, i) => i == axis ? stride - 1 : stride)], lengths));
             }
 
-        static string? Refusal(long[] strides, int[] lengths) => Place.Of("o", "options", new(strides[0], strides[1], strides[2]), lengths[0], lengths[1], lengths[2], Dim).SharedRows();
+        static string? Refusal(long[] strides, int[] lengths) => Place.Of("o", "options", new(strides[0], strides[1], strides[2]), lengths[0], new(0, lengths[1]), lengths[2], Dim).SharedRows();
     }
 
     // o, lse, dq, dk, dv of dense tensors.
