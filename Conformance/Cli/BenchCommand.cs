@@ -3,8 +3,8 @@ using System.Collections.Immutable;
 using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
-using S2Attn.Conformance.Bench;
 using S2Attn.Cli.Rendering;
+using S2Attn.Conformance.Bench;
 using S2Attn.Conformance.Validation;
 using Spectre.Console;
 

@@ -1,7 +1,7 @@
 // How far does the worst token of a long text look back through L layers, for each pattern of shifts?
-using ScottPlot;
 using S2Attn.Spec;
 using S2Attn.Spec.Algebra;
+using ScottPlot;
 
 namespace S2Attn.Examples;
 

@@ -6,7 +6,7 @@ using S2Attn.Spec;
 
 namespace S2Attn.Conformance.Ports;
 
-/// <summary>A composition of defects, and perhaps a numerical habit, behind the interface of a port. It claims everything that Reference claims.</summary>
+/// <summary>A composition of defects, and perhaps a numerical habit, behind the interface of a port. It claims everything that Reference claims but how tensors lie in memory.</summary>
 public sealed class CompositionPort : IAttentionPort
 {
     private readonly Stages stages;

@@ -68,7 +68,9 @@ public static class MemoryProperties
         CaseMemory memory = MemoryCases.Strided(probe.Capabilities, probe.Config, operation, choices) with { Starts = starts };
         AttentionInput<double> input = probe.Input with
         {
-            Query = MemoryCases.Repeated(memory, "q", probe.Input.Query), Key = MemoryCases.Repeated(memory, "k", probe.Input.Key), Value = MemoryCases.Repeated(memory, "v", probe.Input.Value),
+            Query = MemoryCases.Repeated(memory, "q", probe.Input.Query),
+            Key = MemoryCases.Repeated(memory, "k", probe.Input.Key),
+            Value = MemoryCases.Repeated(memory, "v", probe.Input.Value),
         };
         return Asked(probe, operation, memory, input, MemoryCases.Repeated(memory, "do", probe.OutputGradient));
     }

@@ -14,7 +14,11 @@ public sealed class MutantTests
     {
         using CompositionPort port = new("unmutated", Composition.Definition);
         PropertyResult[] rows = [.. SuiteRunner.Results(new SuiteOptions { Cases = 25 }, PropertyCatalogue.All, "unmutated", port)];
-        Assert.All(rows, row => Assert.True(row.Outcome is Outcome.Holds, $"{row.Name}: {row.Outcome} {row.Counterexample.FirstOrDefault()}"));
+        // A composition is about dense tensors: it declares nothing of how they lie in memory.
+        string[] ofMemory = ["Layout.", "Packed.", "Strides."];
+        Assert.All(rows, row => Assert.True(
+            row.Outcome == (ofMemory.Any(name => row.Name.StartsWith(name, StringComparison.Ordinal)) ? Outcome.Unsupported : Outcome.Holds),
+            $"{row.Name}: {row.Outcome} {row.Counterexample.FirstOrDefault()}"));
     }
 
     [Fact]

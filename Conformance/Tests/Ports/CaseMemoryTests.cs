@@ -120,7 +120,9 @@ public sealed class CaseMemoryTests
             Memory = memory,
             Input = dense.Input with
             {
-                Query = MemoryCases.Repeated(memory, "q", dense.Input.Query), Key = MemoryCases.Repeated(memory, "k", dense.Input.Key), Value = MemoryCases.Repeated(memory, "v", dense.Input.Value),
+                Query = MemoryCases.Repeated(memory, "q", dense.Input.Query),
+                Key = MemoryCases.Repeated(memory, "k", dense.Input.Key),
+                Value = MemoryCases.Repeated(memory, "v", dense.Input.Value),
             },
             OutputGradient = [.. dense.OutputGradient.Select(tensor => MemoryCases.Repeated(memory, "do", tensor))],
         };

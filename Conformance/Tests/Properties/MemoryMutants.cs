@@ -38,7 +38,8 @@ internal static class MemoryMutants
 
     private static PortCase Read(PortCase item, Func<Tensor<double>, Tensor<double>> change) => item with
     {
-        Input = item.Input with { Query = change(item.Input.Query), Key = change(item.Input.Key), Value = change(item.Input.Value) }, OutputGradient = [.. item.OutputGradient.Select(change)],
+        Input = item.Input with { Query = change(item.Input.Query), Key = change(item.Input.Key), Value = change(item.Input.Value) },
+        OutputGradient = [.. item.OutputGradient.Select(change)],
     };
 
     // The numbers of [B,heads,N,...] read as if they were [B,N,heads,...].
