@@ -61,7 +61,8 @@ public sealed class ReportTests
             return right.Run(item);
         });
         Report report = Of(port, new() { Seed = 3, Cases = 20 }, cancel.Token);
-        Assert.Equal((Outcome.Interrupted, 7), (Assert.Single(report.Results).Outcome, report.Results[0].Cases));
+        // The stop breaks off the case that is under way: the six before it count.
+        Assert.Equal((Outcome.Interrupted, 6), (Assert.Single(report.Results).Outcome, report.Results[0].Cases));
         Assert.False(report.Conforms);
         Assert.Empty(report.Ports[0].Earned);
     }
