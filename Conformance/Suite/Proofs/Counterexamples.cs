@@ -57,7 +57,14 @@ public static class Counterexamples
             seen.Add(FormattableString.Invariant($"{view.Label}query {x} {(visible ? $"sees key {view.Key} with weight {weight:0.###}" : $"does not see key {view.Key}")}"));
         }
 
-        return new(true, seen.Count > 0 ? string.Join("; ", seen) : Rolled(n, g, x));
+        return new(true, seen.Count > 0 ? string.Join("; ", seen) : theorem.Claim is TwoShiftsReach ? Reached(g, s, x, y) : Rolled(n, g, x));
+    }
+
+    private static string Reached(int g, int s, int token, int second)
+    {
+        long First(long shift, long t) => Math.Min(Slices.FirstKeyNeeded<Int, Bool>(g, 0, t).Value, Slices.FirstKeyNeeded<Int, Bool>(g, shift, t).Value);
+        long once = First(s, token);
+        return $"token {token} reaches token {once} through the layer that shifts by {s}, and token {First(second, once)} through the next, which shifts by {second}";
     }
 
     private static string Rolled(int n, int g, int token)
