@@ -108,7 +108,7 @@ public sealed record PhaseReach : IStatement
         where B : IProposition<B>
     {
         ArgumentNullException.ThrowIfNull(values);
-        return values[0] >= 1 & values[1] >= 1 & Regions.Contains<I, B>(0, values[1], values[2]) & values[3] >= 0;
+        return PhaseRegions.OfToken<I, B>(values);
     }
 
     /// <inheritdoc/>
@@ -131,7 +131,7 @@ public sealed record PhaseReachIsMet : IStatement
         where B : IProposition<B>
     {
         ArgumentNullException.ThrowIfNull(values);
-        return values[0] >= 1 & values[1] >= 1 & Regions.Contains<I, B>(0, values[1], values[2]) & values[3] >= 0;
+        return PhaseRegions.OfToken<I, B>(values);
     }
 
     /// <inheritdoc/>
@@ -322,4 +322,14 @@ public sealed record LeakRound : IClaim
             & Reach.Border<I, B>(sizes, x + 1) > border
             & I.Equal(Reach.Index<I, B>(sizes, border), x);
     }
+}
+
+/// <summary>What the statements about one token of one phase share.</summary>
+internal static class PhaseRegions
+{
+    /// <summary>G, P &gt;= 1, 0 &lt;= p &lt; P, t &gt;= 0.</summary>
+    public static B OfToken<I, B>(IReadOnlyList<I> values)
+        where I : IInteger<I, B>
+        where B : IProposition<B>
+        => values[0] >= 1 & values[1] >= 1 & Regions.Contains<I, B>(0, values[1], values[2]) & values[3] >= 0;
 }
