@@ -5,7 +5,7 @@ namespace S2Attn.Conformance.Protocol;
 
 /// <summary>
 /// Limits on the size of one case. A limit on the port's time does not end what Reference computes beside it, and a row's limit is looked at between evaluations
-/// only. At the limits one evaluation with its bounds takes about ten seconds of one core forward, and twenty with gradients: docs/trust.md has the measurement.
+/// only. At the limits one evaluation with its bounds takes about ten seconds of one core forward, and twenty with gradients: an estimate from smaller cases.
 /// </summary>
 public static class CaseBudget
 {
