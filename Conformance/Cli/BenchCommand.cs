@@ -2,21 +2,29 @@
 using System.Collections.Immutable;
 using System.CommandLine;
 using System.Globalization;
-using System.Text.Json;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 using S2Attn.Cli.Rendering;
 using S2Attn.Conformance.Bench;
 using S2Attn.Conformance.Validation;
+using S2Attn.Optimized;
 using Spectre.Console;
 
 namespace S2Attn.Cli;
 
 internal static class BenchCommand
 {
-    private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web) { WriteIndented = true };
+    internal const int WidthOfFiles = 220;
 
-    internal const int WidthOfFiles = 180;
+    private const int WarmCalls = 3;
 
-    private sealed record BenchFile(IReadOnlyList<BenchResult> Results);
+    // Runs of several seconds need no more rounds, and all that --keep measures is to take minutes.
+    private const int RoundsOfLong = 2;
+    private const double LongFlops = 2e11;
+
+    private static readonly string KeptIn = Path.Combine("docs", "benchmarks");
+
+    private sealed record Choice(bool Backward, int Rounds, int Threads, bool Curves, bool Small, bool Long, string Filter, bool Alone, FileInfo? Json, bool Keep, bool IsChild, bool FirstCall);
 
     public static Command Create()
     {
@@ -24,43 +32,60 @@ internal static class BenchCommand
         Option<int> rounds = new("--rounds") { Description = "Rounds of which the best counts.", DefaultValueFactory = _ => 5 };
         Option<int> threads = new("--threads") { Description = "The larger number of threads; 1 is always measured.", DefaultValueFactory = _ => Environment.ProcessorCount };
         Option<bool> curves = new("--curves") { Description = "Also measure the cost against N and against G (needs 2 GB)." };
+        Option<bool> small = new("--small") { Description = "Also measure small problems." };
+        Option<bool> longOne = new("--long") { Description = "Also measure H=32 K=8 D=128 N=32768 (needs 2 GB)." };
         Option<string> filter = new("--filter") { Description = "Only rows whose name contains this text, as \"f32 N=8192 G=512 D=128 threads=1\".", HelpName = "TEXT", DefaultValueFactory = _ => "" };
-        Option<bool> alone = new("--alone") { Description = "The kernel without its peers, as a profiler wants it." };
+        Option<bool> alone = new("--alone") { Description = "The kernel without its peers and in this process alone, as a profiler wants it." };
         Option<bool> decode = new("--decode") { Description = "Measure instead one token at a time against 8192 cached keys, as a ratio to the memory bandwidth of the same run, and a prompt in chunks." };
         Option<FileInfo?> json = new("--json") { Description = "Write the results to this file." };
-        Command command = new("bench", "Measure the kernel: ratios to the FMA peak, to LongLoRA's eager composition and to fused attention, in one run.") { backward, rounds, threads, curves, filter, alone, decode, json };
+        Option<bool> keep = new("--keep") { Description = "Measure everything but the curves, forward and with backward, and keep it as docs/benchmarks/CPU.json; run it in the repository." };
+        Option<bool> child = new("--child") { Hidden = true }, firstCall = new("--first-call") { Hidden = true };
+        Command command = new("bench", "Measure the kernel on each instruction set of this machine: ratios to the FMA peak, to LongLoRA's eager composition and to fused attention, in one run.") { backward, rounds, threads, curves, small, longOne, filter, alone, decode, json, keep, child, firstCall };
         BenchThrough through = new();
         through.AddTo(command);
         command.SetAction((result, cancellation) => Task.FromResult(
             through.IsAsked(result) ? through.Run(result, result.GetValue(json), cancellation)
             : result.GetValue(decode) ? DecodeView.Run(result.GetValue(rounds), result.GetValue(threads), result.GetValue(alone), cancellation)
             : Run(
-            result.GetValue(backward), result.GetValue(rounds), result.GetValue(threads), result.GetValue(curves), result.GetValue(filter) ?? "", result.GetValue(alone), result.GetValue(json), cancellation)));
+                new(
+                    result.GetValue(backward), result.GetValue(rounds), result.GetValue(threads), result.GetValue(curves), result.GetValue(small), result.GetValue(longOne), result.GetValue(filter) ?? "",
+                    result.GetValue(alone), result.GetValue(json), result.GetValue(keep), result.GetValue(child), result.GetValue(firstCall)),
+                cancellation)));
         return command;
     }
 
-    private static int Run(bool backward, int rounds, int threads, bool withCurves, string filter, bool alone, FileInfo? json, CancellationToken cancellation)
+    private static int Run(Choice choice, CancellationToken cancellation)
     {
+        (int rounds, int threads, string filter, FileInfo? json) = (choice.Rounds, choice.Threads, choice.Filter, choice.Json);
         if (rounds < 1 || threads < 1)
         {
             Console.Error.WriteLine($"s2attn bench: --rounds {rounds} and --threads {threads} must be at least 1.");
             return 2;
         }
 
+        if (choice.Keep && !Directory.Exists("docs"))
+        {
+            Console.Error.WriteLine($"s2attn bench: --keep: there is no folder docs in {Directory.GetCurrentDirectory()}: run it in the repository.");
+            return 2;
+        }
+
+        string target = json is null ? "--keep" : $"--json {json}";
         try
         {
             if (Console.IsOutputRedirected)
                 AnsiConsole.Profile.Width = WidthOfFiles;
+            BenchCase first = BenchCase.Targets(1, withBackward: false)[0];
+            if (choice.FirstCall && json is not null)
+            {
+                (double cold, double warm) = BenchRunner.FirstCall(first, WarmCalls);
+                WholeFile.Write(json.FullName, new BenchFile { Results = [], FirstCalls = [new(VectorWidths.Bits(VectorWidth.Widest), first.ToString(), cold, warm)] }.ToUtf8());
+                return ExitCode.Holds;
+            }
 
-            ImmutableArray<BenchCase> cases =
-            [
-                .. BenchCase.Targets(threads, backward).Concat(withCurves ? BenchCase.Curves(backward) : [])
-                    .Where(item => item.ToString().Contains(filter, StringComparison.OrdinalIgnoreCase))
-                    .Select(item => item with { WithPeers = item.WithPeers && !alone }),
-            ];
+            ImmutableArray<BenchCase> all = Rows(choice), cases = [.. all.Where(item => item.ToString().Contains(filter, StringComparison.OrdinalIgnoreCase)).Select(item => item with { WithPeers = item.WithPeers && !choice.Alone })];
             if (cases.IsEmpty)
             {
-                Console.Error.WriteLine($"s2attn bench: --filter {filter}: no row has this in its name; the rows are {string.Join("; ", BenchCase.Targets(threads, backward))}.");
+                Console.Error.WriteLine($"s2attn bench: --filter {filter}: no row has this in its name; the rows are {string.Join("; ", all)}.");
                 return 2;
             }
 
@@ -68,20 +93,44 @@ internal static class BenchCommand
             if (json is not null)
                 WholeFile.CheckWritable(json.FullName);
             List<BenchResult> results = Measure(cases, rounds, rows => Keep(json, rows), cancellation);
-            AnsiConsole.Write(Table(results));
-            if (withCurves)
+            bool stopped = results.Count < cases.Length;
+            List<FirstCallResult> firstCalls = [];
+            if (!stopped && !choice.Alone && !choice.IsChild)
             {
-                AnsiConsole.Write(Chart("Seconds against N at G = 2048", results.Where(row => row is { Heads: 2, GroupSize: 2048 }), row => row.Tokens));
-                AnsiConsole.Write(Chart("Seconds against G at N = 8192", results.Where(row => row is { Heads: 2, Tokens: 8192 }), row => row.GroupSize));
+                if (cases.Contains(first))
+                    firstCalls.AddRange(BenchChild.Run(["--first-call"], variable: null, cancellation).FirstCalls);
+                foreach ((string name, bool isNarrow) in NarrowerSets)
+                {
+                    results.AddRange(BenchChild.Run(Arguments(choice, isNarrow), (name, "0"), cancellation).Results);
+                    if (cases.Contains(first) && !isNarrow)
+                        firstCalls.AddRange(BenchChild.Run(["--first-call"], (name, "0"), cancellation).FirstCalls);
+                }
             }
 
-            if (results.Count < cases.Length)
+            BenchFile file = new() { Machine = choice.IsChild ? null : BenchMachine.Describe(), Results = [.. results], FirstCalls = [.. firstCalls] };
+            Show(file, choice.Curves);
+            if (json is not null)
+                WholeFile.Write(json.FullName, file.ToUtf8());
+            if (choice.Keep && !stopped && !choice.IsChild)
+            {
+                Directory.CreateDirectory(KeptIn);
+                string kept = Path.Combine(KeptIn, file.Machine!.FileName);
+                WholeFile.Write(kept, file.ToUtf8());
+                Console.Error.WriteLine($"s2attn bench: kept as {kept}; S2ATTN_UPDATE_DOCS=1 and the tests of the docs bring it into README and docs/performance.md.");
+            }
+
+            if (stopped)
                 Console.Error.WriteLine($"s2attn bench: stopped: {results.Count} of {cases.Length} rows were measured.");
-            return results.Count < cases.Length ? ExitCode.Trouble : ExitCode.Holds;
+            return stopped ? ExitCode.Trouble : ExitCode.Holds;
+        }
+        catch (OperationCanceledException)
+        {
+            Console.Error.WriteLine("s2attn bench: stopped before every instruction set was measured.");
+            return ExitCode.Trouble;
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            Console.Error.WriteLine($"s2attn bench: --json {json}: {error.Message}");
+            Console.Error.WriteLine($"s2attn bench: {target}: {error.Message}");
             return 2;
         }
     }
@@ -89,7 +138,46 @@ internal static class BenchCommand
     private static void Keep(FileInfo? json, List<BenchResult> results)
     {
         if (json is not null)
-            WholeFile.Write(json.FullName, JsonSerializer.SerializeToUtf8Bytes(new BenchFile(results), Json));
+            WholeFile.Write(json.FullName, new BenchFile { Results = [.. results] }.ToUtf8());
+    }
+
+    // The instruction sets beside this process' own, by the switch of the runtime that ends the wider ones; 128 bits have no fused multiply-add, and only rows that say how far behind they are.
+    private static ImmutableArray<(string Switch, bool IsNarrow)> NarrowerSets =>
+    [
+        .. Vector512.IsHardwareAccelerated ? [("DOTNET_EnableAVX512", false)] : ImmutableArray<(string, bool)>.Empty,
+        .. Vector256.IsHardwareAccelerated && RuntimeInformation.ProcessArchitecture == Architecture.X64 ? [("DOTNET_EnableAVX2", true)] : ImmutableArray<(string, bool)>.Empty,
+    ];
+
+    private static ImmutableArray<BenchCase> Rows(Choice choice) =>
+    [
+        .. choice.Keep ? BenchCase.Targets(choice.Threads, withBackward: false).Concat(BenchCase.Targets(choice.Threads, withBackward: true)) : BenchCase.Targets(choice.Threads, choice.Backward),
+        .. choice.Small || choice.Keep ? BenchCase.Small(choice.Threads) : [],
+        .. choice.Long || choice.Keep ? BenchCase.Long(choice.Threads) : [],
+        .. choice.Curves ? BenchCase.Curves(choice.Backward) : [],
+    ];
+
+    // The peers choose their instructions themselves: beside one set they were measured, beside the other they would be the same.
+    private static IEnumerable<string> Arguments(Choice choice, bool isNarrow) => isNarrow ? ["--alone", "--rounds", "2", "--threads", "1", "--filter", choice.Filter] :
+    [
+        "--alone", "--rounds", Text(choice.Rounds), "--threads", Text(choice.Threads), "--filter", choice.Filter,
+        .. choice.Backward ? ["--backward"] : Array.Empty<string>(),
+        .. choice.Small ? ["--small"] : Array.Empty<string>(),
+        .. choice.Long ? ["--long"] : Array.Empty<string>(),
+        .. choice.Curves ? ["--curves"] : Array.Empty<string>(),
+        .. choice.Keep ? ["--keep"] : Array.Empty<string>(),
+    ];
+
+    private static void Show(BenchFile file, bool withCurves)
+    {
+        AnsiConsole.Write(Table(file.Results));
+        foreach (FirstCallResult call in file.FirstCalls)
+            AnsiConsole.MarkupLineInterpolated(CultureInfo.InvariantCulture, $"First call of a process, {call.Bits} bits, {call.Case}: {call.FirstSeconds:F3} s, warm {call.WarmSeconds:F3} s; {BenchTarget.Verdict(call)}.");
+        if (file.Machine is { } machine)
+            AnsiConsole.MarkupLineInterpolated(CultureInfo.InvariantCulture, $"{machine.Cpu}: FMA peak {machine.PeakGflops} GFLOP/s a core; {machine.MatrixProduct}{(machine.MatrixProductOfPeak is { } share ? $": {share:F2} of the peak" : "")}. Peers: {machine.Peers}.");
+        if (!withCurves)
+            return;
+        AnsiConsole.Write(Chart("Seconds against N at G = 2048", file.Results.Where(row => row is { Heads: 2, GroupSize: 2048 }), row => row.Tokens));
+        AnsiConsole.Write(Chart("Seconds against G at N = 8192", file.Results.Where(row => row is { Heads: 2, Tokens: 8192 }), row => row.GroupSize));
     }
 
     // What is through is kept after every row: whatever ends the next one, a signal that nobody can catch included, costs that row alone.
@@ -106,7 +194,7 @@ internal static class BenchCommand
             {
                 try
                 {
-                    results.Add(BenchRunner.Measure(benchCase, rounds, cancellation));
+                    results.Add(BenchRunner.Measure(benchCase, benchCase.Flops > LongFlops ? Math.Min(rounds, RoundsOfLong) : rounds, cancellation));
                 }
                 catch (OperationCanceledException)
                 {
@@ -122,13 +210,13 @@ internal static class BenchCommand
         return results;
     }
 
-    private static Table Table(IEnumerable<BenchResult> results)
+    private static Table Table(ImmutableArray<BenchResult> results)
     {
-        Table table = new Table().AddColumns("pass", "dtype", "H", "N", "G", "D", "threads", "GFLOP/s", "of peak", "vs 1 thread (peak)", "vs eager", "vs fused", "median s", "spread", "bytes", "KiB/thread");
+        Table table = new Table().AddColumns("pass", "bits", "dtype", "H", "N", "G", "D", "threads", "GFLOP/s", "of peak", "vs 1 thread (peak)", "vs eager", "vs fused", "best s", "cold s", "median s", "spread", "bytes", "KiB/thread", "verdict");
         foreach (BenchResult row in results)
             table.AddRow(
-                row.Pass, row.Dtype, Text(row.Heads), Text(row.Tokens), Text(row.GroupSize), Text(row.HeadDim), Text(row.Threads), Text(row.Gflops, "F1"), Text(row.OfPeak, "F3"),
-                row.VsOneThread is { } gain ? $"{Text(gain, "F2")}x ({Text(row.PeakVsOneCore ?? 0, "F2")}x)" : "-", Ratio(row.VsEager), Ratio(row.VsFused), Text(row.MedianSeconds, "F3"), Text(row.Spread, "P0"), Text(row.AllocatedBytes), Text(row.WorkspaceBytesPerThread / 1024));
+                row.Pass, Text(row.Bits), row.Dtype, Text(row.Heads), Text(row.Tokens), Text(row.GroupSize), Text(row.HeadDim), Text(row.Threads), Text(row.Gflops, "F1"), Text(row.OfPeak, "F3"),
+                row.VsOneThread is { } gain ? $"{Text(gain, "F2")}x ({Text(row.PeakVsOneCore ?? 0, "F2")}x)" : "-", Ratio(row.VsEager), Ratio(row.VsFused), Text(row.BestSeconds, "G3"), Text(row.ColdSeconds ?? row.BestSeconds, "G3"), Text(row.MedianSeconds ?? row.BestSeconds, "G3"), Text(row.Spread, "P0"), Text(row.AllocatedBytes), Text((row.WorkspaceBytesPerThread ?? 0) / 1024), BenchTarget.Verdict(row, results));
         return table;
 
         static string Ratio(double? value) => value is { } ratio ? Text(ratio, "F1") + "x" : "-";

@@ -9,11 +9,18 @@ namespace S2Attn.Conformance.Bench;
 /// <summary>One row of the benchmark: LocalCausal, batch 1, heads of which the second half shifts.</summary>
 public sealed record BenchCase(ElementType ElementType, int Heads, int Tokens, int GroupSize, int HeadDim, int Threads, bool WithBackward, bool WithPeers)
 {
+    /// <summary>K where it is not H.</summary>
+    public int? KvHeads { get; init; }
+
+    /// <summary>Whether the plan may take fewer threads than there are, as it does where it is not told how many.</summary>
+    public bool PlanDecides => Threads > 1 && Threads == Environment.ProcessorCount && Tokens < 4096;
+
     /// <summary>The configuration.</summary>
     public S2Config Config => S2Config.Create(new S2Request
     {
         Tokens = Tokens,
         Heads = Heads,
+        KvHeads = KvHeads ?? Heads,
         HeadDim = HeadDim,
         GroupSize = GroupSizeRule.Of(GroupSize),
         Mask = MaskPolicy.LocalCausal,
@@ -37,6 +44,22 @@ public sealed record BenchCase(ElementType ElementType, int Heads, int Tokens, i
         new(ElementType.BF16, 8, 8192, 2048, 128, 1, withBackward, WithPeers: false),
         new(ElementType.F16, 8, 8192, 2048, 128, 1, withBackward, WithPeers: false),
     ];
+
+    /// <summary>Small problems, in which planning, waking threads and half-empty panels weigh: on one thread, and on as many as the plan takes.</summary>
+    public static ImmutableArray<BenchCase> Small(int threads) =>
+    [
+        .. new[] { 1, threads }.Distinct().SelectMany(count => new[]
+        {
+            new BenchCase(ElementType.F32, 8, 64, 16, 64, count, WithBackward: false, WithPeers: true),
+            new BenchCase(ElementType.F32, 8, 256, 64, 64, count, WithBackward: false, WithPeers: true),
+            new BenchCase(ElementType.F32, 8, 1024, 256, 64, count, WithBackward: false, WithPeers: true),
+            new BenchCase(ElementType.F32, 4, 2009, 49, 32, count, WithBackward: false, WithPeers: true),
+        }),
+    ];
+
+    /// <summary>A long sequence whose query heads share kv heads. The peers repeat keys and values in memory, and are not run.</summary>
+    public static ImmutableArray<BenchCase> Long(int threads) =>
+        [new(ElementType.F32, 32, 32768, 2048, 128, threads, WithBackward: false, WithPeers: false) { KvHeads = 8 }];
 
     /// <summary>Cost against N at fixed G, and against G at fixed N.</summary>
     public static ImmutableArray<BenchCase> Curves(bool withBackward) =>
@@ -62,6 +85,12 @@ public sealed record BenchResult
 
     /// <summary>H.</summary>
     public required int Heads { get; init; }
+
+    /// <summary>K.</summary>
+    public int KvHeads { get; init; }
+
+    /// <summary>Bits of the registers that the kernel ran on.</summary>
+    public int Bits { get; init; }
 
     /// <summary>N.</summary>
     public required int Tokens { get; init; }
@@ -100,14 +129,20 @@ public sealed record BenchResult
     /// <summary>Managed bytes that a call allocates after the first.</summary>
     public required long AllocatedBytes { get; init; }
 
-    /// <summary>Scratch memory of each thread.</summary>
-    public required long WorkspaceBytesPerThread { get; init; }
+    /// <summary>Scratch memory of each thread; absent in measurements that were carried over from before they were kept.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public long? WorkspaceBytesPerThread { get; init; }
 
     /// <summary>The best round, in seconds.</summary>
     public required double BestSeconds { get; init; }
 
-    /// <summary>The median round, in seconds.</summary>
-    public required double MedianSeconds { get; init; }
+    /// <summary>The best of the calls that follow a sweep of the caches, one a round, in seconds: warm calls follow each other. Absent as above.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? ColdSeconds { get; init; }
+
+    /// <summary>The median round, in seconds; absent as above.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? MedianSeconds { get; init; }
 
     /// <summary>Slowest round less fastest, over the median.</summary>
     public required double Spread { get; init; }

@@ -11,6 +11,9 @@ public static class BenchRunner
 {
     private const int PeakRepeats = 20;
 
+    // More than the last-level cache of any processor this is likely to meet.
+    private const int SweptBytes = 64 << 20;
+
     /// <summary>Measures a case.</summary>
     /// <param name="benchCase">What to run.</param>
     /// <param name="rounds">Rounds after a first one that only warms up; at least 1.</param>
@@ -32,21 +35,23 @@ public static class BenchRunner
         where T : unmanaged
     {
         S2Config config = benchCase.Config;
-        int length = Layout.Row(config.Tokens, config.Heads, config.HeadDim, 1, 0, 0);
-        float[] q = Noise(1), k = Noise(2), v = Noise(3), dout = Noise(4);
-        using S2AttentionPlan plan = new(config, new S2AttentionOptions { Threads = benchCase.Threads });
+        int length = Layout.Row(config.Tokens, config.Heads, config.HeadDim, 1, 0, 0), keyLength = Layout.Row(config.Tokens, config.KvHeads, config.HeadDim, 1, 0, 0);
+        float[] q = Noise(1, length), k = Noise(2, keyLength), v = Noise(3, keyLength), dout = benchCase.WithBackward ? Noise(4, length) : [];
+        using S2AttentionPlan plan = new(config, new S2AttentionOptions { Threads = benchCase.PlanDecides ? null : benchCase.Threads });
         Action kernel = Kernel(plan, benchCase.WithBackward, q, k, v, dout, store);
         using S2AttentionPlan alonePlan = new(config, new S2AttentionOptions { Threads = 1 });
         Action alone = benchCase.Threads > 1 ? Kernel(alonePlan, benchCase.WithBackward, q, k, v, dout, store) : () => { };
 
         using Peers peers = benchCase.WithPeers ? new Peers(benchCase, q, k, v, dout) : Peers.None;
-        List<double> peak = [], peakTogether = [], ours = [], oneThread = [], eager = [], fused = [];
+        List<double> peak = [], peakTogether = [], ours = [], cold = [], oneThread = [], eager = [], fused = [];
         long allocated = 0;
         Random order = new(1);
+        byte[] swept = new byte[SweptBytes];
+        int calls = Calls(kernel);
         for (int round = 0; round <= rounds; round++)
         {
             cancellation.ThrowIfCancellationRequested();
-            double flops = 0, together = 0, seconds = 0, aloneSeconds = 0, eagerSeconds = 0, fusedSeconds = 0;
+            double flops = 0, together = 0, seconds = 0, coldSeconds = 0, aloneSeconds = 0, eagerSeconds = 0, fusedSeconds = 0;
             long bytes = 0;
             Action[] turns =
             [
@@ -55,12 +60,17 @@ public static class BenchRunner
                 () =>
                 {
                     long before = GC.GetTotalAllocatedBytes(precise: true);
-                    seconds = Seconds(kernel);
+                    seconds = Seconds(kernel, calls);
                     bytes = GC.GetTotalAllocatedBytes(precise: true) - before;
                 },
-                () => aloneSeconds = Seconds(alone),
-                () => eagerSeconds = Seconds(peers.Eager),
-                () => fusedSeconds = Seconds(peers.Fused),
+                () =>
+                {
+                    Array.Fill(swept, (byte)round);
+                    coldSeconds = Seconds(kernel, 1);
+                },
+                () => aloneSeconds = Seconds(alone, calls),
+                () => eagerSeconds = Seconds(peers.Eager, calls),
+                () => fusedSeconds = Seconds(peers.Fused, calls),
             ];
 
             // In a new order each round, so that none always follows the same one and finds the caches as that left them.
@@ -71,6 +81,7 @@ public static class BenchRunner
             peak.Add(flops);
             peakTogether.Add(together);
             ours.Add(seconds);
+            cold.Add(coldSeconds);
             oneThread.Add(aloneSeconds);
             eager.Add(eagerSeconds);
             fused.Add(fusedSeconds);
@@ -84,6 +95,8 @@ public static class BenchRunner
             Dtype = ProtocolNames.Of(benchCase.ElementType),
             Batch = config.Batch,
             Heads = config.Heads,
+            KvHeads = config.KvHeads,
+            Bits = VectorWidths.Bits(VectorWidth.Widest),
             Tokens = config.Tokens,
             GroupSize = config.GroupSize,
             HeadDim = config.HeadDim,
@@ -97,11 +110,12 @@ public static class BenchRunner
             AllocatedBytes = allocated,
             WorkspaceBytesPerThread = plan.WorkspaceBytesPerThread,
             BestSeconds = best,
+            ColdSeconds = cold.Min(),
             MedianSeconds = median,
             Spread = (ours.Max() - best) / median,
         };
 
-        float[] Noise(int seed)
+        static float[] Noise(int seed, int length)
         {
             Random random = new(seed);
             float[] elements = new float[length];
@@ -119,7 +133,7 @@ public static class BenchRunner
         float[] logSumExp = new float[q.Length / plan.Config.HeadDim];
         if (!withBackward)
             return () => plan.Forward<T>(query, key, value, output, logSumExp);
-        float[] dq = new float[q.Length], dk = new float[q.Length], dv = new float[q.Length];
+        float[] dq = new float[q.Length], dk = new float[k.Length], dv = new float[v.Length];
         return () =>
         {
             plan.Forward<T>(query, key, value, output, logSumExp);
@@ -127,11 +141,35 @@ public static class BenchRunner
         };
     }
 
-    private static double Seconds(Action run)
+    // A turn lasts some milliseconds: the clock, and a thread that is woken once, would weigh in a single call of a small problem. The call that is timed here warms up.
+    private static int Calls(Action run)
+    {
+        const double Turn = 3e-3;
+        run();
+        return (int)Math.Clamp(Turn / Seconds(run, 1), 1, 1000);
+    }
+
+    private static double Seconds(Action run, int calls)
     {
         long start = Stopwatch.GetTimestamp();
-        run();
-        return Stopwatch.GetElapsedTime(start).TotalSeconds;
+        for (int i = 0; i < calls; i++)
+            run();
+        return Stopwatch.GetElapsedTime(start).TotalSeconds / calls;
+    }
+
+    /// <summary>The first call of this process, whose loops are compiled while it runs, and the best of some later ones, in seconds.</summary>
+    /// <param name="benchCase">What to run; f32, and no kernel may have run in this process.</param>
+    /// <param name="calls">How many later ones.</param>
+    public static (double First, double Warm) FirstCall(BenchCase benchCase, int calls)
+    {
+        ArgumentNullException.ThrowIfNull(benchCase);
+        S2Config config = benchCase.Config;
+        float[] ones = new float[Layout.Row(config.Tokens, config.Heads, config.HeadDim, 1, 0, 0)];
+        Array.Fill(ones, 1);
+        using S2AttentionPlan plan = new(config, new S2AttentionOptions { Threads = benchCase.Threads });
+        Action kernel = Kernel(plan, benchCase.WithBackward, ones, ones, ones, ones, value => value);
+        double first = Seconds(kernel, 1);
+        return (first, Enumerable.Range(0, calls).Min(_ => Seconds(kernel, 1)));
     }
 
     /// <summary>The peers of a case, on the same tensors and threads.</summary>

@@ -1,0 +1,83 @@
+// Do README and docs/performance.md show what docs/benchmarks holds, and do verdicts say what figures say?
+using System.Collections.Immutable;
+using System.Text.Json;
+using S2Attn.Conformance.Bench;
+using S2Attn.Tests.Docs;
+
+namespace S2Attn.Tests.Bench;
+
+public sealed class BenchTablesTests
+{
+    private static readonly BenchResult Row = new()
+    {
+        Pass = "forward",
+        Dtype = "f32",
+        Batch = 1,
+        Heads = 8,
+        KvHeads = 8,
+        Bits = 256,
+        Tokens = 8192,
+        GroupSize = 2048,
+        HeadDim = 128,
+        Threads = 1,
+        Gflops = 80,
+        OfPeak = 0.8,
+        AllocatedBytes = 0,
+        BestSeconds = 0.43,
+        Spread = 0.01,
+    };
+
+    private static ImmutableArray<BenchFile> Kept =>
+        [.. Directory.EnumerateFiles(Path.Combine(Repository.Root, "docs", "benchmarks"), "*.json").Order(StringComparer.Ordinal).Select(path => BenchFile.Parse(File.ReadAllBytes(path)))];
+
+    [Fact]
+    public void The_readme_shows_the_machines_that_were_measured() => GeneratedBlock.AssertEqualOrUpdate("README.md", "bench", BenchTables.Short(Kept));
+
+    [Fact]
+    public void The_page_of_performance_shows_every_row_that_was_measured() => GeneratedBlock.AssertEqualOrUpdate("docs/performance.md", "bench", BenchTables.Full(Kept));
+
+    [Fact]
+    public void A_file_that_is_kept_is_read_as_it_was_written()
+    {
+        BenchFile file = new() { Machine = BenchMachine.Describe(), Results = [Row with { VsEager = 2.5 }], FirstCalls = [new(256, "f32", 1.1, 1)] };
+        BenchFile read = BenchFile.Parse(file.ToUtf8());
+        Assert.Equal(file.Machine, read.Machine);
+        Assert.Equal<BenchResult>(file.Results, read.Results);
+        Assert.Equal<FirstCallResult>(file.FirstCalls, read.FirstCalls);
+        Assert.Matches("^[a-z0-9]+(-[a-z0-9]+)*\\.json$", read.Machine!.FileName);
+    }
+
+    [Fact]
+    public void A_file_that_is_none_of_these_is_refused() => Assert.Throws<JsonException>(() => BenchFile.Parse("{\"results\": 3}"u8));
+
+    [Theory]
+    [InlineData(256, 0.80, "met: 0.80 of 0.80 of peak")]
+    [InlineData(256, 0.794, "missed: 0.79 of 0.80 of peak")]
+    [InlineData(512, 0.80, "missed: 0.80 of 0.85 of peak")]
+    [InlineData(128, 0.9, "-")]
+    public void A_verdict_compares_with_the_target_of_the_width(int bits, double ofPeak, string verdict) =>
+        Assert.Equal(verdict, BenchTarget.Verdict(Row with { Bits = bits, OfPeak = ofPeak }, []));
+
+    [Theory]
+    [InlineData(8192, 2048, 1.95, "met")]
+    [InlineData(8192, 2048, 1.94, "missed")]
+    [InlineData(8192, 512, 1.9, "met")]
+    [InlineData(256, 64, 1.59, "missed")]
+    [InlineData(64, 16, 1, "met")]
+    public void Two_threads_are_judged_by_what_they_gain(int tokens, int groupSize, double gain, string verdict) =>
+        Assert.StartsWith(verdict, BenchTarget.Verdict(Row with { Threads = 2, Tokens = tokens, GroupSize = groupSize, VsOneThread = gain }, []), StringComparison.Ordinal);
+
+    [Fact]
+    public void A_half_format_is_judged_by_the_rate_of_f32()
+    {
+        BenchResult half = Row with { Dtype = "bf16", OfPeak = 0.76 };
+        Assert.Equal("missed: 0.95 of 1.00 x the rate of f32", BenchTarget.Verdict(half, [Row, half]));
+    }
+
+    [Fact]
+    public void A_first_call_is_judged_by_a_warm_one()
+    {
+        Assert.StartsWith("met", BenchTarget.Verdict(new FirstCallResult(256, "", 1.2, 1)), StringComparison.Ordinal);
+        Assert.StartsWith("missed", BenchTarget.Verdict(new FirstCallResult(256, "", 1.21, 1)), StringComparison.Ordinal);
+    }
+}
