@@ -6,7 +6,7 @@ using S2Attn.Spec;
 namespace S2Attn.Conformance.Proofs;
 
 /// <summary>How a plan is run.</summary>
-/// <param name="Solvers">Asked in turn until one decides.</param>
+/// <param name="Solvers">Asked in turn for a few seconds each, then all at once, until one decides.</param>
 /// <param name="Folder">Where the scripts are written.</param>
 /// <param name="Timeout">For one question to one solver.</param>
 /// <param name="Jobs">How many processes at once.</param>
@@ -17,6 +17,9 @@ public static class ProofRun
 {
     // Every known counterexample has at most 6 tokens.
     private const int MaxTokens = 16;
+
+    // Nearly every script is decided within this time by whoever is asked first.
+    private static readonly TimeSpan Brief = TimeSpan.FromSeconds(4);
 
     private sealed record Asked(Obligation Obligation, Answer Answer, string Solver);
 
@@ -126,18 +129,50 @@ public static class ProofRun
     {
         string file = ScriptOf(options, obligation.Name);
         await File.WriteAllTextAsync(file, obligation.Script, cancellation);
+        TimeSpan brief = options.Solvers.Length > 1 && Brief < options.Timeout ? Brief : options.Timeout;
         TimeSpan elapsed = TimeSpan.Zero;
         List<string> reasons = [];
         foreach (Solver solver in options.Solvers)
         {
-            Answer answer = await solver.AskAsync(file, options.Timeout, cancellation);
+            Answer answer = await solver.AskAsync(file, brief, cancellation);
             elapsed += answer.Elapsed;
             if (answer.Verdict is not Verdict.Unknown)
                 return new(obligation, answer with { Elapsed = elapsed }, solver.Name);
             reasons.Add($"{solver.Name}: {answer.Reason}");
         }
 
+        if (brief < options.Timeout)
+            return await RaceAsync(obligation, file, options, elapsed, cancellation);
         return new(obligation, new(Verdict.Unknown, new Dictionary<string, long>(), string.Join("; ", reasons), elapsed), "");
+    }
+
+    // What one solver decides in seconds another may not in minutes, and which is which differs from script to script: the hard ones go to all at once, and the first verdict ends the others.
+    private static async Task<Asked> RaceAsync(Obligation obligation, string file, ProofOptions options, TimeSpan elapsed, CancellationToken cancellation)
+    {
+        using CancellationTokenSource over = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        Dictionary<Task<Answer>, Solver> running = options.Solvers.ToDictionary(solver => solver.AskAsync(file, options.Timeout, over.Token), solver => solver);
+        List<string> reasons = [];
+        try
+        {
+            while (running.Count > 0)
+            {
+                Task<Answer> ended = await Task.WhenAny(running.Keys);
+                Solver solver = running[ended];
+                running.Remove(ended);
+                Answer answer = await ended;
+                elapsed += answer.Elapsed;
+                if (answer.Verdict is not Verdict.Unknown)
+                    return new(obligation, answer with { Elapsed = elapsed }, solver.Name);
+                reasons.Add($"{solver.Name}: {answer.Reason}");
+            }
+
+            return new(obligation, new(Verdict.Unknown, new Dictionary<string, long>(), string.Join("; ", reasons), elapsed), "");
+        }
+        finally
+        {
+            await over.CancelAsync();
+            await Task.WhenAll(running.Keys).ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+        }
     }
 
     private static string ScriptOf(ProofOptions options, string name) => Path.Combine(options.Folder, name + ".smt2");

@@ -7,13 +7,20 @@ namespace S2Attn.Tests.Ports;
 /// <summary>Programs that the tests of ports use.</summary>
 internal static class PortTool
 {
-    private static readonly Lazy<string> NumpyPython = new(() => FindPython("numpy")), TorchPython = new(() => FindPython("torch")), TestPython = new(() => FindPython("numpy", "pytest"));
+    private static readonly Lazy<string> NumpyPython = new(() => FindPython("numpy")), TorchPython = new(() => FindPython("torch")), TestPython = new(() => FindPython("numpy", "pytest")),
+        TorchServer = new(StartTorchServer);
+
+    // Held, because a collected Process closes its pipes.
+    private static readonly List<Process> Servers = [];
 
     /// <summary>A Python that has NumPy, or an empty text.</summary>
     public static string PythonWithNumpy => NumpyPython.Value;
 
     /// <summary>A Python that has PyTorch, or an empty text.</summary>
     public static string PythonWithTorch => TorchPython.Value;
+
+    /// <summary>The command that starts a port in PyTorch: a script and its arguments, quoted for the command line.</summary>
+    public static string TorchPort(string script) => TorchServer.Value is { Length: > 0 } server ? $"{server} {script}" : $"{PythonWithTorch} {script}";
 
     /// <summary>A Python that has NumPy and pytest, or an empty text.</summary>
     public static string PythonWithTests => TestPython.Value;
@@ -38,6 +45,18 @@ internal static class PortTool
         {
             return (-1, "");
         }
+    }
+
+    // One process imports torch and forks the ports; it ends with this one, whose pipe it reads. Only Unix forks.
+    private static string StartTorchServer()
+    {
+        if (PythonWithTorch.Length == 0 || OperatingSystem.IsWindows())
+            return "";
+        string script = Path.Combine(Repository.Root, "Conformance", "Tests", "Ports", "torch_server.py");
+        string socket = Path.Combine(Directory.CreateTempSubdirectory("s2attn-torch-").FullName, "socket");
+        AppDomain.CurrentDomain.ProcessExit += (_, _) => Directory.Delete(Path.GetDirectoryName(socket)!, recursive: true);
+        Servers.Add(Process.Start(new ProcessStartInfo(PythonWithTorch, [script, "serve", socket]) { RedirectStandardInput = true, RedirectStandardOutput = true })!);
+        return Servers[0].StandardOutput.ReadLine() == "ready" ? $"{PythonWithTorch} -S '{script}' run '{socket}'" : "";
     }
 
     // Without importing it: that alone takes seconds for a large module.

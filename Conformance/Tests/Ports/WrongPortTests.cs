@@ -88,6 +88,6 @@ public sealed class WrongPortTests
     private static ProcessPort Start(string name)
     {
         string script = Path.Combine(Repository.Root, "Conformance", "Tests", "Ports", "wrong_ports.py");
-        return ProcessPort.Start($"{PortTool.PythonWithTorch} '{script}' '{SamplePortTests.Sample("pytorch", "pytorch_port.py")}' {name}", new());
+        return ProcessPort.Start(PortTool.TorchPort($"'{script}' '{SamplePortTests.Sample("pytorch", "pytorch_port.py")}' {name}"), new());
     }
 }
