@@ -20,7 +20,7 @@ internal static class MutantsCommand
     {
         Option<int> seed = new("--seed") { Description = "Decides every random case.", HelpName = "NUMBER", DefaultValueFactory = _ => new SuiteOptions().Seed };
         Option<int> cases = new("--cases") { Description = "Random cases for each property.", HelpName = "NUMBER", DefaultValueFactory = _ => new SuiteOptions().Cases };
-        Option<string> filter = new("--filter") { Description = "Only mutants whose name contains this text.", HelpName = "TEXT", DefaultValueFactory = _ => "" };
+        Option<string> filter = new("--filter") { Description = "Only mutants whose name contains this text; with --pairs, only pairs of which one does.", HelpName = "TEXT", DefaultValueFactory = _ => "" };
         Option<bool> json = new("--json") { Description = "Print JSON." };
         Option<int?> pairs = new("--pairs") { Description = "Diagnose this many pairs of defects, spread evenly over all, instead (all, where there are fewer): is each named from its answers alone? What is not named is listed.", HelpName = "NUMBER" };
         Command command = new("mutants", "Run the properties against ports that are wrong on purpose. Exit code: 0 all are found, 1 some survive, 2 bad usage.") { seed, cases, filter, json, pairs };
@@ -30,7 +30,7 @@ internal static class MutantsCommand
                 result.AddError($"--cases {result.GetValueOrDefault<int>()}: must be from 1 to 1000000");
         });
         command.SetAction((parsed, cancellation) => Task.Run(
-            () => parsed.GetValue(pairs) is { } count ? RunPairs(count, cancellation) : Run(
+            () => parsed.GetValue(pairs) is { } count ? RunPairs(count, parsed.GetValue(filter) ?? "", cancellation) : Run(
                 new SuiteOptions { Seed = parsed.GetValue(seed), Cases = parsed.GetValue(cases) },
                 parsed.GetValue(filter) ?? "",
                 parsed.GetValue(json),
@@ -39,9 +39,16 @@ internal static class MutantsCommand
         return command;
     }
 
-    private static int RunPairs(int count, CancellationToken cancellation)
+    private static int RunPairs(int count, string filter, CancellationToken cancellation)
     {
-        ImmutableArray<Composition> pairs = PairRun.Spread(count);
+        ImmutableArray<Composition> all = PairRun.With(filter);
+        if (all.IsEmpty)
+        {
+            Console.Error.WriteLine($"s2attn: --filter {filter}: no defect has this in its name");
+            return BadUsage;
+        }
+
+        ImmutableArray<Composition> pairs = PairRun.Spread(all, count);
         int[] outcomes = new int[Enum.GetValues<PairOutcome>().Length];
         foreach (PairResult result in PairRun.Of(pairs, cancellation))
         {
@@ -56,7 +63,7 @@ internal static class MutantsCommand
             Console.Error.Progress($"");
         int asked = outcomes.Sum(), missed = outcomes[(int)PairOutcome.Missed];
         Console.WriteLine(
-            $"{asked - missed} of {asked} pairs of defects named ({DefectCatalogue.Pairs.Count()} pairs in all): {outcomes[(int)PairOutcome.Named]} exactly, "
+            $"{asked - missed} of {asked} pairs of defects named ({all.Length} pairs {(filter.Length == 0 ? "in all" : $"with {filter}")}): {outcomes[(int)PairOutcome.Named]} exactly, "
             + $"{outcomes[(int)PairOutcome.NamedAmongOthers]} among others that give the same answers, {outcomes[(int)PairOutcome.SameAsOthers]} by as few or fewer defects that give the same answers");
         return asked < pairs.Length ? BadUsage : missed == 0 ? 0 : SomeSurvive;
     }

@@ -6,6 +6,9 @@ namespace S2Attn.Reference.Upstream;
 /// <summary>The stages, in the order in which defects of several are put together.</summary>
 public enum Stage
 {
+    /// <summary>How q, k and v become heads.</summary>
+    Entry,
+
     /// <summary>Which heads shift.</summary>
     Heads,
 

@@ -58,12 +58,12 @@ public sealed class Pipeline
     {
         Slot held = stages.Regroup(site, Operand.Query, slot);
         int token = TokenAt(Operand.Query, held);
-        return token < site.Config.Tokens ? new(held.Batch, token, held.Head) : null;
+        return token < site.Config.Tokens ? stages.Entered(site, Operand.Query, new(held.Batch, token, held.Head)) : null;
     }
 
     /// <summary>Where a slot's key or value is read, with a kv head; none for a slot without one.</summary>
     public Place? Source(Operand operand, Slot slot) => Held(operand, slot) is { } held
-        ? held with { Batch = stages.Entry(site, operand, held.Batch), Head = stages.KvHead(site, operand, held.Head) }
+        ? stages.Entered(site, operand, held with { Batch = stages.Entry(site, operand, held.Batch), Head = stages.KvHead(site, operand, held.Head) })
         : null;
 
     /// <summary>The group of a slot.</summary>

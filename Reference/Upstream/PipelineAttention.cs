@@ -49,6 +49,8 @@ public sealed class PipelineAttention
     /// <summary>The same sizes, for stages that differ in the logsumexp or the backward pass alone: what is read where is looked up once for all of them.</summary>
     public PipelineAttention WithSameReads(Stages stages) => new(config, new Pipeline(config, pipeline.Site.Valid, stages), arithmetic, keySlots, rows);
 
+    private double Share => pipeline.Stages.AddsPasses ? 1 : 1.0 / (passes.Length + 1);
+
     /// <summary>What o[b,t,h] reads.</summary>
     public ReadRow Reads(int b, int t, int h)
     {
@@ -91,7 +93,7 @@ public sealed class PipelineAttention
         }
 
         return new(
-            Mean(Tensor<double>.Of(input.Query.Shape.AsSpan(), output), pass => pass.Forward(input).Output),
+            Joined(Tensor<double>.Of(input.Query.Shape.AsSpan(), output), pass => pass.Forward(input).Output),
             Tensor<double>.Of([config.Batch, config.Tokens, config.Heads], logSumExp));
     }
 
@@ -99,7 +101,7 @@ public sealed class PipelineAttention
     public IEnumerable<(int Row, int Value, double Weight)> Weights(Func<int, int, double> product)
     {
         ArgumentNullException.ThrowIfNull(product);
-        double share = 1.0 / (passes.Length + 1);
+        double share = Share;
         return passes.IsEmpty ? OwnWeights(product) : OwnWeights(product).Concat(passes.SelectMany(pass => pass.OwnWeights(product))).Select(item => item with { Weight = share * item.Weight });
     }
 
@@ -134,7 +136,7 @@ public sealed class PipelineAttention
         }
 
         for (int i = 0; i < other.Length; i++)
-            weights[i] /= passes.Length + 1;
+            weights[i] *= Share;
     }
 
     private void OwnEqualWeights(int row, Span<double> weights)
@@ -143,7 +145,8 @@ public sealed class PipelineAttention
         if (Answer(row) is not { } answer)
             return;
         Stages stages = pipeline.Stages;
-        if (stages.Normaliser is not Normaliser.Row || !ReferenceEquals(stages.Times, Stages.Once) || !ReferenceEquals(stages.Zeros, Stages.NoZeros) || !ReferenceEquals(stages.Reach, Stages.OwnGroup))
+        if (stages.Normaliser is not Normaliser.Row || !ReferenceEquals(stages.Times, Stages.Once) || !ReferenceEquals(stages.Zeros, Stages.NoZeros) || !ReferenceEquals(stages.Reach, Stages.OwnGroup)
+            || !ReferenceEquals(stages.Across, Stages.OwnHead))
         {
             equalSums ??= [ClassSums(ZeroProduct)];
             WeightedRow weighted = Weigh(answer.Slot, answer.Query, ZeroProduct, equalSums.Value[0]);
@@ -204,17 +207,18 @@ public sealed class PipelineAttention
         AttentionInput<double>.CheckShape(nameof(outputGradient), outputGradient, input.Query.Shape.AsSpan());
         Gradients<double> own = new PipelineGradients(config, pipeline, this).Of(input, outputGradient);
         return passes.IsEmpty ? own : new(
-            Mean(own.Query, pass => pass.Backward(input, outputGradient).Query),
-            Mean(own.Key, pass => pass.Backward(input, outputGradient).Key),
-            Mean(own.Value, pass => pass.Backward(input, outputGradient).Value));
+            Joined(own.Query, pass => pass.Backward(input, outputGradient).Query),
+            Joined(own.Key, pass => pass.Backward(input, outputGradient).Key),
+            Joined(own.Value, pass => pass.Backward(input, outputGradient).Value));
     }
 
-    private Tensor<double> Mean(Tensor<double> own, Func<PipelineAttention, Tensor<double>> other)
+    // The mean over the passes, or their sum.
+    private Tensor<double> Joined(Tensor<double> own, Func<PipelineAttention, Tensor<double>> other)
     {
         if (passes.IsEmpty)
             return own;
         double[][] all = [[.. own.Elements], .. passes.Select(pass => other(pass).Elements.ToArray())];
-        return Tensor<double>.Build(own.Shape.AsSpan(), i => all.Sum(elements => elements[i]) / all.Length);
+        return Tensor<double>.Build(own.Shape.AsSpan(), i => Share * all.Sum(elements => elements[i]));
     }
 
     /// <summary>The softmax weights of a row's keys, in their order, and the logsumexp.</summary>
@@ -291,7 +295,7 @@ public sealed class PipelineAttention
     /// <summary>The greatest score and the sum over all pairs that are normalised together, where that is not a row.</summary>
     internal IReadOnlyDictionary<(int, int, int), (double Max, double Sum)>? ClassSums(Func<int, int, double> product)
     {
-        if (pipeline.Stages.Normaliser is not (Normaliser.Queries or Normaliser.Heads))
+        if (pipeline.Stages.Normaliser is not (Normaliser.Queries or Normaliser.Heads or Normaliser.Pairs or Normaliser.Groups))
             return null;
         Dictionary<(int, int, int), (double Max, double Sum)> sums = [];
         for (int b = 0; b < config.Batch; b++)
@@ -322,6 +326,8 @@ public sealed class PipelineAttention
     {
         Normaliser.Queries => (slot.Batch * config.Heads + slot.Head, pair.Slot.Position, -1),
         Normaliser.Heads => (slot.Batch, slot.Position, pair.Slot.Position),
+        Normaliser.Pairs => (slot.Batch, slot.Head, pipeline.Group(slot)),
+        Normaliser.Groups => (slot.Batch * config.Heads + slot.Head, slot.Position % config.GroupSize, pair.Slot.Position % config.GroupSize),
         _ => (slot.Batch, slot.Head, slot.Position),
     };
 
@@ -353,34 +359,39 @@ public sealed class PipelineAttention
     /// <summary>The key slots that a query slot meets, in the order of the tokens that they hold.</summary>
     private Meeting[] Meetings(Slot slot)
     {
-        if (!keySlots.TryGetValue((slot.Batch, slot.Head), out var groups))
-        {
-            // Values of keys that hold none are 0; keys that are in no tensor are not met.
-            List<(int Token, (Slot Slot, int Key, int Value) Item)> held = [];
-            for (int p = 0; p < pipeline.Site.Ring; p++)
-                if (new Slot(slot.Batch, p, slot.Head) is var key && pipeline.Source(Operand.Key, key) is { } place)
-                    held.Add((place.Token, (key, RowOf(place, config.KvHeads), pipeline.Source(Operand.Value, key) is { } value ? RowOf(value, config.KvHeads) : -1)));
-            groups = held.OrderBy(item => item.Token).Select(item => item.Item).GroupBy(item => pipeline.Group(item.Slot)).ToDictionary(group => group.Key, group => group.ToArray());
-            keySlots.Add((slot.Batch, slot.Head), groups);
-        }
-
-        Meeting[] met = [.. groups.GetValueOrDefault(pipeline.Group(slot), []).Select(item => new Meeting(item.Key, item.Value, pipeline.Mask(slot, item.Slot), item.Slot))];
-        if (!ReferenceEquals(pipeline.Stages.Reach, Stages.OwnGroup))
-        {
-            HashSet<Slot> further = [.. pipeline.Stages.Reach(pipeline.Site, slot)];
-            met =
-            [
-                .. from item in groups.Values.SelectMany(members => members)
-                   where further.Contains(item.Slot) || pipeline.Group(item.Slot) == pipeline.Group(slot)
-                   orderby item.Key
-                   select new Meeting(item.Key, item.Value, pipeline.Mask(slot, item.Slot), item.Slot),
-            ];
-        }
-
+        Stages stages = pipeline.Stages;
+        Meeting[] met =
+        [
+            .. (ReferenceEquals(stages.Across, Stages.OwnHead) ? Groups(slot).GetValueOrDefault(pipeline.Group(slot), []) : InOrder(stages.Across(pipeline.Site, slot)))
+                .Select(item => new Meeting(item.Key, item.Value, pipeline.Mask(slot, item.Slot), item.Slot)),
+        ];
+        if (!ReferenceEquals(stages.Reach, Stages.OwnGroup))
+            met = [.. met.Concat(InOrder(stages.Reach(pipeline.Site, slot)).Select(item => new Meeting(item.Key, item.Value, pipeline.Mask(slot, item.Slot), item.Slot))).OrderBy(meeting => meeting.Key)];
         if (ReferenceEquals(pipeline.Stages.Times, Stages.Once))
             return met;
         int seen = met.Count(pair => pair.Mask is PairMask.Seen), index = 0;
         return [.. met.SelectMany(pair => Enumerable.Repeat(pair, pair.Mask is PairMask.Seen ? pipeline.Stages.Times(index++, seen) : 1))];
+    }
+
+    // Values of keys that hold none are 0; keys that are in no tensor are not met.
+    private (Slot Slot, int Key, int Value)[] InOrder(IEnumerable<Slot> slots)
+    {
+        List<(int Token, (Slot Slot, int Key, int Value) Item)> held = [];
+        foreach (Slot key in slots)
+            if (pipeline.Source(Operand.Key, key) is { } place)
+                held.Add((place.Token, (key, RowOf(place, config.KvHeads), pipeline.Source(Operand.Value, key) is { } value ? RowOf(value, config.KvHeads) : -1)));
+        return [.. held.OrderBy(item => item.Token).Select(item => item.Item)];
+    }
+
+    private Dictionary<int, (Slot Slot, int Key, int Value)[]> Groups(Slot slot)
+    {
+        if (!keySlots.TryGetValue((slot.Batch, slot.Head), out var groups))
+        {
+            groups = InOrder(Enumerable.Range(0, pipeline.Site.Ring).Select(p => slot with { Position = p })).GroupBy(item => pipeline.Group(item.Slot)).ToDictionary(group => group.Key, group => group.ToArray());
+            keySlots.Add((slot.Batch, slot.Head), groups);
+        }
+
+        return groups;
     }
 
     private static bool IsUniform(Meeting[] met) =>

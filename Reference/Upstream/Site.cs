@@ -17,7 +17,7 @@ public sealed class Site
         IsPadded = valid.Elements.Contains(false);
         shifted = [.. Enumerable.Range(0, config.Heads).Select(head => stages.Shifts(config, head))];
         int amount = stages.Amount(config);
-        shifts = [.. shifted.Select(shifts => shifts ? amount : 0)];
+        shifts = [.. shifted.Select((shifts, head) => shifts ? stages.HeadAmount(config, head, amount) : 0)];
         kvHeads = [.. Enumerable.Range(0, config.Heads).Select(config.KvHeadOf)];
     }
 

@@ -35,6 +35,12 @@ public enum Normaliser
 
     /// <summary>The visible keys of a query and one more of score 0.</summary>
     OneMore,
+
+    /// <summary>All visible pairs of a group.</summary>
+    Pairs,
+
+    /// <summary>The groups, at one pair of places in them.</summary>
+    Groups,
 }
 
 /// <summary>What is returned as logsumexp.</summary>
@@ -68,6 +74,9 @@ public sealed record Stages
     /// <summary>S.</summary>
     public Func<S2Config, int> Amount { get; init; } = config => config.Shift;
 
+    /// <summary>The shift of a shifted query head, from S.</summary>
+    public Func<S2Config, int, int, int> HeadAmount { get; init; } = (_, _, amount) => amount;
+
     /// <summary>By how much an input is rolled for a query head; none where it is left in place.</summary>
     public Func<Site, Operand, int, int?> RolledBy { get; init; } = (site, _, head) => site.Shift(head);
 
@@ -80,8 +89,14 @@ public sealed record Stages
     /// <summary>The group of a slot; only slots of one group, batch entry and head meet.</summary>
     public Func<Site, Slot, int> Group { get; init; } = (site, slot) => slot.Position / site.Config.GroupSize;
 
-    /// <summary>Further key slots that a query slot meets.</summary>
+    /// <summary>Further key slots of its own head that a query slot meets; one of its own group then counts once more.</summary>
     public Func<Site, Slot, IEnumerable<Slot>> Reach { get; init; } = OwnGroup;
+
+    /// <summary>The key slots, of any head and batch entry, that a query slot meets instead of those of its group.</summary>
+    public Func<Site, Slot, IEnumerable<Slot>> Across { get; init; } = OwnHead;
+
+    /// <summary>Where a row is read that a place of the layout of heads holds: operand, place with the head of that operand.</summary>
+    public Func<Site, Operand, Place, Place> Entered { get; init; } = (_, _, place) => place;
 
     /// <summary>The kv head that a query head reads.</summary>
     public Func<Site, Operand, int, int> KvHead { get; init; } = (site, _, head) => site.KvHead(head);
@@ -131,6 +146,9 @@ public sealed record Stages
     /// <summary>Further passes, each as a change to these stages: o is the mean over this pass and them.</summary>
     public ImmutableArray<Func<Stages, Stages>> Passes { get; init; } = [];
 
+    /// <summary>Whether o is the sum over the passes instead.</summary>
+    public bool AddsPasses { get; init; }
+
     /// <summary>What is returned as logsumexp.</summary>
     public LogSumKind LogSum { get; init; } = LogSumKind.Natural;
 
@@ -141,6 +159,8 @@ public sealed record Stages
     public bool EmptyIsNaN { get; init; }
 
     internal static Func<Site, Slot, IEnumerable<Slot>> OwnGroup { get; } = (_, _) => [];
+
+    internal static Func<Site, Slot, IEnumerable<Slot>> OwnHead { get; } = (_, _) => [];
 
     internal static Func<Site, Slot, int> NoZeros { get; } = (_, _) => 0;
 

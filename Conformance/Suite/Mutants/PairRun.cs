@@ -49,10 +49,16 @@ public sealed record PairResult(Composition Pair, PairOutcome Outcome, string Sa
 /// </summary>
 public static class PairRun
 {
-    /// <summary>So many pairs, spread evenly over all of the catalogue; all where there are fewer.</summary>
-    public static ImmutableArray<Composition> Spread(int count)
+    /// <summary>Every pair of which one defect's name contains a text; all pairs for an empty text.</summary>
+    public static ImmutableArray<Composition> With(string name)
     {
-        ImmutableArray<Composition> all = [.. DefectCatalogue.Pairs];
+        ArgumentNullException.ThrowIfNull(name);
+        return [.. DefectCatalogue.Pairs.Where(pair => pair.Defects.Any(defect => defect.Name.Contains(name, StringComparison.OrdinalIgnoreCase)))];
+    }
+
+    /// <summary>So many of some pairs, spread evenly over them; all where there are fewer.</summary>
+    public static ImmutableArray<Composition> Spread(ImmutableArray<Composition> all, int count)
+    {
         int chosen = Math.Clamp(count, 1, all.Length);
         return [.. Enumerable.Range(0, chosen).Select(i => all[(int)((long)i * all.Length / chosen)])];
     }

@@ -18,7 +18,10 @@ internal sealed class ExplanationSearch
         LogSum = [.. DefectCatalogue.All.Where(defect => defect.Stage is Stage.LogSum)],
         Backward = [.. DefectCatalogue.All.Where(defect => defect.IsBackward)];
 
-    private static readonly Lazy<ImmutableArray<Composition>> StructurePairs = new(() => [.. From(Structure, 0, 2, [])]);
+    // Of three defects two at least are such as people's code has: all threes would take a minute where none explains a port.
+    private static readonly Lazy<ImmutableArray<Composition>>
+        StructurePairs = new(() => [.. From(Structure, 0, 2, [])]),
+        StructureTriples = new(() => [.. From(Structure, 0, MostForward, []).Where(composition => composition.Defects.Count(defect => defect.IsSeen) >= 2)]);
 
     private readonly ImmutableArray<XrayFilm> films, plain, padded;
     private readonly CancellationToken cancellation;
@@ -160,7 +163,7 @@ internal sealed class ExplanationSearch
 
     /// <summary>Every set of so many defects of different stages, in the order of the catalogue.</summary>
     private static IEnumerable<Composition> Sets(ImmutableArray<Defect> defects, int size) =>
-        defects == Structure && size == 2 ? StructurePairs.Value : From(defects, 0, size, []);
+        defects == Structure && size >= 2 ? (size == 2 ? StructurePairs : StructureTriples).Value : From(defects, 0, size, []);
 
     private static IEnumerable<Composition> From(ImmutableArray<Defect> defects, int start, int left, ImmutableArray<Defect> chosen)
     {

@@ -44,7 +44,7 @@ public static class Xrays
 
     /// <summary>
     /// The sizes that tell defects apart: the one that is asked for, an odd group, a shift other than G / 2 with a scale and heads of its own, two padded sequences, a ragged N, a cut that is not in the middle of a group,
-    /// groups longer than a kernel's tile, and the first size under every other mask. Each is bent to what the port claims; sizes that then are the same are looked at once.
+    /// a single group, groups longer than a kernel's tile, and the first size under every other mask. Each is bent to what the port claims; sizes that then are the same are looked at once.
     /// </summary>
     /// <param name="capabilities">What the port claims.</param>
     /// <param name="masks">The masks to look at, beside that of the first configuration.</param>
@@ -71,6 +71,7 @@ public static class Xrays
             .. all.OrderByDescending(mask => mask.CutsWrappedRun()).Take(1).Select(mask =>
                 Fitted(fours with { Batch = 2, Tokens = 14, Heads = 2, KvHeads = 2, ShiftedHeads = HeadShift.SecondHalf, Mask = mask })),
             .. all.Where(mask => mask.CutsWrappedRun()).Take(1).Select(mask => Fitted(fours with { Shift = 1, Heads = 2, KvHeads = 2, ShiftedHeads = HeadShift.SecondHalf, Mask = mask })),
+            Fitted(fours with { Tokens = 4, Heads = 2, KvHeads = 2, ShiftedHeads = HeadShift.SecondHalf }),
             Fitted(request with { Tokens = 2 * LongGroup, GroupSize = GroupSizeRule.Of(LongGroup), Heads = 2, KvHeads = 1, ShiftedHeads = HeadShift.SecondHalf }) with { ShowsScores = false },
             .. all.Skip(1).Select(mask => Fitted(first.ToRequest() with { Mask = mask })),
         ];

@@ -7,7 +7,7 @@ namespace S2Attn.Reference.Upstream;
 public static class DefectCatalogue
 {
     /// <summary>All defects.</summary>
-    public static ImmutableArray<Defect> All { get; } = [.. ShiftDefects.All, .. LayoutDefects.All, .. MaskDefects.All, .. SoftmaxDefects.All, .. GradientDefects.All];
+    public static ImmutableArray<Defect> All { get; } = [.. ShiftDefects.All, .. LayoutDefects.All, .. AxisDefects.All, .. MaskDefects.All, .. ReachDefects.All, .. SoftmaxDefects.All, .. GradientDefects.All];
 
     /// <summary>Every two defects of different stages.</summary>
     public static IEnumerable<Composition> Pairs =>

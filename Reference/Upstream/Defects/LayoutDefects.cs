@@ -13,6 +13,7 @@ internal static class LayoutDefects
         KvHead("value-head-modulo", "k is read from kv head h / (H / K), v from h mod K.", "Read v from the same kv head as k, h / (H / K).", (operand, head, site) => operand is Operand.Value ? head % site.Config.KvHeads : site.KvHead(head)),
         KvHead("key-head-modulo", "v is read from kv head h / (H / K), k from h mod K.", "Read k from the same kv head as v, h / (H / K).", (operand, head, site) => operand is Operand.Key ? head % site.Config.KvHeads : site.KvHead(head)),
         KvHead("kv-head-zero", "Every query head reads kv head 0.", "Read kv head h / (H / K).", (_, _, _) => 0),
+        KvHead("kv-head-clamped", "Query head h reads kv head h, the last one where there are fewer.", "Read kv head h / (H / K): repeat each kv head H / K times in place.", (_, head, site) => Math.Min(head, site.Config.KvHeads - 1)),
         KvHead("kv-head-reversed", "Query head h reads the kv heads in reversed order.", "Read kv head h / (H / K).", (_, head, site) => site.Config.KvHeads - 1 - site.KvHead(head)),
         new("batch-zero-keys", Stage.KvHead, "Every batch entry reads k and v of entry 0.", "Index k and v by the batch entry of the query.", stages => stages with { Entry = (_, _, _) => 0 }),
         new("batch-zero-values", Stage.KvHead, "Every batch entry reads v of entry 0.", "Index v by the batch entry of the query.", stages => stages with { Entry = (_, operand, entry) => operand is Operand.Value ? 0 : entry }),
@@ -111,6 +112,8 @@ internal static class LayoutDefects
         new("later-entries-zero", Stage.Rows, "Only batch entry 0 of o is written.", "Compute every batch entry.", stages => stages with { Leaves = (_, row) => row.Batch > 0 }),
         new("wrapped-run-dropped", Stage.Rows, "The first S rows of a shifted head, which the roll brought behind the last token, are 0.", "Compute the wrapped run too.", stages => stages with { Leaves = (site, row) => row.Token < site.Shift(row.Head) }),
         new("shifted-heads-zero", Stage.Rows, "o of the shifted heads is 0.", "Write the result of the shifted heads into o.", stages => stages with { Leaves = (site, row) => site.IsShifted(row.Head) }),
+        new("ends-dropped", Stage.Rows, "The first S rows and the last G - S of a shifted head are 0: only whole groups between them are computed.", "Compute the group that wraps around the end too.",
+            stages => stages with { Leaves = (site, row) => site.Shift(row.Head) is > 0 and var shift && (row.Token < shift || row.Token >= site.Config.Tokens - site.Config.GroupSize + shift) }),
         new("last-group-dropped", Stage.Rows, "o of the last group of a shifted head is 0.", "Compute all N/G groups of a shifted head, the wrapped one too.",
             stages => stages with { Leaves = (site, row) => site.Shift(row.Head) > 0 && site.Position(site.Shift(row.Head), row.Token) >= site.Ring - site.Config.GroupSize })
         { SeenIn = "public ports that cut the wrapped group off" },
