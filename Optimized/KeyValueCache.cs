@@ -237,7 +237,7 @@ public sealed unsafe class KeyValueCache<T> : IDisposable
             LogSumExp = new(logSumExp, new(0, Config.Heads, 1), 1, start),
             Valid = default,
         };
-        new Calls<T>(geometry, engine, scheduler, resources).Run(problem, isBackward: false, cancellation);
+        new Calls<T>(geometry, engine, scheduler, resources, mayTakeFewer: false).Run(problem, isBackward: false, cancellation);
     }
 
     private CacheRing<T> RingOf(int sequence)

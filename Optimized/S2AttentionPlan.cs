@@ -65,15 +65,16 @@ public sealed unsafe partial class S2AttentionPlan : IDisposable
         WorkerPool? pool = options.Scheduler is null ? new(Threads) : null;
         IWorkScheduler scheduler = options.Scheduler ?? pool!;
         resources = new(Threads, engines.WorkspaceFloats(sizes), pool);
-        single = new(geometry, engines.Single, scheduler, resources);
-        half = new(geometry, engines.Half, scheduler, resources);
-        bfloat16 = new(geometry, engines.BFloat16, scheduler, resources);
+        bool decides = options.Threads is null && options.Scheduler is null;
+        single = new(geometry, engines.Single, scheduler, resources, decides);
+        half = new(geometry, engines.Half, scheduler, resources, decides);
+        bfloat16 = new(geometry, engines.BFloat16, scheduler, resources, decides);
     }
 
     /// <summary>The configuration; of a slice that of its sequence, of a packed batch that of its longest sequence alone.</summary>
     public S2Config Config { get; }
 
-    /// <summary>Workers of a call.</summary>
+    /// <summary>Workers of a call, at most: where the options leave their number open, a call that is too small to gain from several runs on the calling thread.</summary>
     public int Threads { get; }
 
     /// <summary>Bytes of scratch memory of each thread.</summary>

@@ -23,8 +23,8 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
     /// <summary>Floats of workspace that <see cref="Run"/> takes.</summary>
     public static nint WorkspaceFloats(BlockSizes sizes)
     {
-        nint queries = sizes.BackwardQueries, panels = queries * sizes.Depth, rows = queries * sizes.Width;
-        nint tile = (nint)sizes.TileKeys * sizes.Depth, scores = sizes.TileKeys * queries;
+        nint queries = sizes.BackwardQueries, panels = queries * sizes.Depth, rows = queries * sizes.Stride;
+        nint tile = (nint)sizes.TileKeysHeld * sizes.Stride, scores = (nint)sizes.TileKeysHeld * sizes.ScoreStride;
         return Workspace.Sum(panels, panels, panels, rows, rows, tile, tile, scores, scores, (nint)sizes.TileColumns * sizes.Depth, (nint)TTile.Rows * sizes.Width, queries, queries);
     }
 
@@ -66,38 +66,38 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
     {
         BlockSizes sizes = geometry.Sizes;
         S2Config config = geometry.Config;
-        int columns = sizes.TileColumns, depth = sizes.Depth, width = sizes.Width, stride = sizes.BackwardQueries;
+        int columns = sizes.TileColumns, depth = sizes.Depth, width = sizes.Width, stride = sizes.Stride, scoreStride = sizes.ScoreStride, held = sizes.BackwardQueries;
         int panels = (count + columns - 1) / columns, kvHead = config.KvHeadOf(head);
         nint panelFloats = (nint)depth * columns;
 
         workspace.Reset();
-        Pointer<float> queries = workspace.Take((nint)stride * depth);
-        Pointer<float> outputGradients = workspace.Take((nint)stride * depth);
-        Pointer<float> queryGradients = workspace.Take((nint)stride * depth);
-        Pointer<float> queryRows = workspace.Take((nint)stride * width);
-        Pointer<float> outputGradientRows = workspace.Take((nint)stride * width);
-        Pointer<float> keys = workspace.Take((nint)sizes.TileKeys * depth);
-        Pointer<float> values = workspace.Take((nint)sizes.TileKeys * depth);
-        Pointer<float> weights = workspace.Take((nint)sizes.TileKeys * stride);
-        Pointer<float> scoreGradients = workspace.Take((nint)sizes.TileKeys * stride);
+        Pointer<float> queries = workspace.Take((nint)held * depth);
+        Pointer<float> outputGradients = workspace.Take((nint)held * depth);
+        Pointer<float> queryGradients = workspace.Take((nint)held * depth);
+        Pointer<float> queryRows = workspace.Take((nint)held * stride);
+        Pointer<float> outputGradientRows = workspace.Take((nint)held * stride);
+        Pointer<float> keys = workspace.Take((nint)sizes.TileKeys * stride, (nint)BlockSizes.HalfRows * stride);
+        Pointer<float> values = workspace.Take((nint)sizes.TileKeys * stride, (nint)BlockSizes.HalfRows * stride);
+        Pointer<float> weights = workspace.Take((nint)sizes.TileKeys * scoreStride, (nint)BlockSizes.HalfRows * scoreStride);
+        Pointer<float> scoreGradients = workspace.Take((nint)sizes.TileKeys * scoreStride, (nint)BlockSizes.HalfRows * scoreStride);
         Pointer<float> scratch = workspace.Take(panelFloats);
         Pointer<float> share = workspace.Take((nint)TTile.Rows * width);
-        Pointer<float> logSumExp = workspace.Take(stride);
-        Pointer<float> delta = workspace.Take(stride);
+        Pointer<float> logSumExp = workspace.Take(held);
+        Pointer<float> delta = workspace.Take(held);
 
         ScaleFactor scale = ScaleFactor.Of(config.Scale, 1), scoreScale = ScaleFactor.Of(config.Scale, Math.Log2(Math.E));
         for (int i = 0; i < panels * columns; i++)
             LoadRow(i);
         for (int p = 0; p < panels; p++)
         {
-            nint at = (nint)p * columns * width;
-            QueryPanel<T, TStorage, V, TLanes>.FromRows(sizes, scoreScale.Mantissa, queryRows + at, width, queries + p * panelFloats);
-            QueryPanel<T, TStorage, V, TLanes>.FromRows(sizes, 1, outputGradientRows + at, width, outputGradients + p * panelFloats);
+            nint at = (nint)p * columns * stride;
+            QueryPanel<T, TStorage, V, TLanes>.FromRows(sizes, scoreScale.Mantissa, queryRows + at, stride, queries + p * panelFloats);
+            QueryPanel<T, TStorage, V, TLanes>.FromRows(sizes, 1, outputGradientRows + at, stride, outputGradients + p * panelFloats);
         }
 
         queryGradients.Span((int)(panels * panelFloats)).Clear();
         bool isPadded = count < panels * columns;
-        bool isFinite = Packing.AllFinite<V, TLanes>(queryRows, count * width) && Packing.AllFinite<V, TLanes>(outputGradientRows, count * width);
+        bool isFinite = Packing.AllFinite<V, TLanes>(queryRows, stride, count, width) && Packing.AllFinite<V, TLanes>(outputGradientRows, stride, count, width);
         Visit(run.Other);
         Visit(run.Own);
         for (int p = 0; p < panels; p++)
@@ -106,7 +106,7 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         void LoadRow(int i)
         {
-            Pointer<float> queryRow = queryRows + (nint)i * width, gradientRow = outputGradientRows + (nint)i * width;
+            Pointer<float> queryRow = queryRows + (nint)i * stride, gradientRow = outputGradientRows + (nint)i * stride;
             if (i >= count)
             {
                 // Weights of lanes without a query are 2^-infinity.
@@ -149,8 +149,11 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
                     Differentiate(tile, p, MaskOf(p), exact, ref wanted);
                 }
 
-                for (int j = 0; j < keyCount; j += TTile.Rows)
-                    Share(tile, j, exact);
+                int wholeKeys = RowBlocks<TTile>.Whole(keyCount);
+                for (int j = 0; j < wholeKeys; j += TTile.Rows)
+                    Share(tile, j, TTile.Rows, exact);
+                for (int j = wholeKeys; j < keyCount; j += TTile.RestRows)
+                    Share(tile, j, TTile.RestRows, exact);
 
                 // The gradients to which this tile adds, then the rows of the next tile.
                 [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -170,14 +173,14 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
 
                 PanelMask MaskOf(int p) => new(segment.Causal, first + p * columns, Math.Min(columns, count - p * columns), start, keyCount);
 
-                // The block of keys [j, j + Rows) gains from every panel that sees it; panels before the diagonal do not.
+                // The block of keys [j, j + rowsOfBlock) gains from every panel that sees it; panels before the diagonal do not.
                 [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-                void Share(in KeyTile tile, int j, bool exact)
+                void Share(in KeyTile tile, int j, int rowsOfBlock, bool exact)
                 {
                     int firstPanel = 0;
                     while (firstPanel < panels && MaskOf(firstPanel).Rows <= j)
                         firstPanel++;
-                    nint at = j * (nint)stride + firstPanel * columns;
+                    nint at = j * (nint)scoreStride + firstPanel * columns;
                     Gain(weights, outputGradientRows, ScaleFactor.One, problem.ValueGradient, tile);
                     Gain(scoreGradients, queryRows, scale, problem.KeyGradient, tile);
 
@@ -186,23 +189,23 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
                     {
                         if (exact)
                         {
-                            share.Span(TTile.Rows * width).Clear();
+                            share.Span(rowsOfBlock * width).Clear();
                             for (int p = firstPanel; p < panels; p++)
-                                Exact.Transposed(MaskOf(p), Math.Min(columns, count - p * columns), j, TTile.Rows, width, panel + p * columns, stride, rows + (nint)p * columns * width, share);
+                                Exact.Transposed(MaskOf(p), Math.Min(columns, count - p * columns), j, rowsOfBlock, width, panel + p * columns, scoreStride, rows + (nint)p * columns * stride, stride, share);
                         }
                         else
                         {
-                            Products<TTile>.Transposed((panels - firstPanel) * columns, width, panel + at, stride, rows + (nint)firstPanel * columns * width, share);
+                            Products<TTile>.Transposed(rowsOfBlock, (panels - firstPanel) * columns, width, panel + at, scoreStride, rows + (nint)firstPanel * columns * stride, stride, share);
                         }
 
                         float multiplier = factor.Mantissa;
                         if (factor.Exponent != 0)
                         {
                             multiplier = 1;
-                            factor.Multiply<V, TLanes>(share, TTile.Rows * width / columns);
+                            factor.Multiply<V, TLanes>(share, rowsOfBlock * width / columns);
                         }
 
-                        for (int r = 0; r < Math.Min(TTile.Rows, tile.Count - j); r++)
+                        for (int r = 0; r < Math.Min(rowsOfBlock, tile.Count - j); r++)
                             if (tile.Valid.IsNull || tile.Valid[j + r] != 0)
                                 Panel<V, TLanes>.Add(share + (nint)r * width, multiplier, target.At(sequence.Batch, sequence.FirstToken + tile.Start + j + r, kvHead), sizes.HeadDim);
                     }
@@ -214,7 +217,7 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         void AskForNextBlock(int part, int parts, ref RowsAhead wanted)
         {
-            int start = first + count, next = Math.Clamp(run.Start + run.Length - start, 0, stride);
+            int start = first + count, next = Math.Clamp(run.Start + run.Length - start, 0, held);
             int from = sequence.FirstToken + start + next * part / parts, rows = sequence.FirstToken + start + next * (part + 1) / parts - from;
             wanted.Add(problem.Output, sequence.Batch, from, rows, head, sizes.HeadDim);
             wanted.Add(problem.OutputGradient, sequence.Batch, from, rows, head, sizes.HeadDim);
@@ -226,24 +229,26 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
         {
             wanted.Spread(2 * Products<TTile>.Steps(mask, depth) - depth / TTile.Rows);
             Pointer<float> weight = weights + p * columns, gradient = scoreGradients + p * columns;
-            Products<TTile>.Scores(mask, depth, tile.Keys, queries + p * panelFloats, weight, stride, ref wanted);
-            Products<TTile>.Scores(mask, depth, tile.Values, outputGradients + p * panelFloats, gradient, stride, ref wanted);
-            scoreScale.Raise<V, TLanes>(weight, stride, mask.Rows);
-            Panel<V, TLanes>.SoftmaxGradient(weight, gradient, stride, mask.Rows, logSumExp + p * columns, delta + p * columns);
+            Products<TTile>.Scores(mask, depth, tile.Keys, stride, queries + p * panelFloats, weight, scoreStride, ref wanted);
+            Products<TTile>.Scores(mask, depth, tile.Values, stride, outputGradients + p * panelFloats, gradient, scoreStride, ref wanted);
+            scoreScale.Raise<V, TLanes>(weight, scoreStride, mask.Rows);
+            Panel<V, TLanes>.SoftmaxGradient(weight, gradient, scoreStride, mask.Rows, logSumExp + p * columns, delta + p * columns);
 
             // After the step and not before: a logsumexp that is NaN makes even 2^-infinity NaN.
-            Panel<V, TLanes>.Mask(weight, stride, mask, tile.Valid, 0);
-            Panel<V, TLanes>.Mask(gradient, stride, mask, tile.Valid, 0);
-            for (int j = mask.Rows; j < BlockSizes.RoundUp(mask.Rows, TTile.Rows); j++)
+            Panel<V, TLanes>.Mask(weight, scoreStride, mask, tile.Valid, 0);
+            Panel<V, TLanes>.Mask(gradient, scoreStride, mask, tile.Valid, 0);
+
+            // The block of keys in which the visible ones end is multiplied whole.
+            for (int j = mask.Rows; j < Math.Min(mask.Rows + TTile.Rows - 1, sizes.TileKeys); j++)
             {
-                Panel<V, TLanes>.Fill(weight + (nint)j * stride, 0);
-                Panel<V, TLanes>.Fill(gradient + (nint)j * stride, 0);
+                Panel<V, TLanes>.Fill(weight + (nint)j * scoreStride, 0);
+                Panel<V, TLanes>.Fill(gradient + (nint)j * scoreStride, 0);
             }
 
             if (exact)
-                Exact.Weighted(mask, columns, depth, tile.Keys, gradient, stride, queryGradients + p * panelFloats);
+                Exact.Weighted(mask, columns, depth, tile.Keys, stride, gradient, scoreStride, queryGradients + p * panelFloats);
             else
-                Products<TTile>.Weighted(mask, depth, tile.Keys, gradient, stride, queryGradients + p * panelFloats, ref wanted);
+                Products<TTile>.Weighted(mask, depth, tile.Keys, stride, gradient, scoreStride, queryGradients + p * panelFloats, ref wanted);
         }
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]

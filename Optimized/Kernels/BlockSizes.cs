@@ -1,21 +1,30 @@
 // How large are the blocks that one thread works on? Chosen so that they stay in its second-level cache.
+using System.Runtime.CompilerServices;
+
 namespace S2Attn.Optimized.Kernels;
 
 /// <summary>Sizes of the blocks for one head dimension and one register block; all in elements.</summary>
 internal sealed record BlockSizes
 {
-    // Of the 1 MiB that a thread may use, queries and outputs fill half, and the two tiles of keys and values that the forward pass holds three eighths.
-    private const int QueryFloats = 128 * 1024, MaxQueries = 512, KeyFloats = 48 * 1024, MaxKeys = 192;
+    /// <summary>Rows of a register block that is one register wide.</summary>
+    public const int HalfRows = 8;
+
+    // Of the 1 MiB that a thread may use, queries and outputs fill half, and the two tiles of keys and values that the forward pass holds most of the rest.
+    private const int QueryFloats = 128 * 1024, MaxQueries = 512, KeyFloats = 54 * 1024, MaxKeys = 192;
+
+    private const int FloatsOfLine = 16;
 
     public BlockSizes(int headDim, int tileRows, int tileColumns)
     {
         HeadDim = headDim;
         TileRows = tileRows;
         TileColumns = tileColumns;
-        Depth = RoundUp(headDim, tileRows % 4 == 0 ? tileRows : 2 * tileRows);
+        Depth = RoundUp(headDim, HalfRows);
         Width = RoundUp(Depth, tileColumns);
-        TileKeys = Math.Clamp(KeyFloats / (2 * Width) / tileRows, 1, MaxKeys / tileRows) * tileRows;
+        Stride = OddLines(Width);
+        TileKeys = Math.Clamp(KeyFloats / (2 * Stride) / tileRows, 1, MaxKeys / tileRows) * tileRows;
         BlockQueries = Math.Clamp(QueryFloats / (2 * Width) / tileColumns, 1, MaxQueries / tileColumns) * tileColumns;
+        ScoreStride = OddLines(BackwardQueries);
     }
 
     /// <summary>D.</summary>
@@ -27,14 +36,23 @@ internal sealed record BlockSizes
     /// <summary>Columns of the register block: the queries of a panel.</summary>
     public int TileColumns { get; }
 
-    /// <summary>D rounded up to whole register blocks of rows, and to a multiple of 4 for the transposes.</summary>
+    /// <summary>D rounded up to a multiple of 8: register blocks of six and four rows, or of eight, cover it exactly.</summary>
     public int Depth { get; }
 
     /// <summary>D rounded up to whole register blocks of columns.</summary>
     public int Width { get; }
 
+    /// <summary>
+    /// Floats between rows of keys, values, queries and gradients in the workspace: an odd number of cache lines, at least Width. Products walk down these rows, and rows that lie
+    /// a power of two apart would share a few sets of the first-level cache.
+    /// </summary>
+    public int Stride { get; }
+
     /// <summary>Keys of a tile: whole register blocks of rows.</summary>
     public int TileKeys { get; }
+
+    /// <summary>Rows that buffers for a tile hold, slack included: blocks on the diagonal may end behind the last key.</summary>
+    public int TileKeysHeld => TileKeys + HalfRows;
 
     /// <summary>Queries of a work item: a multiple of the panel.</summary>
     public int BlockQueries { get; }
@@ -42,5 +60,34 @@ internal sealed record BlockSizes
     /// <summary>Queries that the backward pass holds at a time; it keeps more operands of each than the forward pass.</summary>
     public int BackwardQueries => Math.Max(1, BlockQueries / 4 / TileColumns) * TileColumns;
 
+    /// <summary>Floats between the rows of the backward pass's weights; odd in lines, as <see cref="Stride"/>.</summary>
+    public int ScoreStride { get; }
+
     public static int RoundUp(int value, int multiple) => (value + multiple - 1) / multiple * multiple;
+
+    private static int OddLines(int floats) => (RoundUp(floats, FloatsOfLine) / FloatsOfLine | 1) * FloatsOfLine;
+}
+
+/// <summary>How rows are cut into register blocks: whole ones first, then the smaller ones that cover what is left with the fewest rows.</summary>
+internal static class RowBlocks<TTile>
+    where TTile : struct, ITile
+{
+    /// <summary>The rows that whole blocks cover. Behind them come blocks of RestRows until the last row is covered.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static int Whole(int rows)
+    {
+        int left = rows % TTile.Rows;
+        return left == 0 ? rows
+            : left > TTile.RestRows || TTile.RestRows == TTile.Rows ? rows - left + TTile.Rows
+            : left > 2 * TTile.RestRows - TTile.Rows ? rows - left
+            : Math.Max(0, rows - left - TTile.Rows);
+    }
+
+    /// <summary>Rows that the blocks cover: at least those asked for.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static int Covered(int rows)
+    {
+        int whole = Whole(rows);
+        return whole >= rows ? whole : whole + BlockSizes.RoundUp(rows - whole, TTile.RestRows);
+    }
 }

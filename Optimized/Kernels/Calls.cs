@@ -7,18 +7,28 @@ internal sealed class Calls<T> : IPassWork
 {
     private const int Forward = 0, Backward = 1, Store = 3, Clear = 4;
 
+    // Some tens of microseconds of arithmetic, about as long as it takes to wake a thread.
+    private const double LeastWorkOfWorker = 2e6;
+
     private readonly Geometry geometry;
     private readonly IEngine<T> engine;
     private readonly PlanResources resources;
     private readonly Passes passes;
     private Problem<T> problem;
 
-    public Calls(Geometry geometry, IEngine<T> engine, IWorkScheduler scheduler, PlanResources resources)
+    /// <summary>Prepares calls.</summary>
+    /// <param name="geometry">The work.</param>
+    /// <param name="engine">The kernels.</param>
+    /// <param name="scheduler">Who runs the workers.</param>
+    /// <param name="resources">Their memory.</param>
+    /// <param name="mayTakeFewer">Whether calls whose work is done before other workers are awake may take fewer of them than there are.</param>
+    public Calls(Geometry geometry, IEngine<T> engine, IWorkScheduler scheduler, PlanResources resources, bool mayTakeFewer)
     {
+        int workers = mayTakeFewer ? (int)Math.Clamp(geometry.Work / LeastWorkOfWorker, 1, resources.Workers) : resources.Workers;
         this.geometry = geometry;
         this.engine = engine;
         this.resources = resources;
-        passes = new(scheduler, resources.Workers, Clear + 1, this);
+        passes = new(scheduler, workers, Clear + 1, this);
     }
 
     public void Run(in Problem<T> problem, bool isBackward, CancellationToken cancellation)

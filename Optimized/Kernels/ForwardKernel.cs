@@ -23,8 +23,8 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
     /// <summary>Floats of workspace that <see cref="Run"/> takes.</summary>
     public static nint WorkspaceFloats(BlockSizes sizes)
     {
-        nint block = (nint)sizes.BlockQueries * sizes.Depth, tile = (nint)sizes.TileKeys * sizes.Depth;
-        nint panel = (nint)sizes.TileColumns * sizes.Depth, scores = (nint)sizes.TileKeys * sizes.TileColumns;
+        nint block = (nint)sizes.BlockQueries * sizes.Depth, tile = (nint)sizes.TileKeysHeld * sizes.Stride;
+        nint panel = (nint)sizes.TileColumns * sizes.Depth, scores = (nint)sizes.TileKeysHeld * sizes.TileColumns;
         return Workspace.Sum(block, block, tile, tile, tile, tile, panel, scores, sizes.BlockQueries, sizes.BlockQueries, sizes.TileColumns);
     }
 
@@ -44,15 +44,15 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
         QueryRun<int> run = geometry.Run(sequence, head, block.Run);
         int columns = sizes.TileColumns, depth = sizes.Depth;
         int panels = (block.Count + columns - 1) / columns;
-        nint panelFloats = (nint)depth * columns, tileFloats = (nint)sizes.TileKeys * depth;
+        nint panelFloats = (nint)depth * columns, tileFloats = (nint)sizes.TileKeys * sizes.Stride, slack = (nint)BlockSizes.HalfRows * sizes.Stride;
 
         workspace.Reset();
         Pointer<float> queries = workspace.Take((nint)sizes.BlockQueries * depth);
         Pointer<float> output = workspace.Take((nint)sizes.BlockQueries * depth);
-        Pointer<float> keysOfOne = workspace.Take(tileFloats), valuesOfOne = workspace.Take(tileFloats);
-        Pointer<float> keysOfOther = workspace.Take(tileFloats), valuesOfOther = workspace.Take(tileFloats);
+        Pointer<float> keysOfOne = workspace.Take(tileFloats, slack), valuesOfOne = workspace.Take(tileFloats, slack);
+        Pointer<float> keysOfOther = workspace.Take(tileFloats, slack), valuesOfOther = workspace.Take(tileFloats, slack);
         Pointer<float> rows = workspace.Take(panelFloats);
-        Pointer<float> scores = workspace.Take((nint)sizes.TileKeys * columns);
+        Pointer<float> scores = workspace.Take((nint)sizes.TileKeys * columns, (nint)BlockSizes.HalfRows * columns);
         Pointer<float> max = workspace.Take(sizes.BlockQueries);
         Pointer<float> sum = workspace.Take(sizes.BlockQueries);
         Pointer<float> factor = workspace.Take(columns);
@@ -156,15 +156,15 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
         {
             wanted.Spread(Products<TTile>.Steps(mask, depth));
             Pointer<float> accumulator = output + p * panelFloats;
-            Products<TTile>.Scores(mask, depth, tile.Keys, queries + p * panelFloats, scores, columns, ref wanted);
+            Products<TTile>.Scores(mask, depth, tile.Keys, sizes.Stride, queries + p * panelFloats, scores, columns, ref wanted);
             scale.Raise<V, TLanes>(scores, columns, mask.Rows);
             Panel<V, TLanes>.Mask(scores, columns, mask, tile.Valid, float.NegativeInfinity);
-            if (Panel<V, TLanes>.SoftmaxStep(scores, mask.Rows, max + p * columns, sum + p * columns, factor))
+            if (Panel<V, TLanes>.SoftmaxStep(scores, Products<TTile>.RowsOfBoth(mask), mask.Rows, max + p * columns, sum + p * columns, factor))
                 Panel<V, TLanes>.Scale(accumulator, depth, factor);
             if (mask.IsPartial && !tile.IsFinite)
-                Exact.Weighted(mask, columns, depth, tile.Values, scores, columns, accumulator);
+                Exact.Weighted(mask, columns, depth, tile.Values, sizes.Stride, scores, columns, accumulator);
             else
-                Products<TTile>.Weighted(mask, depth, tile.Values, scores, columns, accumulator, ref wanted);
+                Products<TTile>.Weighted(mask, depth, tile.Values, sizes.Stride, scores, columns, accumulator, ref wanted);
         }
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]

@@ -58,6 +58,9 @@ internal sealed class Geometry
 
     public long ForwardItems => forward.Total;
 
+    /// <summary>About how many floating-point operations a forward call makes: those of a causal mask.</summary>
+    public double Work => 2.0 * batch * (keys.End - keys.Start) * Config.Heads * Config.HeadDim * Math.Min(Config.GroupSize, keys.End - keys.Start);
+
     /// <summary>Items that clear dk and dv, or round them to storage.</summary>
     public long StoreItems => keys.End == keys.Start ? 0 : batch * StoresOfBatch;
 

@@ -12,6 +12,9 @@ internal unsafe interface ITile
     /// <summary>Rows of the block.</summary>
     static abstract int Rows { get; }
 
+    /// <summary>Rows of the smaller block that covers what whole blocks leave; Rows where there is none.</summary>
+    static abstract int RestRows { get; }
+
     /// <summary>Columns of the block: registers times lanes.</summary>
     static abstract int Columns { get; }
 
@@ -27,6 +30,9 @@ internal unsafe interface ITile
     /// <param name="accumulate">Whether C is added to; else it is overwritten.</param>
     static abstract void Multiply(nint depth, Pointer<float> a, nint rowStride, nint depthStride, Pointer<float> b, nint columnsOfB, Pointer<float> c, nint columnsOfC, bool accumulate);
 
-    /// <summary>The same for one register of columns, where the diagonal leaves only half of a panel to compute.</summary>
+    /// <summary>The same for RestRows rows.</summary>
+    static abstract void MultiplyRest(nint depth, Pointer<float> a, nint rowStride, nint depthStride, Pointer<float> b, nint columnsOfB, Pointer<float> c, nint columnsOfC, bool accumulate);
+
+    /// <summary>The same for <see cref="BlockSizes.HalfRows"/> rows and one register of columns, where the diagonal leaves only half of a panel to compute.</summary>
     static abstract void MultiplyHalf(nint depth, Pointer<float> a, nint rowStride, nint depthStride, Pointer<float> b, nint columnsOfB, Pointer<float> c, nint columnsOfC, bool accumulate);
 }

@@ -4,7 +4,7 @@ using S2Attn.Spec;
 
 namespace S2Attn.Optimized.Kernels;
 
-/// <summary>A tile of keys and values, widened and padded: rows of Depth floats, zero in pads and where the key is padded.</summary>
+/// <summary>A tile of keys and values, widened and padded: rows of Depth floats, Stride apart, zero in pads and where the key is padded.</summary>
 internal unsafe struct KeyTile
 {
     private readonly Sequence sequence;
@@ -19,7 +19,7 @@ internal unsafe struct KeyTile
     /// <param name="start">First key, relative to the sequence.</param>
     /// <param name="count">Keys.</param>
     /// <param name="checkFinite">Whether a pair of the tile is masked, so that NaN and infinities matter.</param>
-    /// <param name="keys">TileKeys rows of Depth floats.</param>
+    /// <param name="keys">TileKeys rows, and slack of BlockSizes.HalfRows behind them.</param>
     /// <param name="values">The same for the values.</param>
     public KeyTile(Sequence sequence, Pointer<byte> valid, int kvHead, KeySegment<int> segment, int start, int count, bool checkFinite, Pointer<float> keys, Pointer<float> values)
     {
@@ -68,10 +68,10 @@ internal unsafe struct KeyTile
         where V : struct
         where TLanes : struct, ILanes<V>
     {
-        int depth = sizes.Depth, first = FirstOf(part, parts), end = FirstOf(part + 1, parts), token = sequence.FirstToken + Start;
+        int depth = sizes.Depth, stride = sizes.Stride, first = FirstOf(part, parts), end = FirstOf(part + 1, parts), token = sequence.FirstToken + Start;
         for (int j = first; j < end; j++)
         {
-            Pointer<float> key = Keys + (nint)j * depth, value = Values + (nint)j * depth;
+            Pointer<float> key = Keys + (nint)j * stride, value = Values + (nint)j * stride;
             if (!Valid.IsNull && Valid[j] == 0)
             {
                 key.Span(depth).Clear();
@@ -84,14 +84,14 @@ internal unsafe struct KeyTile
         }
 
         if (checkFinite)
-            IsFinite &= Packing.AllFinite<V, TLanes>(Keys + (nint)first * depth, (end - first) * depth) && Packing.AllFinite<V, TLanes>(Values + (nint)first * depth, (end - first) * depth);
+            IsFinite &= Packing.AllFinite<V, TLanes>(Keys + (nint)first * stride, stride, end - first, depth) && Packing.AllFinite<V, TLanes>(Values + (nint)first * stride, stride, end - first, depth);
         if (part < parts - 1)
             return;
 
         // The rows up to whole register blocks are computed too.
         int pad = BlockSizes.RoundUp(Count, sizes.TileRows) - Count;
-        (Keys + (nint)Count * depth).Span(pad * depth).Clear();
-        (Values + (nint)Count * depth).Span(pad * depth).Clear();
+        (Keys + (nint)Count * stride).Span(pad * stride).Clear();
+        (Values + (nint)Count * stride).Span(pad * stride).Clear();
     }
 
     private readonly int FirstOf(int part, int parts) => (int)((long)Count * part / parts);

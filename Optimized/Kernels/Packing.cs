@@ -21,6 +21,17 @@ internal static unsafe class Packing
             (row + headDim).Span(width - headDim).Clear();
     }
 
+    /// <summary>Whether no element of rows is NaN or infinite.</summary>
+    public static bool AllFinite<V, TLanes>(Pointer<float> rows, nint stride, int count, int width)
+        where V : struct
+        where TLanes : struct, ILanes<V>
+    {
+        for (int i = 0; i < count; i++, rows += stride)
+            if (!AllFinite<V, TLanes>(rows, width))
+                return false;
+        return true;
+    }
+
     /// <summary>Whether no element is NaN or infinite: x - x is 0 for finite x alone.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static bool AllFinite<V, TLanes>(Pointer<float> elements, int count)

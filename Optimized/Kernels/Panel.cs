@@ -39,10 +39,6 @@ internal readonly struct PanelMask
 
     public bool IsPartial => FirstMasked < Rows;
 
-    /// <summary>Key rows that a query in the lower half of the panel sees, rounded up to whole register blocks: from there on the upper half is alone.</summary>
-    public int RowsOfLowerHalf(int lanes, int tileRows) =>
-        IsPartial ? Math.Min(Rows, BlockSizes.RoundUp(Math.Max(Offset + lanes, 0), tileRows)) : Rows;
-
     /// <summary>Whether lane i sees key row j.</summary>
     public bool Sees(int i, int j) => j < FirstMasked || j <= i + Offset;
 }
@@ -80,10 +76,16 @@ internal static unsafe class Panel<V, TLanes>
     /// One step of online softmax in base 2. Scores become 2^(score - max), max and sum are brought up to date, and the factor by which what was accumulated
     /// before must shrink is stored; whether any lane of it is not 1 is returned.
     /// </summary>
+    /// <param name="scores">The panel.</param>
+    /// <param name="rowsOfBoth">Rows of which both registers are visible to some query; of the others the upper one alone.</param>
+    /// <param name="rows">Rows.</param>
+    /// <param name="max">Greatest score so far.</param>
+    /// <param name="sum">Sum of the weights so far.</param>
+    /// <param name="factor">The factors.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static bool SoftmaxStep(Pointer<float> scores, int rows, Pointer<float> max, Pointer<float> sum, Pointer<float> factor)
+    public static bool SoftmaxStep(Pointer<float> scores, int rowsOfBoth, int rows, Pointer<float> max, Pointer<float> sum, Pointer<float> factor)
     {
-        bool shrinks = SoftmaxHalf(scores, rows, max, sum, factor);
+        bool shrinks = SoftmaxHalf(scores, rowsOfBoth, max, sum, factor);
         return SoftmaxHalf(scores + TLanes.Count, rows, max + TLanes.Count, sum + TLanes.Count, factor + TLanes.Count) | shrinks;
     }
 

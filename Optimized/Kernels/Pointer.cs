@@ -87,6 +87,17 @@ internal readonly unsafe struct Pointer<T>
 #endif
     }
 
+    /// <summary>The same place where an instruction may also touch this many elements behind the buffer, which <see cref="Workspace.Take"/> has put there.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public Pointer<T> WithSlack(nint elements)
+    {
+#if DEBUG
+        return new(address, start, count + elements);
+#else
+        return this;
+#endif
+    }
+
     public bool IsSameAs(Pointer<T> other) => address == other.address;
 
 #pragma warning disable CA1822 // In Release it has no body.

@@ -8,43 +8,61 @@ internal static unsafe class Products<TTile>
     where TTile : struct, ITile
 {
     /// <summary>Register blocks of the two products below: between them rows are asked for.</summary>
-    public static int Steps(PanelMask mask, int depth) => (mask.RowsOfLowerHalf(TTile.Columns / 2, TTile.Rows) + depth) / TTile.Rows;
+    public static int Steps(PanelMask mask, int depth) => (RowsOfBoth(mask) + depth) / TTile.Rows;
+
+    /// <summary>Key rows of which both halves of a panel are computed; from there on the upper half is alone.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static int RowsOfBoth(PanelMask mask) =>
+        mask.IsPartial ? Math.Min(mask.Rows, RowBlocks<TTile>.Covered(Math.Max(mask.Offset + TTile.Columns / 2, 0))) : mask.Rows;
 
     /// <summary>scores[j, m] = sum over d of keys[j, d] queries[d, m]: q.k, or do.v, of one panel. Entries that no query sees may be left as they are.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Scores(PanelMask mask, int depth, Pointer<float> keys, Pointer<float> queries, Pointer<float> scores, nint columnsOfScores, ref RowsAhead ahead)
+    public static void Scores(PanelMask mask, int depth, Pointer<float> keys, nint stride, Pointer<float> queries, Pointer<float> scores, nint columnsOfScores, ref RowsAhead ahead)
     {
-        int lanes = TTile.Columns / 2, whole = mask.RowsOfLowerHalf(lanes, TTile.Rows);
+        int lanes = TTile.Columns / 2, both = RowsOfBoth(mask), whole = RowBlocks<TTile>.Whole(both);
         for (int j = 0; j < whole; j += TTile.Rows)
         {
             ahead.Step();
-            TTile.Multiply(depth, keys + (nint)j * depth, depth, 1, queries, TTile.Columns, scores + j * columnsOfScores, columnsOfScores, accumulate: false);
+            TTile.Multiply(depth, keys + j * stride, stride, 1, queries, TTile.Columns, scores + j * columnsOfScores, columnsOfScores, accumulate: false);
         }
 
-        for (int j = whole; j < mask.Rows; j += TTile.Rows)
-            TTile.MultiplyHalf(depth, keys + (nint)j * depth, depth, 1, queries + lanes, TTile.Columns, scores + j * columnsOfScores + lanes, columnsOfScores, accumulate: false);
+        for (int j = whole; j < both; j += TTile.RestRows)
+            TTile.MultiplyRest(depth, keys + j * stride, stride, 1, queries, TTile.Columns, scores + j * columnsOfScores, columnsOfScores, accumulate: false);
+
+        // The last one computes up to HalfRows - 1 rows too many: slack, in which nothing else may reach.
+        keys = keys.WithSlack(BlockSizes.HalfRows * stride);
+        scores = scores.WithSlack(BlockSizes.HalfRows * columnsOfScores);
+        for (int j = both; j < mask.Rows; j += BlockSizes.HalfRows)
+            TTile.MultiplyHalf(depth, keys + j * stride, stride, 1, queries + lanes, TTile.Columns, scores + j * columnsOfScores + lanes, columnsOfScores, accumulate: false);
     }
 
     /// <summary>result[d, m] += sum over j of values[j, d] weights[j, m]: p v, or ds k, of one panel.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Weighted(PanelMask mask, int depth, Pointer<float> values, Pointer<float> weights, nint columnsOfWeights, Pointer<float> result, ref RowsAhead ahead)
+    public static void Weighted(PanelMask mask, int depth, Pointer<float> values, nint stride, Pointer<float> weights, nint columnsOfWeights, Pointer<float> result, ref RowsAhead ahead)
     {
-        int lanes = TTile.Columns / 2, whole = mask.RowsOfLowerHalf(lanes, TTile.Rows);
-        for (int d = 0; d < depth; d += TTile.Rows)
+        int lanes = TTile.Columns / 2, both = RowsOfBoth(mask), whole = RowBlocks<TTile>.Whole(depth);
+        for (int d = 0; d < whole; d += TTile.Rows)
         {
             ahead.Step();
-            Pointer<float> target = result + (nint)d * TTile.Columns;
-            TTile.Multiply(whole, values + d, 1, depth, weights, columnsOfWeights, target, TTile.Columns, accumulate: true);
-            if (whole < mask.Rows)
-                TTile.MultiplyHalf(mask.Rows - whole, values + (nint)whole * depth + d, 1, depth, weights + whole * columnsOfWeights + lanes, columnsOfWeights, target + lanes, TTile.Columns, accumulate: true);
+            TTile.Multiply(both, values + d, 1, stride, weights, columnsOfWeights, result + (nint)d * TTile.Columns, TTile.Columns, accumulate: true);
         }
+
+        for (int d = whole; d < depth; d += TTile.RestRows)
+            TTile.MultiplyRest(both, values + d, 1, stride, weights, columnsOfWeights, result + (nint)d * TTile.Columns, TTile.Columns, accumulate: true);
+        for (int d = 0; d < depth && both < mask.Rows; d += BlockSizes.HalfRows)
+            TTile.MultiplyHalf(mask.Rows - both, values + both * stride + d, 1, stride, weights + both * columnsOfWeights + lanes, columnsOfWeights, result + (nint)d * TTile.Columns + lanes, TTile.Columns, accumulate: true);
     }
 
-    /// <summary>result[j, d] = sum over m of weights[j, m] rows[m, d] for one register block of keys: dv from p and do, or dk from ds and q.</summary>
+    /// <summary>
+    /// result[j, d] = sum over m of weights[j, m] rows[m, d] for one block of keys, TTile.Rows or TTile.RestRows: dv from p and do, or dk from ds and q. The rows of the result are width apart.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Transposed(int queries, int width, Pointer<float> weights, nint columnsOfWeights, Pointer<float> rows, Pointer<float> result)
+    public static void Transposed(int keys, int queries, int width, Pointer<float> weights, nint columnsOfWeights, Pointer<float> rows, nint stride, Pointer<float> result)
     {
         for (int d = 0; d < width; d += TTile.Columns)
-            TTile.Multiply(queries, weights, columnsOfWeights, 1, rows + d, width, result + d, width, accumulate: false);
+            if (keys == TTile.Rows)
+                TTile.Multiply(queries, weights, columnsOfWeights, 1, rows + d, stride, result + d, width, accumulate: false);
+            else
+                TTile.MultiplyRest(queries, weights, columnsOfWeights, 1, rows + d, stride, result + d, width, accumulate: false);
     }
 }

@@ -14,6 +14,12 @@ internal unsafe struct Tile8x2<V, TLanes> : ITile
         get => 8;
     }
 
+    public static int RestRows
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => 8;
+    }
+
     public static int Columns
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -112,57 +118,13 @@ internal unsafe struct Tile8x2<V, TLanes> : ITile
         TLanes.Store(c71, c + lanes);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void MultiplyHalf(nint depth, Pointer<float> a, nint rowStride, nint depthStride, Pointer<float> b, nint columnsOfB, Pointer<float> c, nint columnsOfC, bool accumulate)
-    {
-        V c0, c1, c2, c3, c4, c5, c6, c7;
-        if (accumulate)
-        {
-            c0 = TLanes.Load(c);
-            c1 = TLanes.Load(c + columnsOfC);
-            c2 = TLanes.Load(c + 2 * columnsOfC);
-            c3 = TLanes.Load(c + 3 * columnsOfC);
-            c4 = TLanes.Load(c + 4 * columnsOfC);
-            c5 = TLanes.Load(c + 5 * columnsOfC);
-            c6 = TLanes.Load(c + 6 * columnsOfC);
-            c7 = TLanes.Load(c + 7 * columnsOfC);
-        }
-        else
-        {
-            c0 = c1 = c2 = c3 = c4 = c5 = c6 = c7 = TLanes.Broadcast(0);
-        }
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void MultiplyRest(nint depth, Pointer<float> a, nint rowStride, nint depthStride, Pointer<float> b, nint columnsOfB, Pointer<float> c, nint columnsOfC, bool accumulate) =>
+        Multiply(depth, a, rowStride, depthStride, b, columnsOfB, c, columnsOfC, accumulate);
 
-        Pointer<float> a0 = a;
-        Pointer<float> a1 = a0 + rowStride;
-        Pointer<float> a2 = a1 + rowStride;
-        Pointer<float> a3 = a2 + rowStride;
-        Pointer<float> a4 = a3 + rowStride;
-        Pointer<float> a5 = a4 + rowStride;
-        Pointer<float> a6 = a5 + rowStride;
-        Pointer<float> a7 = a6 + rowStride;
-        nint end = depth * depthStride;
-        for (nint at = 0; at < end; at += depthStride, b += columnsOfB)
-        {
-            V b0 = TLanes.Load(b);
-            c0 = TLanes.MultiplyAdd(TLanes.Broadcast(a0[at]), b0, c0);
-            c1 = TLanes.MultiplyAdd(TLanes.Broadcast(a1[at]), b0, c1);
-            c2 = TLanes.MultiplyAdd(TLanes.Broadcast(a2[at]), b0, c2);
-            c3 = TLanes.MultiplyAdd(TLanes.Broadcast(a3[at]), b0, c3);
-            c4 = TLanes.MultiplyAdd(TLanes.Broadcast(a4[at]), b0, c4);
-            c5 = TLanes.MultiplyAdd(TLanes.Broadcast(a5[at]), b0, c5);
-            c6 = TLanes.MultiplyAdd(TLanes.Broadcast(a6[at]), b0, c6);
-            c7 = TLanes.MultiplyAdd(TLanes.Broadcast(a7[at]), b0, c7);
-        }
-
-        TLanes.Store(c0, c);
-        TLanes.Store(c1, c + columnsOfC);
-        TLanes.Store(c2, c + 2 * columnsOfC);
-        TLanes.Store(c3, c + 3 * columnsOfC);
-        TLanes.Store(c4, c + 4 * columnsOfC);
-        TLanes.Store(c5, c + 5 * columnsOfC);
-        TLanes.Store(c6, c + 6 * columnsOfC);
-        TLanes.Store(c7, c + 7 * columnsOfC);
-    }
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void MultiplyHalf(nint depth, Pointer<float> a, nint rowStride, nint depthStride, Pointer<float> b, nint columnsOfB, Pointer<float> c, nint columnsOfC, bool accumulate) =>
+        Block8x1<V, TLanes>.Multiply(depth, a, rowStride, depthStride, b, columnsOfB, c, columnsOfC, accumulate);
 }
 
 /// <summary>12 accumulators, 2 of B and 1 broadcast: 15 of the 16 registers of AVX2 and SSE.</summary>
@@ -174,6 +136,12 @@ internal unsafe struct Tile6x2<V, TLanes> : ITile
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         get => 6;
+    }
+
+    public static int RestRows
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => 4;
     }
 
     public static int Columns
@@ -256,47 +224,11 @@ internal unsafe struct Tile6x2<V, TLanes> : ITile
         TLanes.Store(c51, c + lanes);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void MultiplyHalf(nint depth, Pointer<float> a, nint rowStride, nint depthStride, Pointer<float> b, nint columnsOfB, Pointer<float> c, nint columnsOfC, bool accumulate)
-    {
-        V c0, c1, c2, c3, c4, c5;
-        if (accumulate)
-        {
-            c0 = TLanes.Load(c);
-            c1 = TLanes.Load(c + columnsOfC);
-            c2 = TLanes.Load(c + 2 * columnsOfC);
-            c3 = TLanes.Load(c + 3 * columnsOfC);
-            c4 = TLanes.Load(c + 4 * columnsOfC);
-            c5 = TLanes.Load(c + 5 * columnsOfC);
-        }
-        else
-        {
-            c0 = c1 = c2 = c3 = c4 = c5 = TLanes.Broadcast(0);
-        }
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void MultiplyRest(nint depth, Pointer<float> a, nint rowStride, nint depthStride, Pointer<float> b, nint columnsOfB, Pointer<float> c, nint columnsOfC, bool accumulate) =>
+        Block4x2<V, TLanes>.Multiply(depth, a, rowStride, depthStride, b, columnsOfB, c, columnsOfC, accumulate);
 
-        Pointer<float> a0 = a;
-        Pointer<float> a1 = a0 + rowStride;
-        Pointer<float> a2 = a1 + rowStride;
-        Pointer<float> a3 = a2 + rowStride;
-        Pointer<float> a4 = a3 + rowStride;
-        Pointer<float> a5 = a4 + rowStride;
-        nint end = depth * depthStride;
-        for (nint at = 0; at < end; at += depthStride, b += columnsOfB)
-        {
-            V b0 = TLanes.Load(b);
-            c0 = TLanes.MultiplyAdd(TLanes.Broadcast(a0[at]), b0, c0);
-            c1 = TLanes.MultiplyAdd(TLanes.Broadcast(a1[at]), b0, c1);
-            c2 = TLanes.MultiplyAdd(TLanes.Broadcast(a2[at]), b0, c2);
-            c3 = TLanes.MultiplyAdd(TLanes.Broadcast(a3[at]), b0, c3);
-            c4 = TLanes.MultiplyAdd(TLanes.Broadcast(a4[at]), b0, c4);
-            c5 = TLanes.MultiplyAdd(TLanes.Broadcast(a5[at]), b0, c5);
-        }
-
-        TLanes.Store(c0, c);
-        TLanes.Store(c1, c + columnsOfC);
-        TLanes.Store(c2, c + 2 * columnsOfC);
-        TLanes.Store(c3, c + 3 * columnsOfC);
-        TLanes.Store(c4, c + 4 * columnsOfC);
-        TLanes.Store(c5, c + 5 * columnsOfC);
-    }
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void MultiplyHalf(nint depth, Pointer<float> a, nint rowStride, nint depthStride, Pointer<float> b, nint columnsOfB, Pointer<float> c, nint columnsOfC, bool accumulate) =>
+        Block8x1<V, TLanes>.Multiply(depth, a, rowStride, depthStride, b, columnsOfB, c, columnsOfC, accumulate);
 }

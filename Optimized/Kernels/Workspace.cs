@@ -13,10 +13,12 @@ internal sealed unsafe class Workspace(float* memory, nint floats)
     public void Reset() => used = 0;
 
     /// <summary>The next buffer of this many floats, aligned.</summary>
-    public Pointer<float> Take(nint size)
+    /// <param name="size">Floats that the buffer's pointer may reach.</param>
+    /// <param name="slack">Floats behind them, for <see cref="Pointer{T}.WithSlack"/> alone.</param>
+    public Pointer<float> Take(nint size, nint slack = 0)
     {
         float* buffer = memory + used;
-        used += RoundUp(size);
+        used += RoundUp(size + slack);
         if (used > floats)
             throw new InvalidOperationException($"The workspace of {floats} floats is {used - floats} floats short.");
         return new(buffer, size);

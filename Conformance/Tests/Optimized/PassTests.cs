@@ -205,7 +205,7 @@ public sealed unsafe class PassTests
         Geometry geometry = new(Config, Sequences.Alike(Config, 1), 1, new(0, Config.Tokens), isSlice: false, new BlockSizes(1, 4, 4));
         Assert.Equal(4, geometry.ForwardItems);
         using PlanResources resources = new(workers, 16, pool: null);
-        new Calls<float>(geometry, engine, scheduler, resources).Run(default, isBackward, cancellation);
+        new Calls<float>(geometry, engine, scheduler, resources, mayTakeFewer: false).Run(default, isBackward, cancellation);
     }
 
     private sealed class Scripted(Action<int, Action<int>> script) : IWorkScheduler
