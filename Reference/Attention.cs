@@ -76,11 +76,7 @@ public static class Attention
         return Softmax(keys, scores);
     }
 
-    internal static List<int> VisibleKeys<T>(S2Config config, AttentionInput<T> input, int b, int t, int h)
-        where T : IBinaryFloatingPointIeee754<T>
-        => VisibleKeys(S2Slice.Whole(config), input, b, t, h);
-
-    private static List<int> VisibleKeys<T>(S2Slice slice, AttentionInput<T> input, int b, int t, int h)
+    internal static List<int> VisibleKeys<T>(S2Slice slice, AttentionInput<T> input, int b, int t, int h)
         where T : IBinaryFloatingPointIeee754<T>
     {
         List<int> keys = [];

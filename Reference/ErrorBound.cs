@@ -29,49 +29,63 @@ public static class ErrorBound
     /// <exception cref="ArgumentException">A tensor does not have the shape that the configuration asks for.</exception>
     public static BoundedOutput Forward<T>(S2Config config, AttentionInput<T> input, RoundingModel model)
         where T : IBinaryFloatingPointIeee754<T>
+        => Forward(S2Slice.Whole(config), input, model);
+
+    /// <summary>The same for a part of a sequence: o [B,t1-t0,H,D] and logsumexp [B,t1-t0,H].</summary>
+    /// <exception cref="ArgumentException">A tensor does not have the shape that the slice asks for.</exception>
+    public static BoundedOutput Forward<T>(S2Slice slice, AttentionInput<T> input, RoundingModel model)
+        where T : IBinaryFloatingPointIeee754<T>
     {
+        ArgumentNullException.ThrowIfNull(slice);
         ArgumentNullException.ThrowIfNull(input);
-        input.CheckShapes(config);
-        double[] output = new double[config.Batch * config.Tokens * config.Heads * config.HeadDim];
+        input.CheckShapes(slice);
+        S2Config config = slice.Config;
+        double[] output = new double[config.Batch * slice.QueryCount * config.Heads * config.HeadDim];
         double[] outputBound = new double[output.Length];
-        double[] lse = new double[config.Batch * config.Tokens * config.Heads];
+        double[] lse = new double[config.Batch * slice.QueryCount * config.Heads];
         double[] lseBound = new double[lse.Length];
         for (int b = 0; b < config.Batch; b++)
-            for (int t = 0; t < config.Tokens; t++)
+            for (int t = slice.Queries.Start; t < slice.Queries.End; t++)
                 for (int h = 0; h < config.Heads; h++)
                 {
-                    BoundedRow row = Row(config, input, b, t, h, model);
-                    int start = Layout.Row(config.Tokens, config.Heads, config.HeadDim, b, t, h);
+                    BoundedRow row = Row(slice, input, b, t, h, model);
+                    int start = Layout.Row(slice.QueryCount, config.Heads, config.HeadDim, b, t - slice.Queries.Start, h);
                     row.Output.CopyTo(output.AsSpan(start));
                     row.OutputBound.CopyTo(outputBound.AsSpan(start));
-                    lse[Layout.Row(config.Tokens, config.Heads, 1, b, t, h)] = row.Row.LogSumExp;
-                    lseBound[Layout.Row(config.Tokens, config.Heads, 1, b, t, h)] = row.LogSumExpBound;
+                    lse[start / config.HeadDim] = row.Row.LogSumExp;
+                    lseBound[start / config.HeadDim] = row.LogSumExpBound;
                 }
 
         return new(Pack(output, lse), Pack(outputBound, lseBound));
 
         AttentionOutput<double> Pack(double[] o, double[] l) => new(
-            Tensor<double>.Of([config.Batch, config.Tokens, config.Heads, config.HeadDim], o),
-            Tensor<double>.Of([config.Batch, config.Tokens, config.Heads], l));
+            Tensor<double>.Of([config.Batch, slice.QueryCount, config.Heads, config.HeadDim], o),
+            Tensor<double>.Of([config.Batch, slice.QueryCount, config.Heads], l));
     }
 
     /// <summary>One row with its bounds: for large N, a way to check a few rows only.</summary>
     public static BoundedRow Row<T>(S2Config config, AttentionInput<T> input, int b, int t, int h, RoundingModel model)
         where T : IBinaryFloatingPointIeee754<T>
+        => Row(S2Slice.Whole(config), input, b, t, h, model);
+
+    /// <summary>Query t of a slice, counted from the start of the sequence, with its bounds.</summary>
+    public static BoundedRow Row<T>(S2Slice slice, AttentionInput<T> input, int b, int t, int h, RoundingModel model)
+        where T : IBinaryFloatingPointIeee754<T>
     {
-        ArgumentNullException.ThrowIfNull(config);
+        ArgumentNullException.ThrowIfNull(slice);
         ArgumentNullException.ThrowIfNull(input);
         ArgumentNullException.ThrowIfNull(model);
-        AttentionRow row = Attention.Row(config, input, b, t, h);
-        double[] output = Attention.OutputRow(config, input, row, b, h);
+        S2Config config = slice.Config;
+        AttentionRow row = Attention.Row(slice, input, b, t, h);
+        double[] output = Attention.OutputRow(slice, input, row, b, h);
         int kvHead = config.KvHeadOf(h);
         if (row.Keys.Count == 0)
-            return new(row, output, EmptyRowBounds(config, input, b, t, h, kvHead), 0, []);
+            return new(row, output, EmptyRowBounds(slice, input, b, t, h, kvHead), 0, []);
 
-        int span = Segments.KeysSeen<Int, Bool>(config.Mask, config.Tokens, config.GroupSize, config.ShiftOf(h), t).ToIndex();
+        int span = Segments.KeysSeen<Int, Bool>(config.Mask, slice.IsUnbounded ? Math.Max(config.Tokens, t + 1) : config.Tokens, config.GroupSize, config.ShiftOf(h), t).ToIndex();
         double rescalings = model.Rescalings(row.Keys.Count, span);
-        double[] logBounds = LogWeightBounds(config, input, row, rescalings, b, t, h, model);
-        double[] bound = OutputBounds(config, input, row, output, logBounds, rescalings, b, kvHead, model);
+        double[] logBounds = LogWeightBounds(slice, input, row, rescalings, b, t, h, model);
+        double[] bound = OutputBounds(slice, input, row, output, logBounds, rescalings, b, kvHead, model);
         double total = model.CoverReference;
         for (int d = 0; d < bound.Length; d++)
             bound[d] = double.IsNaN(bound[d]) || bound[d] + Math.Abs(output[d]) > model.Storage.Largest
@@ -81,13 +95,13 @@ public static class ErrorBound
     }
 
     /// <summary>Zeros, exactly; but weights of 0 (scores of -infinity) times a value that is not finite may be NaN.</summary>
-    private static double[] EmptyRowBounds<T>(S2Config config, AttentionInput<T> input, int b, int t, int h, int kvHead)
+    private static double[] EmptyRowBounds<T>(S2Slice slice, AttentionInput<T> input, int b, int t, int h, int kvHead)
         where T : IBinaryFloatingPointIeee754<T>
     {
-        double[] bound = new double[config.HeadDim];
-        foreach (int u in Attention.VisibleKeys(config, input, b, t, h))
+        double[] bound = new double[slice.Config.HeadDim];
+        foreach (int u in Attention.VisibleKeys(slice, input, b, t, h))
             for (int d = 0; d < bound.Length; d++)
-                if (!T.IsFinite(input.Value.Row(b, u, kvHead)[d]))
+                if (!T.IsFinite(input.Value.Row(b, u - slice.Keys.Start, kvHead)[d]))
                     bound[d] = double.PositiveInfinity;
         return bound;
     }
@@ -96,9 +110,10 @@ public static class ErrorBound
     /// Delta_u = gamma_{D+c} A_u + stored roundings + (R+1) log-error of exp + u (max - s_u), with A_u = |scale| sum |q||k_u|: the rounding of the score itself,
     /// of exp, of its argument and of the rescalings, whose arguments telescope to max - s_u.
     /// </summary>
-    private static double[] LogWeightBounds<T>(S2Config config, AttentionInput<T> input, AttentionRow row, double rescalings, int b, int t, int h, RoundingModel model)
+    private static double[] LogWeightBounds<T>(S2Slice slice, AttentionInput<T> input, AttentionRow row, double rescalings, int b, int t, int h, RoundingModel model)
         where T : IBinaryFloatingPointIeee754<T>
     {
+        S2Config config = slice.Config;
         double scale = Math.Abs(config.Scale);
         double scoreGamma = model.Gamma(config.HeadDim + model.ScoreRoundings) + RoundingModel.Gamma(model.StoredScores, model.Storage.Unit);
         double storeUnderflow = model.StoredScores * model.Storage.Underflow;
@@ -106,14 +121,14 @@ public static class ErrorBound
         double[] bounds = new double[row.Keys.Count];
         double[] magnitudes = new double[bounds.Length];
         double largestQuery = 0;
-        foreach (T q in input.Query.Row(b, t, h))
+        foreach (T q in input.Query.Row(b, t - slice.Queries.Start, h))
             largestQuery = Math.Max(largestQuery, Math.Abs(double.CreateTruncating(q)));
         double largestError = 0, largestLog = double.NegativeInfinity;
-        ReadOnlySpan<T> query = input.Query.Row(b, t, h);
+        ReadOnlySpan<T> query = input.Query.Row(b, t - slice.Queries.Start, h);
         for (int i = 0; i < bounds.Length; i++)
         {
             // q may be scaled before the dot product, so an underflow there is multiplied by k.
-            (double dot, double keySum) = AbsoluteDot(query, input.Key.Row(b, row.Keys[i], config.KvHeadOf(h)));
+            (double dot, double keySum) = AbsoluteDot(query, input.Key.Row(b, row.Keys[i] - slice.Keys.Start, config.KvHeadOf(h)));
             magnitudes[i] = scale * dot;
             double underflow = model.Underflow * (keySum + config.HeadDim * Math.Max(scale, 1) + 2) + storeUnderflow;
             bounds[i] = scoreGamma * magnitudes[i] + underflow;
@@ -141,10 +156,10 @@ public static class ErrorBound
     /// |v| in the numerator and on o through the denominator; then division and storage.
     /// </summary>
     private static double[] OutputBounds<T>(
-        S2Config config, AttentionInput<T> input, AttentionRow row, double[] output, double[] logBounds, double rescalings, int b, int kvHead, RoundingModel model)
+        S2Slice slice, AttentionInput<T> input, AttentionRow row, double[] output, double[] logBounds, double rescalings, int b, int kvHead, RoundingModel model)
         where T : IBinaryFloatingPointIeee754<T>
     {
-        double[] bound = new double[config.HeadDim];
+        double[] bound = new double[slice.Config.HeadDim];
         if (logBounds.Contains(double.PositiveInfinity))
         {
             Array.Fill(bound, double.PositiveInfinity);
@@ -164,7 +179,7 @@ public static class ErrorBound
         double[] largest = new double[bound.Length];
         for (int i = 0; i < keys; i++)
         {
-            ReadOnlySpan<T> value = input.Value.Row(b, row.Keys[i], kvHead);
+            ReadOnlySpan<T> value = input.Value.Row(b, row.Keys[i] - slice.Keys.Start, kvHead);
             double grown = row.Weights[i] * Math.Exp(logBounds[i]);
             double change = row.Weights[i] == 0 ? 0 : row.Weights[i] * double.ExpM1(logBounds[i]);
             for (int d = 0; d < bound.Length; d++)

@@ -28,17 +28,27 @@ public static class GradientErrorBound
         where T : IBinaryFloatingPointIeee754<T>
     {
         ArgumentNullException.ThrowIfNull(config);
+        return Backward(S2Slice.Whole(config), input, outputGradient, logSumExpGradient, model);
+    }
+
+    /// <summary>The same for a part of a sequence: dk and dv are this slice's shares. The bounds of shares that make up the whole add up to one of their sum.</summary>
+    /// <exception cref="ArgumentException">A tensor does not have the shape that the slice asks for.</exception>
+    public static BoundedGradients Backward<T>(S2Slice slice, AttentionInput<T> input, Tensor<T> outputGradient, Tensor<T> logSumExpGradient, RoundingModel model)
+        where T : IBinaryFloatingPointIeee754<T>
+    {
+        ArgumentNullException.ThrowIfNull(slice);
         ArgumentNullException.ThrowIfNull(logSumExpGradient);
         ArgumentNullException.ThrowIfNull(model);
-        Gradients<T> rounded = AttentionGradients.Backward(S2Slice.Whole(config), input, outputGradient, logSumExpGradient);
+        S2Config config = slice.Config;
+        Gradients<T> rounded = AttentionGradients.Backward(slice, input, outputGradient, logSumExpGradient);
         Gradients<double> exact = new(rounded.Query.Map(double.CreateTruncating), rounded.Key.Map(double.CreateTruncating), rounded.Value.Map(double.CreateTruncating));
-        int queryVectors = config.Batch * config.Tokens * config.Heads;
-        int keyVectors = config.Batch * config.Tokens * config.KvHeads;
+        int queryVectors = config.Batch * slice.QueryCount * config.Heads;
+        int keyVectors = config.Batch * slice.KeyCount * config.KvHeads;
         Sums dq = new(queryVectors, config.HeadDim), dk = new(keyVectors, config.HeadDim), dv = new(keyVectors, config.HeadDim);
         for (int b = 0; b < config.Batch; b++)
             for (int h = 0; h < config.Heads; h++)
-                for (int t = 0; t < config.Tokens; t++)
-                    AddRow(config, input, outputGradient, double.CreateTruncating(logSumExpGradient[b, t, h]), b, t, h, model, dq, dk, dv);
+                for (int t = slice.Queries.Start; t < slice.Queries.End; t++)
+                    AddRow(slice, input, outputGradient, double.CreateTruncating(logSumExpGradient[b, t - slice.Queries.Start, h]), b, t, h, model, dq, dk, dv);
 
         double scale = Math.Abs(config.Scale);
         int sharing = config.Heads / config.KvHeads;
@@ -46,19 +56,20 @@ public static class GradientErrorBound
     }
 
     private static void AddRow<T>(
-        S2Config config, AttentionInput<T> input, Tensor<T> outputGradient, double dlse, int b, int t, int h, RoundingModel model, Sums dq, Sums dk, Sums dv)
+        S2Slice slice, AttentionInput<T> input, Tensor<T> outputGradient, double dlse, int b, int t, int h, RoundingModel model, Sums dq, Sums dk, Sums dv)
         where T : IBinaryFloatingPointIeee754<T>
     {
-        BoundedRow row = ErrorBound.Row(config, input, b, t, h, model);
-        int keys = row.Row.Keys.Count, kvHead = config.KvHeadOf(h);
-        ReadOnlySpan<T> query = input.Query.Row(b, t, h), dout = outputGradient.Row(b, t, h);
-        int queryVector = Layout.Row(config.Tokens, config.Heads, 1, b, t, h);
+        S2Config config = slice.Config;
+        BoundedRow row = ErrorBound.Row(slice, input, b, t, h, model);
+        int keys = row.Row.Keys.Count, kvHead = config.KvHeadOf(h), queryRow = t - slice.Queries.Start;
+        ReadOnlySpan<T> query = input.Query.Row(b, queryRow, h), dout = outputGradient.Row(b, queryRow, h);
+        int queryVector = Layout.Row(slice.QueryCount, config.Heads, 1, b, queryRow, h);
         if (keys == 0)
         {
             // A row that sees keys but no finite score has weights of 0 and infinite operands: what their products give is not judged.
-            foreach (int u in Attention.VisibleKeys(config, input, b, t, h))
+            foreach (int u in Attention.VisibleKeys(slice, input, b, t, h))
             {
-                int vector = Layout.Row(config.Tokens, config.KvHeads, 1, b, u, kvHead);
+                int vector = Layout.Row(slice.KeyCount, config.KvHeads, 1, b, u - slice.Keys.Start, kvHead);
                 dq.Add(queryVector, 0, double.PositiveInfinity, query);
                 dk.Add(vector, 0, double.PositiveInfinity, query);
                 dv.Add(vector, 0, double.PositiveInfinity, query);
@@ -71,7 +82,7 @@ public static class GradientErrorBound
         double[] products = new double[keys], magnitudes = new double[keys];
         for (int i = 0; i < keys; i++)
         {
-            ReadOnlySpan<T> value = input.Value.Row(b, row.Row.Keys[i], kvHead);
+            ReadOnlySpan<T> value = input.Value.Row(b, row.Row.Keys[i] - slice.Keys.Start, kvHead);
             products[i] = Attention.Dot(dout, value);
             magnitudes[i] = ErrorBound.AbsoluteDot(dout, value).Dot;
         }
@@ -99,8 +110,8 @@ public static class GradientErrorBound
             if (Math.Max(largest, Math.Max(magnitudes[i], Math.Abs(delta))) > model.Largest / 2)
                 gradientError = double.PositiveInfinity;
 
-            int keyVector = Layout.Row(config.Tokens, config.KvHeads, 1, b, row.Row.Keys[i], kvHead);
-            dq.Add(queryVector, gradient, gradientError, input.Key.Row(b, row.Row.Keys[i], kvHead));
+            int keyRow = row.Row.Keys[i] - slice.Keys.Start, keyVector = Layout.Row(slice.KeyCount, config.KvHeads, 1, b, keyRow, kvHead);
+            dq.Add(queryVector, gradient, gradientError, input.Key.Row(b, keyRow, kvHead));
             dk.Add(keyVector, gradient, gradientError, query);
             dv.Add(keyVector, p, weightErrors[i] + stored * (p + weightErrors[i]), dout);
         }

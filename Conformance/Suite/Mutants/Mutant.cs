@@ -5,7 +5,7 @@ using S2Attn.Reference.Upstream;
 
 namespace S2Attn.Conformance.Mutants;
 
-/// <summary>A wrong port with its diagnosis: a defect of the catalogue, or a numerical habit.</summary>
+/// <summary>A wrong port with its diagnosis: a defect of the catalogue, a numerical habit, or a mistake about slices.</summary>
 /// <param name="Name">Its name in reports; <see cref="PortFactory"/> opens "mutant:NAME".</param>
 /// <param name="Defect">What is wrong, in one sentence.</param>
 /// <param name="Fix">What the author of such a port is to change, in one sentence.</param>
@@ -30,5 +30,6 @@ public static class MutantCatalogue
     [
         .. DefectCatalogue.All.Select(defect => new Mutant(defect.Name, defect.What, defect.Fix, defect.SeenIn)),
         .. NumericalHabit.All.Select(habit => new Mutant(habit.Name, habit.What, habit.Fix, Reference.Upstream.Defect.Constructed)),
+        .. SliceMistake.All.Select(mistake => new Mutant(mistake.Name, mistake.What, mistake.Fix, mistake.SeenIn)),
     ];
 }

@@ -35,7 +35,10 @@ public static class MutationRun
         int cases = 0;
         List<string> killers = [];
         using IAttentionPort port = mutant.Open();
-        foreach (Property property in PropertyCatalogue.All.TakeWhile(_ => !cancellation.IsCancellationRequested && !(stop && killers.Count > 0)))
+
+        // A port that declares slices is wrong about those, if at all where mutants are concerned: they are asked first.
+        ImmutableArray<Property> order = port.Description.Capabilities.Slices ? [.. SliceProperties.All, .. PropertyCatalogue.All.Except(SliceProperties.All)] : PropertyCatalogue.All;
+        foreach (Property property in order.TakeWhile(_ => !cancellation.IsCancellationRequested && !(stop && killers.Count > 0)))
         {
             int drawn = 0;
             bool killed = SuiteRunner.Draw(options, property, port.Description.Capabilities).TakeWhile(_ => !cancellation.IsCancellationRequested)

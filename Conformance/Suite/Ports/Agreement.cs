@@ -52,14 +52,14 @@ public static class Agreement
         switch (answer)
         {
             case PortAnswer.Forward forward when portCase.Operation is PortOperation.Forward:
-                BoundedOutput output = ErrorBound.Forward(portCase.Config, portCase.Input, model);
+                BoundedOutput output = ErrorBound.Forward(portCase.Part, portCase.Input, model);
                 return
                 [
                     Compare("o", forward.Output, output.Exact.Output, output.Bound.Output),
                     .. forward.LogSumExp.Select(lse => Compare("lse", lse, output.Exact.LogSumExp, output.Bound.LogSumExp)),
                 ];
             case PortAnswer.Backward backward when portCase.Operation is PortOperation.Backward:
-                BoundedGradients gradients = GradientErrorBound.Backward(portCase.Config, portCase.Input, portCase.OutputGradient[0], model);
+                BoundedGradients gradients = GradientErrorBound.Backward(portCase.Part, portCase.Input, portCase.OutputGradient[0], portCase.LogSumExpGradientOrZero, model);
                 return
                 [
                     Compare("dq", backward.Gradients.Query, gradients.Exact.Query, gradients.Bound.Query),

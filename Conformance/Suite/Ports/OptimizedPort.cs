@@ -34,6 +34,8 @@ public sealed class OptimizedPort(S2AttentionOptions options) : IAttentionPort
             Isolation = true,
             HeadMajor = true,
             Packed = true,
+            Slices = true,
+            LogSumExpGradient = true,
             Strides = [.. Enum.GetValues<StrideKind>()],
             Tiles = KernelTiles.Of(1, options.VectorWidth).Lengths,
         });
@@ -87,8 +89,8 @@ public sealed class OptimizedPort(S2AttentionOptions options) : IAttentionPort
         Storage<T> o = Written("o", portCase.Input.Query.Shape, narrow);
         Storage<float> lse = Written("lse", portCase.Input.Query.Shape[..3], value => (float)value);
         S2AttentionOptions placed = Placed(portCase);
-        using S2AttentionPlan plan = portCase.Memory.Starts.IsEmpty
-            ? new(portCase.Config, placed)
+        using S2AttentionPlan plan = portCase.IsSlice ? S2AttentionPlan.OfSlice(portCase.Part, placed)
+            : portCase.Memory.Starts.IsEmpty ? new(portCase.Config, placed)
             : S2AttentionPlan.Packed(portCase.Config.ToRequest(), portCase.Memory.Starts.AsSpan(), placed);
         plan.Forward<T>(q.Rows, k.Rows, v.Rows, o.Rows, lse.Rows, valid);
         if (portCase.Operation is PortOperation.Forward)
@@ -96,7 +98,8 @@ public sealed class OptimizedPort(S2AttentionOptions options) : IAttentionPort
                 ?? (PortAnswer)new PortAnswer.Forward(o.Gather(widen), [lse.Gather(value => value)]);
 
         Storage<float> dq = Gradient("dq", portCase.Input.Query), dk = Gradient("dk", portCase.Input.Key), dv = Gradient("dv", portCase.Input.Value);
-        plan.Backward<T>(q.Rows, k.Rows, v.Rows, o.Rows, lse.Rows, Read("do", portCase.OutputGradient[0]).Rows, dq.Rows, dk.Rows, dv.Rows, valid);
+        float[] logSumExpGradient = [.. portCase.LogSumExpGradient.SelectMany(gradient => gradient.Elements.ToArray()).Select(value => (float)value)];
+        plan.Backward<T>(q.Rows, k.Rows, v.Rows, o.Rows, lse.Rows, Read("do", portCase.OutputGradient[0]).Rows, dq.Rows, dk.Rows, dv.Rows, valid, logSumExpGradient);
         const float Untouched = (float)TensorView.Untouched;
         return dq.Touched(Untouched) ?? dk.Touched(Untouched) ?? dv.Touched(Untouched) ?? (PortAnswer)new PortAnswer.Backward(new(Rounded(dq), Rounded(dk), Rounded(dv)));
 

@@ -36,16 +36,18 @@ public static class PortFactory
         return BuiltIn.TryGetValue(text, out Func<IAttentionPort>? create) ? create() : ProcessPort.Start(nameOrCommand, options);
     }
 
-    /// <summary>Defects of different stages and numerical habits, joined by +.</summary>
-    private static CompositionPort Mutant(string text)
+    /// <summary>Defects of different stages and numerical habits, joined by +; or one mistake about slices.</summary>
+    private static IAttentionPort Mutant(string text)
     {
         string[] names = text[MutantPrefix.Length..].Split('+');
+        if (names is [var single] && SliceMistake.All.FirstOrDefault(mistake => mistake.Name == single) is { } ofSlices)
+            return new SliceMistakePort(text, ofSlices);
         ImmutableArray<NumericalHabit> habits = [.. NumericalHabit.All.Where(habit => names.Contains(habit.Name))];
         ImmutableArray<Defect> defects = [.. DefectCatalogue.All.Where(defect => names.Any(name => name == defect.Name || defect.Aliases.Contains(name)))];
         if (names.FirstOrDefault(name => !habits.Any(habit => habit.Name == name) && !defects.Any(defect => name == defect.Name || defect.Aliases.Contains(name))) is { } unknown)
-            throw new FormatException($"{MutantPrefix}{unknown}: the names behind {MutantPrefix} are {string.Join(", ", DefectCatalogue.All.Select(defect => defect.Name).Concat(NumericalHabit.All.Select(habit => habit.Name)))}");
+            throw new FormatException($"{MutantPrefix}{unknown}: the names behind {MutantPrefix} are {string.Join(", ", DefectCatalogue.All.Select(defect => defect.Name).Concat(NumericalHabit.All.Select(habit => habit.Name)).Concat(SliceMistake.All.Select(mistake => mistake.Name)))}");
         return Composition.TryOf(defects, out Composition composition)
-            ? new(text, composition, habits)
+            ? new CompositionPort(text, composition, habits)
             : throw new FormatException($"{text}: two of these defects are of one stage, so one would hide the other");
     }
 

@@ -48,7 +48,7 @@ public static class PortHost
             if (!ProtocolNames.TryReadOperation(op, out PortOperation operation))
                 return Refused("unsupported", $"op {op}");
             (S2Attn.Spec.S2Config config, ElementType elementType) = ReadConfig(request);
-            PortCase portCase = PortTensors.ReadInputs(config, elementType, operation, MemoryJson.Read(request), SafetensorsReader.Read(Text(request, "inputs")));
+            PortCase portCase = PortTensors.ReadInputs(SliceJson.Read(config, request), elementType, operation, MemoryJson.Read(request), SafetensorsReader.Read(Text(request, "inputs")));
             switch (port.Run(portCase))
             {
                 case PortAnswer.Unsupported unsupported:

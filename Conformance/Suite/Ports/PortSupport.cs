@@ -14,8 +14,14 @@ public static class PortSupport
     public static ImmutableArray<string> Lacks(PortCapabilities capabilities, PortCase portCase)
     {
         ArgumentNullException.ThrowIfNull(portCase);
-        return [.. Lacks(capabilities, portCase.Config, portCase.ElementType, portCase.Operation, portCase.IsPadded), .. Lacks(capabilities, portCase.Memory)];
+        return [.. Lacks(capabilities, portCase.Config, portCase.ElementType, portCase.Operation, portCase.IsPadded), .. Lacks(capabilities, portCase.Memory), .. LacksOfPart(capabilities, portCase)];
     }
+
+    private static IEnumerable<string> LacksOfPart(PortCapabilities capabilities, PortCase portCase) =>
+    [
+        .. Where(portCase.IsSlice && !capabilities.Slices, "slice"),
+        .. Where(!portCase.LogSumExpGradient.IsEmpty && !capabilities.LogSumExpGradient, "lseGradient"),
+    ];
 
     /// <summary>Every reason for which the capabilities do not cover a case of this kind; to be asked before tensors are made.</summary>
     public static ImmutableArray<string> Lacks(

@@ -26,6 +26,8 @@ public sealed class ReferencePort : IAttentionPort
             Isolation = true,
             HeadMajor = true,
             Packed = true,
+            Slices = true,
+            LogSumExpGradient = true,
             Strides = [.. Enum.GetValues<StrideKind>()],
         });
 
@@ -37,11 +39,11 @@ public sealed class ReferencePort : IAttentionPort
             return PackedCase.Joined(portCase, [.. PackedCase.Sequences(portCase).Select(Run)]);
         if (portCase.Operation is PortOperation.Backward)
         {
-            Gradients<double> gradients = AttentionGradients.Backward(portCase.Config, portCase.Input, portCase.OutputGradient[0]);
+            Gradients<double> gradients = AttentionGradients.Backward(portCase.Part, portCase.Input, portCase.OutputGradient[0], portCase.LogSumExpGradientOrZero);
             return new PortAnswer.Backward(new(Round(gradients.Query), Round(gradients.Key), Round(gradients.Value)));
         }
 
-        AttentionOutput<double> output = Attention.Forward(portCase.Config, portCase.Input);
+        AttentionOutput<double> output = Attention.Forward(portCase.Part, portCase.Input);
 
         // The protocol returns the logsumexp in F32 for every format but F64.
         ElementType lseType = portCase.ElementType is ElementType.F64 ? ElementType.F64 : ElementType.F32;

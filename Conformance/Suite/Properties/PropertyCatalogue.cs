@@ -17,5 +17,6 @@ public static class PropertyCatalogue
         .. InvarianceProperties.All,
         .. GradientProperties.All,
         .. MemoryProperties.All,
+        .. SliceProperties.All,
     ];
 }

@@ -45,6 +45,12 @@ public sealed record PortCapabilities(
     /// <summary>Whether sequences of different lengths may be packed one behind the other.</summary>
     public bool Packed { get; init; }
 
+    /// <summary>Whether a part of the queries may be asked, with the keys that are there for it.</summary>
+    public bool Slices { get; init; }
+
+    /// <summary>Whether the backward pass takes the gradient of lse.</summary>
+    public bool LogSumExpGradient { get; init; }
+
     /// <summary>The strides that the port takes, which are tried only where it says so.</summary>
     public ImmutableArray<StrideKind> Strides { get; init; } = [];
 

@@ -21,6 +21,24 @@ public sealed record PortCase(S2Config Config, ElementType ElementType, Attentio
     {
     }
 
+    private readonly S2Slice? slice;
+
+    /// <summary>The part of the sequence that is asked, whose rows and keys the tensors are; the whole where nothing is said.</summary>
+    public S2Slice Part
+    {
+        get => slice ?? S2Slice.Whole(Config);
+        init => (Config, slice) = (value.Config, value == S2Slice.Whole(value.Config) ? null : value);
+    }
+
+    /// <summary>Whether less than the whole is asked, or a text that may still grow.</summary>
+    public bool IsSlice => slice is not null;
+
+    /// <summary>dlse [B,N,H] for the backward pass, where lse has a gradient of its own; empty where it has none.</summary>
+    public ImmutableArray<Tensor<double>> LogSumExpGradient { get; init; } = [];
+
+    /// <summary>dlse, or zeros.</summary>
+    public Tensor<double> LogSumExpGradientOrZero => LogSumExpGradient.IsEmpty ? Tensor<double>.Build(Input.Query.Shape.AsSpan()[..3], _ => 0) : LogSumExpGradient[0];
+
     /// <summary>How the tensors are to lie in memory; values are the same wherever they lie.</summary>
     public CaseMemory Memory { get; init; } = CaseMemory.Dense;
 

@@ -87,7 +87,7 @@ public static class ReproducerFile
         if (!ProtocolNames.TryReadOperation(Text(file, "op"), out PortOperation operation))
             throw new FormatException($"op is {Clean(Text(file, "op"))}, but must be forward or backward");
         (S2Config config, ElementType type) = Config(Text(file, "config"));
-        PortCase portCase = PortTensors.ReadInputs(config, type, operation, CaseMemory.Dense, file);
+        PortCase portCase = PortTensors.ReadInputs(S2Slice.Whole(config), type, operation, CaseMemory.Dense, file);
         int[] query = [config.Batch, config.Tokens, config.Heads, config.HeadDim], key = [config.Batch, config.Tokens, config.KvHeads, config.HeadDim];
         return new(
             new(Clean(Text(file, "property")), Clean(Text(file, "port")), Integer(file, "seed"), Integer(file, "cases")),

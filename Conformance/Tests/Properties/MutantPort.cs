@@ -12,7 +12,7 @@ internal sealed class MutantPort(string name, Func<PortCase, PortAnswer> run) : 
 {
     private static readonly ReferencePort Right = new();
 
-    public PortDescription Description { get; init; } = Right.Description with { Name = name };
+    public PortDescription Description { get; init; } = Right.Description with { Name = name, Capabilities = Right.Description.Capabilities with { Slices = false, LogSumExpGradient = false } };
 
     public PortAnswer Run(PortCase portCase) => run(portCase);
 

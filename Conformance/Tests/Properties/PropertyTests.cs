@@ -43,6 +43,14 @@ public sealed class PropertyTests
                 caughtBy[defect.Description.Name] =
                     [.. SuiteRunner.Results(options, PropertyCatalogue.All, defect.Description.Name, defect).Where(result => result.IsBad).Select(result => result.Name)];
 
+
+        // They are the definition but for slices.
+        foreach (SliceMistake mistake in SliceMistake.All)
+        {
+            using SliceMistakePort port = new(mistake.Name, mistake);
+            caughtBy[mistake.Name] = [.. SuiteRunner.Results(options, SliceProperties.All, mistake.Name, port).Where(result => result.IsBad).Select(result => result.Name)];
+        }
+
         RecordedLines.AssertEqualOrUpdate(
             "Conformance/Tests/Properties/matrix.txt",
             "Which defect does each property catch?",

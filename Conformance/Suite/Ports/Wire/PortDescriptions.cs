@@ -55,6 +55,10 @@ public static class PortDescriptions
             WriteNames("layouts", [ProtocolNames.LayoutOf(headMajor: false), ProtocolNames.LayoutOf(headMajor: true)]);
         if (capabilities.Packed)
             json.WriteBoolean("packed", true);
+        if (capabilities.Slices)
+            json.WriteBoolean("slice", true);
+        if (capabilities.LogSumExpGradient)
+            json.WriteBoolean("lseGradient", true);
         if (!capabilities.Strides.IsEmpty)
             WriteNames("strides", capabilities.Strides.Select(ProtocolNames.Of));
         if (capabilities.MaxTokens < int.MaxValue)
@@ -120,6 +124,8 @@ public static class PortDescriptions
             Isolation = Flag(declared, "isolation"),
             HeadMajor = Names<bool>(declared, "layouts", TryReadHeadMajor).Contains(true),
             Packed = Flag(declared, "packed"),
+            Slices = Flag(declared, "slice"),
+            LogSumExpGradient = Flag(declared, "lseGradient"),
             Strides = Names<StrideKind>(declared, "strides", ProtocolNames.TryReadStrides),
             Fixed = declared.TryGetProperty("fixed", out JsonElement fixedFields) ? Fixed(fixedFields) : FixedConfig.None,
             Tiles = Tiles(declared),

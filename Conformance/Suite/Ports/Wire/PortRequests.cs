@@ -35,6 +35,8 @@ internal static class PortRequests
         json.WriteString("outputs", outputs);
         json.WritePropertyName("config");
         WriteConfig(json, portCase.Config, portCase.ElementType);
+        if (portCase.IsSlice)
+            SliceJson.Write(json, portCase.Part);
         MemoryJson.Write(json, portCase.Memory);
     });
 

@@ -8,8 +8,8 @@ using S2Attn.Spec;
 namespace S2Attn.Conformance.Ports;
 
 /// <summary>
-/// The tensors of a case: q [B,N,H,D], k and v [B,N,K,D], valid [B,N] where a key is padded, do [B,N,H,D] for the backward pass; and of an answer:
-/// o [B,N,H,D] and perhaps lse [B,N,H], or dq, dk, dv.
+/// The tensors of a case: q [B,N,H,D], k and v [B,N,K,D], valid [B,N] where a key is padded, do [B,N,H,D] and perhaps dlse [B,N,H] for the backward pass; and of an answer:
+/// o [B,N,H,D] and perhaps lse [B,N,H], or dq, dk, dv. Of a slice the N of q, do, dlse, o, lse and dq is its number of queries, that of k, v, valid, dk and dv its number of keys.
 /// </summary>
 public static class PortTensors
 {
@@ -29,6 +29,7 @@ public static class PortTensors
             Placed(portCase.Memory, "v", type, double.NaN, portCase.Input.Value),
             .. portCase.IsPadded ? [new("valid", SafetensorsType.U8, portCase.Input.Valid.Map(valid => valid ? 1.0 : 0.0))] : Array.Empty<SafetensorsTensor>(),
             .. portCase.OutputGradient.Select(gradient => Placed(portCase.Memory, "do", type, double.NaN, gradient)),
+            .. portCase.LogSumExpGradient.Select(gradient => new SafetensorsTensor("dlse", LogSumExpType(portCase.ElementType).ToSafetensors(), gradient)),
             .. OutputsOf(portCase).Where(output => portCase.Memory.Views.ContainsKey(output.Name)).Select(output => new SafetensorsTensor(
                 output.Name, output.Type, Tensor<double>.Build(portCase.Memory.FileShape(output.Name, output.Shape), _ => TensorView.Untouched))),
         ]);
@@ -36,22 +37,24 @@ public static class PortTensors
 
     /// <summary>The case of an input file.</summary>
     /// <exception cref="FormatException">A tensor is missing or has another type or shape.</exception>
-    public static PortCase ReadInputs(S2Config config, ElementType elementType, PortOperation operation, CaseMemory memory, SafetensorsFile file)
+    public static PortCase ReadInputs(S2Slice part, ElementType elementType, PortOperation operation, CaseMemory memory, SafetensorsFile file)
     {
-        ArgumentNullException.ThrowIfNull(config);
+        ArgumentNullException.ThrowIfNull(part);
         ArgumentNullException.ThrowIfNull(memory);
         ArgumentNullException.ThrowIfNull(file);
         SafetensorsType type = elementType.ToSafetensors();
-        Tensor<double> query = GetPlaced(memory, file, "q", type, QueryShape(config));
-        Tensor<double> key = GetPlaced(memory, file, "k", type, KeyShape(config));
-        Tensor<double> value = GetPlaced(memory, file, "v", type, KeyShape(config));
+        Tensor<double> query = GetPlaced(memory, file, "q", type, QueryShape(part));
+        Tensor<double> key = GetPlaced(memory, file, "k", type, KeyShape(part));
+        Tensor<double> value = GetPlaced(memory, file, "v", type, KeyShape(part));
         Tensor<bool> valid = file.TryGet("valid", out _)
-            ? Get(file, "valid", SafetensorsType.U8, [config.Batch, config.Tokens]).Map(flag => flag != 0)
-            : Tensor<bool>.Build([config.Batch, config.Tokens], _ => true);
+            ? Get(file, "valid", SafetensorsType.U8, KeyShape(part)[..2]).Map(flag => flag != 0)
+            : Tensor<bool>.Build(KeyShape(part).AsSpan(..2), _ => true);
         PortCase portCase = new(
-            config, elementType, new(query, key, value, valid), operation is PortOperation.Backward ? [GetPlaced(memory, file, "do", type, QueryShape(config))] : [])
+            part.Config, elementType, new(query, key, value, valid), operation is PortOperation.Backward ? [GetPlaced(memory, file, "do", type, QueryShape(part))] : [])
         {
+            Part = part,
             Memory = memory,
+            LogSumExpGradient = operation is PortOperation.Backward && file.TryGet("dlse", out _) ? [Get(file, "dlse", LogSumExpType(elementType).ToSafetensors(), QueryShape(part)[..3])] : [],
         };
         foreach ((string name, SafetensorsType written, int[] shape) in OutputsOf(portCase))
             if (memory.Views.ContainsKey(name))
@@ -100,18 +103,18 @@ public static class PortTensors
         ArgumentNullException.ThrowIfNull(portCase);
         const long HeaderBytes = 1 << 20, Widest = 8, Slack = 2;
         S2Config config = portCase.Config;
-        long rows = (long)config.Batch * config.Tokens;
+        long rows = (long)config.Batch * Math.Max(portCase.Part.QueryCount, portCase.Part.KeyCount);
         return HeaderBytes + Slack * Widest * portCase.Memory.Views.Values.Sum(view => (long)view.Length) + Slack * Widest * rows * (config.Heads * (config.HeadDim + 1L) + 2L * config.KvHeads * config.HeadDim);
     }
 
     /// <summary>The tensors of an answer.</summary>
     private static (string Name, SafetensorsType Type, int[] Shape)[] OutputsOf(PortCase portCase)
     {
-        S2Config config = portCase.Config;
+        S2Slice part = portCase.Part;
         SafetensorsType type = portCase.ElementType.ToSafetensors();
         return portCase.Operation is PortOperation.Backward
-            ? [("dq", type, QueryShape(config)), ("dk", type, KeyShape(config)), ("dv", type, KeyShape(config))]
-            : [("o", type, QueryShape(config)), ("lse", LogSumExpType(portCase.ElementType).ToSafetensors(), [config.Batch, config.Tokens, config.Heads])];
+            ? [("dq", type, QueryShape(part)), ("dk", type, KeyShape(part)), ("dv", type, KeyShape(part))]
+            : [("o", type, QueryShape(part)), ("lse", LogSumExpType(portCase.ElementType).ToSafetensors(), QueryShape(part)[..3])];
     }
 
     private static SafetensorsTensor Placed(CaseMemory memory, string name, SafetensorsType type, double between, Tensor<double> tensor) => memory.IsDense
@@ -132,9 +135,9 @@ public static class PortTensors
             : throw new FormatException(FormattableString.Invariant($"{name} was written between its rows: element {touched} of its storage became {stored.Elements[touched]:R}"));
     }
 
-    private static int[] QueryShape(S2Config config) => [config.Batch, config.Tokens, config.Heads, config.HeadDim];
+    private static int[] QueryShape(S2Slice part) => [part.Config.Batch, part.QueryCount, part.Config.Heads, part.Config.HeadDim];
 
-    private static int[] KeyShape(S2Config config) => [config.Batch, config.Tokens, config.KvHeads, config.HeadDim];
+    private static int[] KeyShape(S2Slice part) => [part.Config.Batch, part.KeyCount, part.Config.KvHeads, part.Config.HeadDim];
 
     internal static Tensor<double> Get(SafetensorsFile file, string name, SafetensorsType type, int[] shape)
     {
