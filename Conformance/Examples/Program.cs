@@ -1,10 +1,20 @@
-// Trains the copy task with and without the shift, prints both losses and draws them; or draws how far patterns of shifts reach.
+// Trains the copy task with and without the shift, prints both losses and draws them; or draws how far patterns of shifts reach; or generates text with a cache and without.
 using S2Attn.Examples;
 using ScottPlot;
 
 if (args is ["reach", ..])
 {
     ReachCurves.Draw(args.Length > 1 ? args[1] : "reach.png");
+    return;
+}
+
+if (args is ["generate", ..])
+{
+    const int Group = 256, New = 128;
+    int length = args.Length > 1 ? int.Parse(args[1], System.Globalization.CultureInfo.InvariantCulture) : 512;
+    Generation model = new(Group, seed: 1);
+    int[] prompt = Generation.Prompt(length, seed: 2), cached = model.WithCache(prompt, New, out TimeSpan quick), again = model.ByComputingAgain(prompt, New, out TimeSpan slow);
+    Console.WriteLine($"{New} tokens behind a prompt of {length}, G = {Group}: {New / quick.TotalSeconds:F0} tokens a second with the cache, {New / slow.TotalSeconds:F0} by computing everything again; {(cached.SequenceEqual(again) ? "the same tokens" : "OTHER tokens")}");
     return;
 }
 

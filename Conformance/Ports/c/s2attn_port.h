@@ -76,6 +76,14 @@ typedef struct s2attn_case {
     const int64_t *dq_strides;
     const int64_t *dk_strides;
     const int64_t *dv_strides;
+
+    /* Where is_slice: queries [first_query, end_query) with keys [first_key, end_key), all counted from the start of the sequence. The N of q, do, dlse, o, lse and dq is then
+     * the number of queries, that of k, v, valid, dk and dv the number of keys; dk and dv are this slice's shares. Set for the whole too. Only for ports that declare "slice". */
+    int32_t is_slice;
+    int32_t is_unbounded; /* the text may still grow: tokens says nothing, and the mask is S2ATTN_SPLIT */
+    int32_t first_query, end_query;
+    int32_t first_key, end_key;
+    const void *dlse; /* [B,N,H] as lse, the gradient of lse; NULL where it has none. Only for ports that declare "lseGradient". */
 } s2attn_case;
 
 /* JSON: {"name":"...","version":"...","language":"C","capabilities":{...}}, as the answer to describe in docs/port-protocol.md. */

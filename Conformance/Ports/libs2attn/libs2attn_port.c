@@ -15,7 +15,7 @@ const char *s2attn_port_describe(void) {
            "\"ops\":[\"forward\",\"backward\"],\"dtypes\":[\"f32\",\"f16\",\"bf16\"],"
            "\"masks\":[\"LocalCausal\",\"Split\",\"PositionCausal\",\"Bidirectional\",\"BidirectionalSplit\"],"
            "\"gqa\":true,\"padding\":true,\"oddGroup\":true,\"ragged\":true,"
-           "\"layouts\":[\"BNHD\",\"BHND\"],\"packed\":true,\"strides\":[\"gapped\",\"negative\",\"broadcast\",\"written\"]}}";
+           "\"slice\":true,\"lseGradient\":true,\"layouts\":[\"BNHD\",\"BHND\"],\"packed\":true,\"strides\":[\"gapped\",\"negative\",\"broadcast\",\"written\"]}}";
 }
 
 const char *s2attn_port_message(void) { return message; }
@@ -51,6 +51,10 @@ static int32_t plan_of(const s2attn_case *c, s2attn_plan *plan) {
     config.query_gradient_strides = (const s2attn_strides *)c->dq_strides;
     config.key_gradient_strides = (const s2attn_strides *)c->dk_strides;
     config.value_gradient_strides = (const s2attn_strides *)c->dv_strides;
+    if (c->is_slice) {
+        s2attn_slice slice = {sizeof slice, c->first_query, c->end_query, c->first_key, c->end_key, c->is_unbounded, 0};
+        return s2attn_create_slice(&config, &slice, plan);
+    }
     return c->sequences ? s2attn_create_varlen(&config, c->cu_seqlens, c->sequences + 1, S2ATTN_INDEX_I32, plan) : s2attn_create(&config, plan);
 }
 
@@ -64,13 +68,13 @@ int32_t s2attn_port_forward(const s2attn_case *c) {
 
 int32_t s2attn_port_backward(const s2attn_case *c) {
     static const size_t sizes[] = {4, 8, 2, 2};
-    size_t rows = (size_t)c->batch * c->tokens * c->heads;
+    size_t rows = (size_t)c->batch * (c->end_query - c->first_query) * c->heads;
     void *o = malloc(rows * c->head_dim * sizes[c->dtype]);
     float *lse = malloc(rows * sizeof *lse);
     s2attn_plan plan;
     int32_t code = o && lse ? plan_of(c, &plan) : S2ATTN_ERROR_MEMORY;
     if (code == S2ATTN_SUCCESS) code = s2attn_forward(plan, c->q, c->k, c->v, c->valid, o, lse);
-    if (code == S2ATTN_SUCCESS) code = s2attn_backward(plan, c->q, c->k, c->v, c->valid, o, lse, c->dout, NULL, c->dq, c->dk, c->dv);
+    if (code == S2ATTN_SUCCESS) code = s2attn_backward(plan, c->q, c->k, c->v, c->valid, o, lse, c->dout, c->dlse, c->dq, c->dk, c->dv);
     code = answer(code);
     free(o);
     free(lse);

@@ -22,6 +22,8 @@ public sealed class NativeLibraryTests : IDisposable
     [InlineData("large")]
     [InlineData("guards")]
     [InlineData("strides")]
+    [InlineData("slices")]
+    [InlineData("cache")]
     public void A_C_program_passes(string test) => NativeBuild.Succeed("env", $"S2ATTN_LIBRARY={NativeBuild.Library}", Program(), test);
 
     [RequiresToolTheory("gcc", "clang")]
@@ -41,6 +43,8 @@ public sealed class NativeLibraryTests : IDisposable
     [InlineData("arguments")]
     [InlineData("guards")]
     [InlineData("strides")]
+    [InlineData("slices")]
+    [InlineData("cache")]
     public void A_C_program_passes_on_an_emulated_arm64(string test)
     {
         string prefix = NativeBuild.Succeed("bash", NativeBuild.Source("build.sh"), "--rid", "linux-arm64"), program = Path.Combine(directory, "c_abi_test");

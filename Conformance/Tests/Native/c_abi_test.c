@@ -456,6 +456,108 @@ static void isa(void) {
 }
 
 /* Peers' lse is [B,H,N]; keys may be one row for all heads (stride 0) and run backwards (negative). */
+/* ---- Parts of a sequence, and caches: the rows of the whole, shares that add up, and each argument wrong in turn ---- */
+
+static s2attn_slice part(int64_t first_query, int64_t end_query) {
+    s2attn_slice slice = {sizeof slice, first_query, end_query, S2ATTN_NEEDED, S2ATTN_NEEDED, 0, 0};
+    return slice;
+}
+
+static void refused_slice(const s2attn_config *config, s2attn_slice slice, const char *named) {
+    s2attn_plan plan = 12345;
+    CHECK(s2attn_create_slice(config, &slice, &plan) == S2ATTN_ERROR_ARGUMENT && plan == 0);
+    CHECK(strstr(s2attn_last_error(), named) != NULL);
+}
+
+static void slices(void) {
+    enum { ROW = H * D };
+    s2attn_config config = usual(2);
+    s2attn_plan plan = planned(&config);
+    float *whole = malloc(5 * sizeof q), *o = whole, *dq = whole + ELEMENTS, *dk = dq + ELEMENTS, *dv = dk + ELEMENTS, *part_o = dv + ELEMENTS;
+    float *parts = calloc(5, sizeof q), *sum_dk = parts, *sum_dv = parts + ELEMENTS, *part_dq = sum_dv + ELEMENTS, *part_dk = part_dq + ELEMENTS, *part_dv = part_dk + ELEMENTS;
+    float lse[N * H], part_lse[N * H];
+    CHECK(s2attn_forward(plan, q, k, v, NULL, o, lse) == S2ATTN_SUCCESS);
+    CHECK(s2attn_backward(plan, q, k, v, NULL, o, lse, dout, NULL, dq, dk, dv) == S2ATTN_SUCCESS);
+    CHECK(s2attn_destroy(plan) == S2ATTN_SUCCESS);
+    int64_t cuts[] = {0, 16, 17, 40, N};
+    for (int i = 0; i + 1 < 5; i++) {
+        s2attn_slice slice = part(cuts[i], cuts[i + 1]);
+        CHECK(s2attn_slice_keys(&config, &slice) == S2ATTN_SUCCESS && slice.end_key == cuts[i + 1]);
+        CHECK(slice.first_key == (cuts[i] < 8 ? 0 : (cuts[i] - 8) / 16 * 16 + 8 < cuts[i] / 16 * 16 ? (cuts[i] - 8) / 16 * 16 + 8 : cuts[i] / 16 * 16));
+        slice.is_unbounded = i % 2;
+        CHECK(s2attn_create_slice(&config, &slice, &plan) == S2ATTN_SUCCESS);
+        const float *sq = q + slice.first_query * ROW, *sk = k + slice.first_key * ROW, *sv = v + slice.first_key * ROW;
+        size_t rows = (size_t)(slice.end_query - slice.first_query);
+        CHECK(s2attn_forward(plan, sq, sk, sv, NULL, part_o, part_lse) == S2ATTN_SUCCESS);
+        CHECK(memcmp(part_o, o + slice.first_query * ROW, rows * ROW * sizeof *o) == 0 && memcmp(part_lse, lse + slice.first_query * H, rows * H * sizeof *lse) == 0);
+        CHECK(s2attn_backward(plan, sq, sk, sv, NULL, part_o, part_lse, dout + slice.first_query * ROW, NULL, part_dq, part_dk, part_dv) == S2ATTN_SUCCESS);
+        CHECK(memcmp(part_dq, dq + slice.first_query * ROW, rows * ROW * sizeof *dq) == 0);
+        for (int64_t at = 0; at < (slice.end_key - slice.first_key) * ROW; at++) sum_dk[slice.first_key * ROW + at] += part_dk[at], sum_dv[slice.first_key * ROW + at] += part_dv[at];
+        CHECK(s2attn_destroy(plan) == S2ATTN_SUCCESS);
+    }
+    CHECK(close_to(sum_dk, dk, ELEMENTS) && close_to(sum_dv, dv, ELEMENTS));
+    free(whole);
+    free(parts);
+
+    s2attn_slice slice = part(0, 4);
+    CHECK(s2attn_create_slice(&config, NULL, &plan) == S2ATTN_ERROR_ARGUMENT && strstr(s2attn_last_error(), "slice"));
+    CHECK(s2attn_create_slice(&config, &slice, NULL) == S2ATTN_ERROR_ARGUMENT);
+    CHECK(s2attn_create_slice(NULL, &slice, &plan) == S2ATTN_ERROR_ARGUMENT && plan == 0);
+    CHECK(s2attn_slice_keys(&config, NULL) == S2ATTN_ERROR_ARGUMENT && s2attn_slice_keys(NULL, &slice) == S2ATTN_ERROR_ARGUMENT);
+    int64_t huge[] = {-2, INT32_MIN, INT64_MAX, INT64_MIN, (int64_t)1 << 40};
+    for (size_t i = 0; i < sizeof huge / sizeof huge[0]; i++) {
+        slice = part(huge[i], 4), refused_slice(&config, slice, "first_query");
+        slice = part(0, huge[i]), refused_slice(&config, slice, "end_query");
+        slice = part(0, 4), slice.first_key = huge[i], refused_slice(&config, slice, "first_key");
+        slice = part(0, 4), slice.end_key = huge[i], refused_slice(&config, slice, "end_key");
+        slice = part(0, 4), slice.struct_size = huge[i], refused_slice(&config, slice, "struct_size");
+    }
+    slice = part(0, N + 1), refused_slice(&config, slice, "tokens");
+    slice = part(20, 24), slice.first_key = 17, refused_slice(&config, slice, "first_key");
+    slice = part(20, 24), slice.reserved = 1, refused_slice(&config, slice, "reserved");
+    slice = part(20, 24), slice.is_unbounded = 1, config.mask = S2ATTN_MASK_LOCAL_CAUSAL, refused_slice(&config, slice, "is_unbounded");
+}
+
+static void cache(void) {
+    enum { ROW = H * D, CHUNK = 24 };
+    s2attn_config config = usual(2);
+    s2attn_cache cache, other;
+    float o[CHUNK * ROW], lse[CHUNK * H];
+    CHECK(s2attn_cache_create(&config, 2, CHUNK, &cache) == S2ATTN_SUCCESS && cache != 0);
+    s2attn_cache_info info = {.struct_size = sizeof info};
+    int64_t steps[] = {CHUNK, 1, 3, 1, 8, 9, 1, 1, 1, 1, 1, 1, 1, 1, 10};
+    for (int64_t t = 0, i = 0; t < N; t += steps[i++]) {
+        CHECK(s2attn_cache_append(cache, 1, steps[i], k + t * ROW, v + t * ROW) == S2ATTN_SUCCESS);
+        CHECK(s2attn_cache_attend(cache, 1, steps[i], q + t * ROW, o, lse) == S2ATTN_SUCCESS);
+        CHECK(close_to(o, expected + t * ROW, (int)steps[i] * ROW) && close_to(lse, expected_lse + t * H, (int)steps[i] * H));
+        CHECK(s2attn_cache_query(cache, 1, &info) == S2ATTN_SUCCESS && info.length == t + steps[i] && info.length - info.first_key <= 16 && info.max_rows == 16 + CHUNK);
+    }
+    CHECK(s2attn_cache_query(cache, 0, &info) == S2ATTN_SUCCESS && info.length == 0);
+    CHECK(s2attn_cache_reset(cache, S2ATTN_ALL_SEQUENCES) == S2ATTN_SUCCESS && s2attn_cache_query(cache, 1, &info) == S2ATTN_SUCCESS && info.length == 0);
+
+    /* Each argument wrong in turn. */
+    CHECK(s2attn_cache_create(&config, 2, CHUNK, NULL) == S2ATTN_ERROR_ARGUMENT);
+    int64_t wrong[] = {0, -1, INT64_MIN, INT64_MAX, (int64_t)1 << 40};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        CHECK(s2attn_cache_create(&config, wrong[i], CHUNK, &other) == S2ATTN_ERROR_ARGUMENT && other == 0 && strstr(s2attn_last_error(), "sequences"));
+        CHECK(s2attn_cache_create(&config, 1, wrong[i], &other) == S2ATTN_ERROR_ARGUMENT && other == 0 && strstr(s2attn_last_error(), "max_chunk"));
+        if (wrong[i] != 0) CHECK(s2attn_cache_append(cache, 0, wrong[i], k, v) == S2ATTN_ERROR_ARGUMENT && strstr(s2attn_last_error(), "tokens"));
+        if (wrong[i] != 0) CHECK(s2attn_cache_attend(cache, 0, wrong[i], q, o, lse) == S2ATTN_ERROR_ARGUMENT && strstr(s2attn_last_error(), "tokens"));
+        if (wrong[i] < -1 || wrong[i] > 1) CHECK(s2attn_cache_reset(cache, wrong[i]) == S2ATTN_ERROR_ARGUMENT && strstr(s2attn_last_error(), "sequence"));
+        CHECK(wrong[i] == 0 || s2attn_cache_query(cache, wrong[i], &info) == S2ATTN_ERROR_ARGUMENT);
+    }
+    CHECK(s2attn_cache_append(cache, 0, 1, NULL, v) == S2ATTN_ERROR_ARGUMENT && strstr(s2attn_last_error(), "k is NULL"));
+    CHECK(s2attn_cache_attend(cache, 0, 1, q, o, lse) == S2ATTN_ERROR_ARGUMENT); /* nothing was appended */
+    CHECK(s2attn_cache_query(cache, 0, &info) == S2ATTN_SUCCESS && info.length == 0);
+    CHECK(s2attn_cache_query(cache, 0, NULL) == S2ATTN_ERROR_ARGUMENT);
+    info.struct_size = 8;
+    CHECK(s2attn_cache_query(cache, 0, &info) == S2ATTN_ERROR_ARGUMENT);
+    config.mask = S2ATTN_MASK_BIDIRECTIONAL;
+    CHECK(s2attn_cache_create(&config, 1, CHUNK, &other) == S2ATTN_ERROR_ARGUMENT && strstr(s2attn_last_error(), "mask"));
+    CHECK(s2attn_cache_destroy(cache) == S2ATTN_SUCCESS && s2attn_cache_destroy(0) == S2ATTN_SUCCESS);
+    CHECK(s2attn_cache_destroy(cache) == S2ATTN_ERROR_HANDLE && s2attn_cache_reset(cache, 0) == S2ATTN_ERROR_HANDLE);
+}
+
 static void strides(void) {
     s2attn_config config = usual(1);
     s2attn_strides heads_first = {H * N, 1, N}, broadcast = {0, D, 0}, dense = {N * H * D, H * D, D};
@@ -483,7 +585,7 @@ int main(int count, char **given) {
         void (*run)(void);
     } tests[] = {
         {"arguments", arguments}, {"threads", threads}, {"fork", forks}, {"fork-while-busy", fork_while_busy}, {"fork-in-a-long-call", fork_in_a_long_call},
-        {"interrupt", interrupt}, {"unload", unload}, {"large", large}, {"guards", guards}, {"level", level}, {"isa", isa}, {"strides", strides},
+        {"interrupt", interrupt}, {"unload", unload}, {"large", large}, {"guards", guards}, {"level", level}, {"isa", isa}, {"strides", strides}, {"slices", slices}, {"cache", cache},
     };
     alarm(120); /* a hang is a failure */
     define();

@@ -34,7 +34,7 @@ internal static partial class Errors
         ArgumentException argument => Fail(Status.Argument, WithCNames(WithoutParameter(argument))),
         NativeUnsupportedException or NotSupportedException => Fail(Status.Unsupported, error.Message),
         UnknownHandleException or ObjectDisposedException => Fail(Status.Handle, error.Message),
-        PlanBusyException => Fail(Status.Busy, error.Message),
+        BusyException => Fail(Status.Busy, error.Message),
         OutOfMemoryException => Fail(Status.Memory, "out of memory, or no more threads can be started"),
         _ => Fail(Status.Internal, error.ToString()),
     };
@@ -83,11 +83,13 @@ internal static partial class Errors
         "valueGradient" or "options.ValueGradient" => "dv",
         "cumulativeLengths" => "cu_seqlens",
         "options.Threads" => "threads",
+        "options.Sequences" => "sequences",
+        "options.MaxChunk" => "max_chunk",
         "Batch*Tokens*Heads*HeadDim" => "batch*tokens*heads*head_dim",
         _ => SnakeCase().Replace(name, "_$0").ToLowerInvariant(),
     };
 
-    [GeneratedRegex(@"\boptions\.(Threads|(Query|Key|Value|Output|LogSumExp)(Gradient)?)\b|\b(query|key|value|output|logSumExp)(Gradient)?\b(?= (is|has|overlaps|reaches|=)|[,.:]|')|\bcumulativeLengths\b|\b(Batch|Tokens|Heads|KvHeads|HeadDim|GroupSize|Shift|Mask|Scale)\b(?= =)")]
+    [GeneratedRegex(@"\boptions\.(Threads|Sequences|MaxChunk|(Query|Key|Value|Output|LogSumExp)(Gradient)?)\b|\b(query|key|value|output|logSumExp)(Gradient)?\b(?= (is|has|overlaps|reaches|=)|[,.:]|')|\bcumulativeLengths\b|\b(Batch|Tokens|Heads|KvHeads|HeadDim|GroupSize|Shift|Mask|Scale|FirstQuery|EndQuery|FirstKey|EndKey|IsUnbounded|MaxChunk)\b(?= =)")]
     private static partial Regex Names();
 
     [GeneratedRegex("(?<=[a-z])[A-Z]")]

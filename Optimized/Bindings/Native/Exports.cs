@@ -1,6 +1,7 @@
 // The functions that libs2attn.c forwards to: no exception crosses this border.
 using System.Runtime.InteropServices;
 using S2Attn.Optimized;
+using S2Attn.Spec;
 
 namespace S2Attn.Native;
 
@@ -11,7 +12,7 @@ internal static unsafe class Exports
     {
         try
         {
-            *plan = PlanTable.Add(Recipe.Read(config));
+            *plan = Handles.Plans.Add(new(Recipe.Read(config)));
             return (int)Status.Success;
         }
         catch (Exception error)
@@ -25,7 +26,40 @@ internal static unsafe class Exports
     {
         try
         {
-            *plan = PlanTable.Add(Recipe.Read(config).Packed(cumulative, count, indexType));
+            *plan = Handles.Plans.Add(new(Recipe.Read(config).Packed(cumulative, count, indexType)));
+            return (int)Status.Success;
+        }
+        catch (Exception error)
+        {
+            return Errors.Fail(error);
+        }
+    }
+
+    [UnmanagedCallersOnly(EntryPoint = "s2attn_core_create_slice")]
+    public static int CreateSlice(NativeConfig* config, NativeSlice* slice, ulong* plan)
+    {
+        try
+        {
+            *plan = Handles.Plans.Add(new(Recipe.Read(config, slice)));
+            return (int)Status.Success;
+        }
+        catch (Exception error)
+        {
+            return Errors.Fail(error);
+        }
+    }
+
+    [UnmanagedCallersOnly(EntryPoint = "s2attn_core_slice_keys")]
+    public static int SliceKeys(NativeConfig* config, NativeSlice* slice)
+    {
+        try
+        {
+            if (slice == null)
+                throw new NativeArgumentException("slice is NULL");
+            NativeSlice asked = *slice;
+            (asked.FirstKey, asked.EndKey) = (Recipe.Needed, Recipe.Needed);
+            TokenRange<int> keys = Recipe.Read(config, &asked).Slice!.Keys;
+            (slice->FirstKey, slice->EndKey) = (keys.Start, keys.End);
             return (int)Status.Success;
         }
         catch (Exception error)
@@ -37,20 +71,20 @@ internal static unsafe class Exports
     [UnmanagedCallersOnly(EntryPoint = "s2attn_core_forward")]
     public static int Forward(ulong plan, void* q, void* k, void* v, byte* valid, void* o, float* lse)
     {
-        PlanEntry? entry = null;
+        Entry<HostedPlan>? entry = null;
         try
         {
-            entry = PlanTable.Enter(plan);
-            switch (entry.Recipe.DType)
+            entry = Handles.Plans.Enter(plan);
+            switch (entry.Value.Recipe.DType)
             {
                 case DType.F32:
-                    entry.Plan.ForwardPointers((float*)q, (float*)k, (float*)v, (float*)o, lse, valid);
+                    entry.Value.Plan.ForwardPointers((float*)q, (float*)k, (float*)v, (float*)o, lse, valid);
                     break;
                 case DType.F16:
-                    entry.Plan.ForwardPointers((Half*)q, (Half*)k, (Half*)v, (Half*)o, lse, valid);
+                    entry.Value.Plan.ForwardPointers((Half*)q, (Half*)k, (Half*)v, (Half*)o, lse, valid);
                     break;
                 default:
-                    entry.Plan.ForwardPointers((BFloat16*)q, (BFloat16*)k, (BFloat16*)v, (BFloat16*)o, lse, valid);
+                    entry.Value.Plan.ForwardPointers((BFloat16*)q, (BFloat16*)k, (BFloat16*)v, (BFloat16*)o, lse, valid);
                     break;
             }
 
@@ -69,26 +103,26 @@ internal static unsafe class Exports
     [UnmanagedCallersOnly(EntryPoint = "s2attn_core_backward")]
     public static int Backward(ulong plan, void* q, void* k, void* v, byte* valid, void* o, float* lse, void* outputGradient, float* dlse, void* dq, void* dk, void* dv)
     {
-        PlanEntry? entry = null;
+        Entry<HostedPlan>? entry = null;
         try
         {
-            entry = PlanTable.Enter(plan);
-            switch (entry.Recipe.DType, entry.Recipe.GradientDType)
+            entry = Handles.Plans.Enter(plan);
+            switch (entry.Value.Recipe.DType, entry.Value.Recipe.GradientDType)
             {
                 case (DType.F32, _):
-                    Run<float, float>(entry.Plan);
+                    Run<float, float>(entry.Value.Plan);
                     break;
                 case (DType.F16, DType.F32):
-                    Run<Half, float>(entry.Plan);
+                    Run<Half, float>(entry.Value.Plan);
                     break;
                 case (DType.F16, _):
-                    Run<Half, Half>(entry.Plan);
+                    Run<Half, Half>(entry.Value.Plan);
                     break;
                 case (_, DType.F32):
-                    Run<BFloat16, float>(entry.Plan);
+                    Run<BFloat16, float>(entry.Value.Plan);
                     break;
                 default:
-                    Run<BFloat16, BFloat16>(entry.Plan);
+                    Run<BFloat16, BFloat16>(entry.Value.Plan);
                     break;
             }
 
@@ -112,11 +146,11 @@ internal static unsafe class Exports
     [UnmanagedCallersOnly(EntryPoint = "s2attn_core_query")]
     public static int Query(ulong plan, NativeInfo* info)
     {
-        PlanEntry? entry = null;
+        Entry<HostedPlan>? entry = null;
         try
         {
-            entry = PlanTable.Enter(plan);
-            S2AttentionPlan used = entry.Plan;
+            entry = Handles.Plans.Enter(plan);
+            S2AttentionPlan used = entry.Value.Plan;
             *info = new()
             {
                 StructSize = info->StructSize,
@@ -124,7 +158,7 @@ internal static unsafe class Exports
                 Shift = used.Config.Shift,
                 Scale = used.Config.Scale,
                 WorkspaceBytesPerThread = used.WorkspaceBytesPerThread,
-                WorkspaceBytes = (used.WorkspaceBytesPerThread * used.Threads) + entry.Recipe.GradientSumBytes(used.Config),
+                WorkspaceBytes = (used.WorkspaceBytesPerThread * used.Threads) + entry.Value.Recipe.GradientSumBytes(used.Config),
                 Threads = used.Threads,
                 VectorBits = VectorBits,
             };
@@ -145,7 +179,7 @@ internal static unsafe class Exports
     {
         try
         {
-            PlanTable.Destroy(plan);
+            Handles.Plans.Destroy(plan);
             return (int)Status.Success;
         }
         catch (Exception error)

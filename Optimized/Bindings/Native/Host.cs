@@ -1,7 +1,6 @@
 // What does the loader, libs2attn.c, do for the kernels? It keeps a gate that a fork waits at, and threads that a fork can end.
 using System.Runtime.InteropServices;
 using S2Attn.Optimized;
-using S2Attn.Spec;
 
 namespace S2Attn.Native;
 
@@ -70,15 +69,15 @@ internal sealed class HostedPlan : IDisposable
 {
     private readonly HostPool pool;
 
-    /// <summary>Plans a configuration or, where there are lengths, packed sequences.</summary>
-    public HostedPlan(S2Request request, S2AttentionOptions options, ReadOnlySpan<int> cumulativeLengths, bool isPacked)
+    /// <summary>Plans what a recipe asks for.</summary>
+    public HostedPlan(Recipe recipe)
     {
-        int threads = options.Threads ?? Environment.ProcessorCount;
+        Recipe = recipe;
+        int threads = recipe.Options.Threads ?? Environment.ProcessorCount;
         pool = new(threads);
         try
         {
-            options = options with { Threads = threads, Scheduler = pool };
-            Plan = isPacked ? S2AttentionPlan.Packed(request, cumulativeLengths, options) : new(S2Config.Create(request), options);
+            Plan = recipe.Plan(recipe.Options with { Threads = threads, Scheduler = pool });
         }
         catch
         {
@@ -86,6 +85,8 @@ internal sealed class HostedPlan : IDisposable
             throw;
         }
     }
+
+    public Recipe Recipe { get; }
 
     public S2AttentionPlan Plan { get; }
 

@@ -36,3 +36,18 @@ internal struct NativeInfo
     public long WorkspaceBytesPerThread, WorkspaceBytes;
     public int Threads, VectorBits;
 }
+
+/// <summary>s2attn_slice.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct NativeSlice
+{
+    public long StructSize, FirstQuery, EndQuery, FirstKey, EndKey;
+    public int IsUnbounded, Reserved;
+}
+
+/// <summary>s2attn_cache_info.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct NativeCacheInfo
+{
+    public long StructSize, Length, FirstKey, MaxRows, Bytes;
+}

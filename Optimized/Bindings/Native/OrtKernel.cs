@@ -96,7 +96,7 @@ internal sealed unsafe class OrtKernel(OrtApi api, OrtAttributes attributes)
             }
         }
 
-        return new(config.ToRequest(), new S2AttentionOptions { Threads = attributes.Threads == 0 ? null : attributes.Threads }, [], isPacked: false);
+        return new(new Recipe(config.ToRequest(), new S2AttentionOptions { Threads = attributes.Threads == 0 ? null : attributes.Threads }, default, DType.F32, DType.F32));
     }
 
     private void Put(HostedPlan plan)

@@ -22,12 +22,46 @@ internal enum DType
 /// <summary>A checked configuration.</summary>
 internal sealed record Recipe(S2Request Request, S2AttentionOptions Options, ImmutableArray<int> CumulativeLengths, DType DType, DType GradientDType)
 {
+    /// <summary>S2ATTN_NEEDED.</summary>
+    public const long Needed = -1;
+
     private const long DefaultShift = -1;
 
-    public HostedPlan Plan() => new(Request, Options, CumulativeLengths.IsDefault ? [] : CumulativeLengths.AsSpan(), !CumulativeLengths.IsDefault);
+    /// <summary>The part of the sequence that is asked, where it is not the whole.</summary>
+    public S2Slice? Slice { get; init; }
+
+    /// <summary>Plans it.</summary>
+    public S2AttentionPlan Plan(S2AttentionOptions options) =>
+        Slice is not null ? S2AttentionPlan.OfSlice(Slice, options)
+        : CumulativeLengths.IsDefault ? new(S2Config.Create(Request), options)
+        : S2AttentionPlan.Packed(Request, CumulativeLengths.AsSpan(), options);
 
     /// <summary>Bytes of the sums behind gradients that are rounded to a half format: dk and dv in f32.</summary>
-    public long GradientSumBytes(S2Config config) => GradientDType == DType.F32 ? 0 : 2L * sizeof(float) * config.Batch * config.Tokens * config.KvHeads * config.HeadDim;
+    public long GradientSumBytes(S2Config config) => GradientDType == DType.F32 ? 0 : 2L * sizeof(float) * config.Batch * (Slice?.KeyCount ?? config.Tokens) * config.KvHeads * config.HeadDim;
+
+    /// <summary>Reads a configuration and the part of its sequence that is asked.</summary>
+    /// <exception cref="NativeArgumentException">A field breaks a rule.</exception>
+    /// <exception cref="InvalidConfigException">The configuration or the slice breaks a rule.</exception>
+    /// <exception cref="NativeUnsupportedException">A field asks for what there is no kernel for.</exception>
+    public static unsafe Recipe Read(NativeConfig* given, NativeSlice* slice)
+    {
+        Recipe whole = Read(given);
+        if (slice == null)
+            throw new NativeArgumentException("slice is NULL");
+        if (slice->StructSize != sizeof(NativeSlice))
+            throw new NativeArgumentException($"slice.struct_size = {slice->StructSize}: must be sizeof(s2attn_slice) = {sizeof(NativeSlice)}");
+        if (slice->Reserved != 0)
+            throw NotIn("slice.reserved", slice->Reserved, "0");
+        S2Slice part = S2Slice.Create(S2Config.Create(whole.Request), new()
+        {
+            FirstQuery = Size("first_query", slice->FirstQuery),
+            EndQuery = Size("end_query", slice->EndQuery),
+            FirstKey = slice->FirstKey == Needed ? null : Size("first_key", slice->FirstKey),
+            EndKey = slice->EndKey == Needed ? null : Size("end_key", slice->EndKey),
+            IsUnbounded = slice->IsUnbounded != 0,
+        });
+        return whole with { Slice = part, Options = OptionsOf(given, whole.Request, whole.Options.Layout, part.QueryCount, part.KeyCount) };
+    }
 
     /// <summary>Reads a configuration.</summary>
     /// <exception cref="NativeArgumentException">A field breaks a rule.</exception>
@@ -84,24 +118,28 @@ internal sealed record Recipe(S2Request Request, S2AttentionOptions Options, Imm
             1 => TensorLayout.HeadMajor,
             _ => throw NotIn("layout", config.Layout, "one of S2ATTN_LAYOUT_*"),
         };
-        TensorStrides queries = TensorStrides.Dense(layout, request.Tokens, heads, request.HeadDim);
-        TensorStrides keys = TensorStrides.Dense(layout, request.Tokens, request.KvHeads ?? heads, request.HeadDim);
-        S2AttentionOptions options = new()
+        return new(request, OptionsOf(given, request, layout, request.Tokens, request.Tokens), default, type, gradient);
+    }
+
+    private static unsafe S2AttentionOptions OptionsOf(NativeConfig* config, S2Request request, TensorLayout layout, int queryTokens, int keyTokens)
+    {
+        TensorStrides queries = TensorStrides.Dense(layout, queryTokens, request.Heads, request.HeadDim);
+        TensorStrides keys = TensorStrides.Dense(layout, keyTokens, request.KvHeads ?? request.Heads, request.HeadDim);
+        return new()
         {
-            Threads = config.Threads == 0 ? null : config.Threads,
+            Threads = config->Threads == 0 ? null : config->Threads,
             Layout = layout,
-            Query = Strides(config.Query),
-            Key = Strides(config.Key),
-            Value = Strides(config.Value),
-            Output = Strides(config.Output),
-            LogSumExp = Strides(config.LogSumExp),
-            LogSumExpGradient = Strides(config.LogSumExp),
-            OutputGradient = Strides(config.OutputGradient) ?? Strides(config.Output),
-            QueryGradient = Strides(config.QueryGradient) ?? queries,
-            KeyGradient = Strides(config.KeyGradient) ?? keys,
-            ValueGradient = Strides(config.ValueGradient) ?? keys,
+            Query = Strides(config->Query),
+            Key = Strides(config->Key),
+            Value = Strides(config->Value),
+            Output = Strides(config->Output),
+            LogSumExp = Strides(config->LogSumExp),
+            LogSumExpGradient = Strides(config->LogSumExp),
+            OutputGradient = Strides(config->OutputGradient) ?? Strides(config->Output),
+            QueryGradient = Strides(config->QueryGradient) ?? queries,
+            KeyGradient = Strides(config->KeyGradient) ?? keys,
+            ValueGradient = Strides(config->ValueGradient) ?? keys,
         };
-        return new(request, options, default, type, gradient);
     }
 
     /// <summary>The recipe for packed sequences.</summary>
@@ -125,7 +163,8 @@ internal sealed record Recipe(S2Request Request, S2AttentionOptions Options, Imm
         ? policy
         : throw NotIn("mask", mask, "one of S2ATTN_MASK_*; it has no default");
 
-    private static int Size(string name, long value) => value is >= int.MinValue and <= int.MaxValue
+    /// <summary>A number that fits.</summary>
+    public static int Size(string name, long value) => value is >= int.MinValue and <= int.MaxValue
         ? (int)value
         : throw new NativeArgumentException($"{name} = {value}: must be at most {int.MaxValue}");
 

@@ -22,6 +22,14 @@
 static struct {
     int32_t (*create)(const s2attn_config *, s2attn_plan *);
     int32_t (*create_varlen)(const s2attn_config *, const void *, int64_t, int32_t, s2attn_plan *);
+    int32_t (*create_slice)(const s2attn_config *, const s2attn_slice *, s2attn_plan *);
+    int32_t (*slice_keys)(const s2attn_config *, s2attn_slice *);
+    int32_t (*cache_create)(const s2attn_config *, int64_t, int64_t, s2attn_cache *);
+    int32_t (*cache_append)(s2attn_cache, int64_t, int64_t, const void *, const void *);
+    int32_t (*cache_attend)(s2attn_cache, int64_t, int64_t, const void *, void *, float *);
+    int32_t (*cache_reset)(s2attn_cache, int64_t);
+    int32_t (*cache_query)(s2attn_cache, int64_t, s2attn_cache_info *);
+    int32_t (*cache_destroy)(s2attn_cache);
     int32_t (*forward)(s2attn_plan, const void *, const void *, const void *, const uint8_t *, void *, float *);
     int32_t (*backward)(s2attn_plan, const void *, const void *, const void *, const uint8_t *, const void *, const float *, const void *, const float *, void *, void *, void *);
     int32_t (*query)(s2attn_plan, s2attn_info *);
@@ -129,6 +137,14 @@ static int resolve(void *library) {
     } functions[] = {
         {"s2attn_core_create", &core.create},
         {"s2attn_core_create_varlen", &core.create_varlen},
+        {"s2attn_core_create_slice", &core.create_slice},
+        {"s2attn_core_slice_keys", &core.slice_keys},
+        {"s2attn_core_cache_create", &core.cache_create},
+        {"s2attn_core_cache_append", &core.cache_append},
+        {"s2attn_core_cache_attend", &core.cache_attend},
+        {"s2attn_core_cache_reset", &core.cache_reset},
+        {"s2attn_core_cache_query", &core.cache_query},
+        {"s2attn_core_cache_destroy", &core.cache_destroy},
         {"s2attn_core_forward", &core.forward},
         {"s2attn_core_backward", &core.backward},
         {"s2attn_core_query", &core.query},
@@ -255,6 +271,59 @@ int32_t s2attn_create_varlen(const s2attn_config *config, const void *cu_seqlens
     *plan = 0;
     int32_t code = ready();
     return code ? code : answered(core.create_varlen(config, cu_seqlens, count, index_type, plan));
+}
+
+int32_t s2attn_create_slice(const s2attn_config *config, const s2attn_slice *slice, s2attn_plan *plan) {
+    if (plan == NULL) return failed(S2ATTN_ERROR_ARGUMENT, "plan is NULL");
+    *plan = 0;
+    int32_t code = ready();
+    return code ? code : answered(core.create_slice(config, slice, plan));
+}
+
+int32_t s2attn_slice_keys(const s2attn_config *config, s2attn_slice *slice) {
+    int32_t code = ready();
+    return code ? code : answered(core.slice_keys(config, slice));
+}
+
+int32_t s2attn_cache_create(const s2attn_config *config, int64_t sequences, int64_t max_chunk, s2attn_cache *cache) {
+    if (cache == NULL) return failed(S2ATTN_ERROR_ARGUMENT, "cache is NULL");
+    *cache = 0;
+    int32_t code = ready();
+    return code ? code : answered(core.cache_create(config, sequences, max_chunk, cache));
+}
+
+int32_t s2attn_cache_append(s2attn_cache cache, int64_t sequence, int64_t tokens, const void *k, const void *v) {
+    int32_t code = ready();
+    return code ? code : answered(core.cache_append(cache, sequence, tokens, k, v));
+}
+
+int32_t s2attn_cache_attend(s2attn_cache cache, int64_t sequence, int64_t tokens, const void *q, void *o, float *lse) {
+    int32_t code = ready();
+    return code ? code : answered(core.cache_attend(cache, sequence, tokens, q, o, lse));
+}
+
+int32_t s2attn_cache_reset(s2attn_cache cache, int64_t sequence) {
+    int32_t code = ready();
+    return code ? code : answered(core.cache_reset(cache, sequence));
+}
+
+int32_t s2attn_cache_query(s2attn_cache cache, int64_t sequence, s2attn_cache_info *info) {
+    if (info == NULL) return failed(S2ATTN_ERROR_ARGUMENT, "info is NULL");
+    if (info->struct_size != (int64_t)sizeof *info) {
+        snprintf(last_error, sizeof last_error, "info.struct_size = %lld: must be sizeof(s2attn_cache_info) = %zu", (long long)info->struct_size, sizeof *info);
+        return S2ATTN_ERROR_ARGUMENT;
+    }
+    int32_t code = ready();
+    return code ? code : answered(core.cache_query(cache, sequence, info));
+}
+
+int32_t s2attn_cache_destroy(s2attn_cache cache) {
+    if (cache == 0) {
+        last_error[0] = 0;
+        return S2ATTN_SUCCESS;
+    }
+    int32_t code = ready();
+    return code ? code : answered(core.cache_destroy(cache));
 }
 
 int32_t s2attn_forward(s2attn_plan plan, const void *q, const void *k, const void *v, const uint8_t *valid, void *o, float *lse) {

@@ -42,8 +42,8 @@ enum {
     S2ATTN_SUCCESS = 0,
     S2ATTN_ERROR_ARGUMENT = 1,    /* an argument is null, out of range, or contradicts another; nothing was written */
     S2ATTN_ERROR_UNSUPPORTED = 2, /* well-formed, but this library or processor cannot do it; nothing was written */
-    S2ATTN_ERROR_HANDLE = 3,      /* the plan is unknown or was destroyed */
-    S2ATTN_ERROR_BUSY = 4,        /* another call on this plan is under way */
+    S2ATTN_ERROR_HANDLE = 3,      /* the plan or cache is unknown or was destroyed */
+    S2ATTN_ERROR_BUSY = 4,        /* another call on this plan or cache is under way */
     S2ATTN_ERROR_FORK = 5,        /* this process was forked in the midst of a call of another thread: the library cannot be used in it */
     S2ATTN_ERROR_MEMORY = 6,      /* out of memory */
     S2ATTN_ERROR_INTERNAL = 7,    /* a defect of the library: please report the message */
@@ -127,6 +127,18 @@ typedef struct s2attn_config {
     const s2attn_strides *value_gradient_strides;  /* dv; NULL: dense in the layout */
 } s2attn_config;
 
+/* Which part of a sequence: queries [first_query, end_query) with the keys [first_key, end_key) that are there for them, all counted from the start of the sequence.
+ * Every key that a query sees must be there. q, do, o, lse, dlse and dq then have end_query - first_query tokens, k, v, valid, dk and dv have end_key - first_key. */
+typedef struct s2attn_slice {
+    int64_t struct_size; /* sizeof(s2attn_slice) */
+    int64_t first_query, end_query;
+    int64_t first_key, end_key; /* S2ATTN_NEEDED: the first and the last one that a query of the slice sees */
+    int32_t is_unbounded;       /* not 0: the text may still grow, which S2ATTN_MASK_SPLIT allows. config.tokens says nothing then; give any that suits group_size */
+    int32_t reserved;           /* 0 */
+} s2attn_slice;
+
+#define S2ATTN_NEEDED (-1) /* slice.first_key, slice.end_key */
+
 /* A plan: never 0, never reused. */
 typedef uint64_t s2attn_plan;
 
@@ -151,6 +163,13 @@ S2ATTN_API int32_t s2attn_create(const s2attn_config *config, s2attn_plan *plan)
 /* Plans packed sequences: cu_seqlens holds count values 0, end of the first sequence, ..., config.tokens. config.batch must be 1. */
 S2ATTN_API int32_t s2attn_create_varlen(const s2attn_config *config, const void *cu_seqlens, int64_t count, int32_t index_type, s2attn_plan *plan);
 
+/* Plans a part of a sequence: fewer queries than keys, a chunk of a prompt, or the share of one machine. dk and dv are this slice's shares: over slices that make up
+ * the sequence they add up to the whole's. o, lse and dq have the bits of the whole. */
+S2ATTN_API int32_t s2attn_create_slice(const s2attn_config *config, const s2attn_slice *slice, s2attn_plan *plan);
+
+/* Sets first_key and end_key to the shortest range that holds every key that the slice's queries see, in any head. */
+S2ATTN_API int32_t s2attn_slice_keys(const s2attn_config *config, s2attn_slice *slice);
+
 /* o = S2-Attn(q, k, v). valid [B,N], dense: 0 for a padded key; NULL where no key is padded. lse: NULL where it is not wanted (backward needs it).
  * A row that sees no key is 0 in o and -infinity in lse; what is masked is never read. */
 S2ATTN_API int32_t s2attn_forward(s2attn_plan plan, const void *q, const void *k, const void *v, const uint8_t *valid, void *o, float *lse);
@@ -164,6 +183,45 @@ S2ATTN_API int32_t s2attn_query(s2attn_plan plan, s2attn_info *info);
 
 /* Frees the plan and joins its threads. S2ATTN_ERROR_BUSY, and nothing happens, while a call is under way; 0 is let pass. */
 S2ATTN_API int32_t s2attn_destroy(s2attn_plan plan);
+
+/* ---- Keys and values of the past, for text that is generated, or read in chunks ----
+ *
+ *     s2attn_cache_create(&config, 1, 512, &cache);
+ *     s2attn_cache_append(cache, 0, tokens, k, v), s2attn_cache_attend(cache, 0, tokens, q, o, NULL);      the prompt, in chunks of at most 512
+ *     s2attn_cache_append(cache, 0, 1, k, v), s2attn_cache_attend(cache, 0, 1, q, o, NULL);                each new token
+ *
+ * Under S2ATTN_MASK_SPLIT alone what a query sees does not depend on how long the text gets. At most G + max_chunk tokens of a sequence are kept, however long it gets; G of the
+ * longest text with shift 0 is causal attention to everything. A cache serves one call at a time, as a plan does. */
+typedef uint64_t s2attn_cache;
+
+#define S2ATTN_ALL_SEQUENCES (-1)
+
+/* What a cache holds of a sequence. */
+typedef struct s2attn_cache_info {
+    int64_t struct_size; /* in: sizeof(s2attn_cache_info) */
+    int64_t length;      /* tokens that were appended */
+    int64_t first_key;   /* the first key that the next query sees, or any after it: those before are dead */
+    int64_t max_rows;    /* the most tokens that are kept: G + max_chunk */
+    int64_t bytes;       /* of keys and values, of all sequences: what memory is held for */
+} s2attn_cache_info;
+
+/* An empty cache of several sequences, each with a length of its own. config.batch and config.tokens say nothing; give any that suit group_size. Tensors are dense, [B,N,H,D]. */
+S2ATTN_API int32_t s2attn_cache_create(const s2attn_config *config, int64_t sequences, int64_t max_chunk, s2attn_cache *cache);
+
+/* Appends keys and values [tokens,K,D] to one sequence, or [sequences,tokens,K,D] to all. */
+S2ATTN_API int32_t s2attn_cache_append(s2attn_cache cache, int64_t sequence, int64_t tokens, const void *k, const void *v);
+
+/* Attends the queries [tokens,H,D] of the last tokens of one sequence, at most max_chunk, or [sequences,tokens,H,D] of all. lse [..,tokens,H]: NULL where it is not wanted. */
+S2ATTN_API int32_t s2attn_cache_attend(s2attn_cache cache, int64_t sequence, int64_t tokens, const void *q, void *o, float *lse);
+
+/* Forgets the tokens of one sequence, or of all; their memory stays. */
+S2ATTN_API int32_t s2attn_cache_reset(s2attn_cache cache, int64_t sequence);
+
+/* What the cache holds of a sequence. */
+S2ATTN_API int32_t s2attn_cache_query(s2attn_cache cache, int64_t sequence, s2attn_cache_info *info);
+
+/* Frees the cache, as s2attn_destroy does a plan. */
+S2ATTN_API int32_t s2attn_cache_destroy(s2attn_cache cache);
 
 /* Why the last call of this thread that returned a code did not return S2ATTN_SUCCESS; "" where it did. Valid until the thread's next call. Never NULL. */
 S2ATTN_API const char *s2attn_last_error(void);

@@ -41,4 +41,11 @@ internal unsafe struct NativeCase
     public long* QueryGradientStrides;
     public long* KeyGradientStrides;
     public long* ValueGradientStrides;
+    public int IsSlice;
+    public int IsUnbounded;
+    public int FirstQuery;
+    public int EndQuery;
+    public int FirstKey;
+    public int EndKey;
+    public void* LogSumExpGradient;
 }

@@ -55,9 +55,8 @@ public sealed unsafe class NativeLibraryPort : IAttentionPort
         ArgumentNullException.ThrowIfNull(portCase);
         S2Config config = portCase.Config;
         SafetensorsType type = portCase.ElementType.ToSafetensors(), lseType = PortTensors.LogSumExpType(portCase.ElementType).ToSafetensors();
-        int[] queryShape = [config.Batch, config.Tokens, config.Heads, config.HeadDim];
-        int[] keyShape = [config.Batch, config.Tokens, config.KvHeads, config.HeadDim];
-        int[] rowShape = [config.Batch, config.Tokens, config.Heads];
+        S2Slice part = portCase.Part;
+        int[] queryShape = [.. portCase.Input.Query.Shape], keyShape = [.. portCase.Input.Key.Shape], rowShape = queryShape[..3];
         List<NativeBuffer> buffers = [];
         long* strides = stackalloc long[3 * Tensors.Length];
         int* starts = null;
@@ -104,6 +103,12 @@ public sealed unsafe class NativeLibraryPort : IAttentionPort
                 QueryGradientStrides = StridesOf("dq"),
                 KeyGradientStrides = StridesOf("dk"),
                 ValueGradientStrides = StridesOf("dv"),
+                IsSlice = portCase.IsSlice ? 1 : 0,
+                IsUnbounded = part.IsUnbounded ? 1 : 0,
+                FirstQuery = part.Queries.Start,
+                EndQuery = part.Queries.End,
+                FirstKey = part.Keys.Start,
+                EndKey = part.Keys.End,
             };
             if (portCase.IsPadded)
                 native.Valid = Add(NativeBuffer.Input("valid", SafetensorsType.U8, portCase.Input.Valid.Map(valid => valid ? 1.0 : 0.0))).Pointer;
@@ -121,6 +126,8 @@ public sealed unsafe class NativeLibraryPort : IAttentionPort
             NativeBuffer dq = Written("dq", type, queryShape);
             NativeBuffer dk = Written("dk", type, keyShape), dv = Written("dv", type, keyShape);
             native.OutputGradient = Read("do", portCase.OutputGradient[0]).Pointer;
+            if (!portCase.LogSumExpGradient.IsEmpty)
+                native.LogSumExpGradient = Add(NativeBuffer.Input("dlse", lseType, portCase.LogSumExpGradient[0])).Pointer;
             native.QueryGradient = dq.Pointer;
             native.KeyGradient = dk.Pointer;
             native.ValueGradient = dv.Pointer;

@@ -13,6 +13,33 @@ ShiftedHeads = Union[str, Sequence[bool]]
 
 
 @dataclass(frozen=True)
+class Part:
+    """Which part of a sequence q, k and v are: where they begin, and the tokens of the whole; None where the text may still grow."""
+
+    first_query: int
+    first_key: int
+    tokens: Optional[int]
+
+    @staticmethod
+    def of(mask: str, group_size: GroupSize, q: Any, k: Any, first_query: Any, first_key: Any, tokens: Any) -> "Part":
+        for name, tensor in (("q", q), ("k", k)):
+            if len(getattr(tensor, "shape", ())) != 4:
+                raise ValueError(f"{name} must be [B,T,heads,D]")
+        first_key = _integer("first_key", first_key, "an int of at least 0")
+        if q.shape[1] < 1:
+            raise ValueError(f"q has shape {list(q.shape)}: a part has at least one query")
+        # Fewer queries than keys are the last ones unless said otherwise.
+        first_query = first_key + k.shape[1] - q.shape[1] if first_query is None else _integer("first_query", first_query, "an int of at least 0")
+        if first_query < 0 or first_key < 0:
+            raise ValueError(f"first_query={first_query}, first_key={first_key}: must be at least 0")
+        if tokens is None and mask != "split":
+            raise ValueError(f"tokens=None: must be N, the tokens of the whole sequence, for mask={mask!r}: only under 'split' does what a query sees not depend on it")
+        if tokens is None and not isinstance(group_size, int):
+            raise ValueError(f"group_size={group_size!r}: must be an int where tokens is None: N is not known")
+        return Part(first_query, first_key, None if tokens is None else _integer("tokens", tokens, "an int of at least 1, or None"))
+
+
+@dataclass(frozen=True)
 class Settings:
     """What does not depend on the tensors, checked; see s2_attn_func for the meaning."""
 
@@ -21,6 +48,7 @@ class Settings:
     shift: Optional[int]
     shifted_heads: Union[str, Tuple[bool, ...]]
     scale: Optional[float]
+    part: Optional[Part] = None
 
     @staticmethod
     def of(group_size: Any, mask: Any, shift: Any, shifted_heads: Any, softmax_scale: Any) -> "Settings":
@@ -100,7 +128,9 @@ def check_shapes(settings: Settings, packed: bool, shapes: "dict[str, Tuple[int,
     heads, dim = q[-2:]
     if heads == 0 or dim == 0:
         raise ValueError(f"q has shape {list(q)}: H and D of {axes} must be at least 1")
-    if k[:-2] != q[:-2] or k[-1] != dim:
+    if settings.part is not None and (k[0] != q[0] or k[-1] != dim):
+        raise ValueError(f"k has shape {list(k)}: must be [B,U,K,D] with the B and D of q, {list(q)}")
+    if settings.part is None and (k[:-2] != q[:-2] or k[-1] != dim):
         raise ValueError(f"k has shape {list(k)}: must be {kv_axes} with the {'T' if packed else 'B and N'} and D of q, {list(q)}")
     if v != k:
         raise ValueError(f"v has shape {list(v)}: must be that of k, {list(k)}")
@@ -108,7 +138,7 @@ def check_shapes(settings: Settings, packed: bool, shapes: "dict[str, Tuple[int,
         raise ValueError(f"k has {k[-2]} heads: must divide the {heads} heads of q")
     if not isinstance(settings.shifted_heads, str) and len(settings.shifted_heads) != heads:
         raise ValueError(f"shifted_heads has {len(settings.shifted_heads)} flags: must be one for each of the {heads} heads of q")
-    if not packed and isinstance(settings.group_size, int) and q[1] > 0:
+    if not packed and settings.part is None and isinstance(settings.group_size, int) and q[1] > 0:
         check_group(settings, q[1], f"the {q[1]} tokens of q")
         if settings.group_size > q[1]:
             raise ValueError(f"group_size={settings.group_size}: must be at most N, {q[1]} tokens of q")

@@ -27,6 +27,11 @@ def set_threads(threads: Optional[int]) -> None:
     _threads = threads or 0
 
 
+def threads() -> int:
+    """What set_threads said; 0 where it said nothing."""
+    return _threads
+
+
 def set_plan_cache(plans: int) -> None:
     """How many idle plans are kept, 16 unless set. A plan of its own is needed for each shape, strides and settings, and for calls at the same time."""
     if isinstance(plans, bool) or not isinstance(plans, int):
@@ -36,12 +41,16 @@ def set_plan_cache(plans: int) -> None:
     PLANS.resize(plans)
 
 
-def key_of(settings: Settings, shape: Tuple[int, int, int, int], kv_heads: int, dtype: str, q: View, k: View, v: View,
+def key_of(settings: Settings, shape: Tuple[int, int, int, int], key_shape: Tuple[int, ...], dtype: str, q: View, k: View, v: View,
            cu_seqlens: Optional[bytes], threads: int) -> PlanKey:
     """The plan of a forward pass over q of this shape [B,N,H,D]."""
     batch, tokens, heads, dim = shape
-    return PlanKey(batch, tokens, heads, kv_heads, dim, dtype, settings.group_size, settings.mask, settings.shift, settings.shifted_heads, settings.scale,
-                   _threads or threads, q.strides, k.strides, v.strides, None, cu_seqlens)
+    part = settings.part
+    bounds = None if part is None else (part.first_query, part.first_query + tokens, part.first_key, part.first_key + key_shape[1], part.tokens is None)
+    if part is not None:
+        tokens = int(settings.group_size) if part.tokens is None else part.tokens
+    return PlanKey(batch, tokens, heads, key_shape[-2], dim, dtype, settings.group_size, settings.mask, settings.shift, settings.shifted_heads, settings.scale,
+                   _threads or threads, q.strides, k.strides, v.strides, None, cu_seqlens, bounds)
 
 
 def forward(key: PlanKey, q: View, k: View, v: View, valid: Optional[int], o: int, lse: int) -> None:
@@ -52,6 +61,6 @@ def forward(key: PlanKey, q: View, k: View, v: View, valid: Optional[int], o: in
 
 def backward(key: PlanKey, q: View, k: View, v: View, valid: Optional[int], o: int, lse: int, do: View, dlse: Optional[int], dq: int, dk: int, dv: int) -> None:
     """dq [B,N,H,D], dk and dv [B,N,K,D], dense, in the type of q; dlse [B,H,N] or None."""
-    dense = (key.tokens * key.heads * key.head_dim, key.heads * key.head_dim, key.head_dim)
+    dense = (key.queries * key.heads * key.head_dim, key.heads * key.head_dim, key.head_dim)
     with PLANS.plan(key if do.strides == dense else replace(key, output_gradient=do.strides)) as plan:
         check(LIBRARY.s2attn_backward(plan, q.address, k.address, v.address, valid, o, lse, do.address, dlse, dq, dk, dv), "s2attn backward")

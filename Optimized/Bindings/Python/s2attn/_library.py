@@ -12,6 +12,7 @@ SHIFTED_HEADS = {"second_half": 0, "none": 1, "all": 2}
 FLAGS = 3
 EXPLICIT, RATIO, SFT = 0, 1, 2
 DEFAULT_SHIFT = -1
+NEEDED, ALL_SEQUENCES = -1, -1
 SUCCESS, ARGUMENT, UNSUPPORTED, MEMORY = 0, 1, 2, 6
 
 
@@ -33,10 +34,29 @@ class Config(ctypes.Structure):
            for name in ("query", "key", "value", "output", "lse", "output_gradient", "query_gradient", "key_gradient", "value_gradient")])
 
 
+class Slice(ctypes.Structure):
+    """s2attn_slice."""
+
+    _fields_ = [(name, c_int64) for name in ("struct_size", "first_query", "end_query", "first_key", "end_key")] + [("is_unbounded", c_int32), ("reserved", c_int32)]
+
+
+class CacheInfo(ctypes.Structure):
+    """s2attn_cache_info."""
+
+    _fields_ = [(name, c_int64) for name in ("struct_size", "length", "first_key", "max_rows", "bytes")]
+
+
 _FUNCTIONS: "dict[str, tuple[Any, list[Any]]]" = {
     "s2attn_config_init": (c_int32, [POINTER(Config), c_int64]),
     "s2attn_create": (c_int32, [POINTER(Config), POINTER(c_uint64)]),
     "s2attn_create_varlen": (c_int32, [POINTER(Config), c_void_p, c_int64, c_int32, POINTER(c_uint64)]),
+    "s2attn_create_slice": (c_int32, [POINTER(Config), POINTER(Slice), POINTER(c_uint64)]),
+    "s2attn_cache_create": (c_int32, [POINTER(Config), c_int64, c_int64, POINTER(c_uint64)]),
+    "s2attn_cache_append": (c_int32, [c_uint64, c_int64, c_int64, c_void_p, c_void_p]),
+    "s2attn_cache_attend": (c_int32, [c_uint64, c_int64, c_int64, c_void_p, c_void_p, c_void_p]),
+    "s2attn_cache_reset": (c_int32, [c_uint64, c_int64]),
+    "s2attn_cache_query": (c_int32, [c_uint64, c_int64, POINTER(CacheInfo)]),
+    "s2attn_cache_destroy": (c_int32, [c_uint64]),
     "s2attn_forward": (c_int32, [c_uint64] + [c_void_p] * 6),
     "s2attn_backward": (c_int32, [c_uint64] + [c_void_p] * 11),
     "s2attn_destroy": (c_int32, [c_uint64]),

@@ -12,7 +12,7 @@ def forward(settings: Settings, q: Any, k: Any, v: Any, cu_seqlens: Any, padding
     """o in the type of q and lse [B,H,N]; [T,H,D] and [H,T] where packed."""
     packed = cu_seqlens is not None
     check_shapes(settings, packed, *_facts(q=q, k=k, v=v))
-    valid = _valid(padding, q, packed)
+    valid = _valid(padding, k, packed)
     ends = cumulative(settings, cu_seqlens, q.shape[0]) if packed else None
     o = np.empty(q.shape, q.dtype)
     lse = np.empty(q.shape[-2:-4:-1] if packed else (q.shape[0], q.shape[2], q.shape[1]), np.float32)
@@ -36,7 +36,7 @@ def backward(settings: Settings, do: Any, q: Any, k: Any, v: Any, o: Any, lse: A
             continue
         if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.shape != lse_shape:
             raise ValueError(f"{name} must be a float32 array of shape {list(lse_shape)}, as s2_attn_func returns it")
-    valid = _valid(padding, q, packed)
+    valid = _valid(padding, k, packed)
     ends = cumulative(settings, cu_seqlens, q.shape[0]) if packed else None
     dq, dk, dv = (np.empty(x.shape, x.dtype) for x in (q, k, v))
     if q.size == 0:
@@ -57,12 +57,12 @@ def _facts(**arrays: Any) -> "tuple[dict[str, Tuple[int, ...]], dict[str, str]]"
     return {name: arrays[name].shape for name in "qkv"}, {name: array.dtype.name for name, array in arrays.items()}
 
 
-def _valid(padding: Any, q: np.ndarray, packed: bool) -> Optional[np.ndarray]:
+def _valid(padding: Any, k: np.ndarray, packed: bool) -> Optional[np.ndarray]:
     if padding is None:
         return None
     if not isinstance(padding, np.ndarray):
         raise TypeError(f"key_padding_mask is {type(padding).__name__}: must be a numpy.ndarray, as q is")
-    check_padding("key_padding_mask", padding.shape, padding.dtype.name, q.shape[:-2], "[T]" if packed else "[B,N]")
+    check_padding("key_padding_mask", padding.shape, padding.dtype.name, k.shape[:-2], "[T]" if packed else "[B,N]")
     return np.ascontiguousarray(padding != 0).view(np.uint8)
 
 
@@ -82,4 +82,4 @@ def _address(array: Optional[np.ndarray]) -> Any:
 
 def _key(settings: Settings, q: np.ndarray, k: np.ndarray, packed: bool, views: "list[View]", ends: Optional[bytes]) -> Any:
     shape = (1, *q.shape) if packed else q.shape
-    return _kernel.key_of(settings, shape, k.shape[-2], q.dtype.name, *views[:3], ends, 0)
+    return _kernel.key_of(settings, shape, k.shape, q.dtype.name, *views[:3], ends, 0)

@@ -2,25 +2,26 @@
 """Written against the published contract of torch.library.custom_op, register_fake and register_autograd. The project's machines have torch 1.13, so the tests
 run this file against a stand-in for torch.library that holds it to that contract; it was not run inside torch.compile."""
 import json
+from dataclasses import astuple
 from typing import Any, Optional, Tuple
 
 import torch
 
 from . import _torch
-from ._arguments import Settings, cumulative
+from ._arguments import Part, Settings, cumulative
 
 NAMESPACE = "s2attn"
 
 
 def encode(settings: Settings) -> str:
     """Settings as a text, the only kind of constant that operators have room for."""
-    return json.dumps([settings.group_size, settings.mask, settings.shift, settings.shifted_heads, settings.scale])
+    return json.dumps([settings.group_size, settings.mask, settings.shift, settings.shifted_heads, settings.scale, astuple(settings.part) if settings.part else None])
 
 
 def decode(text: str) -> Settings:
     """What encode wrote."""
-    group_size, mask, shift, shifted_heads, scale = json.loads(text)
-    return Settings(group_size, mask, shift, shifted_heads if isinstance(shifted_heads, str) else tuple(shifted_heads), scale)
+    group_size, mask, shift, shifted_heads, scale, part = json.loads(text)
+    return Settings(group_size, mask, shift, shifted_heads if isinstance(shifted_heads, str) else tuple(shifted_heads), scale, Part(*part) if part else None)
 
 
 def _ends(settings: Settings, cu_seqlens: Optional[torch.Tensor], q: torch.Tensor) -> Optional[bytes]:

@@ -37,9 +37,25 @@ class PlanKey:
     value: Stride3
     output_gradient: Optional[Stride3] = None
     cu_seqlens: Optional[bytes] = None
+    part: Optional[Tuple[int, int, int, int, bool]] = None      # first and end of the queries, first and end of the keys, whether the text may still grow
 
-    def create(self) -> int:
-        """A new plan's handle. ValueError where the library refuses the configuration."""
+    @property
+    def queries(self) -> int:
+        """Tokens of q."""
+        return self.tokens if self.part is None else self.part[1] - self.part[0]
+
+    def config(self) -> _library.Config:
+        """What the library is asked for; what it points to lives as long as it does."""
+        config = self.settings()
+        # lse as flash-attn has it, [B,H,N]; o and the gradients are dense [B,N,H,D].
+        lse = (self.heads * self.queries, 1, self.queries)
+        for name, strides in (("query", self.query), ("key", self.key), ("value", self.value), ("lse", lse), ("output_gradient", self.output_gradient)):
+            if strides is not None:
+                setattr(config, name + "_strides", pointer(Strides(*strides)))
+        return config
+
+    def settings(self) -> _library.Config:
+        """All but strides."""
         config = _library.new_config()
         config.batch, config.tokens, config.heads, config.kv_heads, config.head_dim = self.batch, self.tokens, self.heads, self.kv_heads, self.head_dim
         config.dtype = config.gradient_dtype = _library.DTYPES[self.dtype]
@@ -57,14 +73,17 @@ class PlanKey:
             config.shifted_heads = _library.SHIFTED_HEADS[self.shifted_heads]
         else:
             config.shifted_heads, config.shifted = _library.FLAGS, (c_uint8 * self.heads)(*self.shifted_heads)
-        # lse as flash-attn has it, [B,H,N]; o and the gradients are dense [B,N,H,D].
-        lse = (self.heads * self.tokens, 1, self.tokens)
-        for name, strides in (("query", self.query), ("key", self.key), ("value", self.value), ("lse", lse), ("output_gradient", self.output_gradient)):
-            if strides is not None:
-                setattr(config, name + "_strides", pointer(Strides(*strides)))
+        return config
+
+    def create(self) -> int:
+        """A new plan's handle. ValueError where the library refuses the configuration."""
+        config = self.config()
         handle = c_uint64()
         what = f"s2attn, group_size={self.group_size!r}, mask={self.mask!r}, {self.tokens} tokens"
-        if self.cu_seqlens is None:
+        if self.part is not None:
+            part = _library.Slice(ctypes.sizeof(_library.Slice), *self.part, 0)
+            check(LIBRARY.s2attn_create_slice(byref(config), byref(part), byref(handle)), what)
+        elif self.cu_seqlens is None:
             check(LIBRARY.s2attn_create(byref(config), byref(handle)), what)
         else:
             ends = array("q", self.cu_seqlens)

@@ -18,7 +18,7 @@ def forward(settings: Settings, q: Any, k: Any, v: Any, cu_seqlens: Any, padding
     check_shapes(settings, packed, {"q": tuple(q.shape), "k": tuple(k.shape), "v": tuple(v.shape)}, {name: str(tensor.dtype)[6:] for name, tensor in (("q", q), ("k", k), ("v", v))})
     if padding is not None:
         _check_tensor("key_padding_mask", padding, q)
-        check_padding("key_padding_mask", tuple(padding.shape), str(padding.dtype)[6:], tuple(q.shape[:-2]), "[T]" if packed else "[B,N]")
+        check_padding("key_padding_mask", tuple(padding.shape), str(padding.dtype)[6:], tuple(k.shape[:-2]), "[T]" if packed else "[B,N]")
     if is_traced(q):
         from . import _operators
         return _operators.forward(settings, q, k, v, cu_seqlens, padding)
@@ -125,7 +125,7 @@ def _address(tensor: Optional[torch.Tensor]) -> Any:
 
 def _key(settings: Settings, q: torch.Tensor, k: torch.Tensor, packed: bool, views: "list[View]", ends: Optional[bytes]) -> Any:
     shape = (1, *q.shape) if packed else tuple(q.shape)
-    return _kernel.key_of(settings, shape, k.shape[-2], str(q.dtype)[6:], *views[:3], ends, torch.get_num_threads())
+    return _kernel.key_of(settings, shape, tuple(k.shape), str(q.dtype)[6:], *views[:3], ends, torch.get_num_threads())
 
 
 if hasattr(torch, "library") and hasattr(torch.library, "custom_op"):

@@ -1,8 +1,9 @@
 # What is called: S2-Attn over NumPy arrays or PyTorch tensors, in flash-attn's layout and order of arguments.
 import sys
+from dataclasses import replace
 from typing import Any, Optional
 
-from ._arguments import GroupSize, Settings, ShiftedHeads
+from ._arguments import GroupSize, Part, Settings, ShiftedHeads
 
 _DOCUMENTATION = """
     mask: which keys a query sees, by name; there is no default, because ports differ in just this (docs/semantics.md). With position(t) = (t - shift) mod N:
@@ -47,6 +48,33 @@ def s2_attn_varlen_func(q: Any, k: Any, v: Any, cu_seqlens: Any, group_size: Gro
     return (o, lse) if return_lse else o
 
 
+def s2_attn_slice_func(q: Any, k: Any, v: Any, group_size: GroupSize, *, mask: str, first_query: Optional[int] = None, first_key: int = 0, tokens: Optional[int] = None,
+                       shift: Optional[int] = None, shifted_heads: ShiftedHeads = "second_half", softmax_scale: Optional[float] = None, key_padding_mask: Any = None,
+                       return_lse: bool = False) -> Any:
+    """S2-Attn of a part of a sequence: queries q [B,T,H,D] over the keys and values that are there for them, k and v [B,U,K,D].
+
+    first_query, first_key: the tokens of q[:,0] and k[:,0], counted from the start of the sequence. first_query=None: the queries are the last T of the U tokens.
+    tokens: N of the whole sequence; None, under "split" alone: the text may still grow, and what a query sees does not depend on it.
+    Every key that a query sees must be there; more may be. Gradients of k and v are this part's shares: over parts that make up the sequence they add up to the whole's.
+    """
+    settings = _part(Settings.of(group_size, mask, shift, shifted_heads, softmax_scale), q, k, first_query, first_key, tokens)
+    o, lse = _engine(q).forward(settings, q, k, v, None, key_padding_mask)
+    return (o, lse) if return_lse else o
+
+
+def s2_attn_slice_backward(do: Any, q: Any, k: Any, v: Any, o: Any, lse: Any, group_size: GroupSize, *, mask: str, first_query: Optional[int] = None, first_key: int = 0,
+                           tokens: Optional[int] = None, shift: Optional[int] = None, shifted_heads: ShiftedHeads = "second_half", softmax_scale: Optional[float] = None,
+                           key_padding_mask: Any = None, dlse: Any = None) -> Any:
+    """(dq, dk, dv) of s2_attn_slice_func for NumPy arrays, as s2_attn_backward gives those of s2_attn_func."""
+    settings = _part(Settings.of(group_size, mask, shift, shifted_heads, softmax_scale), q, k, first_query, first_key, tokens)
+    from . import _numpy
+    return _numpy.backward(settings, do, q, k, v, o, lse, dlse, None, key_padding_mask)
+
+
+def _part(settings: Settings, q: Any, k: Any, first_query: Any, first_key: Any, tokens: Any) -> Settings:
+    return replace(settings, part=Part.of(settings.mask, settings.group_size, q, k, first_query, first_key, tokens))
+
+
 def s2_attn_backward(do: Any, q: Any, k: Any, v: Any, o: Any, lse: Any, group_size: GroupSize, *, mask: str, shift: Optional[int] = None,
                      shifted_heads: ShiftedHeads = "second_half", softmax_scale: Optional[float] = None, key_padding_mask: Any = None,
                      cu_seqlens: Any = None, dlse: Any = None) -> Any:
@@ -71,5 +99,5 @@ def _engine(q: Any) -> Any:
     return _numpy
 
 
-for _function, _padding, _lse in ((s2_attn_func, "[B,N]", "[B,H,N]"), (s2_attn_varlen_func, "[T]", "[H,T]")):
+for _function, _padding, _lse in ((s2_attn_func, "[B,N]", "[B,H,N]"), (s2_attn_varlen_func, "[T]", "[H,T]"), (s2_attn_slice_func, "[B,U]", "[B,H,T]")):
     _function.__doc__ = (_function.__doc__ or "").rstrip() + "\n" + _DOCUMENTATION.replace("{padding}", _padding).replace("{lse}", _lse)

@@ -38,7 +38,9 @@ class NumpyTensors:
     def backward(self, inputs: Any, settings: Any) -> Any:
         q, k, v = (inputs[name] for name in "qkv")
         o, lse = function(settings)(q, k, v, return_lse=True, **settings)
-        return dict(zip(("dq", "dk", "dv"), s2attn.s2_attn_backward(inputs["do"], q, k, v, o, lse, **settings)))
+        backward = s2attn.s2_attn_slice_backward if "first_key" in settings else s2attn.s2_attn_backward
+        dlse = inputs["dlse"].swapaxes(-1, -2) if "dlse" in inputs else None
+        return dict(zip(("dq", "dk", "dv"), backward(inputs["do"], q, k, v, o, lse, dlse=dlse, **settings)))
 
 
 class TorchTensors:
@@ -68,7 +70,8 @@ class TorchTensors:
 
     def backward(self, inputs: Any, settings: Any) -> Any:
         q, k, v = (inputs[name].requires_grad_() for name in "qkv")
-        function(settings)(q, k, v, **settings).backward(inputs["do"])
+        o, lse = function(settings)(q, k, v, return_lse=True, **settings)
+        self.torch.autograd.backward([o, lse] if "dlse" in inputs else [o], [inputs["do"], inputs["dlse"].transpose(-1, -2)] if "dlse" in inputs else [inputs["do"]])
         return {"dq": q.grad, "dk": k.grad, "dv": v.grad}
 
 
@@ -92,7 +95,7 @@ def write(tensors: Any, path: str, answer: Any) -> None:
 
 
 def function(settings: Any) -> Any:
-    return s2attn.s2_attn_varlen_func if "cu_seqlens" in settings else s2attn.s2_attn_func
+    return s2attn.s2_attn_slice_func if "first_key" in settings else s2attn.s2_attn_varlen_func if "cu_seqlens" in settings else s2attn.s2_attn_func
 
 
 def arranged(tensors: Any, request: Any, inputs: Any) -> Any:
@@ -122,7 +125,15 @@ def settings_of(request: Any, inputs: Any) -> Any:
     packed = {"cu_seqlens": request["cuSeqlens"]} if "cuSeqlens" in request else {}
     names = {"None": "none", "SecondHalf": "second_half", "All": "all"}
     return {"group_size": config["groupSize"], "mask": config["mask"], "shift": config["shift"], "softmax_scale": config["scale"],
-            "shifted_heads": names[heads] if isinstance(heads, str) else heads, "key_padding_mask": inputs.get("valid"), **packed}
+            "shifted_heads": names[heads] if isinstance(heads, str) else heads, "key_padding_mask": inputs.get("valid"), **packed, **part_of(request)}
+
+
+def part_of(request: Any) -> Any:
+    """Where q and k begin, and the tokens of the whole where it is known."""
+    if "slice" not in request:
+        return {}
+    part = request["slice"]
+    return {"first_query": part["queries"][0], "first_key": part["keys"][0], "tokens": None if part.get("unbounded") else request["config"]["tokens"]}
 
 
 def answer(tensors: Any, request: Any) -> Any:
@@ -131,7 +142,7 @@ def answer(tensors: Any, request: Any) -> Any:
     if op == "describe":
         return {**head, "ok": True, "name": tensors.name, "version": s2attn.__version__, "language": "python", "capabilities": {
             "ops": ["forward", "backward"], "dtypes": tensors.dtypes, "masks": ["LocalCausal", "Split", "PositionCausal", "Bidirectional", "BidirectionalSplit"],
-            "gqa": True, "padding": True, "oddGroup": True, "ragged": True, "layouts": ["BNHD", "BHND"], "packed": True, "strides": tensors.strides}}
+            "gqa": True, "padding": True, "oddGroup": True, "ragged": True, "layouts": ["BNHD", "BHND"], "packed": True, "slice": True, "lseGradient": True, "strides": tensors.strides}}
     if op not in ("forward", "backward"):
         return {**head, "ok": False, "unsupported": f"op {op}"}
     try:
