@@ -7,7 +7,7 @@ using S2Attn.Spec;
 namespace S2Attn.Examples;
 
 /// <summary>
-/// A tiny decoder with random weights that names the likeliest next token: embedding, two layers of S2-Attn with a residual each, the embedding again as read-out. Under Split no token
+/// A tiny decoder with random weights that names the likeliest next token: embedding, two layers of S2-Attn with a residual each, a read-out. Under Split no token
 /// sees a later one, whatever the length, so a layer's keys and values of the past never change: theorem "PrefixStable".
 /// </summary>
 public sealed class Generation
@@ -15,7 +15,7 @@ public sealed class Generation
     private const int Symbols = 97, Heads = 4, KvHeads = 2, Dim = 16, Width = Heads * Dim, KvWidth = KvHeads * Dim, Layers = 2;
 
     private readonly S2Config config;
-    private readonly float[] embedding;
+    private readonly float[] embedding, readOut;
     private readonly Layer[] layers;
 
     /// <summary>A model with weights from a seed.</summary>
@@ -25,7 +25,7 @@ public sealed class Generation
     {
         Random random = new(seed);
         config = S2Config.Create(new() { Tokens = groupSize, Heads = Heads, KvHeads = KvHeads, HeadDim = Dim, GroupSize = GroupSizeRule.Of(groupSize), Mask = MaskPolicy.Split });
-        embedding = Noise(Symbols * Width);
+        (embedding, readOut) = (Noise(Symbols * Width), Noise(Symbols * Width));
         layers = [.. Enumerable.Range(0, Layers).Select(_ => new Layer(Noise(Width * Width), Noise(KvWidth * Width), Noise(KvWidth * Width), Noise(Width * Width)))];
 
         // Rows of unit length keep the numbers of all layers of one size.
@@ -110,7 +110,7 @@ public sealed class Generation
             TensorPrimitives.Add(x, Times(layers[i].Output, o), x);
         }
 
-        float[] scores = Times(embedding, x[^Width..]);
+        float[] scores = Times(readOut, x[^Width..]);
         return TensorPrimitives.IndexOfMax(scores);
     }
 

@@ -14,7 +14,7 @@ Attend = Callable[[int, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 class Model:
-    """Embedding, layers of S2-Attn with a residual each, the embedding again as read-out; the likeliest token is next. Under "split" no token sees a later one."""
+    """Embedding, layers of S2-Attn with a residual each, a read-out; the likeliest token is next. Under "split" no token sees a later one."""
 
     def __init__(self, group_size: int, seed: int = 1):
         random = np.random.default_rng(seed)
@@ -23,7 +23,7 @@ class Model:
         def noise(rows: int) -> np.ndarray:
             return ((2 * random.random((rows, WIDTH)) - 1) * (3 / WIDTH) ** 0.5).astype(np.float32)
 
-        self.embedding = noise(SYMBOLS)
+        self.embedding, self.read_out = noise(SYMBOLS), noise(SYMBOLS)
         self.layers = [(noise(WIDTH), noise(KV_HEADS * DIM), noise(KV_HEADS * DIM), noise(WIDTH)) for _ in range(LAYERS)]
 
     def with_cache(self, prompt: List[int], count: int, chunk: int = 64) -> Tuple[List[int], float]:
@@ -50,7 +50,7 @@ class Model:
         for layer, (query, key, value, output) in enumerate(self.layers):
             heads = [(x @ matrix.T).reshape(len(tokens), -1, DIM) for matrix in (query, key, value)]
             x = x + attend(layer, *heads).reshape(len(tokens), WIDTH) @ output.T
-        return int(np.argmax(self.embedding @ x[-1]))
+        return int(np.argmax(self.read_out @ x[-1]))
 
 
 def main() -> None:
