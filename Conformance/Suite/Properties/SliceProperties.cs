@@ -22,30 +22,34 @@ public static class SliceProperties
     [
         new(
             "Slice.Output", $"a part of the queries, with the keys that it needs and perhaps more, gives its rows of the whole's o and lse, {Bound}", Region, ["SlicesCompose", "KeysNeeded"], item => item, _ => true,
-            [PortOperation.Forward], Output),
+            [PortOperation.Forward], Declared(Output)),
         new(
             "Slice.PrefixStable", $"under Split a part of a text that may still grow gives its rows of the whole's o and lse, {Bound}", Region + "; Split", ["PrefixStable", "SplitIsUnbounded"], Stable, IsStable,
-            [PortOperation.Forward], PrefixStable),
+            [PortOperation.Forward], Declared(PrefixStable)),
         new(
             "Slice.CacheBounded", $"under Split one query after the other, each with the at most G keys that are alive, gives the whole's o and lse, {Bound}", Region + "; Split", ["CacheBounded"], Stable, IsStable,
-            [PortOperation.Forward], CacheBounded),
+            [PortOperation.Forward], Declared(CacheBounded)),
         new(
             "Slice.Compose", $"slices that make up the sequence give together the whole's o and lse, {Bound}", Region, ["SlicesCompose", "KeysNeeded"], item => item, _ => true,
-            [PortOperation.Forward], Compose),
+            [PortOperation.Forward], Declared(Compose)),
         new(
             "Slice.HaloSuffices", $"under Split a part from a multiple of G on needs before it the last G - S keys, and of kv heads that no shifted head reads none: its rows of o, dq and its shares of dk, dv, {Bound}",
-            Region + "; Split, several groups, S > 0", ["HaloSuffices"], Cut, IsCut, [PortOperation.Forward], HaloSuffices),
+            Region + "; Split, several groups, S > 0", ["HaloSuffices"], Cut, IsCut, [PortOperation.Forward], Declared(HaloSuffices)),
         new(
             "Slice.HaloIsNeeded", "under Split the query at a multiple of G changes with v of the first of the last G - S keys before it, in each head that shifts", Region + "; Split, several groups, S > 0",
             ["HaloIsNeeded"], item => Cut(item) with { Padding = PaddingPattern.None, Kind = TensorKind.EqualScores }, item => IsCut(item) && !item.IsPadded && item.Kind is TensorKind.EqualScores,
-            [PortOperation.Forward], HaloIsNeeded),
+            [PortOperation.Forward], Declared(HaloIsNeeded)),
         new(
             "Slice.SharesAddUp", $"the dk and dv of slices that make up the sequence add up to the whole's, and their dq are its rows, {Bound}", Region + ", with a backward pass", ["SlicesCompose"], item => item, _ => true,
-            [PortOperation.Backward], SharesAddUp),
+            [PortOperation.Backward], Declared(SharesAddUp)),
         new(
             "LogSumExp.Gradient", $"with a gradient of lse too dq, dk, dv are the derivatives of sum(o do) + sum(lse dlse), {Bound}", "ports that declare lseGradient, with a backward pass; of slices where they declare those",
             [], item => item, _ => true, [PortOperation.Backward], LogSumExpGradient),
     ];
+
+    // A slice that is the whole could be asked of any port.
+    private static Func<Probe, IEnumerable<string>> Declared(Func<Probe, IEnumerable<string>> check) =>
+        probe => probe.Capabilities.Slices ? check(probe) : throw new ProbeEndedException(new Verdict.Unsupported("slice"));
 
     private static AttentionCase Stable(AttentionCase item) => item with { Config = item.Config.With(request => request with { Mask = MaskPolicy.Split }) };
 

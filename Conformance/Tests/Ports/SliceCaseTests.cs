@@ -31,10 +31,10 @@ public sealed class SliceCaseTests
 
     [Theory]
     [InlineData("""{"queries":[0,3]}""", "slice")]
-    [InlineData("""{"queries":[0,3],"keys":[0]}""", "slice.keys must be two whole numbers")]
+    [InlineData("""{"queries":[0,3],"keys":[0]}""", "slice: keys must be two whole numbers")]
     [InlineData("""{"queries":[3,3],"keys":[0,4]}""", "slice: EndQuery = 3: must be more than FirstQuery = 3")]
     [InlineData("""{"queries":[0,9],"keys":[0,9]}""", "slice: EndQuery = 9: must be at most Tokens = 8")]
-    [InlineData("""{"queries":[2,3],"keys":[2,3]}""", "slice: FirstKey = 2: must be from 0 to 0, the first key that a query of the slice sees")]
+    [InlineData("""{"queries":[3,4],"keys":[3,4]}""", "slice: FirstKey = 3: must be from 0 to 2, the first key that a query of the slice sees")]
     [InlineData("""{"queries":[2,3],"keys":[0,3],"unbounded":true}""", "slice: IsUnbounded = true: must be false under LocalCausal: what a query sees depends on N")]
     public void A_slice_that_breaks_a_rule_is_refused_by_name(string slice, string expected)
     {
