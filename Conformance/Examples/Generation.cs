@@ -110,7 +110,7 @@ public sealed class Generation
             TensorPrimitives.Add(x, Times(layers[i].Output, o), x);
         }
 
-        float[] scores = Times(readOut, x[^Width..]);
+        float[] scores = Times(readOut, x.AsSpan()[^Width..]);
         return TensorPrimitives.IndexOfMax(scores);
     }
 

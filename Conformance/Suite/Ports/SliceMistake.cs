@@ -98,7 +98,7 @@ public sealed record SliceMistake(string Name, string What, string Fix, string S
         IsUnbounded = item.Part.IsUnbounded,
     }) is SliceResult.Valid valid ? valid.Slice : item.Part;
 
-    private static PortAnswer ShiftedFromFirstKey(PortCase item)
+    private static PortAnswer.Forward ShiftedFromFirstKey(PortCase item)
     {
         PortAnswer.Forward plain = (PortAnswer.Forward)Definition.Run(item);
         PortAnswer.Forward moved = (PortAnswer.Forward)Definition.Run(item with { Part = Moved(item, -item.Part.Keys.Start, -item.Part.Keys.Start) });
