@@ -1,5 +1,6 @@
 // The command line of s2attn: one file a command. Exit code 2 means bad usage or input, told in one line on stderr.
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using S2Attn.Cli;
 using S2Attn.Conformance.Ports;
 using Console = S2Attn.Cli.Console;
@@ -14,6 +15,7 @@ RootCommand root = new("s2attn: the executable standard for Shifted Sparse Atten
     CheckCommand.Create(CheckSources.Own),
     CompareCommand.Create(),
     DescribeCommand.Create(),
+    ExperimentCommand.Create(),
     BenchCommand.Create(),
     GoldenCommand.Create(),
     GraphCommand.Create(),
@@ -25,7 +27,7 @@ RootCommand root = new("s2attn: the executable standard for Shifted Sparse Atten
     XrayCommand.Create(),
 };
 // These keep what they have found when they are told to end; the others end at once.
-string[] keepers = ["bench", "check", "golden", "mutants", "prove", "xray"];
+string[] keepers = ["bench", "check", "experiment", "golden", "mutants", "prove", "xray"];
 ParseResult parsed = root.Parse(args);
 if (parsed.Errors.Count > 0)
 {
@@ -34,7 +36,7 @@ if (parsed.Errors.Count > 0)
 }
 
 Console.Attach();
-Interruption.WindDown(keepers.Contains(parsed.CommandResult.Command.Name) ? TimeSpan.FromSeconds(20) : TimeSpan.Zero);
+Interruption.WindDown(keepers.Contains(Outermost(parsed.CommandResult)) ? TimeSpan.FromSeconds(20) : TimeSpan.Zero);
 int code;
 try
 {
@@ -58,3 +60,6 @@ if (Console.Failure.Length == 0)
     return code;
 Console.Error.WriteLine($"s2attn: stdout could not be written: {Console.Failure}");
 return ExitCode.Trouble;
+
+// The command that a command such as "experiment run" belongs to.
+static string Outermost(CommandResult result) => result.Parent is CommandResult { Parent: CommandResult } parent ? Outermost(parent) : result.Command.Name;

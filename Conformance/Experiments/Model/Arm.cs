@@ -15,6 +15,9 @@ public sealed record Arm(string Name, LayerPattern Layers, MaskPolicy Mask, bool
 {
     private const int FourPhases = 4;
 
+    /// <summary>No training: what the others begin with.</summary>
+    public static Arm Untrained { get; } = new("untrained", LayerPattern.Same(HeadShift.None), MaskPolicy.LocalCausal, IsFull: true);
+
     /// <summary>Causal attention over the whole sequence.</summary>
     public static Arm Full { get; } = new("full", LayerPattern.Same(HeadShift.None), MaskPolicy.LocalCausal, IsFull: true);
 
@@ -33,6 +36,7 @@ public sealed record Arm(string Name, LayerPattern Layers, MaskPolicy Mask, bool
     /// <summary>Every arm, in the order of tables.</summary>
     public static IReadOnlyList<Arm> All { get; } =
     [
+        Untrained,
         Full,
         NoShift,
         LocalCausal,

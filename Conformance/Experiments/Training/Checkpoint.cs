@@ -1,6 +1,5 @@
 // What of a run is kept on disk, and is it read back to the last bit?
 using System.Collections.Immutable;
-using System.Globalization;
 using S2Attn.Conformance.Safetensors;
 using S2Attn.Experiments.Model;
 using S2Attn.Reference;
@@ -10,11 +9,11 @@ namespace S2Attn.Experiments.Training;
 /// <summary>Safetensors files: the parameters of a decoder, or all of a run that is under way.</summary>
 internal static class Checkpoint
 {
-    private const string StepKey = "step", SetupKey = "setup", MeanSuffix = ".mean", SquareSuffix = ".square";
+    private const string LossesName = "losses", SetupKey = "setup", MeanSuffix = ".mean", SquareSuffix = ".square";
 
     /// <summary>Writes a decoder's parameters.</summary>
     public static void WriteParameters(string path, DecoderParameters parameters, string setup) =>
-        SafetensorsWriter.Write(path, new([.. parameters.All.Select(Stored)], Metadata(setup, 0)));
+        SafetensorsWriter.Write(path, new([.. parameters.All.Select(Stored)], Metadata(setup)));
 
     /// <summary>Reads them into <paramref name="parameters"/>.</summary>
     /// <exception cref="SafetensorsException">The file is broken, or of something else.</exception>
@@ -34,8 +33,13 @@ internal static class Checkpoint
             Stored(parameter.Name + MeanSuffix, parameter, run.Optimizer.Means[i]),
             Stored(parameter.Name + SquareSuffix, parameter, run.Optimizer.Squares[i]),
         });
-        SafetensorsWriter.Write(path, new([.. run.Trainable.Parameters.Select(Stored), .. moments], Metadata(run.Setup.Describe(), run.Done)));
+        SafetensorsTensor losses = new(LossesName, SafetensorsType.F64, Tensor<double>.Build([run.Done], i => run.Losses[i]));
+        SafetensorsWriter.Write(path, new([.. run.Trainable.Parameters.Select(Stored), .. moments, losses], Metadata(run.Setup.Describe())));
     }
+
+    /// <summary>Whether a file is of this run.</summary>
+    /// <exception cref="SafetensorsException">The file is broken.</exception>
+    public static bool IsOf(string path, Trainer run) => SafetensorsReader.ReadHeader(path).Metadata.GetValueOrDefault(SetupKey) == run.Setup.Describe();
 
     /// <summary>Brings a run that was built from the same setup and parameters to where it was.</summary>
     /// <exception cref="SafetensorsException">The file is broken, or of another run.</exception>
@@ -43,8 +47,8 @@ internal static class Checkpoint
     {
         SafetensorsFile file = SafetensorsReader.Read(path);
         CheckSetup(path, file, run.Setup.Describe());
-        if (!int.TryParse(file.Metadata.GetValueOrDefault(StepKey), CultureInfo.InvariantCulture, out int step) || step < 0 || step > run.Setup.Steps)
-            throw new SafetensorsException(path, $"its {StepKey} must be from 0 to {run.Setup.Steps}");
+        if (!file.TryGet(LossesName, out SafetensorsTensor? losses) || losses.Values.Elements.Length > run.Setup.Steps)
+            throw new SafetensorsException(path, $"it lacks tensor {LossesName} of at most {run.Setup.Steps} elements");
         for (int i = 0; i < run.Trainable.Parameters.Length; i++)
         {
             Parameter parameter = run.Trainable.Parameters[i];
@@ -53,13 +57,12 @@ internal static class Checkpoint
             Read(path, file, parameter.Name + SquareSuffix, run.Optimizer.Squares[i]);
         }
 
-        run.Done = step;
+        run.Losses.Clear();
+        run.Losses.AddRange(losses.Values.Elements);
         run.ApplyAdapters();
     }
 
-    private static ImmutableSortedDictionary<string, string> Metadata(string setup, int step) => ImmutableSortedDictionary<string, string>.Empty
-        .Add(SetupKey, setup)
-        .Add(StepKey, step.ToString(CultureInfo.InvariantCulture));
+    private static ImmutableSortedDictionary<string, string> Metadata(string setup) => ImmutableSortedDictionary<string, string>.Empty.Add(SetupKey, setup);
 
     private static SafetensorsTensor Stored(Parameter parameter) => Stored(parameter.Name, parameter, parameter.Values);
 

@@ -39,8 +39,11 @@ internal sealed class Trainer : IDisposable
 
     public AdamW Optimizer { get; }
 
+    /// <summary>The loss before each step that is done, in nats.</summary>
+    public List<double> Losses { get; } = [];
+
     /// <summary>Steps that are done.</summary>
-    public int Done { get; set; }
+    public int Done => Losses.Count;
 
     /// <summary>One step; the loss before it, in nats.</summary>
     public double Step()
@@ -59,7 +62,7 @@ internal sealed class Trainer : IDisposable
             adapter.Backward();
         Optimizer.Step(Done + 1, Setup.RateOf(Done));
         ApplyAdapters();
-        Done++;
+        Losses.Add(loss);
         return loss;
     }
 

@@ -12,7 +12,7 @@ public sealed class DecoderTests
 
     private static readonly DecoderShape Shape = new(Vocabulary: 24, Width: 32, Layers: 2, Heads: 2, Hidden: 40);
 
-    public static TheoryData<string> Arms => [.. Arm.All.Where(arm => arm.Layers.HeadsOf(0).HasOwnShifts is false).Select(arm => arm.Name)];
+    public static TheoryData<string> Arms => [.. Arm.All.Where(arm => arm != Arm.Untrained && arm.Layers.HeadsOf(0).HasOwnShifts is false).Select(arm => arm.Name)];
 
     [Theory]
     [MemberData(nameof(Arms))]

@@ -1,0 +1,103 @@
+// Which experiments are there?
+using System.Collections.Immutable;
+using S2Attn.Experiments.Data;
+using S2Attn.Experiments.Model;
+
+namespace S2Attn.Experiments.Grid;
+
+/// <summary>Every experiment. Sizes and seeds were fixed before the first run.</summary>
+internal static class Catalogue
+{
+    private const int LeakSymbols = 16, LeakTokens = 32;
+    private const int RecallSymbols = 16, KeyLength = 4;
+
+
+    private static readonly DecoderShape RecallShape = new(RecallSymbols, Width: 64, Layers: 4, Heads: 4, Hidden: 128);
+
+    /// <summary>The experiments, in the order of the page.</summary>
+    public static ImmutableArray<Experiment> All { get; } =
+    [
+        new()
+        {
+            Name = "leak",
+            Question = "Does a model learn to read the future where the mask lets it? The tail of a random text repeats its head; the figure is the loss on the head, of which nothing can be known.",
+            Shape = new(LeakSymbols, Width: 64, Layers: 2, Heads: 4, Hidden: 128),
+            Pretrained = LeakTokens,
+            Steps = 400,
+            BatchTokens = 512,
+            EvaluationBatches = 16,
+            LearningRates = [3e-3],
+            Cells = Cells(Arm.All.Where(arm => arm.Name is not ("untrained" or "no-shift-gaps")), [LeakTokens], _ => [LeakTokens / 2], [RopeScaling.None], [Tuning.Full]),
+            Checkpoints = 3,
+            Seeds = 1,
+            Bucket = 0,
+            Task = () => new LeakTask(LeakSymbols, LeakTokens / 4),
+        },
+        Recall("copy", "At which distances does a model that copies within 32 tokens copy after training at 64 and 128, by arm? Distances are random; evaluated with full attention.", asksAtEnd: false),
+        Recall("passkey", "The same with the question always at the end of the text, and the key at a random depth.", asksAtEnd: true),
+        Text(
+            "text",
+            "How does the loss on an unseen novel depend on the attention of training, at 2 and 4 times the length of pretraining? Groups of half the text; the reduced grid.",
+            new(256, Width: 64, Layers: 4, Heads: 4, Hidden: 128),
+            Cells(Arm.All, [128, 256], tokens => [tokens / 2], [RopeScaling.Ntk], [Tuning.Full])),
+        Text(
+            "text-groups",
+            "The same with groups of a half, a quarter and an eighth of the text, up to 8 times the length of pretraining, PI and NTK, full fine-tuning, LoRA and LoRA+: the whole grid.",
+            new(256, Width: 64, Layers: 16, Heads: 4, Hidden: 128),
+            Cells(Arm.All, [128, 256, 512], tokens => [tokens / 2, tokens / 4, tokens / 8], [RopeScaling.Interpolated, RopeScaling.Ntk], [Tuning.Full, Tuning.Lora, Tuning.LoraPlus]),
+            seeds: 3),
+    ];
+
+    /// <summary>The experiment of a name.</summary>
+    /// <exception cref="ArgumentException">There is none; the message names those that are.</exception>
+    public static Experiment Of(string name) => All.FirstOrDefault(experiment => experiment.Name == name)
+        ?? throw new ArgumentException($"{name}: must be one of {string.Join(", ", All.Select(experiment => experiment.Name))}");
+
+    // Untrained and fully attended cells know no groups: they are there once for each length.
+    private static ImmutableArray<Cell> Cells(IEnumerable<Arm> arms, int[] lengths, Func<int, int[]> groups, RopeScaling[] scalings, Tuning[] tunings) =>
+    [
+        .. from tokens in lengths
+           from scaling in scalings
+           from tuning in tunings
+           from arm in arms
+           where arm != Arm.Untrained || tuning == Tuning.Full
+           from grouped in arm.IsFull ? groups(tokens)[..1] : groups(tokens)
+           select new Cell(arm, tokens, arm.IsFull ? tokens : grouped, scaling, tuning),
+    ];
+
+    private static Experiment Recall(string name, string question, bool asksAtEnd) => new()
+    {
+        Name = name,
+        Question = question,
+        Shape = RecallShape,
+        Pretrained = 32,
+        PretrainingSteps = 500,
+        Steps = 80,
+        BatchTokens = 1024,
+        EvaluationBatches = 16,
+        LearningRates = [1e-3],
+        Cells = Cells(Arm.All, [64, 128], tokens => [tokens / 2], [RopeScaling.Ntk], [Tuning.Full]),
+        Checkpoints = 3,
+        Seeds = 1,
+        ShowsAccuracy = true,
+        Task = () => new RecallTask(RecallSymbols, KeyLength, asksAtEnd),
+    };
+
+    private static Experiment Text(string name, string question, DecoderShape shape, ImmutableArray<Cell> cells, int seeds = 1) => new()
+    {
+        Name = name,
+        Question = question,
+        Shape = shape,
+        Pretrained = 64,
+        PretrainingSteps = 1200,
+        Steps = 100,
+        BatchTokens = 1024,
+        EvaluationBatches = 16,
+        LearningRates = [5e-4, 1.5e-3, 4e-3],
+        Cells = cells,
+        Checkpoints = 3,
+        Seeds = seeds,
+        Task = Corpus.Task,
+        Package = Corpus.Package,
+    };
+}

@@ -1,0 +1,88 @@
+// How do the results of an experiment look?
+using System.Collections.Immutable;
+using System.Globalization;
+using S2Attn.Experiments.Model;
+using ScottPlot;
+
+namespace S2Attn.Experiments.Grid;
+
+/// <summary>Figures as SVG, one file each, from results alone.</summary>
+internal static class Figures
+{
+    private const int Width = 760, Height = 440;
+
+    /// <summary>Draws every figure that the results suffice for; returns the files.</summary>
+    public static ImmutableArray<string> Draw(Experiment experiment, IReadOnlyCollection<Result> all, string folder)
+    {
+        ImmutableArray<Result> results = Runner.Chosen(experiment, all);
+        var files = ImmutableArray.CreateBuilder<string>();
+        Result[] main = [.. results.Where(result => (result.Run.Cell.Scaling, result.Run.Cell.Tuning) == (experiment.Cells[0].Scaling, experiment.Cells[0].Tuning))];
+        int longest = main.Max(result => result.Run.Cell.Tokens);
+        Result[] far = [.. main.Where(result => result.Run.Cell.Tokens == longest)];
+
+        if (main.Select(result => result.Run.Cell.Tokens).Distinct().Count() > 1)
+            Lines("length", "Loss against the length of training", "N", "nats", ByArm(main, result => result.Run.Cell.Tokens, result => result.Full.Of(experiment.Bucket)));
+        if (main.Where(result => !result.Run.Cell.Arm.IsFull).Select(result => (double)result.Run.Cell.Group / result.Run.Cell.Tokens).Distinct().Count() > 1)
+            Lines("group", $"Loss against the size of a group, N = {longest}", "G", "nats", ByArm(far.Where(result => !result.Run.Cell.Arm.IsFull), result => result.Run.Cell.Group, result => result.Full.Of(experiment.Bucket)));
+        Lines("bucket", $"Loss with full attention by {Bucket(experiment)}, N = {longest}", Bucket(experiment), "nats", ByBucket(far, result => result.Full.ByBucket));
+        if (experiment.ShowsAccuracy)
+            Lines("accuracy", $"Copied right, by {Bucket(experiment)}, N = {longest}", Bucket(experiment), "share", ByBucket(far, result => result.Accuracy));
+        Lines("curve", $"Training loss, N = {longest}", "sixteenths of the steps", "nats", ByBucket(far.Where(result => !result.Curve.IsEmpty), result => result.Curve));
+        Scatter("own", "The loss with full attention against the arm's own", far);
+        return files.ToImmutable();
+
+        void Lines(string name, string title, string x, string y, IEnumerable<(string Arm, double[] X, double[] Y)> curves)
+        {
+            using Plot plot = Begun(title, x, y);
+            int number = 0;
+            foreach ((string arm, double[] xs, double[] ys) in curves)
+            {
+                var line = plot.Add.Scatter(xs, ys);
+                line.LegendText = arm;
+                line.LineWidth = 2;
+                line.LinePattern = number++ % 2 == 0 ? LinePattern.Solid : LinePattern.Dashed;
+            }
+
+            Save(plot, name);
+        }
+
+        void Scatter(string name, string title, IEnumerable<Result> points)
+        {
+            using Plot plot = Begun(title, "nats under the arm's own attention", "nats with full attention");
+            foreach (IGrouping<Arm, Result> arm in points.GroupBy(result => result.Run.Cell.Arm))
+                plot.Add.ScatterPoints(arm.Select(result => result.Own.Of(experiment.Bucket)).ToArray(), arm.Select(result => result.Full.Of(experiment.Bucket)).ToArray()).LegendText = arm.Key.Name;
+            Save(plot, name);
+        }
+
+        void Save(Plot plot, string name)
+        {
+            plot.ShowLegend(Edge.Right);
+            string path = Path.Combine(folder, $"{experiment.Name}-{name}.svg");
+            plot.SaveSvg(path, Width, Height);
+            files.Add(path);
+        }
+    }
+
+    private static Plot Begun(string title, string x, string y)
+    {
+        Plot plot = new();
+        plot.Title(title);
+        plot.XLabel(x);
+        plot.YLabel(y);
+        return plot;
+    }
+
+    private static string Bucket(Experiment experiment) => experiment.Task().Buckets[0].Split(' ')[0] is var word && word is "distance" or "position" ? $"{word} (eighths of N)" : "part";
+
+    private static IEnumerable<(string Arm, double[] X, double[] Y)> ByArm(IEnumerable<Result> results, Func<Result, double> x, Func<Result, double> y) =>
+        from result in results
+        group result by result.Run.Cell.Arm into arm
+        let points = arm.GroupBy(x).OrderBy(point => point.Key).ToArray()
+        select (arm.Key.Name, points.Select(point => point.Key).ToArray(), points.Select(point => point.Average(y)).ToArray());
+
+    private static IEnumerable<(string Arm, double[] X, double[] Y)> ByBucket(IEnumerable<Result> results, Func<Result, ImmutableArray<double>> values) =>
+        from result in results
+        group values(result) by result.Run.Cell.Arm into arm
+        let there = Enumerable.Range(0, arm.First().Length).Where(i => arm.All(list => double.IsFinite(list[i]))).ToArray()
+        select (arm.Key.Name, there.Select(i => (double)i).ToArray(), there.Select(i => arm.Average(list => list[i])).ToArray());
+}
