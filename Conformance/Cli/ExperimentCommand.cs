@@ -121,7 +121,7 @@ internal static class ExperimentCommand
     private static Command Plot(Option<string> results)
     {
         Argument<string> which = new("name") { Description = "The experiment." };
-        Command command = new("plot", "Draw the results as SVG, beside the CSV.") { which, results };
+        Command command = new("plot", "Print the results as tables of Markdown, and draw them as SVG beside the CSV.") { which, results };
         command.SetAction(parsed => Guarded(() =>
         {
             Experiment experiment = Catalogue.Of(parsed.GetValue(which)!);
@@ -129,8 +129,9 @@ internal static class ExperimentCommand
             ImmutableArray<Result> all = Results.Read(Results.PathOf(folder, experiment.Name));
             if (all.IsEmpty)
                 throw new ArgumentException($"{experiment.Name} has no results in {folder}");
+            Console.Write(Tables.All(experiment, all));
             foreach (string path in Figures.Draw(experiment, all, folder))
-                Console.WriteLine($"{path}");
+                Console.Error.WriteLine($"drawn: {path}");
             return 0;
         }));
         return command;

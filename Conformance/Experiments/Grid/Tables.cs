@@ -8,12 +8,18 @@ namespace S2Attn.Experiments.Grid;
 /// <summary>Tables for docs/experiments.md, from results alone.</summary>
 internal static class Tables
 {
+    /// <summary>All tables of an experiment.</summary>
+    public static string All(Experiment experiment, IReadOnlyCollection<Result> all) => Of(experiment, all)
+        + (experiment.Bucket < 0 && all.Any(result => result.Run.Cell.Arm == Arm.NoShift) ? "\n" + Gaps(experiment, all) : "");
+
     /// <summary>A table of every cell that has results: its figure with intervals, and the paired difference to groups without shift.</summary>
     public static string Of(Experiment experiment, IReadOnlyCollection<Result> all)
     {
         IReadOnlyCollection<Result> results = Runner.Chosen(experiment, all);
+        if (all.Count == 0)
+            return Invariant($"None of {experiment.Count} runs is done.\n");
         StringBuilder table = new();
-        table.AppendLine(Invariant($"{all.Count} of {experiment.WithoutRefused().Count} runs are done. {(experiment.Bucket < 0 ? "Loss" : $"Loss on the {experiment.Task().Buckets[experiment.Bucket]}")} in nats on test texts, mean [95 % interval]; n is checkpoints / runs."));
+        table.AppendLine(Invariant($"{all.Count} of {experiment.Count} runs are done. {(experiment.Bucket < 0 ? "Loss" : $"Loss on the {experiment.Task().Buckets[experiment.Bucket]}")} in nats on test texts, mean [95 % interval]; n is checkpoints / runs."));
         table.AppendLine();
         bool hasAccuracy = experiment.ShowsAccuracy;
         table.AppendLine($"| N | G | scaling | tuning | arm | rate | full attention | own attention |{(hasAccuracy ? " copied right |" : "")} full: minus no-shift | n |");
@@ -30,7 +36,7 @@ internal static class Tables
                 $"| {cell.Tokens} | {cell.Group} | {cell.Scaling} | {cell.Tuning} | {cell.Arm.Name} | {own[0].Run.LearningRate:R} | {Show(full)} | {Show(Interval(own, result => result.Own.Of(experiment.Bucket)))} |{copied} {(difference is null ? "" : Show(difference, "+0.000;-0.000"))} | {full.Checkpoints} / {full.Runs} |"));
         }
 
-        return table.ToString();
+        return table.ToString().ReplaceLineEndings("\n");
     }
 
     /// <summary>
@@ -54,7 +60,7 @@ internal static class Tables
                 $"| {cell.Tokens} | {cell.Group} | {cell.Scaling} | {cell.Tuning} | {cell.Arm.Name} | {Show(gain, "+0.000;-0.000")} | {(gap.Mean > 0 ? Invariant($"{100 * gain.Mean / gap.Mean:0} %") : "no gap")} | {(gain.Low > 0 && closes ? "yes" : "no")} |"));
         }
 
-        return table.ToString();
+        return table.ToString().ReplaceLineEndings("\n");
     }
 
     private static Result[] Of(IEnumerable<Result> results, Cell cell) => [.. results.Where(result => result.Run.Cell == cell)];

@@ -1,0 +1,48 @@
+// Are the tables of docs/experiments.md those of the results beside it?
+using S2Attn.Experiments.Grid;
+using S2Attn.Experiments.Model;
+using S2Attn.Tests.Docs;
+
+namespace S2Attn.Tests.Experiments;
+
+public sealed class ExperimentDocTests
+{
+    private const string Page = "docs/experiments.md";
+
+    private static readonly string Folder = Path.Combine(Repository.Root, "docs", "experiments");
+
+    public static TheoryData<string> Names => [.. Catalogue.All.Select(experiment => experiment.Name)];
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void The_tables_are_those_of_the_results(string name)
+    {
+        Experiment experiment = Catalogue.Of(name);
+        var results = Results.Read(Results.PathOf(Folder, name));
+        GeneratedBlock.AssertEqualOrUpdate(Page, $"experiment-{name}", Tables.All(experiment, results));
+    }
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Results_are_of_runs_that_the_experiment_has_and_none_is_there_twice(string name)
+    {
+        Experiment experiment = Catalogue.Of(name);
+        Run[] done = [.. Results.Read(Results.PathOf(Folder, name)).Select(result => result.Run)];
+        Assert.Equal(done, done.Distinct());
+        Assert.All(done, run => Assert.True(
+            experiment.Cells.Contains(run.Cell) && experiment.LearningRates.Contains(run.LearningRate) && run.Checkpoint <= experiment.Checkpoints && run.Seed <= experiment.Seeds, $"{run}"));
+    }
+
+    [Fact]
+    public void What_the_page_says_of_the_leak_is_in_its_results()
+    {
+        Experiment leak = Catalogue.Of("leak");
+        double chance = Math.Log(leak.Shape.Vocabulary);
+        foreach (Result result in Results.Read(Results.PathOf(Folder, "leak")))
+        {
+            double own = result.Own.Of(leak.Bucket), full = result.Full.Of(leak.Bucket);
+            Assert.True(result.Run.Cell.Arm == Arm.LocalCausal ? own < 0.1 * chance : own > 0.99 * chance, $"{result.Run}: {own} under its own mask");
+            Assert.True(full > 0.99 * chance, $"{result.Run}: {full} with full attention");
+        }
+    }
+}
