@@ -61,7 +61,8 @@ internal static class ExperimentCommand
     {
         Argument<string> which = new("name") { Description = "The experiment." };
         Option<double?> minutes = new("--minutes") { Description = "Stop after this time; resume goes on." };
-        Command command = new(name, description) { which, results, work, minutes };
+        Option<string> only = new("--only") { Description = "Only runs whose name contains this text, as \"s2-split N=256\".", HelpName = "TEXT", DefaultValueFactory = _ => "" };
+        Command command = new(name, description) { which, results, work, minutes, only };
         command.SetAction((parsed, cancellation) => Task.Run(() => Guarded(() =>
         {
             Experiment experiment = Catalogue.Of(parsed.GetValue(which)!);
@@ -73,7 +74,7 @@ internal static class ExperimentCommand
                 stop.CancelAfter(TimeSpan.FromMinutes(time));
             try
             {
-                WithProgress(report => new Runner(experiment, resultsFolder, workFolder, Commit(), report).GoOn(stop.Token));
+                WithProgress(report => new Runner(experiment, resultsFolder, workFolder, Commit(), report).GoOn(parsed.GetValue(only)!, stop.Token));
             }
             catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
             {

@@ -29,8 +29,7 @@ internal sealed class Runner
     private readonly string work, resultsPath, commit;
     private readonly Action<RunProgress> report;
     private readonly Stopwatch watch = Stopwatch.StartNew();
-    private readonly double cost;
-    private double done, doneHere;
+    private double cost, done, doneHere;
 
     /// <param name="experiment">The experiment.</param>
     /// <param name="resultsFolder">Where its CSV is.</param>
@@ -45,7 +44,6 @@ internal sealed class Runner
         task = this.experiment.Task();
         work = Path.Combine(workFolder, experiment.Name);
         resultsPath = Results.PathOf(resultsFolder, experiment.Name);
-        cost = this.experiment.Checkpoints * (double)experiment.PretrainingSteps + this.experiment.Count * (double)experiment.Steps;
     }
 
     /// <summary>The processor and the operating system.</summary>
@@ -67,25 +65,33 @@ internal sealed class Runner
     public static ImmutableArray<Result> Chosen(Experiment experiment, IReadOnlyCollection<Result> results) =>
         [.. results.Where(result => result.Run.LearningRate == RateOf(experiment, result.Run.Cell, results))];
 
-    /// <summary>Does all runs that have no result yet.</summary>
+    /// <summary>Does all runs that have no result yet and whose name contains <paramref name="only"/>.</summary>
     /// <exception cref="OperationCanceledException">It was stopped; the next call goes on.</exception>
-    public void GoOn(CancellationToken cancellation)
+    public void GoOn(string only, CancellationToken cancellation)
     {
         Directory.CreateDirectory(work);
         List<Result> results = [.. Results.Read(resultsPath)];
         for (int checkpoint = 1; checkpoint <= experiment.Checkpoints; checkpoint++)
             if (experiment.PretrainingSteps > 0 && File.Exists(BasePath(checkpoint)))
                 done += experiment.PretrainingSteps;
-        done += results.Count * (double)experiment.Steps;
+        int choices = experiment.Choices.Count(), meant = experiment.Runs(_ => experiment.LearningRates[0]).Count(IsMeant);
+        if (meant == 0)
+            throw new ArgumentException($"{only}: no run of {experiment.Name} has this in its name, as has \"{experiment.Choices.Last()}\"", nameof(only));
+        cost = experiment.Checkpoints * (double)experiment.PretrainingSteps + meant * (double)experiment.Steps;
+        done += results.Count(result => IsMeant(result.Run)) * (double)experiment.Steps;
         for (int number = 0; number < experiment.Count; number++)
         {
             // A rate is chosen when all of its cell's choices are done, which the order of the runs gives.
             Run run = experiment.Runs(cell => RateOf(experiment, cell, results)).ElementAt(number);
-            if (results.Any(result => result.Run == run))
+            if (results.Any(result => result.Run == run) || !IsMeant(run))
                 continue;
+            if (number >= choices && experiment.Choices.Any(choice => choice.Cell == run.Cell && !results.Any(result => result.Run == choice)))
+                throw new ArgumentException($"{only}: {run.Cell} has not chosen its learning rate yet; do all of \"{run.Cell}\" first", nameof(only));
             results.Add(Do(run, number + 1, cancellation));
             Results.Write(resultsPath, results);
         }
+
+        bool IsMeant(Run run) => run.ToString().Contains(only, StringComparison.Ordinal);
     }
 
     /// <summary>Does one run from nothing, without touching results or what is kept of others.</summary>
@@ -93,6 +99,7 @@ internal sealed class Runner
     public Result Repeat(Run run, CancellationToken cancellation)
     {
         Directory.CreateDirectory(work);
+        cost = experiment.PretrainingSteps + experiment.Steps;
         return Do(run, 1, cancellation);
     }
 

@@ -76,8 +76,11 @@ internal static class Tables
         Intervals.Of(results.Select(result => (result.Run.Checkpoint, figure(result))));
 
     private static string Show(Interval interval, string format = "0.000") => interval.Runs == 1
-        ? interval.Mean.ToString(format, CultureInfo.InvariantCulture)
-        : $"{interval.Mean.ToString(format, CultureInfo.InvariantCulture)} [{interval.Low.ToString(format, CultureInfo.InvariantCulture)}, {interval.High.ToString(format, CultureInfo.InvariantCulture)}]";
+        ? Show(interval.Mean, format)
+        : $"{Show(interval.Mean, format)} [{Show(interval.Low, format)}, {Show(interval.High, format)}]";
+
+    // A number that rounds to zero has no sign.
+    private static string Show(double value, string format) => (Math.Round(value, format.Contains(".000", StringComparison.Ordinal) ? 3 : 1) + 0.0).ToString(format, CultureInfo.InvariantCulture);
 
     private static string Invariant(FormattableString text) => FormattableString.Invariant(text);
 }

@@ -33,7 +33,7 @@ public sealed class RunnerTests : IDisposable
     public void A_stop_at_any_step_costs_no_result_and_changes_none()
     {
         int steps = 0;
-        New("whole", _ => steps++).GoOn(default);
+        New("whole", _ => steps++).GoOn("", default);
         Assert.Equal(Small.Checkpoints * Small.PretrainingSteps + (Small.Count - 2) * Small.Steps, steps);
         int stops = 0, stopAfter = 1;
         while (true)
@@ -46,7 +46,7 @@ public sealed class RunnerTests : IDisposable
                 {
                     if (++here == stopAfter)
                         stop.Cancel();
-                }).GoOn(stop.Token);
+                }).GoOn("", stop.Token);
                 break;
             }
             catch (OperationCanceledException)
@@ -67,7 +67,7 @@ public sealed class RunnerTests : IDisposable
     [Fact]
     public void A_run_repeats_its_bits_without_the_folder_of_work()
     {
-        New("whole", _ => { }).GoOn(default);
+        New("whole", _ => { }).GoOn("", default);
         Result before = Read("whole")[^1];
         Assert.Equal(before.Digest, New("again", _ => { }).Repeat(before.Run, default).Digest);
     }
@@ -75,13 +75,25 @@ public sealed class RunnerTests : IDisposable
     [Fact]
     public void Each_cell_takes_the_rate_that_validates_best_for_its_other_runs()
     {
-        New("whole", _ => { }).GoOn(default);
+        New("whole", _ => { }).GoOn("", default);
         ImmutableArray<Result> results = Read("whole");
         foreach (Cell cell in Small.Cells.Where(cell => cell.Arm != Arm.Untrained))
         {
             double best = results.Where(result => result.Run.Cell == cell && result.Run.Checkpoint == 1).MinBy(result => result.Validation)!.Run.LearningRate;
             Assert.Equal([best], results.Where(result => result.Run.Cell == cell && result.Run.Checkpoint == 2).Select(result => result.Run.LearningRate));
         }
+    }
+
+    [Fact]
+    public void Runs_can_be_chosen_by_name_but_not_before_their_learning_rate()
+    {
+        New("part", _ => { }).GoOn("s2-split", default);
+        Assert.All(Read("part"), result => Assert.Equal("s2-split", result.Run.Cell.Arm.Name));
+        Assert.Equal(3, Read("part").Length);
+        Assert.Contains("no run of small has this in its name", Assert.Throws<ArgumentException>(() => New("part", _ => { }).GoOn("nobody", default)).Message, StringComparison.Ordinal);
+        Assert.Contains("has not chosen its learning rate yet", Assert.Throws<ArgumentException>(() => New("part", _ => { }).GoOn("no-shift N=16 G=8 Ntk LoraPlus checkpoint 2", default)).Message, StringComparison.Ordinal);
+        New("part", _ => { }).GoOn("", default);
+        Assert.Equal(Small.Count, Read("part").Length);
     }
 
     [Fact]
