@@ -11,7 +11,7 @@ namespace S2Attn.Optimized;
 /// </summary>
 /// <remarks>
 /// A plan serves one call at a time. Workspace is below 1 MiB for each thread up to D = 256, whatever N is; a plan's own memory does not depend on N or G, and is
-/// 28 bytes for each sequence of a packed batch. A plan that is no longer used ends its threads when it is disposed of, or when it is collected.
+/// for each sequence of a packed batch 16 bytes and 8 for each shift, and for each length that occurs 100 for each shift. A plan that is no longer used ends its threads when it is disposed of, or when it is collected.
 /// </remarks>
 public sealed unsafe partial class S2AttentionPlan : IDisposable
 {
@@ -49,8 +49,6 @@ public sealed unsafe partial class S2AttentionPlan : IDisposable
         bool isSlice = false)
     {
         ArgumentNullException.ThrowIfNull(config);
-        if (config.ShiftedHeads.HasOwnShifts)
-            throw new ArgumentException($"ShiftedHeads = {config.ShiftedHeads}: the kernels shift a head by S or not at all; heads with shifts of their own are Reference's.", nameof(config));
         Config = config;
         Threads = options.Threads ?? Math.Min(Environment.ProcessorCount, MaxThreads);
         if (Threads is < 1 or > MaxThreads)
@@ -127,9 +125,20 @@ public sealed unsafe partial class S2AttentionPlan : IDisposable
     private static S2Config CheckPacked(S2Request request, int[] cumulativeLengths)
     {
         // A given G and S must suit each other whatever the lengths are; so must heads, mask and scale.
+        HeadShift? own = request.ShiftedHeads is { HasOwnShifts: true } heads ? heads : null;
         if (request.GroupSize is GroupSizeRule.Explicit given)
-            S2Config.Create(new() { Tokens = Math.Max(1, given.GroupSize), HeadDim = 1, GroupSize = given, Shift = request.Shift, Mask = request.Mask });
-        S2Config longest = S2Config.Create(request with { Tokens = 1, GroupSize = request.GroupSize is null ? null! : GroupSizeRule.Of(1), Shift = 0 });
+        {
+            S2Request alone = new() { Tokens = Math.Max(1, given.GroupSize), HeadDim = 1, GroupSize = given, Shift = request.Shift, Mask = request.Mask };
+            S2Config.Create(own is null ? alone : alone with { Heads = request.Heads, ShiftedHeads = own });
+        }
+
+        S2Config longest = S2Config.Create(request with
+        {
+            Tokens = 1,
+            GroupSize = request.GroupSize is null ? null! : GroupSizeRule.Of(1),
+            Shift = 0,
+            ShiftedHeads = own is null ? request.ShiftedHeads! : HeadShift.None,
+        });
         int most = 0;
         HashSet<int> lengths = [];
         for (int i = 1; i < cumulativeLengths.Length; i++)

@@ -33,15 +33,15 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
     {
         S2Config config = geometry.Config;
         (Sequence sequence, (int kvHead, RunGroup group)) = geometry.Backward(phase, item);
-        HeadRuns headRuns = geometry.RunsOf(sequence, phase == 1);
+        HeadRuns headRuns = geometry.RunsOf(sequence, phase);
         ReadOnlySpan<int> members = group.Second < 0 ? [group.First] : [group.First, group.Second];
-        if (!geometry.IsSlice && (phase == 0 || !geometry.HasHeads(kvHead, shifted: false)))
+        if (!geometry.IsSlice && geometry.Classes.IsFirst(phase, kvHead))
             foreach (int member in members)
                 Clear(geometry, problem, sequence, kvHead, headRuns[member]);
 
         int share = config.Heads / config.KvHeads, step = geometry.Sizes.BackwardQueries;
         for (int head = kvHead * share; head < (kvHead + 1) * share; head++)
-            if (geometry.Shifts(head) == (phase == 1))
+            if (geometry.Classes.Of(head) == phase)
                 foreach (int member in members)
                 {
                     QueryRun<int> run = headRuns[member];

@@ -5,7 +5,7 @@ namespace S2Attn.Optimized.Kernels;
 internal sealed class Calls<T> : IPassWork
     where T : unmanaged
 {
-    private const int Forward = 0, Backward = 1, Store = 3, Clear = 4;
+    private const int Forward = 0, Store = 1, Clear = 2, Backward = 3;
 
     // Some tens of microseconds of arithmetic, about as long as it takes to wake a thread.
     private const double LeastWorkOfWorker = 2e6;
@@ -28,7 +28,7 @@ internal sealed class Calls<T> : IPassWork
         this.geometry = geometry;
         this.engine = engine;
         this.resources = resources;
-        passes = new(scheduler, workers, Clear + 1, this);
+        passes = new(scheduler, workers, Backward + geometry.Classes.Count, this);
     }
 
     public void Run(in Problem<T> problem, bool isBackward, CancellationToken cancellation)
@@ -40,7 +40,7 @@ internal sealed class Calls<T> : IPassWork
                 passes.Run(Forward, geometry.ForwardItems, cancellation);
             if (isBackward && geometry.IsSlice)
                 passes.Run(Clear, geometry.StoreItems, cancellation);
-            for (int phase = 0; isBackward && phase < 2; phase++)
+            for (int phase = 0; isBackward && phase < geometry.Classes.Count; phase++)
                 passes.Run(Backward + phase, geometry.BackwardItems(phase), cancellation);
             if (isBackward && !problem.StoredKeyGradient.IsAbsent)
                 passes.Run(Store, geometry.StoreItems, cancellation);

@@ -20,6 +20,7 @@ internal sealed unsafe class DecodeWork<T> : IDisposable
 
     private readonly CacheRing<T>[] rings;
     private readonly int share, rowFloats;
+    private readonly int[] headsByShift;
     private float* partials;
     private nuint capacity;
     private int parts;
@@ -30,6 +31,7 @@ internal sealed unsafe class DecodeWork<T> : IDisposable
         this.rings = rings;
         share = config.Heads / config.KvHeads;
         rowFloats = config.HeadDim + 2;
+        headsByShift = [.. Enumerable.Range(0, config.Heads).OrderBy(config.KvHeadOf).ThenBy(config.ShiftOf)];
     }
 
     ~DecodeWork() => NativeMemory.Free(partials);
@@ -83,19 +85,11 @@ internal sealed unsafe class DecodeWork<T> : IDisposable
         return (sequence, kvHead, new(start, (int)Math.Min((long)start + KeysOfPart, keys.End)));
     }
 
-    /// <summary>Row r of a kv head: heads that do not shift before those that do, so that neighbours see the same keys.</summary>
+    /// <summary>Row r of a kv head: heads that shift by less before those that shift by more, so that neighbours see the same keys.</summary>
     public DecodeRow RowOf(int sequence, int kvHead, int row)
     {
-        int head = kvHead * share, index = row / Tokens, token = row % Tokens;
-        for (int pass = 0, at = 0; pass < 2; pass++)
-            for (int i = 0; i < share; i++)
-                if (Config.ShiftOf(head + i) > 0 == (pass == 1) && at++ == index)
-                {
-                    int t = RingOf(sequence).Length - Tokens + token;
-                    return new(token, head + i, Slices.FirstKeyNeeded<Spec.Algebra.Int, Spec.Algebra.Bool>(Config.GroupSize, Config.ShiftOf(head + i), t).ToIndex(), t + 1);
-                }
-
-        throw new InvalidOperationException("Every row has a head.");
+        int head = headsByShift[kvHead * share + row / Tokens], token = row % Tokens, t = RingOf(sequence).Length - Tokens + token;
+        return new(token, head, Slices.FirstKeyNeeded<Spec.Algebra.Int, Spec.Algebra.Bool>(Config.GroupSize, Config.ShiftOf(head), t).ToIndex(), t + 1);
     }
 
     /// <summary>Maximum, sum and unnormalised output of a row over one part.</summary>

@@ -21,8 +21,9 @@ internal sealed class Geometry
     private readonly Sequences sequences;
     private readonly int batch;
     private readonly TokenRange<int> keys;
-    private readonly int[] unshiftedHeads, shiftedHeads, unshiftedKvHeads, shiftedKvHeads;
-    private readonly ItemStarts forward, unshifted, shifted;
+    private readonly HeadRuns[][] runs;
+    private readonly ItemStarts forward;
+    private readonly ItemStarts[] backward;
 
     /// <summary>Numbers the work.</summary>
     /// <param name="config">Heads, D, mask and scale.</param>
@@ -39,13 +40,10 @@ internal sealed class Geometry
         this.keys = keys;
         IsSlice = isSlice;
         Sizes = sizes;
-        unshiftedHeads = [.. Enumerable.Range(0, config.Heads).Where(head => !Shifts(head))];
-        shiftedHeads = [.. Enumerable.Range(0, config.Heads).Where(Shifts)];
-        unshiftedKvHeads = [.. Enumerable.Range(0, config.KvHeads).Where(kvHead => HasHeads(kvHead, shifted: false))];
-        shiftedKvHeads = [.. Enumerable.Range(0, config.KvHeads).Where(kvHead => HasHeads(kvHead, shifted: true))];
+        Classes = new(config, isPacked: !sequences.AreAlike);
+        runs = [.. Enumerable.Range(0, Classes.Count).Select(of => Enumerable.Range(0, sequences.Kinds).Select(kind => RunsOfKind(of, sequences.OfKind(kind))).ToArray())];
         forward = new(sequences, ForwardItemsOf);
-        unshifted = new(sequences, sequence => (long)RunsOf(sequence, shifted: false).Groups * unshiftedKvHeads.Length);
-        shifted = new(sequences, sequence => (long)RunsOf(sequence, shifted: true).Groups * shiftedKvHeads.Length);
+        backward = [.. Enumerable.Range(0, Classes.Count).Select(of => new ItemStarts(sequences, sequence => (long)RunsOf(sequence, of).Groups * Classes.KvHeads(of).Length))];
     }
 
     /// <summary>Heads, D, mask and scale; N, G and S are those of each sequence.</summary>
@@ -67,60 +65,56 @@ internal sealed class Geometry
     private long StoresOfBatch => (keys.End - keys.Start - 1) / TokensOfStore + 1;
 
     /// <summary>
-    /// The query heads of a kv head that do not shift are done in phase 0 and those that do in phase 1, so that each gradient row has one owner in each phase
-    /// and one order of additions.
+    /// The query heads by their shift. The backward pass takes one class after the other, so that each gradient row has one owner in each phase and one order of additions.
     /// </summary>
-    public long BackwardItems(int phase) => phase == 0 ? unshifted.Total : shifted.Total;
+    public HeadClasses Classes { get; }
 
-    /// <summary>Whether a query head shifts.</summary>
-    public bool Shifts(int head) => Config.ShiftedHeads.IsShifted(head, Config.Heads);
+    /// <summary>Work items of the backward pass over the heads of a class.</summary>
+    public long BackwardItems(int of) => backward[of].Total;
 
-    /// <summary>Whether a kv head is read by a query head that shifts, or by one that does not.</summary>
-    public bool HasHeads(int kvHead, bool shifted)
-    {
-        int share = Config.Heads / Config.KvHeads;
-        for (int head = kvHead * share; head < (kvHead + 1) * share; head++)
-            if (Shifts(head) == shifted)
-                return true;
-        return false;
-    }
-
-    /// <summary>The runs of a sequence's heads that shift, or of those that do not.</summary>
-    public HeadRuns RunsOf(Sequence sequence, bool shifted) =>
-        new(Config.Mask, sequence, shifted, Sizes.BlockQueries);
+    /// <summary>The runs of a class of heads in a sequence.</summary>
+    public HeadRuns RunsOf(Sequence sequence, int of) => runs[of][sequence.Kind];
 
     /// <summary>A run of a query head.</summary>
-    public QueryRun<int> Run(Sequence sequence, int head, int run) =>
-        HeadRuns.Run(Config.Mask, sequence, Shifts(head), run);
+    public QueryRun<int> Run(Sequence sequence, int head, int run)
+    {
+        int of = Classes.Of(head);
+        return HeadRuns.Run(Config.Mask, sequence, runs[of][sequence.Kind].Shift, run);
+    }
 
     public (Sequence Sequence, ForwardItem Item) Forward(long item)
     {
         (int index, long rest) = forward.Find(item);
         Sequence sequence = sequences[index];
-        HeadRuns of = RunsOf(sequence, shifted: false), ofShifted = RunsOf(sequence, shifted: true);
-        int[] unshifted = unshiftedHeads, shifted = shiftedHeads;
 
-        // Run k of the shifted heads starts before run k of the others, but for the first ones. Only the last runs are short: the step is found at once, or is the one after.
-        long first = Before(1);
-        int step = rest < first ? 0 : (int)Math.Min(1 + (rest - first) / (of.BlocksOfGroup * Config.Heads), int.MaxValue);
+        // Only the last runs are short: the step is found at once, or is the one after.
+        long first = Before(1), each = RunsOf(sequence, 0).BlocksOfGroup * Config.Heads;
+        int step = rest < first ? 0 : (int)Math.Min(1 + (rest - first) / each, int.MaxValue);
         if (rest >= Before(step + 1))
             step++;
         rest -= Before(step);
-        long shiftedItems = ofShifted.Blocks(step) * shifted.Length;
-        return rest < shiftedItems ? (sequence, ItemOf(ofShifted, shifted)) : (sequence, ItemOf(of, unshifted, shiftedItems));
 
-        long Before(int step) => of.BlocksBefore(step) * unshifted.Length + ofShifted.BlocksBefore(step) * shifted.Length;
+        // Run k of the heads that shift starts before run k of the others, but for the first ones.
+        for (int at = 0; ; at++)
+        {
+            int of = Classes.StartsUnshifted ? (at + 1) % Classes.Count : at;
+            HeadRuns head = RunsOf(sequence, of);
+            int[] heads = Classes.Heads(of);
+            long items = head.Blocks(step) * heads.Length;
+            if (rest < items)
+                return (sequence, new(heads[rest % heads.Length], head.BlockFromLast(step, (int)(rest / heads.Length))));
+            rest -= items;
+        }
 
-        ForwardItem ItemOf(HeadRuns runs, int[] heads, long before = 0) =>
-            new(heads[(rest - before) % heads.Length], runs.BlockFromLast(step, (int)((rest - before) / heads.Length)));
+        long Before(int step) => ForwardItemsBefore(sequence, step);
     }
 
-    public (Sequence Sequence, BackwardItem Item) Backward(int phase, long item)
+    public (Sequence Sequence, BackwardItem Item) Backward(int of, long item)
     {
-        (int index, long rest) = (phase == 0 ? unshifted : shifted).Find(item);
-        int[] kvHeads = phase == 0 ? unshiftedKvHeads : shiftedKvHeads;
+        (int index, long rest) = backward[of].Find(item);
+        int[] kvHeads = Classes.KvHeads(of);
         Sequence sequence = sequences[index];
-        return (sequence, new(kvHeads[rest % kvHeads.Length], RunsOf(sequence, phase == 1).Group((int)(rest / kvHeads.Length))));
+        return (sequence, new(kvHeads[rest % kvHeads.Length], RunsOf(sequence, of).Group((int)(rest / kvHeads.Length))));
     }
 
     /// <summary>The tokens whose dk and dv an item clears or rounds.</summary>
@@ -130,10 +124,17 @@ internal sealed class Geometry
         return ((int)(item / StoresOfBatch), first, Math.Min(TokensOfStore, keys.End - first));
     }
 
-    private long ForwardItemsOf(Sequence sequence)
+    private HeadRuns RunsOfKind(int of, Sequence sequence) => new(Config.Mask, sequence, Classes.ShiftIn(sequence, of), Sizes.BlockQueries);
+
+    private long ForwardItemsOf(Sequence sequence) => ForwardItemsBefore(sequence, int.MaxValue);
+
+    // Items of the runs 0 to step - 1 of all heads.
+    private long ForwardItemsBefore(Sequence sequence, int step)
     {
-        HeadRuns of = RunsOf(sequence, shifted: false), ofShifted = RunsOf(sequence, shifted: true);
-        return of.BlocksBefore(of.Count) * unshiftedHeads.Length + ofShifted.BlocksBefore(ofShifted.Count) * shiftedHeads.Length;
+        long items = 0;
+        for (int of = 0; of < Classes.Count; of++)
+            items += RunsOf(sequence, of).BlocksBefore(step) * Classes.Heads(of).Length;
+        return items;
     }
 }
 
@@ -149,14 +150,9 @@ internal sealed class ItemStarts
         each = sequences is { AreAlike: true, Count: > 0 } ? count(sequences[0]) : 0;
 
         // Sequences of one length make the same items, and a batch has few lengths.
-        Dictionary<int, long> counts = [];
+        long[] counts = starts.Length == 0 ? [] : [.. Enumerable.Range(0, sequences.Kinds).Select(kind => count(sequences.OfKind(kind)))];
         for (int i = 1; i < starts.Length; i++)
-        {
-            Sequence sequence = sequences[i - 1];
-            if (!counts.TryGetValue(sequence.Tokens, out long items))
-                counts.Add(sequence.Tokens, items = count(sequence));
-            starts[i] = starts[i - 1] + items;
-        }
+            starts[i] = starts[i - 1] + counts[sequences[i - 1].Kind];
 
         Total = sequences.AreAlike ? each * sequences.Count : starts[^1];
     }

@@ -14,31 +14,37 @@ internal readonly struct HeadRuns
 {
     private readonly MaskPolicy mask;
     private readonly Sequence sequence;
-    private readonly int shift, blockQueries, firstRun;
+    private readonly int blockQueries, firstRun;
+    private readonly long blocksOfFirst, blocksOfLast;
     private readonly bool wraps;
 
-    public HeadRuns(MaskPolicy mask, Sequence sequence, bool shifted, int blockQueries)
+    public HeadRuns(MaskPolicy mask, Sequence sequence, int shift, int blockQueries)
     {
         this.mask = mask;
         this.sequence = sequence;
         this.blockQueries = blockQueries;
-        shift = shifted ? sequence.Shift : 0;
+        Shift = shift;
         if (sequence.QueryStart == sequence.QueryEnd)
             return;
         firstRun = sequence.QueryStart == 0 ? 0 : RunOf(sequence.QueryStart);
         Count = RunOf(sequence.QueryEnd - 1) + 1 - firstRun;
+        QueryRun<int> first = this[0], last = this[Count - 1];
+        (blocksOfFirst, blocksOfLast) = (BlocksOf(first.Length), BlocksOf(last.Length));
 
         // Runs that the wrap joins share keys where both have queries here.
-        wraps = Count > 1 && firstRun == 0 && (this[0].Other.Length > 0 || this[Count - 1].Other.Length > 0) && RunOf(sequence.Tokens - 1) == Count - 1;
+        wraps = Count > 1 && firstRun == 0 && (first.Other.Length > 0 || last.Other.Length > 0) && RunOf(sequence.Tokens - 1) == Count - 1;
     }
 
     /// <summary>A run with those of its queries that are computed; the keys that they see are those of the whole run.</summary>
-    public static QueryRun<int> Run(MaskPolicy mask, Sequence sequence, bool shifted, int run)
+    public static QueryRun<int> Run(MaskPolicy mask, Sequence sequence, int shift, int run)
     {
-        QueryRun<int> whole = Segments.Run(mask, sequence.Tokens, sequence.GroupSize, shifted ? sequence.Shift : 0, run);
+        QueryRun<int> whole = Segments.Run(mask, sequence.Tokens, sequence.GroupSize, shift, run);
         int start = Math.Max(whole.Start, sequence.QueryStart);
         return whole with { Start = start, Length = Math.Min(whole.Start + whole.Length, sequence.QueryEnd) - start };
     }
+
+    /// <summary>By how much the head shifts in this sequence.</summary>
+    public int Shift { get; }
 
     /// <summary>Runs that have queries to compute.</summary>
     public int Count { get; }
@@ -46,21 +52,21 @@ internal readonly struct HeadRuns
     /// <summary>Backward work items: no key is seen from two of them.</summary>
     public int Groups => wraps ? Count - 1 : Count;
 
-    public QueryRun<int> this[int run] => Run(mask, sequence, shift > 0, firstRun + run);
+    public QueryRun<int> this[int run] => Run(mask, sequence, Shift, firstRun + run);
 
     public RunGroup Group(int group) => new(group, wraps && group == 0 ? Count - 1 : -1);
 
     /// <summary>Blocks of a run; none for a run that there is not.</summary>
-    public long Blocks(int run) => run < Count ? (this[run].Length - 1) / blockQueries + 1 : 0;
+    public long Blocks(int run) => run >= Count ? 0 : run == 0 ? blocksOfFirst : run == Count - 1 ? blocksOfLast : BlocksOfGroup;
 
     /// <summary>Blocks of the runs before a run.</summary>
     public long BlocksBefore(int run) =>
         run <= 0 || Count == 0 ? 0
-        : run < Count ? Blocks(0) + (run - 1) * BlocksOfGroup
-        : BlocksBefore(Count - 1) + Blocks(Count - 1);
+        : run < Count ? blocksOfFirst + (run - 1) * BlocksOfGroup
+        : BlocksBefore(Count - 1) + blocksOfLast;
 
     /// <summary>Blocks of a run of G tokens.</summary>
-    public long BlocksOfGroup => (sequence.GroupSize - 1) / blockQueries + 1;
+    public long BlocksOfGroup => BlocksOf(sequence.GroupSize);
 
     /// <summary>A block of a run, counted from its last one.</summary>
     public QueryBlock BlockFromLast(int run, int fromLast)
@@ -70,5 +76,7 @@ internal readonly struct HeadRuns
         return new(firstRun + run, queries.Start + start, Math.Min(blockQueries, queries.Length - start));
     }
 
-    private int RunOf(int token) => Segments.RunOf<Spec.Algebra.Int, Spec.Algebra.Bool>(sequence.GroupSize, shift, token).ToIndex();
+    private long BlocksOf(int queries) => (queries - 1) / blockQueries + 1;
+
+    private int RunOf(int token) => Segments.RunOf<Spec.Algebra.Int, Spec.Algebra.Bool>(sequence.GroupSize, Shift, token).ToIndex();
 }

@@ -3,24 +3,23 @@ using S2Attn.Spec;
 
 namespace S2Attn.Optimized.Kernels;
 
-/// <summary>One sequence: where its tokens stand in the tensors, its N, G and S, and which queries are computed: all but of a slice.</summary>
-internal readonly record struct Sequence(int Batch, int FirstToken, int Tokens, int GroupSize, int Shift, int QueryStart, int QueryEnd);
+/// <summary>
+/// One sequence: where its tokens stand in the tensors, its N, G and S, and which queries are computed: all but of a slice. Sequences of one kind differ only in where they stand.
+/// </summary>
+internal readonly record struct Sequence(int Batch, int FirstToken, int Tokens, int GroupSize, int Shift, int QueryStart, int QueryEnd, int Kind = 0);
 
-/// <summary>The sequences of a batch: alike and side by side, or packed one behind the other. Memory: nothing, or four bytes for each packed one.</summary>
+/// <summary>The sequences of a batch: alike and side by side, or packed one behind the other. Memory: nothing, or eight bytes for each packed one and a few numbers for each length.</summary>
 internal sealed class Sequences
 {
-    private readonly Sequence alike;
-    private readonly int[] starts;
-    private readonly GroupSizeRule rule;
-    private readonly int? shift;
+    private readonly Sequence[] kinds;
+    private readonly int[] starts, kindOf;
 
-    private Sequences(int count, Sequence alike, int[] starts, GroupSizeRule rule, int? shift)
+    private Sequences(int count, Sequence[] kinds, int[] starts, int[] kindOf)
     {
         Count = count;
-        this.alike = alike;
+        this.kinds = kinds;
         this.starts = starts;
-        this.rule = rule;
-        this.shift = shift;
+        this.kindOf = kindOf;
     }
 
     public int Count { get; }
@@ -28,30 +27,43 @@ internal sealed class Sequences
     /// <summary>Whether all sequences have one length.</summary>
     public bool AreAlike => starts.Length == 0;
 
+    /// <summary>How many lengths there are.</summary>
+    public int Kinds => kinds.Length;
+
+    /// <summary>A sequence of a kind; where it stands is not said.</summary>
+    public Sequence OfKind(int kind) => kinds[kind];
+
     /// <summary>A dense batch.</summary>
     public static Sequences Alike(S2Config config, int batch) =>
-        new(batch, new(0, 0, config.Tokens, config.GroupSize, config.Shift, 0, config.Tokens), [], GroupSizeRule.Of(config.GroupSize), config.Shift);
+        new(batch, [new(0, 0, config.Tokens, config.GroupSize, config.Shift, 0, config.Tokens)], [], []);
 
     /// <summary>A dense batch of slices. Where N is not known, queries see what they see in the text that ends with them.</summary>
     public static Sequences Of(S2Slice slice, int batch)
     {
         S2Config config = slice.Config;
         int tokens = slice.IsUnbounded ? slice.Queries.End : config.Tokens;
-        return new(batch, new(0, 0, tokens, config.GroupSize, config.Shift, slice.Queries.Start, slice.Queries.End), [], GroupSizeRule.Of(config.GroupSize), config.Shift);
+        return new(batch, [new(0, 0, tokens, config.GroupSize, config.Shift, slice.Queries.Start, slice.Queries.End)], [], []);
     }
 
     /// <summary>Sequence i has the tokens from starts[i] to starts[i + 1].</summary>
-    public static Sequences Packed(S2Request request, int[] starts) => new(starts.Length - 1, default, starts, request.GroupSize, request.Shift);
-
-    public Sequence this[int index]
+    public static Sequences Packed(S2Request request, int[] starts)
     {
-        get
+        List<Sequence> kinds = [];
+        Dictionary<int, int> kindOfLength = [];
+        int[] kindOf = new int[starts.Length - 1];
+        for (int i = 0; i < kindOf.Length; i++)
         {
-            if (AreAlike)
-                return alike with { Batch = index };
-            int length = starts[index + 1] - starts[index];
-            (int groupSize, int shift) = rule.ResolvePacked(length, this.shift);
-            return new(0, starts[index], length, groupSize, shift, 0, length);
+            int length = starts[i + 1] - starts[i];
+            if (!kindOfLength.TryGetValue(length, out kindOf[i]))
+            {
+                kindOfLength.Add(length, kindOf[i] = kinds.Count);
+                (int groupSize, int shift) = request.GroupSize.ResolvePacked(length, request.Shift);
+                kinds.Add(new(0, 0, length, groupSize, shift, 0, length, kindOf[i]));
+            }
         }
+
+        return new(kindOf.Length, [.. kinds], starts, kindOf);
     }
+
+    public Sequence this[int index] => AreAlike ? kinds[0] with { Batch = index } : kinds[kindOf[index]] with { FirstToken = starts[index] };
 }

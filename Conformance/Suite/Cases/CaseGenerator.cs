@@ -47,6 +47,16 @@ public static class CaseGenerator
     public static Gen<S2Config> Configurations(int maxTokens, int maxDim = 24) =>
         Gen.Frequency((11, Narrow(maxTokens, maxDim)), (1, Wide(maxTokens, maxDim)));
 
+    /// <summary>The same configuration with heads that have shifts of their own: phases, also more of them than a group has tokens, or any shift for each head.</summary>
+    public static Gen<S2Config> WithOwnShifts(S2Config config)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        return from shifts in Gen.Choose(0, config.GroupSize - 1).ArrayOf(config.Heads)
+               from phases in Gen.Frequency((3, Gen.Choose(2, 4)), (1, Gen.Choose(1, config.GroupSize + 2)))
+               from heads in Gen.Elements(HeadShift.Each(shifts), HeadShift.Each(shifts), HeadShift.Phased(phases), HeadShift.Phased(phases, isRotated: true))
+               select config.With(request => request with { Shift = null, ShiftedHeads = heads });
+    }
+
     private static Gen<S2Config> Wide(int maxTokens, int maxDim) =>
         from heads in Gen.Elements(8, 16, 24, 32)
         from kvHeads in Gen.Elements(1, heads / 8, heads)

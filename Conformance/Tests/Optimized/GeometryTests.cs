@@ -16,7 +16,7 @@ public sealed class GeometryTests
         int queries = sizes.BlockQueries;
         int[] interesting = [1, 3, queries - 1, queries, queries + 1, 2 * queries + 1];
         foreach (MaskPolicy mask in MaskPolicies.All)
-            foreach (HeadShift heads in new[] { HeadShift.None, HeadShift.SecondHalf, HeadShift.All, HeadShift.Of([true, false, false]) })
+            foreach (HeadShift heads in new[] { HeadShift.None, HeadShift.SecondHalf, HeadShift.All, HeadShift.Of([true, false, false]), HeadShift.Phased(3), HeadShift.Phased(2, isRotated: true), HeadShift.Each([0, 0, 0]) })
                 foreach (int group in interesting)
                     foreach (int tokens in mask.CutsWrappedRun() ? [group, 2 * group - 1, 2 * group, 3 * group + group / 2] : new[] { group, 2 * group, 3 * group })
                         foreach (int shift in new[] { 0, group / 2, group - 1 }.Where(shift => shift < group).Distinct())
@@ -27,9 +27,9 @@ public sealed class GeometryTests
                                 KvHeads = 1,
                                 HeadDim = 8192,
                                 GroupSize = GroupSizeRule.Of(group),
-                                Shift = shift,
+                                Shift = heads.HasOwnShifts ? null : shift,
                                 Mask = mask,
-                                ShiftedHeads = heads,
+                                ShiftedHeads = heads is HeadShift.ByEach ? HeadShift.Each([shift, 0, group / 3]) : heads,
                             }), sizes);
     }
 
@@ -54,13 +54,13 @@ public sealed class GeometryTests
 
         Assert.True(seen.AsSpan().IndexOfAnyExcept(1) < 0, $"{config}: forward");
         int[] runs = new int[2 * config.Heads * config.Tokens];
-        for (int phase = 0; phase < 2; phase++)
+        for (int phase = 0; phase < geometry.Classes.Count; phase++)
         {
             HashSet<(int, int, int)> keys = [];
             for (long item = 0; item < geometry.BackwardItems(phase); item++)
             {
                 (Sequence sequence, (int kvHead, RunGroup group)) = geometry.Backward(phase, item);
-                HeadRuns of = geometry.RunsOf(sequence, phase == 1);
+                HeadRuns of = geometry.RunsOf(sequence, phase);
                 HashSet<int> seenKeys = [];
                 foreach (int member in group.Second < 0 ? [group.First] : new[] { group.First, group.Second })
                 {
@@ -68,7 +68,7 @@ public sealed class GeometryTests
                     seenKeys.UnionWith(Enumerable.Range(run.Own.Start, run.Own.Length));
                     seenKeys.UnionWith(Enumerable.Range(run.Other.Start, run.Other.Length));
                     for (int head = 0; head < config.Heads; head++)
-                        if (geometry.Shifts(head) == (phase == 1))
+                        if (geometry.Classes.Of(head) == phase)
                             for (int t = run.Start; t < run.Start + run.Length; t++)
                                 runs[(sequence.Batch * config.Heads + head) * config.Tokens + t]++;
                 }

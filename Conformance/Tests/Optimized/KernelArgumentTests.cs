@@ -17,14 +17,6 @@ public sealed class KernelArgumentTests
 
     private static float[] Fresh(int length) => [.. Enumerable.Repeat(Untouched, length)];
 
-    [Fact]
-    public void Heads_with_shifts_of_their_own_are_refused_by_name()
-    {
-        S2Config phased = S2Config.Create(Request with { Heads = 4, ShiftedHeads = HeadShift.Phased(4) });
-        ArgumentException error = Assert.Throws<ArgumentException>(() => new S2AttentionPlan(phased));
-        Assert.Contains("ShiftedHeads = Phases(4)", error.Message, StringComparison.Ordinal);
-    }
-
     [Theory]
     [InlineData("query")]
     [InlineData("key")]

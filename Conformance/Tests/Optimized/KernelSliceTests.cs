@@ -34,6 +34,26 @@ public sealed class KernelSliceTests
         Assert.True(slices > 1000, $"{slices} slices");
     }
 
+    /// <summary>Every slice again, of heads that have shifts of their own and read one kv head with several.</summary>
+    [Theory]
+    [MemberData(nameof(Masks))]
+    public void Every_slice_of_heads_with_shifts_of_their_own_has_the_rows_of_the_whole(MaskPolicy mask)
+    {
+        int seed = 0, slices = 0;
+        foreach ((int tokens, int groupSize) in new[] { (10, 5), (12, 4), (12, 12), (11, 4) })
+            foreach (HeadShift heads in new[] { HeadShift.Each([groupSize - 1, 0, 1, groupSize / 2]), HeadShift.Phased(4), HeadShift.Phased(3, isRotated: true) })
+            {
+                if (S2Config.TryCreate(RequestOf(mask, tokens, groupSize, 0) with { Shift = null, ShiftedHeads = heads }) is not ConfigResult.Valid { Config: S2Config config })
+                    continue;
+                Whole whole = new(new(config, ElementType.F32, TensorKind.Normal, seed % 3 == 0 ? PaddingPattern.Sparse : PaddingPattern.None, seed++));
+                for (int t0 = 0; t0 < tokens; t0++)
+                    for (int t1 = t0 + 1; t1 <= tokens; t1++, slices++)
+                        whole.CheckSlice(S2Slice.Create(config, new() { FirstQuery = t0, EndQuery = t1 }), gradients: (t0 + t1 + groupSize) % 3 == 0);
+            }
+
+        Assert.True(slices > 500, $"{slices} slices");
+    }
+
     [Theory]
     [MemberData(nameof(Masks))]
     public void Random_slices_of_longer_sequences_have_the_rows_of_the_whole(MaskPolicy mask)
