@@ -16,8 +16,7 @@ public sealed class Site
         Ring = IndexMaps.Ring<Int, Bool>(config.Tokens, config.GroupSize).ToIndex();
         IsPadded = valid.Elements.Contains(false);
         shifted = [.. Enumerable.Range(0, config.Heads).Select(head => stages.Shifts(config, head))];
-        int amount = stages.Amount(config);
-        shifts = [.. shifted.Select((shifts, head) => shifts ? stages.HeadAmount(config, head, amount) : 0)];
+        shifts = [.. shifted.Select((shifts, head) => shifts ? stages.HeadAmount(config, head, stages.Amount(config, head)) : 0)];
         kvHeads = [.. Enumerable.Range(0, config.Heads).Select(config.KvHeadOf)];
     }
 

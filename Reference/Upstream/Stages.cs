@@ -71,8 +71,8 @@ public sealed record Stages
     /// <summary>Whether a query head shifts.</summary>
     public Func<S2Config, int, bool> Shifts { get; init; } = (config, head) => config.ShiftedHeads.IsShifted(head, config.Heads);
 
-    /// <summary>S.</summary>
-    public Func<S2Config, int> Amount { get; init; } = config => config.Shift;
+    /// <summary>By how much a query head shifts if it does: S, or a shift of its own.</summary>
+    public Func<S2Config, int, int> Amount { get; init; } = (config, head) => config.ShiftedHeads.HasOwnShifts ? config.ShiftOf(head) : config.Shift;
 
     /// <summary>The shift of a shifted query head, from S.</summary>
     public Func<S2Config, int, int, int> HeadAmount { get; init; } = (_, _, amount) => amount;

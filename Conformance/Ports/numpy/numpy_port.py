@@ -36,14 +36,21 @@ def visible(config, shift):
 def rows(config, valid):
     """Yields each query row (b, t, h), the kv head that it reads, and the keys that it sees."""
     heads, group = config["heads"], config["heads"] // config["kvHeads"]
-    shifted = shifted_heads(config["shiftedHeads"], heads)
-    masks = {shift: visible(config, shift) for shift in {0, config["shift"]}}
+    shifts = shifts_of(config)
+    masks = {shift: visible(config, shift) for shift in set(shifts)}
     for b in range(config["batch"]):
         for h in range(heads):
-            mask = masks[config["shift"] if shifted[h] else 0]
+            mask = masks[shifts[h]]
             for t in range(config["tokens"]):
                 # Selection, not a large negative number: what is masked is never read, so it may hold NaN.
                 yield b, t, h, h // group, np.flatnonzero(mask[t] & valid[b])
+
+
+def shifts_of(config):
+    """By how much each QUERY head shifts: as written out where heads have shifts of their own, else by S or not at all."""
+    if "shifts" in config:
+        return config["shifts"]
+    return [config["shift"] if shifts else 0 for shifts in shifted_heads(config["shiftedHeads"], config["heads"])]
 
 
 def shifted_heads(which, heads):
@@ -90,7 +97,7 @@ CAPABILITIES = {                                # claim what you have: what is l
     "ops": ["forward", "backward"],
     "dtypes": ["f32", "f64", "f16", "bf16"],
     "masks": ["LocalCausal", "Split", "PositionCausal", "Bidirectional", "BidirectionalSplit"],
-    "gqa": True, "padding": True, "oddGroup": True, "ragged": True,
+    "gqa": True, "padding": True, "oddGroup": True, "ragged": True, "phases": True,
 }
 
 

@@ -19,6 +19,7 @@ public static class CaseFitting
             return item;
         S2Request request = item.Config.ToRequest();
         MaskPolicy mask = capabilities.Masks.Contains(request.Mask) ? request.Mask : capabilities.Masks[Choice(capabilities.Masks.Length)];
+        HeadShift shifted = rules.ShiftedHeads ?? (request.ShiftedHeads.HasOwnShifts && !(capabilities.Phases && rules.HasFreeShifts) ? HeadShift.SecondHalf : request.ShiftedHeads);
         (int Heads, int KvHeads)[] heads = [.. HeadCounts(capabilities, request.Heads, request.KvHeads ?? request.Heads).Take(1)];
         (int Tokens, int Group, int Shift)[] lengths = [.. Lengths(capabilities, mask, item.Config).Take(1)];
         if (heads.Length == 0 || lengths.Length == 0)
@@ -35,7 +36,7 @@ public static class CaseFitting
                 Tokens = lengths[0].Tokens,
                 GroupSize = GroupSizeRule.Of(lengths[0].Group),
                 Shift = lengths[0].Shift,
-                ShiftedHeads = rules.ShiftedHeads ?? request.ShiftedHeads,
+                ShiftedHeads = shifted,
                 Scale = rules.DefaultScale ? null : rules.Scale ?? (Configs.HasDefaultScale(item.Config) ? null : request.Scale),
             }),
             Type = capabilities.ElementTypes.Contains(item.Type) ? item.Type : capabilities.ElementTypes[Choice(capabilities.ElementTypes.Length)],

@@ -51,6 +51,8 @@ public static class CaseShrinker
                 yield return Vary(request => request with { KvHeads = 1 });
             yield return Vary(request => request with { ShiftedHeads = HeadShift.None });
             yield return Vary(request => request with { ShiftedHeads = HeadShift.SecondHalf });
+            foreach (HeadShift fewer in FewerShifts(config))
+                yield return Vary(request => request with { ShiftedHeads = fewer });
             yield return Vary(request => request with { Scale = null });
             foreach (int dim in Smaller(config.HeadDim))
                 yield return Vary(request => request with { HeadDim = dim });
@@ -75,13 +77,25 @@ public static class CaseShrinker
     {
         S2Config config = item.Config;
         int shiftRank = config.ShiftedHeads switch { HeadShift.NoHeads => 0, HeadShift.UpperHalf => 1, HeadShift.AllHeads => 2, _ => 3 };
-        int rank = (config.Heads - config.KvHeads) + config.GroupSize + config.Shift + shiftRank + (Configs.HasDefaultScale(config) ? 0 : 1);
+        int ownShifts = config.ShiftedHeads.HasOwnShifts ? Enumerable.Range(0, config.Heads).Sum(config.ShiftOf) : 0;
+        int rank = (config.Heads - config.KvHeads) + config.GroupSize + config.Shift + ownShifts + shiftRank + (Configs.HasDefaultScale(config) ? 0 : 1);
         return (
             config.Batch * config.Tokens * config.Heads * config.HeadDim,
             rank,
             (int)item.Kind + (int)item.Padding + (item.PadsAreNaN ? 1 : 0) + (item.Type is ElementType.F32 ? 0 : 1),
             item.Seed);
     }
+
+    // One head's own shift smaller, or one phase less.
+    private static IEnumerable<HeadShift> FewerShifts(S2Config config) => config.ShiftedHeads switch
+    {
+        HeadShift.ByEach each =>
+            from head in Enumerable.Range(0, config.Heads)
+            from shift in Smaller(each.Shifts[head] + 1)
+            select HeadShift.Each(each.Shifts.SetItem(head, shift - 1)),
+        HeadShift.InPhases phased => Smaller(phased.Count).Select(count => HeadShift.Phased(count, phased.IsRotated)),
+        _ => [],
+    };
 
     private static IEnumerable<int> Smaller(int value)
     {

@@ -15,7 +15,7 @@ public static class Configs
 
     /// <summary>The configuration with some fields changed.</summary>
     /// <param name="config">The configuration.</param>
-    /// <param name="change">Changes its request. A default scale follows a change of D, a given set of shifted heads a change of H.</param>
+    /// <param name="change">Changes its request. A default scale follows a change of D, a given set of shifted heads a change of H, and shifts of their own stay below G.</param>
     public static S2Config With(this S2Config config, Func<S2Request, S2Request> change)
     {
         ArgumentNullException.ThrowIfNull(config);
@@ -41,11 +41,14 @@ public static class Configs
         {
             Tokens = tokens,
             GroupSize = GroupSizeRule.Of(group),
-            Shift = Math.Min(request.Shift ?? shift, group - 1),
+            Shift = request.ShiftedHeads.HasOwnShifts ? null : Math.Min(request.Shift ?? shift, group - 1),
             KvHeads = kvHeads,
-            ShiftedHeads = request.ShiftedHeads is HeadShift.Given given
-                ? HeadShift.Of(Enumerable.Range(0, heads).Select(h => h < given.Flags.Length && given.Flags[h]))
-                : request.ShiftedHeads,
+            ShiftedHeads = request.ShiftedHeads switch
+            {
+                HeadShift.Given given => HeadShift.Of(Enumerable.Range(0, heads).Select(h => h < given.Flags.Length && given.Flags[h])),
+                HeadShift.ByEach each => HeadShift.Each(Enumerable.Range(0, heads).Select(h => h < each.Shifts.Length ? Math.Min(each.Shifts[h], group - 1) : 0)),
+                _ => request.ShiftedHeads,
+            },
         });
     }
 }

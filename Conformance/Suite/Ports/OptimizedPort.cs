@@ -36,6 +36,7 @@ public sealed class OptimizedPort(S2AttentionOptions options) : IAttentionPort
             Packed = true,
             Slices = true,
             LogSumExpGradient = true,
+            Phases = true,
             Strides = [.. Enum.GetValues<StrideKind>()],
             Tiles = KernelTiles.Of(1, options.VectorWidth).Lengths,
         });

@@ -28,6 +28,7 @@ public sealed class ReferencePort : IAttentionPort
             Packed = true,
             Slices = true,
             LogSumExpGradient = true,
+            Phases = true,
             Strides = [.. Enum.GetValues<StrideKind>()],
         });
 

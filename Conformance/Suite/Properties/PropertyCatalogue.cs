@@ -18,5 +18,6 @@ public static class PropertyCatalogue
         .. GradientProperties.All,
         .. MemoryProperties.All,
         .. SliceProperties.All,
+        .. PhaseProperties.All,
     ];
 }

@@ -49,6 +49,9 @@ public sealed record FixedConfig
     /// <summary>Whether the factor of the scores is always 1 / sqrt(D).</summary>
     public bool DefaultScale { get; init; }
 
+    /// <summary>Whether neither the amount of the shift nor the heads that shift are built in.</summary>
+    public bool HasFreeShifts => ShiftedHeads is null && !HalfShift && Shift.IsFree;
+
     /// <summary>The rules of sizes by their name in the port protocol.</summary>
     public ImmutableArray<(string Name, SizeRule Rule)> Sizes =>
     [
@@ -91,5 +94,6 @@ public sealed record FixedConfig
     // Two ways to say the same set of heads are the same configuration.
     private static bool SameHeads(HeadShift fixedHeads, S2Config config) =>
         (fixedHeads is not HeadShift.Given given || given.Flags.Length == config.Heads)
-        && Enumerable.Range(0, config.Heads).All(h => fixedHeads.IsShifted(h, config.Heads) == config.ShiftedHeads.IsShifted(h, config.Heads));
+        && Enumerable.Range(0, config.Heads).All(h => fixedHeads.IsShifted(h, config.Heads) == config.ShiftedHeads.IsShifted(h, config.Heads)
+            && (!config.ShiftedHeads.HasOwnShifts || config.ShiftOf(h) == fixedHeads.ShiftOf(h, config.Heads, config.GroupSize, config.Shift)));
 }

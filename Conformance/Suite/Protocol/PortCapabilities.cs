@@ -42,6 +42,9 @@ public sealed record PortCapabilities(
     /// <summary>Whether tensors may also be [B,heads,N,D].</summary>
     public bool HeadMajor { get; init; }
 
+    /// <summary>Whether heads may have shifts of their own, in phases or one for each; since protocol 1.1.</summary>
+    public bool Phases { get; init; }
+
     /// <summary>Whether sequences of different lengths may be packed one behind the other.</summary>
     public bool Packed { get; init; }
 

@@ -4,6 +4,7 @@ using System.Text;
 using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Safetensors;
 using S2Attn.Conformance.Text;
+using S2Attn.Spec;
 
 namespace S2Attn.Conformance.Reproducers;
 
@@ -47,7 +48,7 @@ internal static class PythonTest
         text.Append(CultureInfo.InvariantCulture, $$""""
             CONFIG = dict(
                 group_size={{portCase.Config.GroupSize}}, shift={{portCase.Config.Shift}}, mask={{PythonText.Text(portCase.Config.Mask.ToString())}},
-                shifted_heads=[{{string.Join(", ", Enumerable.Range(0, portCase.Config.Heads).Select(h => PythonText.Flag(portCase.Config.ShiftedHeads.IsShifted(h, portCase.Config.Heads))))}}],
+                shifted_heads=[{{string.Join(", ", Enumerable.Range(0, portCase.Config.Heads).Select(h => PythonText.Flag(portCase.Config.ShiftedHeads.IsShifted(h, portCase.Config.Heads))))}}],{{OwnShifts(portCase.Config)}}
                 scale={{PythonText.Number(ElementType.F64, portCase.Config.Scale)}}, key_mask={{(portCase.IsPadded ? "VALID.astype(bool)" : "None")}})
 
 
@@ -122,6 +123,9 @@ internal static class PythonTest
         TENSORS = read_tensors(os.path.join(os.path.dirname(os.path.abspath(__file__)), {{PythonText.Text(fileName)}}))
 
         """;
+
+    // An argument that only functions need which were asked for such heads.
+    private static string OwnShifts(S2Config config) => config.ShiftedHeads.HasOwnShifts ? $" shifts=[{string.Join(", ", Enumerable.Range(0, config.Heads).Select(config.ShiftOf))}]," : "";
 
     private static string Tuple(string names) => $"({string.Join(", ", names.Split(", ").Select(name => $"\"{name}\""))})";
 

@@ -61,6 +61,8 @@ internal static class DefectRegion
             where.Add("with padding");
         else if (where.Count == 0 && Differs(stages, plain with { Batch = 2, KvHeads = 2 }, padded: false))
             where.Add("where a batch holds more than one entry and K < H");
+        if (where.Count == 0)
+            Add("where heads have shifts of their own", plain with { Tokens = 12, Heads = 8, KvHeads = 2, GroupSize = GroupSizeRule.Of(6), ShiftedHeads = HeadShift.Phased(4) });
         return where.Count is 0 or > 3 ? "" : $"only {string.Join(" or ", where)}";
 
         void Add(string words, S2Request request)

@@ -48,7 +48,15 @@ public static class XrayJson
         ["heads"] = Array(HeadPicture.Of(picture), Head),
     };
 
-    private static JsonObject Config(XrayProbe probe) => new()
+    private static JsonObject Config(XrayProbe probe)
+    {
+        JsonObject config = Fields(probe);
+        if (probe.Config.ShiftedHeads.HasOwnShifts)
+            config["shifts"] = Array(Enumerable.Range(0, probe.Config.Heads), head => probe.Config.ShiftOf(head));
+        return config;
+    }
+
+    private static JsonObject Fields(XrayProbe probe) => new()
     {
         ["mask"] = probe.Config.Mask.ToString(),
         ["batch"] = probe.Config.Batch,

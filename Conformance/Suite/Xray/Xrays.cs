@@ -43,8 +43,8 @@ public static class Xrays
     }
 
     /// <summary>
-    /// The sizes that tell defects apart: the one that is asked for, an odd group, a shift other than G / 2 with a scale and heads of its own, two padded sequences, a ragged N, a cut that is not in the middle of a group,
-    /// a single group, groups longer than a kernel's tile, and the first size under every other mask. Each is bent to what the port claims; sizes that then are the same are looked at once.
+    /// The sizes that tell defects apart: the one that is asked for, an odd group, a shift other than G / 2 with a scale and heads of its own, two padded sequences, four phases of heads where the port declares them, a ragged N,
+    /// a cut that is not in the middle of a group, a single group, groups longer than a kernel's tile, and the first size under every other mask. Each is bent to what the port claims; sizes that then are the same are looked at once.
     /// </summary>
     /// <param name="capabilities">What the port claims.</param>
     /// <param name="masks">The masks to look at, beside that of the first configuration.</param>
@@ -68,6 +68,9 @@ public static class Xrays
             Padded(Fitted(capabilities.Fixed.ShiftedHeads is null
                 ? fours with { Batch = 2, Heads = 4, KvHeads = 2, ShiftedHeads = HeadShift.Of(OwnHeads) }
                 : fours with { Batch = 2, Heads = 6, KvHeads = 3 })),
+            .. capabilities.Phases && capabilities.Fixed.HasFreeShifts
+                ? [Fitted(fours with { GroupSize = GroupSizeRule.Of(6), Heads = 8, KvHeads = 2, ShiftedHeads = HeadShift.Phased(4) })]
+                : Array.Empty<XrayProbe>(),
             .. all.OrderByDescending(mask => mask.CutsWrappedRun()).Take(1).Select(mask =>
                 Fitted(fours with { Batch = 2, Tokens = 14, Heads = 2, KvHeads = 2, ShiftedHeads = HeadShift.SecondHalf, Mask = mask })),
             .. all.Where(mask => mask.CutsWrappedRun()).Take(1).Select(mask => Fitted(fours with { Shift = 1, Heads = 2, KvHeads = 2, ShiftedHeads = HeadShift.SecondHalf, Mask = mask })),

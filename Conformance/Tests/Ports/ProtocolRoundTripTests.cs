@@ -42,12 +42,53 @@ public sealed class ProtocolRoundTripTests
         Assert.Equal(Bits(reference.Run(asked)), Bits(Serve(reference, asked)));
     }
 
+    /// <summary>Protocol 1.1. A request without shifts of their own is as it was in 1.0.</summary>
+    [Fact]
+    public void Shifts_of_heads_survive_and_are_written_for_no_other_case()
+    {
+        using ReferencePort reference = new();
+        foreach (HeadShift heads in new[] { HeadShift.Phased(3), HeadShift.Phased(4, isRotated: true), HeadShift.Each([2, 0, 1, 2]) })
+        {
+            S2Config config = S2Config.Create(new() { Tokens = 11, Heads = 4, KvHeads = 2, HeadDim = 3, GroupSize = GroupSizeRule.Of(5), Mask = MaskPolicy.Split, ShiftedHeads = heads });
+            PortCase asked = PortCases.Draw(config, ElementType.F32, backward: true, padded: false, seed: 7);
+            Assert.Equal(Bits(reference.Run(asked)), Bits(Serve(reference, asked)));
+            JsonElement written = ConfigOf(asked);
+            Assert.Equal(config, PortConfigs.Read(written).Config);
+            Assert.Equal(Enumerable.Range(0, 4).Select(config.ShiftOf), written.GetProperty("shifts").EnumerateArray().Select(shift => shift.GetInt32()));
+            Assert.Equal(Enumerable.Range(0, 4).Select(head => config.ShiftOf(head) > 0), written.GetProperty("shiftedHeads").EnumerateArray().Select(flag => flag.GetBoolean()));
+            Assert.Equal(["phases"], PortSupport.Lacks(reference.Description.Capabilities with { Phases = false }, asked));
+        }
+
+        S2Config plain = S2Config.Create(new() { Tokens = 10, Heads = 4, HeadDim = 3, GroupSize = GroupSizeRule.Of(5), Mask = MaskPolicy.Split });
+        Assert.Equal(
+            ["groupSize", "shift", "mask", "shiftedHeads", "scale", "dtype", "batch", "tokens", "heads", "kvHeads", "headDim"],
+            ConfigOf(PortCases.Draw(plain, ElementType.F32, backward: false, padded: false, seed: 7)).EnumerateObject().Select(field => field.Name));
+
+        static JsonElement ConfigOf(PortCase asked) => JsonDocument.Parse(PortRequests.Run(1, asked, "in", "out")).RootElement.GetProperty("config");
+    }
+
+    [Theory]
+    [InlineData("\"shifts\":[0,1,2]", "ShiftedHeads = [0,1,2]: must hold one shift for each of the 4 query heads")]
+    [InlineData("\"shifts\":[0,1,2,4]", "must hold shifts from 0 to GroupSize - 1 = 3")]
+    [InlineData("\"shifts\":[0,1,2,1.5]", "shifts must be an array of at most 1024 whole numbers")]
+    [InlineData("\"shifts\":\"all\"", "shifts must be an array")]
+    [InlineData("\"shifts\":[0,0,1,1]", "must not be given, or be 1, the largest shift")]
+    [InlineData("\"shifts\":[0,1,1,3],\"phases\":4", "shifts must be those of phases, [0,1,2,3]")]
+    [InlineData("\"phases\":\"4\"", "phases must be a whole number")]
+    [InlineData("\"phases\":0", "must have at least 1 phase")]
+    public void Wrong_shifts_of_heads_are_named(string fields, string expected)
+    {
+        string json = $$"""{"groupSize":4,"shift":3,{{fields}},"mask":"Split","shiftedHeads":"All","scale":1,"dtype":"f32","batch":1,"tokens":8,"heads":4,"kvHeads":4,"headDim":1}""";
+        Assert.Contains(expected, Assert.Throws<FormatException>(() => PortConfigs.Read(JsonDocument.Parse(json).RootElement)).Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void A_declaration_survives_with_fixed_values()
     {
         PortDescription described = new("a \"port\" \U0001F600", "1.2", "C", new(
             [PortOperation.Backward], [ElementType.BF16], [MaskPolicy.PositionCausal, MaskPolicy.Split], true, false, true, false, 17)
         {
+            Phases = true,
             Fixed = new() { Batch = 1, HeadDim = 64, GroupSize = 4, Shift = 1, ShiftedHeads = HeadShift.Of([true, false]), Scale = 0.1 },
         });
         using MemoryStream stream = new();

@@ -115,6 +115,38 @@ public sealed class CaseTests
             return lacks.IsEmpty.Label($"{item} became {fitted}, and the port still lacks {string.Join(", ", lacks)}");
         });
 
+    /// <summary>Heads with shifts of their own are kept where a port declares phases and fixes no shift, and else become halves; either way the case is claimed.</summary>
+    [Property(MaxTest = 200)]
+    public FsCheck.Property A_case_of_phases_is_bent_to_what_a_port_claims() => Prop.ForAll(
+        Arb.From(from capabilities in Capabilities() from phases in Gen.Elements(true, false) select capabilities with { Phases = phases }),
+        Arb.From(from item in CaseGenerator.Cases(48) from config in CaseGenerator.WithOwnShifts(item.Config) select item with { Config = config }),
+        (capabilities, item) =>
+        {
+            AttentionCase fitted = CaseFitting.Fit(capabilities, item);
+            ImmutableArray<string> lacks = PortSupport.Lacks(capabilities, fitted.Config, fitted.Type, PortOperation.Forward, fitted.IsPadded);
+            bool keeps = fitted.Config.ShiftedHeads.HasOwnShifts == (capabilities.Phases && capabilities.Fixed.HasFreeShifts) || fitted == item;
+            return (lacks.IsEmpty && keeps && CaseFitting.Fit(capabilities, fitted).ToString() == fitted.ToString()).Label($"{item} became {fitted}, and the port lacks {string.Join(", ", lacks)}");
+        });
+
+    /// <summary>A head's own shift shrinks to the smallest that fails, and phases to the fewest.</summary>
+    [Fact]
+    public void Shifts_of_heads_shrink_to_the_smallest_that_fail()
+    {
+        AttentionCase each = Cases.Of(48, 12, MaskPolicy.Split, heads: 6, kvHeads: 2, seed: 7), phased = each;
+        each = each with { Config = each.Config.With(request => request with { ShiftedHeads = HeadShift.Each([3, 0, 11, 7, 2, 5]) }) };
+        phased = phased with { Config = phased.Config.With(request => request with { ShiftedHeads = HeadShift.Phased(7, isRotated: true) }) };
+        bool Fails(AttentionCase candidate) => Enumerable.Range(0, candidate.Config.Heads).Select(candidate.Config.ShiftOf).Where(shift => shift > 0).Distinct().Count() >= 2;
+        Assert.Equal("[1,2]", Shrunk(each).Config.ShiftedHeads.ToString().Replace("2,1", "1,2", StringComparison.Ordinal));
+        Assert.Equal(2, Shrunk(phased).Config.Heads);
+
+        AttentionCase Shrunk(AttentionCase item)
+        {
+            while (CaseShrinker.Simpler(item).FirstOrDefault(Fails) is { } smaller)
+                item = smaller;
+            return item;
+        }
+    }
+
     [Property(MaxTest = 300)]
     public FsCheck.Property A_case_that_a_port_claims_is_left_as_it_is() => Prop.ForAll(
         Arb.From(Capabilities()),

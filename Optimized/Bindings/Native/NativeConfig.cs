@@ -23,6 +23,8 @@ internal unsafe struct NativeConfig
     public long Shift;
     public double Scale;
     public int DType, GradientDType, Mask, GroupRule, ShiftedHeads, Layout, Threads, Reserved;
+
+    /// <summary>A union: flags, or where ShiftedHeads says so one long for each head.</summary>
     public byte* Shifted;
     public NativeStrides* Query, Key, Value, Output, LogSumExp, OutputGradient, QueryGradient, KeyGradient, ValueGradient;
 }

@@ -97,7 +97,8 @@ internal sealed record Recipe(S2Request Request, S2AttentionOptions Options, Imm
                 0 => HeadShift.SecondHalf,
                 1 => HeadShift.None,
                 2 => HeadShift.All,
-                3 => Given(config.Shifted, heads),
+                3 => HeadShift.Of(Given(config.Shifted, heads, "shifted", "S2ATTN_HEADS_FLAGS needs one flag").ToArray().Select(flag => flag != 0)),
+                4 => HeadShift.Each(Given((long*)config.Shifted, heads, "shifts", "S2ATTN_HEADS_SHIFTS needs one shift").ToArray().Select((shift, head) => Size($"shifts[{head}]", shift))),
                 _ => throw NotIn("shifted_heads", config.ShiftedHeads, "one of S2ATTN_HEADS_*"),
             },
             Scale = double.IsNaN(config.Scale) ? null : config.Scale,
@@ -172,13 +173,15 @@ internal sealed record Recipe(S2Request Request, S2AttentionOptions Options, Imm
         ? type
         : throw NotIn(name, value, "one of S2ATTN_DTYPE_*");
 
-    private static unsafe HeadShift Given(byte* flags, int heads)
+    // What is given for each query head.
+    private static unsafe ReadOnlySpan<T> Given<T>(T* values, int heads, string name, string need)
+        where T : unmanaged
     {
-        if (flags == null)
-            throw new NativeArgumentException("shifted is NULL: S2ATTN_HEADS_FLAGS needs one flag for each query head");
+        if (values == null)
+            throw new NativeArgumentException($"{name} is NULL: {need} for each query head");
         return heads is < 1 or > (1 << 20)
-            ? throw new NativeArgumentException($"heads = {heads}: must be from 1 to {1 << 20} where flags are given")
-            : HeadShift.Of(new ReadOnlySpan<byte>(flags, heads).ToArray().Select(flag => flag != 0));
+            ? throw new NativeArgumentException($"heads = {heads}: must be from 1 to {1 << 20} where {name} is given")
+            : new(values, heads);
     }
 
     private static unsafe TensorStrides? Strides(NativeStrides* strides) => strides == null ? null : strides->ToStrides();

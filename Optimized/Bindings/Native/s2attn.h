@@ -75,7 +75,8 @@ enum {
     S2ATTN_HEADS_SECOND_HALF = 0, /* h >= H / 2 */
     S2ATTN_HEADS_NONE = 1,
     S2ATTN_HEADS_ALL = 2,
-    S2ATTN_HEADS_FLAGS = 3 /* config.shifted[h] != 0 */
+    S2ATTN_HEADS_FLAGS = 3, /* config.shifted[h] != 0 */
+    S2ATTN_HEADS_SHIFTS = 4 /* config.shifts[h]: a shift for each query head, 0 <= S < G. P phases: G * ((P * (h + 1) - 1) / H) / P */
 };
 
 /* The order of dimensions of a dense tensor, for those whose strides are not given. */
@@ -113,7 +114,10 @@ typedef struct s2attn_config {
     int32_t layout;         /* S2ATTN_LAYOUT_* of the tensors whose strides are NULL below */
     int32_t threads;        /* workers of a call. 0: the processors of the machine */
     int32_t reserved;       /* 0 */
-    const uint8_t *shifted; /* [H] where shifted_heads is S2ATTN_HEADS_FLAGS; copied, like everything below */
+    union {
+        const uint8_t *shifted; /* [H] where shifted_heads is S2ATTN_HEADS_FLAGS; copied, like everything below */
+        const int64_t *shifts;  /* [H] where shifted_heads is S2ATTN_HEADS_SHIFTS; shift is then S2ATTN_DEFAULT_SHIFT or the largest of them */
+    };
 
     /* Strides; NULL: dense in the layout. A packed batch has batch stride 0 or any. */
     const s2attn_strides *query_strides;           /* q  [B,N,H,D] */
@@ -146,7 +150,7 @@ typedef uint64_t s2attn_plan;
 typedef struct s2attn_info {
     int64_t struct_size;                /* in: sizeof(s2attn_info) */
     int64_t group_size;                 /* G */
-    int64_t shift;                      /* S of the heads that shift */
+    int64_t shift;                      /* S of the heads that shift, the largest where each has its own */
     double scale;                       /* factor of q.k */
     int64_t workspace_bytes_per_thread; /* scratch memory, owned by the plan and independent of N */
     int64_t workspace_bytes;            /* of all threads, and of gradients that are rounded to a half format */

@@ -56,7 +56,7 @@ internal static class AxisDefects
             {
                 RolledBy = (_, _, _) => 0,
                 MaskShift = (_, _) => 0,
-                Regroup = (site, operand, slot) => stages.Regroup(site, operand, slot) is var held ? held with { Head = AmongShifted(site, held.Head, stages.Amount(site.Config)) } : slot,
+                Regroup = (site, operand, slot) => stages.Regroup(site, operand, slot) is var held ? held with { Head = AmongShifted(site, held.Head, stages.Amount(site.Config, site.Config.Heads - 1)) } : slot,
             }),
         new("rolled-across-entries", Stage.Roll, "The roll goes over the joined tokens of all batch entries, so the wrapped run of an entry belongs to the next one, forward and back.", "Roll each batch entry on its own: along N of [B,N,H,D], not along [B N,H,D].",
             stages => stages with
@@ -68,7 +68,7 @@ internal static class AxisDefects
             stages => stages with
             {
                 Unshift = (_, row) => row.Token,
-                Join = (site, row) => stages.Join(site, row) is var joined ? joined with { Head = AmongShifted(site, joined.Head, -stages.Amount(site.Config)) } : row,
+                Join = (site, row) => stages.Join(site, row) is var joined ? joined with { Head = AmongShifted(site, joined.Head, -stages.Amount(site.Config, site.Config.Heads - 1)) } : row,
             })
         { SeenIn = "public ports: roll(shifts=group_size // 2, dim=2) of [B, N, H, D]" },
         new("output-viewed-heads-first", Stage.Join, "o of [B,N,H,D] is viewed as [B,H,N,D] and transposed, after it was rolled back.", "o of [B,N,H,D] needs no transpose: reshape it to [B, N, H D].",

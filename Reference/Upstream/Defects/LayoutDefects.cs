@@ -57,7 +57,7 @@ internal static class LayoutDefects
                 RolledBy = (site, operand, head) => (operand, site.Config.KvHeads) switch
                 {
                     (Operand.Query, _) => site.OnRing(-site.Shift(head)),
-                    (Operand.Key, > 1) when site.KvHead(head) >= site.Config.KvHeads / 2 => site.OnRing(-stages.Amount(site.Config)),
+                    (Operand.Key, > 1) when site.KvHead(head) >= site.Config.KvHeads / 2 => site.OnRing(-stages.Amount(site.Config, head)),
                     _ => null,
                 },
                 Group = (_, _) => 0,
@@ -96,9 +96,9 @@ internal static class LayoutDefects
             stages => stages with { Unshift = (site, row) => site.InGroup(row.Token, -site.Shift(row.Head)) })
         { SeenIn = "LongLoRA's first eager path and ports of it", Aliases = ["unshift-in-group"] },
         new("unshift-all-heads", Stage.Unshift, "o of every head is rolled back, also of those that were not rolled.", "Roll back the shifted heads alone.",
-            stages => stages with { Unshift = (site, row) => site.Position(stages.Amount(site.Config), row.Token) }),
+            stages => stages with { Unshift = (site, row) => site.Position(stages.Amount(site.Config, row.Head), row.Token) }),
         new("unshift-wrong-half", Stage.Unshift, "o of the heads that were not rolled is rolled back instead of those that were.", "Roll back the heads that you rolled.",
-            stages => stages with { Unshift = (site, row) => site.Position(site.IsShifted(row.Head) ? 0 : stages.Amount(site.Config), row.Token) }),
+            stages => stages with { Unshift = (site, row) => site.Position(site.IsShifted(row.Head) ? 0 : stages.Amount(site.Config, row.Head), row.Token) }),
         new("halves-joined-along-batch", Stage.Join, "The halves of the heads of o are joined along the batch instead of the heads, and the rest is reshaped to fit.", "Give the axis of the heads to the cat that joins the halves (dim=2 for [B,N,H,D]); without it the cat goes along the batch.",
             stages => stages with { Join = (site, row) => stages.Join(site, HalvesAlongBatch(site, row)) })
         { SeenIn = "LLaMA-Factory, longlora.py: torch.cat without dim" },

@@ -41,7 +41,7 @@ internal static class MaskDefects
                     || site.Shift(query.Head) > 0 && query.Position >= site.Ring - site.Config.GroupSize && site.Token(site.Shift(key.Head), key.Position) < site.Config.Tokens,
             }),
         new("mask-of-other-half", Stage.Edge, "Shifted heads get the mask of the heads that do not shift, and the other way round.", "Build the mask of a head from its own shift.",
-            stages => stages with { MaskShift = (site, head) => site.IsShifted(head) ? 0 : stages.Amount(site.Config) }),
+            stages => stages with { MaskShift = (site, head) => site.IsShifted(head) ? 0 : stages.Amount(site.Config, head) }),
         new("ragged-fill-seen", Stage.Edge, "The zeros that fill N up to whole groups are seen as keys of score 0.", "Hide the positions past the last token from every query, as padding.",
             stages => stages with { Zeros = Filled })
         { SeenIn = "public ports that pad N to whole groups" },

@@ -84,7 +84,7 @@ internal static class ReachDefects
             Group = (site, slot) => both(site, slot.Head) ? 0 : stages.Group(site, slot),
             Edge = (site, query, key, sees) => both(site, query.Head)
                 ? (Token(site, query), Token(site, key)) is var (t, u) && u < site.Config.Tokens && (!site.Config.Mask.IsCausal() || u <= t)
-                    && (t / site.Config.GroupSize == u / site.Config.GroupSize || Run(site, stages, t) == Run(site, stages, u))
+                    && (t / site.Config.GroupSize == u / site.Config.GroupSize || Run(site, stages, query.Head, t) == Run(site, stages, query.Head, u))
                 : stages.Edge(site, query, key, sees),
         });
 
@@ -96,7 +96,7 @@ internal static class ReachDefects
     private static int Token(Site site, Slot slot) => site.Token(site.Shift(slot.Head), slot.Position);
 
     // The shifted group without the wrapped run, which is one of its own.
-    private static int Run(Site site, Stages stages, int token) => (token + site.Config.GroupSize - stages.Amount(site.Config)) / site.Config.GroupSize;
+    private static int Run(Site site, Stages stages, int head, int token) => (token + site.Config.GroupSize - stages.Amount(site.Config, head)) / site.Config.GroupSize;
 
     private static int Padded(Stages stages, Site site, Slot slot) => !site.IsPadded ? 0 : Enumerable.Range(0, site.Ring).Select(position => slot with { Position = position }).Count(key =>
         stages.Group(site, key) == stages.Group(site, slot) && Token(site, key) is var token && token < site.Config.Tokens && !site.Valid[slot.Batch, token] && stages.Sees(site, slot, key));

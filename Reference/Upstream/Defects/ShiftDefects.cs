@@ -1,6 +1,7 @@
 // What goes wrong in the choice of heads, the amount of the shift and the roll of q, k and v?
 using System.Collections.Immutable;
 using S2Attn.Spec;
+using S2Attn.Spec.Algebra;
 
 namespace S2Attn.Reference.Upstream;
 
@@ -55,21 +56,29 @@ internal static class ShiftDefects
             stages => stages with { Shifts = (_, head) => head > 0, HeadAmount = (config, head, _) => head * config.GroupSize / config.Heads }),
         Amount("plus-direction-odd", "The roll goes by +S and back by -S: the direction is swapped, which is the same only where 2S = G.", "Roll by -S, so that position p holds token (p + S) mod N, and back by +S.", (s, config) => s == 0 ? 0 : config.GroupSize - s)
             with { SeenIn = "public ports", Aliases = ["shift-direction"] },
+        PhaseOfHead("phase-of-next-head", "Where heads have shifts of their own, each head takes that of the next one, and the last that of the first.", "Shift query head h by shifts[h]: look for a phase that is one too large.",
+            (config, head) => (head + 1) % config.Heads),
+        PhaseOfHead("phases-reversed", "Where heads have shifts of their own, they are taken in reverse order.", "Shift query head h by shifts[h], the first head by the first of them.",
+            (config, head) => config.Heads - 1 - head),
+        PhaseOfHead("phase-by-kv-head", "Where heads have shifts of their own, the query heads that share a kv head all shift as the first of them.", "Shift k and v for each query head, after they are repeated: query heads of one kv head may have different shifts.",
+            (config, head) => config.KvHeadOf(head) * (config.Heads / config.KvHeads)),
+        Phase("phase-rounded", "The shift of a phase is G p / P rounded to nearest, not down.", "Shift the heads of phase p by floor(G p / P), and where phases are rotated by floor(G (2p + 1) / 2P): integer division, or take shifts[h] as given.", RoundedPhase),
+        Phase("phases-as-one-shift", "Where heads have shifts of their own, all that shift do so by the largest of them.", "Shift query head h by shifts[h], not by S.", (config, head) => config.ShiftOf(head) > 0 ? config.Shift : 0),
         new("kv-shift-before-repeat", Stage.KvShift, "k and v are rolled for each kv head before they are repeated, so a kv head that shifted and unshifted query heads share is read rolled by both.", "Repeat k and v to the query heads first, then roll those of the shifted query heads.",
             stages => KvShift(stages, (site, head) => Sharing(site, head).Max(site.Shift)))
         { SeenIn = "public ports" },
         new("kv-half-shifted-before-repeat", Stage.KvShift, "The upper half of the kv heads, h' >= K / 2, is rolled before k and v are repeated, whatever query heads read them.", "Repeat k and v to the query heads first, then roll those of the shifted query heads.",
-            stages => KvShift(stages, (site, head) => site.KvHead(head) >= site.Config.KvHeads / 2 ? stages.Amount(site.Config) : 0))
+            stages => KvShift(stages, (site, head) => site.KvHead(head) >= site.Config.KvHeads / 2 ? stages.Amount(site.Config, head) : 0))
         { SeenIn = "public ports" },
         new("kv-smaller-half-shifted-before-repeat", Stage.KvShift, "The last K / 2 kv heads, rounded down but at least one, are rolled before k and v are repeated, whatever query heads read them.", "Repeat k and v to the query heads first, then roll those of the shifted query heads.",
-            stages => KvShift(stages, (site, head) => site.KvHead(head) >= site.Config.KvHeads - Math.Max(1, site.Config.KvHeads / 2) ? stages.Amount(site.Config) : 0))
+            stages => KvShift(stages, (site, head) => site.KvHead(head) >= site.Config.KvHeads - Math.Max(1, site.Config.KvHeads / 2) ? stages.Amount(site.Config, head) : 0))
         { SeenIn = "public ports whose number of shifted heads is max(1, int(K * 0.5))" },
         new("expanded-kv-rolled-in-place", Stage.KvShift, "The copies of a single kv head are one memory (expand), and the roll is written into it, so that it reaches the heads that do not shift.",
             "Clone k and v after they are repeated, or join the halves by cat instead of writing the rolled one in place.",
             stages => KvShift(stages, (site, head) => site.Config.KvHeads == 1 ? Sharing(site, head).Max(site.Shift) : site.Shift(head)))
         { SeenIn = "LongLoRA llama_attn_replace.py forward_noflashattn and ports of it, with one kv head and two query heads" },
         new("kv-half-shifted-unless-one", Stage.KvShift, "The upper half of the kv heads, h' >= K / 2, is rolled before k and v are repeated, and a single kv head not at all, whatever query heads read them.", "Repeat k and v to the query heads first, then roll those of the shifted query heads.",
-            stages => KvShift(stages, (site, head) => site.Config.KvHeads > 1 && site.KvHead(head) >= site.Config.KvHeads / 2 ? stages.Amount(site.Config) : 0))
+            stages => KvShift(stages, (site, head) => site.Config.KvHeads > 1 && site.KvHead(head) >= site.Config.KvHeads / 2 ? stages.Amount(site.Config, head) : 0))
         { SeenIn = "public MLX ports, whose attention takes k and v unrepeated" },
         new("kv-shift-of-first-head", Stage.KvShift, "A kv head is rolled as the first query head that reads it.", "Roll k and v for each query head, after they are repeated.",
             stages => KvShift(stages, (site, head) => site.Shift(Sharing(site, head).First()))),
@@ -106,7 +115,7 @@ internal static class ShiftDefects
             {
                 RolledBy = (_, _, _) => 0,
                 MaskShift = (_, _) => 0,
-                Roll = (site, slot, _) => slot.Position / site.Config.GroupSize * Math.Max(1, stages.Amount(site.Config)) + slot.Position % site.Config.GroupSize,
+                Roll = (site, slot, _) => slot.Position / site.Config.GroupSize * Math.Max(1, stages.Amount(site.Config, slot.Head)) + slot.Position % site.Config.GroupSize,
                 Unshift = (_, row) => row.Token,
             })
         { SeenIn = "notes with code: range(0, seq_len, shift_size), and cat of the windows" },
@@ -122,7 +131,26 @@ internal static class ShiftDefects
         stages => stages with { Shifts = (config, head) => shifts(config, head, stages.Shifts(config, head)) });
 
     private static Defect Amount(string name, string what, string fix, Func<int, S2Config, int> amount) => new(name, Stage.Amount, what, fix,
-        stages => stages with { Amount = config => amount(stages.Amount(config), config) });
+        stages => stages with { Amount = (config, head) => amount(stages.Amount(config, head), config) });
+
+    // Only where heads have shifts of their own: the shift that a head gets, from those that were asked for.
+    private static Defect Phase(string name, string what, string fix, Func<S2Config, int, int> shift) => new(name, Stage.Amount, what, fix,
+        stages => stages with
+        {
+            Amount = (config, head) => config.ShiftedHeads.HasOwnShifts ? shift(config, head) : stages.Amount(config, head),
+            Shifts = (config, head) => config.ShiftedHeads.HasOwnShifts ? shift(config, head) > 0 : stages.Shifts(config, head),
+        });
+
+    private static Defect PhaseOfHead(string name, string what, string fix, Func<S2Config, int, int> headOf) => Phase(name, what, fix, (config, head) => config.ShiftOf(headOf(config, head)));
+
+    // What rounds where the definition floors: the phases of the configuration, or the shifts as if they were phases of G.
+    private static int RoundedPhase(S2Config config, int head)
+    {
+        if (config.ShiftedHeads is not HeadShift.InPhases phased)
+            return config.ShiftOf(head);
+        long steps = phased.IsRotated ? 2L * phased.Count : phased.Count, step = Phases.OfHead<Int, Bool>(config.Heads, phased.Count, head).Value * (phased.IsRotated ? 2 : 1) + (phased.IsRotated ? 1 : 0);
+        return (int)((2 * step * config.GroupSize + steps) / (2 * steps) % config.GroupSize);
+    }
 
     private static Defect Roll(string name, string what, string fix, Func<Site, int, int, int> amount) => new(name, Stage.Roll, what, fix,
         stages => stages with { RolledBy = (site, operand, head) => stages.RolledBy(site, operand, head) is { } shift ? amount(site, head, shift) : null });

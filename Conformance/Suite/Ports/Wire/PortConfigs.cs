@@ -27,12 +27,13 @@ public static class PortConfigs
             GroupSize = GroupSizeRule.Of(config.Integer("groupSize", 1, int.MaxValue)),
             Shift = config.Integer("shift", 0, int.MaxValue),
             Mask = mask,
-            ShiftedHeads = Heads(config.Any("shiftedHeads")),
+            ShiftedHeads = OwnShifts(fields) ?? Heads(config.Any("shiftedHeads")),
             Scale = config.Number("scale"),
         };
         return S2Config.TryCreate(request) switch
         {
-            ConfigResult.Valid valid => (valid.Config, elementType),
+            ConfigResult.Valid valid when HasShifts(fields, valid.Config) => (valid.Config, elementType),
+            ConfigResult.Valid valid => throw new FormatException($"config: shifts must be those of phases, [{string.Join(",", Enumerable.Range(0, valid.Config.Heads).Select(valid.Config.ShiftOf))}]"),
             var invalid => throw new FormatException($"config: {invalid}"),
         };
     }
@@ -48,6 +49,27 @@ public static class PortConfigs
             flag.ValueKind is JsonValueKind.True or JsonValueKind.False ? flag.GetBoolean() : throw Wrong(field))),
         _ => throw Wrong(field),
     };
+
+    // Phases where they are named, else one shift for each head; null where heads have no shifts of their own.
+    private static HeadShift? OwnShifts(JsonElement fields)
+    {
+        if (fields.TryGetProperty("phases", out JsonElement phases))
+            return phases.ValueKind is JsonValueKind.Number && phases.TryGetInt32(out int count)
+                ? HeadShift.Phased(count, fields.TryGetProperty("rotated", out JsonElement rotated) && rotated.ValueKind is JsonValueKind.True)
+                : throw new FormatException($"config: phases must be a whole number, not {JsonFields.Shown(phases)}");
+        return fields.TryGetProperty("shifts", out JsonElement shifts) ? HeadShift.Each(Shifts(shifts)) : null;
+    }
+
+    // Whether the shifts that are written out are those of the phases that are named.
+    private static bool HasShifts(JsonElement fields, S2Config config) =>
+        !fields.TryGetProperty("shifts", out JsonElement shifts) || Shifts(shifts).SequenceEqual(Enumerable.Range(0, config.Heads).Select(config.ShiftOf));
+
+    private static int[] Shifts(JsonElement field) => field.ValueKind is JsonValueKind.Array && field.GetArrayLength() <= DeclaredSizes.MaxHeads
+        ? [.. field.EnumerateArray().Select(item => item.ValueKind is JsonValueKind.Number && item.TryGetInt32(out int shift) ? shift : throw WrongShifts(field))]
+        : throw WrongShifts(field);
+
+    private static FormatException WrongShifts(JsonElement field) =>
+        new($"config: shifts must be an array of at most {DeclaredSizes.MaxHeads} whole numbers, not {JsonFields.Shown(field)}");
 
     private static FormatException Wrong(JsonElement field) =>
         new($"shiftedHeads must be \"None\", \"SecondHalf\", \"All\" or an array of at most {DeclaredSizes.MaxHeads} booleans, not {JsonFields.Shown(field)}");

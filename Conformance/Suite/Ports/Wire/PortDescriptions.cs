@@ -59,6 +59,8 @@ public static class PortDescriptions
             json.WriteBoolean("slice", true);
         if (capabilities.LogSumExpGradient)
             json.WriteBoolean("lseGradient", true);
+        if (capabilities.Phases)
+            json.WriteBoolean("phases", true);
         if (!capabilities.Strides.IsEmpty)
             WriteNames("strides", capabilities.Strides.Select(ProtocolNames.Of));
         if (capabilities.MaxTokens < int.MaxValue)
@@ -126,6 +128,7 @@ public static class PortDescriptions
             Packed = Flag(declared, "packed"),
             Slices = Flag(declared, "slice"),
             LogSumExpGradient = Flag(declared, "lseGradient"),
+            Phases = Flag(declared, "phases"),
             Strides = Names<StrideKind>(declared, "strides", ProtocolNames.TryReadStrides),
             Fixed = declared.TryGetProperty("fixed", out JsonElement fixedFields) ? Fixed(fixedFields) : FixedConfig.None,
             Tiles = Tiles(declared),

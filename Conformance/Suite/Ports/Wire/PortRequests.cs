@@ -48,7 +48,8 @@ internal static class PortRequests
         json.WriteNumber("shift", config.Shift);
         json.WriteString("mask", config.Mask.ToString());
         json.WritePropertyName("shiftedHeads");
-        WriteHeads(json, config.ShiftedHeads);
+        WriteHeads(json, config.ShiftedHeads.HasOwnShifts ? HeadShift.Of(Enumerable.Range(0, config.Heads).Select(head => config.ShiftOf(head) > 0)) : config.ShiftedHeads);
+        WriteOwnShifts(json, config);
         json.WriteNumber("scale", config.Scale);
         json.WriteString("dtype", ProtocolNames.Of(elementType));
         json.WriteNumber("batch", config.Batch);
@@ -57,6 +58,21 @@ internal static class PortRequests
         json.WriteNumber("kvHeads", config.KvHeads);
         json.WriteNumber("headDim", config.HeadDim);
         json.WriteEndObject();
+    }
+
+    // Since 1.1, and only where a port declares phases: one shift for each head, and how they came about where they are phases.
+    private static void WriteOwnShifts(Utf8JsonWriter json, S2Config config)
+    {
+        if (!config.ShiftedHeads.HasOwnShifts)
+            return;
+        json.WriteStartArray("shifts");
+        for (int head = 0; head < config.Heads; head++)
+            json.WriteNumberValue(config.ShiftOf(head));
+        json.WriteEndArray();
+        if (config.ShiftedHeads is not HeadShift.InPhases phased)
+            return;
+        json.WriteNumber("phases", phased.Count);
+        json.WriteBoolean("rotated", phased.IsRotated);
     }
 
     /// <summary>Writes the set of shifted heads: a name, or one boolean for each head.</summary>

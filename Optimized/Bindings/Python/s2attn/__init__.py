@@ -6,6 +6,7 @@ s2attn.S2Attention is a torch.nn.Module, s2attn.huggingface registers the kernel
 """
 from typing import TYPE_CHECKING, Any
 
+from ._arguments import phase_shifts
 from ._kernel import set_plan_cache, set_threads
 from ._library import instruction_set, version
 from .cache import KeyValueCache
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from .module import S2Attention
 
 __version__ = version()
-__all__ = ["KeyValueCache", "S2Attention", "__version__", "instruction_set", "s2_attn_backward", "s2_attn_func", "s2_attn_slice_backward", "s2_attn_slice_func", "s2_attn_varlen_func", "set_plan_cache", "set_threads"]
+__all__ = ["KeyValueCache", "S2Attention", "__version__", "instruction_set", "phase_shifts", "s2_attn_backward", "s2_attn_func", "s2_attn_slice_backward", "s2_attn_slice_func", "s2_attn_varlen_func", "set_plan_cache", "set_threads"]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ from typing import Any, Optional, Sequence, Tuple, Union
 from ._library import DTYPES, MASKS, SHIFTED_HEADS
 
 GroupSize = Union[int, float, str]
+Shift = Union[None, int, Sequence[int]]
 ShiftedHeads = Union[str, Sequence[bool]]
 
 
@@ -45,7 +46,7 @@ class Settings:
 
     group_size: GroupSize
     mask: str
-    shift: Optional[int]
+    shift: Union[None, int, Tuple[int, ...]]
     shifted_heads: Union[str, Tuple[bool, ...]]
     scale: Optional[float]
     part: Optional[Part] = None
@@ -53,9 +54,9 @@ class Settings:
     @staticmethod
     def of(group_size: Any, mask: Any, shift: Any, shifted_heads: Any, softmax_scale: Any) -> "Settings":
         group_size = _group_size(group_size)
-        shift = None if shift is None else _integer("shift", shift, "an int with 0 <= shift < group_size, or None for group_size // 2")
-        if shift is not None and (shift < 0 or (isinstance(group_size, int) and shift >= group_size)):
-            raise ValueError(f"shift={shift}: must be at least 0 and less than group_size={group_size}")
+        shift = None if shift is None else _shift(shift, group_size)
+        if isinstance(shift, tuple) and shifted_heads != "second_half":
+            raise ValueError(f"shifted_heads={shifted_heads!r}: must be left out where shift has one int for each query head; a head with shift 0 does not shift")
         if softmax_scale is not None and (isinstance(softmax_scale, bool) or not isinstance(softmax_scale, numbers.Real)):
             raise TypeError(f"softmax_scale={softmax_scale!r}: must be a number, or None for 1 / sqrt(D)")
         if softmax_scale is not None and not math.isfinite(softmax_scale):
@@ -97,6 +98,30 @@ def _integer(name: str, value: Any, rule: str) -> int:
         raise TypeError(f"{name}={value!r}: must be {rule}") from None
 
 
+def _shift(value: Any, group_size: GroupSize) -> Union[int, Tuple[int, ...]]:
+    rule = "an int with 0 <= shift < group_size, one such int for each query head, or None for group_size // 2"
+    if isinstance(value, (list, tuple)) or getattr(value, "ndim", 0) == 1:
+        shifts = value.tolist() if hasattr(value, "tolist") else value
+        return tuple(_shift_in(f"shift[{index}]", shift, group_size, rule) for index, shift in enumerate(shifts))
+    return _shift_in("shift", value, group_size, rule)
+
+
+def _shift_in(name: str, value: Any, group_size: GroupSize, rule: str) -> int:
+    shift = _integer(name, value, rule)
+    if not 0 <= shift < 1 << 31 or (isinstance(group_size, int) and shift >= group_size):
+        raise ValueError(f"{name}={shift}: must be at least 0 and less than group_size={group_size}")
+    return shift
+
+
+def phase_shifts(phases: int, heads: int, group_size: int, rotated: bool = False) -> "list[int]":
+    """One shift for each of `heads` query heads, in `phases` phases, to be given as `shift`: head h has phase p = (phases * (h + 1) - 1) // heads and shifts by
+    group_size * p // phases; where `rotated`, as in every second layer of a model that turns its phases, by half a step more. Two phases are LongLoRA's halves."""
+    for name, value in (("phases", phases), ("heads", heads), ("group_size", group_size)):
+        if _integer(name, value, "an int of at least 1") < 1:
+            raise ValueError(f"{name}={value}: must be at least 1")
+    return [group_size * (2 * ((phases * (head + 1) - 1) // heads) + bool(rotated)) // (2 * phases) for head in range(heads)]
+
+
 def _heads(value: Any) -> Union[str, Tuple[bool, ...]]:
     rule = f"one of {', '.join(map(repr, SHIFTED_HEADS))}, or one bool for each query head"
     if isinstance(value, str):
@@ -136,6 +161,8 @@ def check_shapes(settings: Settings, packed: bool, shapes: "dict[str, Tuple[int,
         raise ValueError(f"v has shape {list(v)}: must be that of k, {list(k)}")
     if k[-2] == 0 or heads % k[-2]:
         raise ValueError(f"k has {k[-2]} heads: must divide the {heads} heads of q")
+    if isinstance(settings.shift, tuple) and len(settings.shift) != heads:
+        raise ValueError(f"shift has {len(settings.shift)} ints: must be one for each of the {heads} heads of q")
     if not isinstance(settings.shifted_heads, str) and len(settings.shifted_heads) != heads:
         raise ValueError(f"shifted_heads has {len(settings.shifted_heads)} flags: must be one for each of the {heads} heads of q")
     if not packed and settings.part is None and isinstance(settings.group_size, int) and q[1] > 0:

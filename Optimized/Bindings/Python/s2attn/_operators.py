@@ -21,7 +21,7 @@ def encode(settings: Settings) -> str:
 def decode(text: str) -> Settings:
     """What encode wrote."""
     group_size, mask, shift, shifted_heads, scale, part = json.loads(text)
-    return Settings(group_size, mask, shift, shifted_heads if isinstance(shifted_heads, str) else tuple(shifted_heads), scale, Part(*part) if part else None)
+    return Settings(group_size, mask, tuple(shift) if isinstance(shift, list) else shift, shifted_heads if isinstance(shifted_heads, str) else tuple(shifted_heads), scale, Part(*part) if part else None)
 
 
 def _ends(settings: Settings, cu_seqlens: Optional[torch.Tensor], q: torch.Tensor) -> Optional[bytes]:

@@ -6,7 +6,7 @@ import threading
 from array import array
 from collections import OrderedDict
 from contextlib import contextmanager
-from ctypes import byref, c_uint8, c_uint64, pointer
+from ctypes import POINTER, byref, c_int64, c_uint8, c_uint64, cast, pointer
 from dataclasses import dataclass
 from typing import Iterator, Optional, Tuple, Union
 
@@ -28,7 +28,7 @@ class PlanKey:
     dtype: str
     group_size: Union[int, float, str]
     mask: str
-    shift: Optional[int]
+    shift: Union[None, int, Tuple[int, ...]]
     shifted_heads: Union[str, Tuple[bool, ...]]
     scale: Optional[float]
     threads: int
@@ -61,7 +61,7 @@ class PlanKey:
         config.dtype = config.gradient_dtype = _library.DTYPES[self.dtype]
         config.mask = _library.MASKS[self.mask]
         config.threads = self.threads
-        config.shift = _library.DEFAULT_SHIFT if self.shift is None else self.shift
+        config.shift = self.shift if isinstance(self.shift, int) else _library.DEFAULT_SHIFT
         config.scale = math.nan if self.scale is None else self.scale
         if self.group_size == "sft":
             config.group_rule = _library.SFT
@@ -69,7 +69,11 @@ class PlanKey:
             config.group_rule, config.group_ratio = _library.RATIO, self.group_size
         else:
             config.group_rule, config.group_size = _library.EXPLICIT, int(self.group_size)
-        if isinstance(self.shifted_heads, str):
+        if isinstance(self.shift, tuple):
+            # The library copies them; what they are cast to is a union of flags and shifts.
+            shifts = (c_int64 * self.heads)(*self.shift)
+            config.shifted_heads, config.shifted = _library.SHIFTS, cast(shifts, POINTER(c_uint8))
+        elif isinstance(self.shifted_heads, str):
             config.shifted_heads = _library.SHIFTED_HEADS[self.shifted_heads]
         else:
             config.shifted_heads, config.shifted = _library.FLAGS, (c_uint8 * self.heads)(*self.shifted_heads)

@@ -118,6 +118,8 @@ def s2_attn_sharded(q: Any, k: Any, v: Any, shards: Shards, group_size: GroupSiz
     for name, tensor in (("q", q), ("k", k), ("v", v)):
         if not isinstance(tensor, torch.Tensor) or tensor.dim() != 4:
             raise ValueError(f"{name}: must be a torch.Tensor [B,n,heads,D]")
+    if isinstance(settings.shift, tuple):
+        raise ValueError(f"shift={list(settings.shift)}: must be one int, or None, where the sequence is cut over ranks: the halos are planned for one shift")
     size, cut = _sizes(settings, shards)
     if q.shape[1] != shards.lengths[shards.rank]:
         raise ValueError(f"q has {q.shape[1]} tokens: must have the {shards.lengths[shards.rank]} that rank {shards.rank} said to hold")

@@ -3,7 +3,7 @@ import sys
 from dataclasses import replace
 from typing import Any, Optional
 
-from ._arguments import GroupSize, Part, Settings, ShiftedHeads
+from ._arguments import GroupSize, Part, Settings, Shift, ShiftedHeads
 
 _DOCUMENTATION = """
     mask: which keys a query sees, by name; there is no default, because ports differ in just this (docs/semantics.md). With position(t) = (t - shift) mod N:
@@ -13,7 +13,7 @@ _DOCUMENTATION = """
         "bidirectional"        same group
         "bidirectional_split"  same group, same side of the wrap-around; any N
     group_size: G, an int; or a float r for int(N * r), LongLoRA's rule with 0.25; or "sft" for LongLoRA's rule of supervised fine-tuning.
-    shift: S, 0 <= S < G; None: G // 2.
+    shift: S, 0 <= S < G; None: G // 2; or one int for each query head, 0 for those that do not shift: s2attn.phase_shifts makes such a list.
     shifted_heads: "second_half" (query heads h >= H // 2), "none", "all", or one bool for each query head.
     softmax_scale: factor of q.k; None: 1 / sqrt(D).
     key_padding_mask: {padding}, bool or integers, true for a real key and false for a padded one. Padded keys and values may hold anything, NaN too.
@@ -27,7 +27,7 @@ _DOCUMENTATION = """
     """
 
 
-def s2_attn_func(q: Any, k: Any, v: Any, group_size: GroupSize, *, mask: str, shift: Optional[int] = None, shifted_heads: ShiftedHeads = "second_half",
+def s2_attn_func(q: Any, k: Any, v: Any, group_size: GroupSize, *, mask: str, shift: Shift = None, shifted_heads: ShiftedHeads = "second_half",
                  softmax_scale: Optional[float] = None, key_padding_mask: Any = None, return_lse: bool = False) -> Any:
     """S2-Attn of q [B,N,H,D] over k and v [B,N,K,D]; K divides H, and query head h reads kv head h // (H // K)."""
     settings = Settings.of(group_size, mask, shift, shifted_heads, softmax_scale)
@@ -35,7 +35,7 @@ def s2_attn_func(q: Any, k: Any, v: Any, group_size: GroupSize, *, mask: str, sh
     return (o, lse) if return_lse else o
 
 
-def s2_attn_varlen_func(q: Any, k: Any, v: Any, cu_seqlens: Any, group_size: GroupSize, *, mask: str, shift: Optional[int] = None, shifted_heads: ShiftedHeads = "second_half",
+def s2_attn_varlen_func(q: Any, k: Any, v: Any, cu_seqlens: Any, group_size: GroupSize, *, mask: str, shift: Shift = None, shifted_heads: ShiftedHeads = "second_half",
                         softmax_scale: Optional[float] = None, key_padding_mask: Any = None, return_lse: bool = False) -> Any:
     """S2-Attn within each of several sequences, packed one after another: q [T,H,D], k and v [T,K,D].
 
@@ -49,7 +49,7 @@ def s2_attn_varlen_func(q: Any, k: Any, v: Any, cu_seqlens: Any, group_size: Gro
 
 
 def s2_attn_slice_func(q: Any, k: Any, v: Any, group_size: GroupSize, *, mask: str, first_query: Optional[int] = None, first_key: int = 0, tokens: Optional[int] = None,
-                       shift: Optional[int] = None, shifted_heads: ShiftedHeads = "second_half", softmax_scale: Optional[float] = None, key_padding_mask: Any = None,
+                       shift: Shift = None, shifted_heads: ShiftedHeads = "second_half", softmax_scale: Optional[float] = None, key_padding_mask: Any = None,
                        return_lse: bool = False) -> Any:
     """S2-Attn of a part of a sequence: queries q [B,T,H,D] over the keys and values that are there for them, k and v [B,U,K,D].
 
@@ -63,7 +63,7 @@ def s2_attn_slice_func(q: Any, k: Any, v: Any, group_size: GroupSize, *, mask: s
 
 
 def s2_attn_slice_backward(do: Any, q: Any, k: Any, v: Any, o: Any, lse: Any, group_size: GroupSize, *, mask: str, first_query: Optional[int] = None, first_key: int = 0,
-                           tokens: Optional[int] = None, shift: Optional[int] = None, shifted_heads: ShiftedHeads = "second_half", softmax_scale: Optional[float] = None,
+                           tokens: Optional[int] = None, shift: Shift = None, shifted_heads: ShiftedHeads = "second_half", softmax_scale: Optional[float] = None,
                            key_padding_mask: Any = None, dlse: Any = None) -> Any:
     """(dq, dk, dv) of s2_attn_slice_func for NumPy arrays, as s2_attn_backward gives those of s2_attn_func."""
     settings = _part(Settings.of(group_size, mask, shift, shifted_heads, softmax_scale), q, k, first_query, first_key, tokens)
@@ -75,7 +75,7 @@ def _part(settings: Settings, q: Any, k: Any, first_query: Any, first_key: Any, 
     return replace(settings, part=Part.of(settings.mask, settings.group_size, q, k, first_query, first_key, tokens))
 
 
-def s2_attn_backward(do: Any, q: Any, k: Any, v: Any, o: Any, lse: Any, group_size: GroupSize, *, mask: str, shift: Optional[int] = None,
+def s2_attn_backward(do: Any, q: Any, k: Any, v: Any, o: Any, lse: Any, group_size: GroupSize, *, mask: str, shift: Shift = None,
                      shifted_heads: ShiftedHeads = "second_half", softmax_scale: Optional[float] = None, key_padding_mask: Any = None,
                      cu_seqlens: Any = None, dlse: Any = None) -> Any:
     """(dq, dk, dv) for NumPy arrays, from what s2_attn_func took and gave with return_lse=True, and do [B,N,H,D] (PyTorch: call backward() of the output).

@@ -9,14 +9,14 @@ from typing import Any, Callable, Optional, Tuple
 
 import torch
 
-from ._arguments import GroupSize, Settings, ShiftedHeads
+from ._arguments import GroupSize, Settings, Shift, ShiftedHeads
 from .functional import s2_attn_func, s2_attn_varlen_func
 
 # Arguments of models whose attention has a part that S2-Attn does not define: silence would be a wrong answer.
 _REFUSED = ("sliding_window", "softcap", "s_aux", "head_mask", "position_bias")
 
 
-def attention_function(group_size: GroupSize, *, mask: str, shift: Optional[int] = None, shifted_heads: ShiftedHeads = "second_half") -> Callable[..., Tuple[torch.Tensor, None]]:
+def attention_function(group_size: GroupSize, *, mask: str, shift: Shift = None, shifted_heads: ShiftedHeads = "second_half") -> Callable[..., Tuple[torch.Tensor, None]]:
     """A function with the signature of transformers' attention implementations; settings as in s2_attn_func."""
     checked = Settings.of(group_size, mask, shift, shifted_heads, None)
     settings = {"group_size": checked.group_size, "mask": checked.mask, "shift": checked.shift, "shifted_heads": checked.shifted_heads}

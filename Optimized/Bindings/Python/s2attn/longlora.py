@@ -11,12 +11,12 @@ from typing import Any, Callable, Optional, Tuple
 
 import torch
 
-from ._arguments import GroupSize, Settings, ShiftedHeads
+from ._arguments import GroupSize, Settings, Shift, ShiftedHeads
 from .functional import s2_attn_func
 from .huggingface import key_padding
 
 
-def replace_llama_attn(attention_class: Optional[type] = None, *, group_size: GroupSize = 0.25, mask: str, shift: Optional[int] = None,
+def replace_llama_attn(attention_class: Optional[type] = None, *, group_size: GroupSize = 0.25, mask: str, shift: Shift = None,
                        shifted_heads: ShiftedHeads = "second_half", full_attention_in_eval: bool = True) -> Callable[[], None]:
     """Replaces attention_class.forward (transformers' LlamaAttention where not given) and returns a function that puts it back.
 

@@ -3,14 +3,14 @@ from typing import Any, Optional
 
 import torch
 
-from ._arguments import GroupSize, Settings, ShiftedHeads
+from ._arguments import GroupSize, Settings, Shift, ShiftedHeads
 from .functional import s2_attn_func, s2_attn_varlen_func
 
 
 class S2Attention(torch.nn.Module):
     """s2_attn_func with its settings fixed, checked when the module is made; see there for their meaning."""
 
-    def __init__(self, group_size: GroupSize, *, mask: str, shift: Optional[int] = None, shifted_heads: ShiftedHeads = "second_half", softmax_scale: Optional[float] = None):
+    def __init__(self, group_size: GroupSize, *, mask: str, shift: Shift = None, shifted_heads: ShiftedHeads = "second_half", softmax_scale: Optional[float] = None):
         super().__init__()
         checked = Settings.of(group_size, mask, shift, shifted_heads, softmax_scale)
         self.settings = {"group_size": checked.group_size, "mask": checked.mask, "shift": checked.shift, "shifted_heads": checked.shifted_heads, "softmax_scale": checked.scale}

@@ -124,8 +124,9 @@ def settings_of(request: Any, inputs: Any) -> Any:
     heads = config["shiftedHeads"]
     packed = {"cu_seqlens": request["cuSeqlens"]} if "cuSeqlens" in request else {}
     names = {"None": "none", "SecondHalf": "second_half", "All": "all"}
-    return {"group_size": config["groupSize"], "mask": config["mask"], "shift": config["shift"], "softmax_scale": config["scale"],
-            "shifted_heads": names[heads] if isinstance(heads, str) else heads, "key_padding_mask": inputs.get("valid"), **packed, **part_of(request)}
+    own = {"shift": config["shifts"]} if "shifts" in config else {"shift": config["shift"], "shifted_heads": names[heads] if isinstance(heads, str) else heads}
+    return {"group_size": config["groupSize"], "mask": config["mask"], "softmax_scale": config["scale"], **own,
+            "key_padding_mask": inputs.get("valid"), **packed, **part_of(request)}
 
 
 def part_of(request: Any) -> Any:
@@ -142,7 +143,7 @@ def answer(tensors: Any, request: Any) -> Any:
     if op == "describe":
         return {**head, "ok": True, "name": tensors.name, "version": s2attn.__version__, "language": "python", "capabilities": {
             "ops": ["forward", "backward"], "dtypes": tensors.dtypes, "masks": ["LocalCausal", "Split", "PositionCausal", "Bidirectional", "BidirectionalSplit"],
-            "gqa": True, "padding": True, "oddGroup": True, "ragged": True, "layouts": ["BNHD", "BHND"], "packed": True, "slice": True, "lseGradient": True, "strides": tensors.strides}}
+            "gqa": True, "padding": True, "oddGroup": True, "ragged": True, "layouts": ["BNHD", "BHND"], "packed": True, "phases": True, "slice": True, "lseGradient": True, "strides": tensors.strides}}
     if op not in ("forward", "backward"):
         return {**head, "ok": False, "unsupported": f"op {op}"}
     try:

@@ -154,6 +154,17 @@ def test_wrong_settings_of_the_package_are_named(call_, text):
         call_()
 
 
+@pytest.mark.parametrize("settings, error, text", [
+    ({"shift": [0, 1, 2]}, ValueError, r"shift has 3 ints: must be one for each of the 2 heads"), ({"shift": [0, 6]}, ValueError, r"shift\[1\]=6: must be at least 0 and less than group_size=6"),
+    ({"shift": [0, -1]}, ValueError, r"shift\[1\]=-1"), ({"shift": [0, 1.5]}, TypeError, r"shift\[1\]=1.5"), ({"shift": (True, 0)}, TypeError, r"shift\[0\]=True"),
+    ({"shift": [0, 1], "shifted_heads": "all"}, ValueError, "shifted_heads='all': must be left out"),
+], ids=str)
+def test_wrong_shifts_of_heads_are_named(settings, error, text):
+    x = torch.zeros(1, 12, 2, 8)
+    with pytest.raises(error, match=text):
+        s2attn.s2_attn_func(x, x, x, 6, mask="split", **settings)
+
+
 def test_there_is_no_default_mask():
     x = torch.zeros(1, 4, 2, 8)
     with pytest.raises(TypeError, match="mask"):

@@ -302,3 +302,24 @@ def test_outputs_of_more_than_two_gib_are_written():
     assert o.numel() * o.element_size() > 1 << 31
     for row in (0, tokens // 2, tokens - 1):        # one value everywhere: every row is that value
         assert torch.equal(o[0, row], v[0, 0].expand(heads, dim))
+
+
+@pytest.mark.parametrize("mask", MASKS)
+def test_heads_with_shifts_of_their_own_are_those_heads_alone(mask):
+    shifts = [5, 0, 2, 3]
+    q, k, v, do = draw(8, 2, 24, 4, 2, 8)
+    answers = run(*map(torch.from_numpy, (q, k, v, do)), 6, mask=mask, shift=shifts)
+    for head, shift in enumerate(shifts):
+        own, kv = slice(head, head + 1), slice(head // 2, head // 2 + 1)
+        alone = definition(q[:, :, own], k[:, :, kv], v[:, :, kv], do[:, :, own], 6, mask, shift=shift, shifted_heads="all")
+        assert_within({name: alone[name] for name in ("o", "lse", "dq")}, o=answers["o"][:, :, own], lse=answers["lse"][:, own], dq=answers["dq"][:, :, own])
+    packed = s2attn.s2_attn_varlen_func(*(torch.from_numpy(x[0]) for x in (q, k, v)), [0, 24], 6, mask=mask, shift=np.array(shifts))
+    assert torch.equal(packed, answers["o"][0])
+
+
+def test_phases_are_shifts():
+    assert s2attn.phase_shifts(4, 8, 16) == [0, 0, 4, 4, 8, 8, 12, 12] and s2attn.phase_shifts(2, 3, 5) == [0, 2, 2]
+    assert s2attn.phase_shifts(2, 4, 16, rotated=True) == [4, 4, 12, 12]
+    q, k, v, do = map(torch.from_numpy, draw(9, 1, 24, 4, 2, 8))
+    half, phases = run(q, k, v, do, 6, mask="split"), run(q, k, v, do, 6, mask="split", shift=s2attn.phase_shifts(2, 4, 6))
+    assert all(torch.equal(half[name], phases[name]) for name in half)
