@@ -20,7 +20,7 @@ public sealed class GoldenException(string file, string rule) : Exception($"{fil
 /// <param name="Bytes">The length that the manifest claims.</param>
 /// <param name="Sha256">The hash that the manifest claims, in lower-case hexadecimal.</param>
 /// <param name="Function">The upstream file and function.</param>
-/// <param name="Family">core or layer.</param>
+/// <param name="Family">core, layer or grid.</param>
 /// <param name="Config">The configuration.</param>
 /// <param name="ElementType">The type of the tensors.</param>
 /// <param name="ToleranceClass">Which arithmetic upstream used.</param>
@@ -43,7 +43,11 @@ public sealed record GoldenCase(
     ElementType StageType,
     ImmutableArray<string> Defects,
     int RowsDiffering,
-    JsonElement Record);
+    JsonElement Record)
+{
+    /// <summary>The axes of the tokens; null where they are a text.</summary>
+    public S2Grid? Grid { get; init; }
+}
 
 /// <summary>Reads folders of golden tensors.</summary>
 public static class GoldenFolder
@@ -82,6 +86,14 @@ public static class GoldenFolder
             throw new GoldenException(manifest, error.Message);
         }
     }
+
+    /// <summary>The cases of a folder, and of every folder in it that has a manifest, by name.</summary>
+    /// <exception cref="GoldenException">A manifest is missing or breaks a rule.</exception>
+    public static ImmutableArray<GoldenCase> ReadAll(string folder) =>
+    [
+        .. Read(folder),
+        .. Directory.EnumerateDirectories(folder).Order(StringComparer.Ordinal).Where(inner => File.Exists(Path.Combine(inner, Manifest))).SelectMany(inner => Read(inner)),
+    ];
 
     /// <summary>The cases of a manifest, in its order.</summary>
     /// <exception cref="FormatException">It breaks a rule; the message names field, value and rule.</exception>
@@ -153,7 +165,7 @@ public static class GoldenFolder
             record.Long("bytes", 0, MaxFileBytes),
             record.Text("sha256", hash => hash.Length == 64 && hash.All(char.IsAsciiHexDigitLower), "64 digits of lower-case hexadecimal"),
             $"{upstream.Text("file", NameLimit)}: {upstream.Text("function", NameLimit)}",
-            record.Text("family", family => family is "core" or "layer", "core or layer"),
+            record.Text("family", family => record.Has("axes") ? family == "grid" : family is "core" or "layer", "core or layer, or grid where there are axes"),
             config,
             type,
             record.Text("toleranceClass", NameLimit),
@@ -161,7 +173,10 @@ public static class GoldenFolder
             stages,
             defects,
             record.Integer("rowsDifferingFromDefinition", 0, int.MaxValue),
-            record.Element);
+            record.Element)
+        {
+            Grid = GoldenGrid.Read(record, config),
+        };
 
         ElementType TypeOf(string stage) => ProtocolNames.TryReadElementType(arithmetic.Text(stage), out ElementType known) ? known : throw arithmetic.Wrong(stage, "f32, f64, f16 or bf16");
     }

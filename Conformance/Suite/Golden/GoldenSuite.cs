@@ -18,11 +18,11 @@ public static class GoldenSuite
     /// <summary>f64 cases agree within this part of the largest number of a tensor, besides the bound: gradients that cancel to 0 have no larger number.</summary>
     public const double DoubleTolerance = 1e-12;
 
-    /// <summary>The cases whose name contains the filter, as a part of a check.</summary>
+    /// <summary>The cases of a folder, and of the folders in it, whose name contains the filter, as a part of a check.</summary>
     /// <exception cref="GoldenException">The manifest is missing or breaks a rule.</exception>
     public static CheckPart Part(string folder, string filter)
     {
-        GoldenCase[] chosen = [.. GoldenFolder.Read(folder).Where(golden => CheckRun.Matches(filter, golden.Name))];
+        GoldenCase[] chosen = [.. GoldenFolder.ReadAll(folder).Where(golden => CheckRun.Matches(filter, golden.Name))];
         return new(Subject, chosen.Length, cancellation => Run(chosen, cancellation));
     }
 
@@ -55,6 +55,13 @@ public static class GoldenSuite
 
     internal static IEnumerable<string> Failures(GoldenCase golden, SafetensorsFile file)
     {
+        if (golden.Grid is { } grid)
+        {
+            foreach (string failure in GoldenGrid.Failures(golden, grid, file))
+                yield return failure;
+            yield break;
+        }
+
         if (golden.Family == "layer")
             foreach (string failure in GoldenLayer.Failures(golden, file))
                 yield return failure;

@@ -1,0 +1,143 @@
+// Do tokens on several axes see what they do on each, and do the windows hold each visible pair once?
+using FsCheck;
+using FsCheck.Fluent;
+using S2Attn.Reference;
+using S2Attn.Spec;
+using S2Attn.Spec.Algebra;
+
+namespace S2Attn.Tests.Spec;
+
+public sealed class GridTests
+{
+    private static readonly Gen<S2Grid> Drawn =
+        from mask in Gen.Elements(MaskPolicies.All.ToArray())
+        from count in Gen.Choose(1, 3)
+        from axes in Axes(mask, count == 1 ? 24 : count == 2 ? 9 : 5).ArrayOf(count)
+        from shifted in Gen.Elements(HeadShift.None, HeadShift.SecondHalf, HeadShift.All)
+        select Grid(mask, shifted, axes);
+
+    private static Gen<GridAxis<int>> Axes(MaskPolicy mask, int most) =>
+        from g in Gen.Choose(1, Math.Min(most, 4))
+        from groups in Gen.Choose(1, Math.Max(1, most / g))
+        from rest in Gen.Choose(0, mask.CutsWrappedRun() ? g - 1 : 0)
+        from s in Gen.Choose(0, g - 1)
+        select new GridAxis<int>(g * groups + rest, g, s);
+
+    /// <summary>One axis is the text that there was before: the same relation for every size up to 12.</summary>
+    [Fact]
+    public void One_axis_is_a_text()
+    {
+        int seen = 0;
+        foreach (MaskPolicy mask in MaskPolicies.All)
+            for (int n = 1; n <= 12; n++)
+                for (int g = 1; g <= n; g++)
+                    for (int s = 0; s < g && (mask.CutsWrappedRun() || n % g == 0); s++)
+                        for (int t = 0; t < n; t++)
+                            for (int u = 0; u < n; u++, seen++)
+                                Assert.Equal(
+                                    Visibility.Visible<Int, Bool>(mask, n, g, s, t, u).Value,
+                                    Grids.Visible<Int, Bool>(mask, [new(n, g, s)], [t], [u]).Value);
+        Assert.True(seen > 50_000, $"{seen} pairs");
+    }
+
+    /// <summary>
+    /// Each token is in one window of a head, and sees of it what the definition says and nothing else; no causal policy but LocalCausal sees a later token, on any grid; and the pairs are the
+    /// closed form's.
+    /// </summary>
+    [Fact]
+    public void Windows_hold_every_visible_pair_once_and_no_other() => Prop.ForAll(Arb.From(Drawn), grid =>
+    {
+        int n = grid.Tokens.Tokens;
+        for (int head = 0; head < grid.Tokens.Heads; head++)
+        {
+            bool[,] visible = new bool[n, n];
+            int[] windows = new int[n];
+            foreach (GridWindow window in grid.Windows(head))
+                for (int i = 0; i < window.Tokens.Length; i++)
+                {
+                    windows[window.Tokens[i]]++;
+                    for (int j = 0; j < (grid.Tokens.Mask.IsCausal() ? i + 1 : window.Tokens.Length); j++)
+                        visible[window.Tokens[i], window.Tokens[j]] = true;
+                }
+
+            long pairs = 0;
+            for (int t = 0; t < n; t++)
+                for (int u = 0; u < n; u++)
+                {
+                    bool sees = grid.Visible(head, t, u);
+                    pairs += sees ? 1 : 0;
+                    if (sees != visible[t, u])
+                        return false.Label($"{grid}, head {head}: the windows say {visible[t, u]} of {t} and {u}");
+                    if (sees && u > t && grid.Tokens.Mask is (MaskPolicy.Split or MaskPolicy.PositionCausal))
+                        return false.Label($"{grid}, head {head}: {t} sees {u}");
+                }
+
+            if (windows.Any(count => count != 1) || pairs != grid.VisiblePairs(head))
+                return false.Label($"{grid}, head {head}: {pairs} pairs, the closed form says {grid.VisiblePairs(head)}; windows of a token: {string.Join(",", windows)}");
+        }
+
+        return true.Label("");
+    }).Check(Config.QuickThrowOnFailure.WithMaxTest(200));
+
+    /// <summary>A window is runs of neighbours on the last axis: one for each place on the others, or two where the policy joins what the roll wraps.</summary>
+    [Fact]
+    public void The_tokens_of_a_cut_window_are_contiguous_rows() => Prop.ForAll(Arb.From(Drawn.Where(grid => grid.Tokens.Mask.CutsWrappedRun())), grid =>
+        grid.Windows(0).All(window => window.Tokens.Zip(window.Tokens.Skip(1)).Count(pair => pair.Second != pair.First + 1) < window.Tokens.Length / Width(grid, window)))
+        .Check(Config.QuickThrowOnFailure.WithMaxTest(100));
+
+    /// <summary>Attention over a grid with one axis is attention over the text.</summary>
+    [Fact]
+    public void Reference_over_one_axis_is_Reference() => Prop.ForAll(Arb.From(Drawn.Where(grid => grid.Axes.Length == 1)), grid =>
+    {
+        (int n, int g, int s) = (grid.Axes[0].Tokens, grid.Axes[0].GroupSize, grid.Axes[0].Shift);
+        S2Config text = S2Config.Create(grid.Tokens.ToRequest() with { GroupSize = GroupSizeRule.Of(g), Shift = s, Mask = grid.Tokens.Mask });
+        Random random = new(n);
+        AttentionInput<double> input = new(Noise(text.Heads), Noise(text.KvHeads), Noise(text.KvHeads), Tensor<bool>.Build([text.Batch, n], _ => random.Next(5) > 0));
+        Tensor<double> outputGradient = Noise(text.Heads);
+        AttentionOutput<double> expected = Attention.Forward(text, input), o = GridAttention.Forward(grid, input);
+        Gradients<double> gradients = AttentionGradients.Backward(text, input, outputGradient), of = GridAttention.Backward(grid, input, outputGradient);
+        return (Near(expected.Output, o.Output) && Near(expected.LogSumExp, o.LogSumExp) && Near(gradients.Query, of.Query) && Near(gradients.Key, of.Key) && Near(gradients.Value, of.Value)).Label($"{grid}");
+
+        Tensor<double> Noise(int heads) => Tensor<double>.Build([text.Batch, n, heads, text.HeadDim], _ => random.NextDouble() - 0.5);
+    }).Check(Config.QuickThrowOnFailure.WithMaxTest(60));
+
+    [Theory]
+    [InlineData("Split", "", "Axes = 0: must be from 1 to 3 axes")]
+    [InlineData("Split", "2/1/0 2/1/0 2/1/0 2/1/0", "Axes = 4: must be from 1 to 3 axes")]
+    [InlineData("Split", "4/3/1 3/2/1", "must have Tokens = 16 places in all")]
+    [InlineData("Bidirectional", "4/3/1 4/2/1", "Axes[0].GroupSize = 3: must divide Tokens = 4 under Bidirectional")]
+    [InlineData("Split", "4/5/1 4/2/1", "Axes[0].GroupSize = 5: must be from 1 to Tokens = 4")]
+    [InlineData("Split", "4/2/1 4/2/2", "Axes[1].Shift = 2: must be from 0 to GroupSize - 1 = 1")]
+    [InlineData("Split", "4/2/-1 4/2/1", "Axes[0].Shift = -1")]
+    [InlineData("Split", "0/2/1 4/2/1", "Axes[0].Tokens = 0: must be at least 1")]
+    public void A_wrong_axis_is_named(string mask, string axes, string expected)
+    {
+        S2Config tokens = S2Config.Create(new() { Tokens = 16, HeadDim = 1, GroupSize = GroupSizeRule.Of(16), Mask = Enum.Parse<MaskPolicy>(mask) });
+        GridAxis<int>[] given = [.. axes.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(axis => axis.Split('/').Select(number => int.Parse(number, System.Globalization.CultureInfo.InvariantCulture)).ToArray()).Select(axis => new GridAxis<int>(axis[0], axis[1], axis[2]))];
+        Assert.Contains(expected, Assert.Throws<InvalidConfigException>(() => S2Grid.Create(tokens, given)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Heads_with_shifts_of_their_own_have_no_grid()
+    {
+        S2Config tokens = S2Config.Create(new() { Tokens = 16, Heads = 2, HeadDim = 1, GroupSize = GroupSizeRule.Of(16), Mask = MaskPolicy.Split, ShiftedHeads = HeadShift.Each([0, 3]) });
+        Assert.Contains("ShiftedHeads = [0,3]: must not give heads shifts of their own", Assert.Throws<InvalidConfigException>(() => S2Grid.Create(tokens, new GridAxis<int>(16, 4, 2))).Message, StringComparison.Ordinal);
+    }
+
+    private static S2Grid Grid(MaskPolicy mask, HeadShift shifted, GridAxis<int>[] axes)
+    {
+        int n = axes.Aggregate(1, (product, axis) => product * axis.Tokens);
+        return S2Grid.Create(S2Config.Create(new() { Tokens = n, Heads = 4, KvHeads = 2, HeadDim = 3, GroupSize = GroupSizeRule.Of(n), Shift = 0, Mask = mask, ShiftedHeads = shifted }), axes);
+    }
+
+    // Tokens of a window that share every place but that on the last axis.
+    private static int Width(S2Grid grid, GridWindow window) => window.Tokens.Count(token => token / grid.Axes[^1].Tokens == window.Tokens[0] / grid.Axes[^1].Tokens);
+
+    private static bool Near(Tensor<double> a, Tensor<double> b)
+    {
+        for (int i = 0; i < a.Elements.Length; i++)
+            if (!(Math.Abs(a.Elements[i] - b.Elements[i]) <= 1e-12) && a.Elements[i] != b.Elements[i])
+                return false;
+        return a.Shape.AsSpan().SequenceEqual(b.Shape.AsSpan());
+    }
+}
