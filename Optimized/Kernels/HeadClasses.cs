@@ -31,7 +31,7 @@ internal sealed class HeadClasses
                 clearedBy[kvHead] = of;
         }
 
-        StartsUnshifted = !config.ShiftedHeads.IsShifted(heads[0][0], config.Heads);
+        StartsUnshifted = config.ShiftOf(heads[0][0]) == 0;
     }
 
     public int Count => heads.Length;

@@ -51,6 +51,9 @@ public static class CaseShrinker
                 yield return Vary(request => request with { KvHeads = 1 });
             yield return Vary(request => request with { ShiftedHeads = HeadShift.None });
             yield return Vary(request => request with { ShiftedHeads = HeadShift.SecondHalf });
+            if (config.ShiftedHeads is HeadShift.ByEach each && config.Heads > 1)
+                foreach (HeadShift without in Enumerable.Range(0, config.Heads).Select(head => HeadShift.Each(each.Shifts.RemoveAt(head))))
+                    yield return Vary(request => request with { Heads = request.Heads - 1, ShiftedHeads = without });
             foreach (HeadShift fewer in FewerShifts(config))
                 yield return Vary(request => request with { ShiftedHeads = fewer });
             yield return Vary(request => request with { Scale = null });

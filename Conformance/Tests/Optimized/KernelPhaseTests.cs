@@ -83,7 +83,7 @@ public sealed class KernelPhaseTests
         }
     }
 
-    /// <summary>Each sequence has the phases of its own groups, or the given shifts that it has tokens for.</summary>
+    /// <summary>Each sequence has the phases of its own groups, or the given shifts that it has tokens for. Phases that are not rotated ascend with the heads: then dk and dv have the bits too.</summary>
     [Theory]
     [InlineData("3", "given", "Split", "5 30 0 1 12 33 2")]
     [InlineData("4r", "given", "BidirectionalSplit", "3 8 13 16 1")]
@@ -124,8 +124,18 @@ public sealed class KernelPhaseTests
             Assert.Equal(expected.O, Of(all.O, 12));
             Assert.Equal(expected.Lse, Of(all.Lse, 4));
             Assert.Equal(expected.Dq, Of(all.Dq, 12));
-            Assert.Equal(expected.Dk, Of(all.Dk, 6));
-            Assert.Equal(expected.Dv, Of(all.Dv, 6));
+
+            // Where a shift has more tokens than the sequence its head is of another class alone, and dk and dv are summed in another order.
+            Near(expected.Dk, Of(all.Dk, 6));
+            Near(expected.Dv, Of(all.Dv, 6));
+
+            void Near(float[] a, float[] b)
+            {
+                if (numbers.Length == 1 && !shifts.EndsWith('r') || numbers.Max() < sizes[i])
+                    Assert.Equal(a, b);
+                else
+                    Assert.All(a.Zip(b), pair => Assert.Equal(pair.First, pair.Second, 1e-6f));
+            }
 
             float[] Of(float[] packed, int perToken) => packed[(starts[i] * perToken)..(starts[i + 1] * perToken)];
         }
