@@ -75,14 +75,14 @@ public static class Slices
     }
 
     /// <summary>
-    /// Elements of keys and values that cross one cut at a multiple of G under Split, forward; the backward pass sends as many back. B (G - S) 2 D for each kv head that a
-    /// shifted head reads: neither N nor the number of cuts occurs in it.
+    /// Elements of keys and values that cross one cut at a multiple of G under Split, forward; the backward pass sends as many back. B (G - S) 2 D for each kv head, with the smallest S of the
+    /// shifted heads that read it: neither N nor the number of cuts occurs in it.
     /// </summary>
     public static long TrafficOfCut(S2Config config)
     {
         ArgumentNullException.ThrowIfNull(config);
-        int kvHeads = Enumerable.Range(0, config.Heads).Where(head => config.ShiftOf(head) > 0).Select(config.KvHeadOf).Distinct().Count();
-        return checked(2L * config.Batch * kvHeads * Halo<Int, Bool>(config.GroupSize, config.Shift).Value * config.HeadDim);
+        long rows = Enumerable.Range(0, config.KvHeads).Sum(kvHead => HeadsOf(config, kvHead).Max(head => Halo<Int, Bool>(config.GroupSize, config.ShiftOf(head)).Value));
+        return checked(2L * config.Batch * rows * config.HeadDim);
     }
 
     private static IEnumerable<int> HeadsOf(S2Config config, int kvHead) => Enumerable.Range(0, config.Heads).Where(head => config.KvHeadOf(head) == kvHead);
