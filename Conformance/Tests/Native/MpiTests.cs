@@ -1,5 +1,6 @@
 // Does one sequence over many processes, through MPI and the C interface, give what one process gives, and does a rank that dies end the others?
 using S2Attn.Tests.Ports;
+using S2Attn.Tests.Tools;
 
 namespace S2Attn.Tests.Native;
 
