@@ -39,7 +39,7 @@ public sealed class KeyValueCachePort : IAttentionPort
             cache.Dispose();
     }
 
-    private PortAnswer Run<T>(PortCase portCase, Func<double, T> narrow, Func<T, double> widen)
+    private PortAnswer.Forward Run<T>(PortCase portCase, Func<double, T> narrow, Func<T, double> widen)
         where T : unmanaged
     {
         S2Config config = portCase.Config;
