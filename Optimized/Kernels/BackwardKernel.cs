@@ -136,7 +136,7 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
             {
                 int keyCount = Math.Min(sizes.TileKeys, end - start);
                 bool mayMask = isPadded || Tiles.Classify(segment.Causal, first, count, start, keyCount) is TileKind.Partial;
-                KeyTile tile = new(sequence, problem.ValidOf(sequence, start, keyCount), kvHead, segment, start, keyCount, mayMask, keys, values);
+                KeyTile tile = new(sequence, problem.ValidOf(sequence, start, keyCount), kvHead, segment, start, keyCount, mayMask, mayMask, keys, values);
                 tile.Load<T, TStorage, V, TLanes>(problem, sizes, 0, 1);
                 bool exact = mayMask && !(tile.IsFinite && isFinite);
                 int firstPanel = 0;
@@ -248,22 +248,23 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
             if (exact)
                 Exact.Weighted(mask, columns, depth, tile.Keys, stride, gradient, scoreStride, queryGradients + p * panelFloats);
             else
-                Products<TTile>.Weighted(mask, depth, tile.Keys, stride, gradient, scoreStride, queryGradients + p * panelFloats, ref wanted);
+                Products<TTile>.Weighted(mask, depth, tile.Keys, stride, gradient, scoreStride, queryGradients + p * panelFloats, accumulate: true, ref wanted);
         }
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         void Finish(int p)
         {
             scale.Multiply<V, TLanes>(queryGradients + p * panelFloats, depth);
-            Packing.Transpose(queryGradients + p * panelFloats, columns, scratch, depth, depth, columns);
+            float one = 1;
+            Packing.Transpose(queryGradients + p * panelFloats, columns, scratch, depth, depth, columns, new(&one, 1), 0);
             for (int i = 0; i < Math.Min(columns, count - p * columns); i++)
             {
                 Pointer<float> row = scratch + (nint)i * depth;
                 int token = sequence.FirstToken + first + p * columns + i;
                 if (problem.StoredQueryGradient.IsAbsent)
-                    SingleStorage.Narrow(row, problem.QueryGradient.At(sequence.Batch, token, head), sizes.HeadDim);
+                    SingleStorage.Narrow<V, TLanes>(row, problem.QueryGradient.At(sequence.Batch, token, head), sizes.HeadDim);
                 else
-                    TStorage.Narrow(row, problem.StoredQueryGradient.At(sequence.Batch, token, head), sizes.HeadDim);
+                    TStorage.Narrow<V, TLanes>(row, problem.StoredQueryGradient.At(sequence.Batch, token, head), sizes.HeadDim);
             }
         }
     }

@@ -1,6 +1,7 @@
 // What is there to do for a few queries at the end of each sequence, and how do the parts become the results?
 using System.Numerics.Tensors;
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 using S2Attn.Spec;
 
 namespace S2Attn.Optimized.Kernels;
@@ -107,7 +108,7 @@ internal sealed unsafe class DecodeWork<T> : IDisposable
                     {
                         DecodeRow row = RowOf(sequence, kvHead, r);
                         double lse = Merge(((long)sequence * Config.KvHeads + kvHead) * parts, r, sum);
-                        TStorage.Narrow(new(sums, Config.HeadDim), output.At(sequence, row.Token, row.Head), Config.HeadDim);
+                        TStorage.Narrow<Vector128<float>, Lanes128>(new(sums, Config.HeadDim), output.At(sequence, row.Token, row.Head), Config.HeadDim);
                         if (!logSumExp.IsAbsent)
                             logSumExp.At(sequence, row.Token, row.Head)[0] = (float)lse;
                     }

@@ -40,7 +40,7 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
     {
         BlockSizes sizes = geometry.Sizes;
         S2Config config = geometry.Config;
-        (Sequence sequence, (int head, QueryBlock block)) = geometry.Forward(item);
+        (Sequence sequence, (int head, QueryBlock block)) = ahead.Keys.IsNull ? geometry.Forward(item) : ahead.Owner;
         QueryRun<int> run = geometry.Run(sequence, head, block.Run);
         int columns = sizes.TileColumns, depth = sizes.Depth;
         int panels = (block.Count + columns - 1) / columns;
@@ -86,10 +86,10 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
                 if (isFirst)
                     Begin(p);
                 RowsAhead wanted = default;
-                AskAround(p, isFirst, ends, isLast, ref wanted);
+                AskAround(p, isFirst, ends, isLast, ahead, ref wanted);
                 if (!ahead.Keys.IsNull)
                     ahead.Ask(problem, sizes.HeadDim, part, parts, ref wanted);
-                Attend(tile, p, MaskOf(tile.Segment, tile.Start, tile.Count, p), ref wanted);
+                Attend(tile, p, MaskOf(tile.Segment, tile.Start, tile.Count, p), isFirst, ref wanted);
                 if (!ahead.Keys.IsNull)
                     ahead.Load<T, TStorage, V, TLanes>(problem, sizes, part, parts);
                 if (ends)
@@ -112,24 +112,25 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
 
         KeyTile FirstTile(long item, Pointer<float> keys, Pointer<float> values)
         {
-            (Sequence sequence, (int head, QueryBlock block)) = geometry.Forward(item);
+            (Sequence Sequence, ForwardItem Item) owner = geometry.Forward(item);
+            (Sequence sequence, (int head, QueryBlock block)) = owner;
             QueryRun<int> run = geometry.Run(sequence, head, block.Run);
             KeySegment<int> segment = run.Other.Length > 0 ? run.Other : run.Own;
-            return TileAt(sequence, head, block, segment, segment.Start, keys, values);
+            return TileAt(sequence, head, block, segment, segment.Start, keys, values) with { Owner = owner };
         }
 
         KeyTile TileAt(Sequence sequence, int head, QueryBlock block, KeySegment<int> segment, int start, Pointer<float> keys, Pointer<float> values)
         {
             int count = Math.Min(sizes.TileKeys, EndOf(block, segment) - start);
             bool crossesDiagonal = Tiles.Classify(segment.Causal, block.Start, block.Count, start, count) is TileKind.Partial;
-            return new(sequence, problem.ValidOf(sequence, start, count), config.KvHeadOf(head), segment, start, count, crossesDiagonal, keys, values);
+            return new(sequence, problem.ValidOf(sequence, start, count), config.KvHeadOf(head), segment, start, count, checkKeys: false, checkValues: crossesDiagonal, keys, values);
         }
 
         static int EndOf(QueryBlock block, KeySegment<int> segment) => segment.Causal ? block.Start + block.Count : segment.Start + segment.Length;
 
         // The rows of queries that are loaded next, and those of o that this panel writes.
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        void AskAround(int p, bool isFirst, bool ends, bool isLast, ref RowsAhead wanted)
+        void AskAround(int p, bool isFirst, bool ends, bool isLast, in KeyTile following, ref RowsAhead wanted)
         {
             if (isFirst && p < panels - 1)
                 wanted.Add(problem.Query, sequence.Batch, sequence.FirstToken + block.Start + (p + 1) * columns, CountOf(p + 1), head, sizes.HeadDim);
@@ -137,7 +138,7 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
                 wanted.Add(problem.Output, sequence.Batch, sequence.FirstToken + block.Start + p * columns, CountOf(p), head, sizes.HeadDim);
             if (isLast && p == panels - 1 && nextItem >= 0)
             {
-                (Sequence next, (int nextHead, QueryBlock nextBlock)) = geometry.Forward(nextItem);
+                (Sequence next, (int nextHead, QueryBlock nextBlock)) = following.Owner;
                 wanted.Add(problem.Query, next.Batch, next.FirstToken + nextBlock.Start, Math.Min(columns, nextBlock.Count), nextHead, sizes.HeadDim);
             }
         }
@@ -148,23 +149,25 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
             QueryPanel<T, TStorage, V, TLanes>.Load(problem.Query, sizes, sequence, head, block.Start + p * columns, CountOf(p), scale.Mantissa, rows, queries + p * panelFloats);
             Panel<V, TLanes>.Fill(max + p * columns, float.NegativeInfinity);
             Panel<V, TLanes>.Fill(sum + p * columns, 0);
-            (output + p * panelFloats).Span((int)panelFloats).Clear();
         }
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        void Attend(in KeyTile tile, int p, PanelMask mask, ref RowsAhead wanted)
+        void Attend(in KeyTile tile, int p, PanelMask mask, bool isFirst, ref RowsAhead wanted)
         {
             wanted.Spread(Products<TTile>.Steps(mask, depth));
             Pointer<float> accumulator = output + p * panelFloats;
             Products<TTile>.Scores(mask, depth, tile.Keys, sizes.Stride, queries + p * panelFloats, scores, columns, ref wanted);
             scale.Raise<V, TLanes>(scores, columns, mask.Rows);
             Panel<V, TLanes>.Mask(scores, columns, mask, tile.Valid, float.NegativeInfinity);
-            if (Panel<V, TLanes>.SoftmaxStep(scores, Products<TTile>.RowsOfBoth(mask), mask.Rows, max + p * columns, sum + p * columns, factor))
+            if (Panel<V, TLanes>.SoftmaxStep(scores, Products<TTile>.RowsOfBoth(mask), mask.Rows, max + p * columns, sum + p * columns, factor) && !isFirst)
                 Panel<V, TLanes>.Scale(accumulator, depth, factor);
-            if (mask.IsPartial && !tile.IsFinite)
+            bool exact = mask.IsPartial && !tile.IsFinite;
+            if (exact && isFirst)
+                accumulator.Span((int)panelFloats).Clear();
+            if (exact)
                 Exact.Weighted(mask, columns, depth, tile.Values, sizes.Stride, scores, columns, accumulator);
             else
-                Products<TTile>.Weighted(mask, depth, tile.Values, sizes.Stride, scores, columns, accumulator, ref wanted);
+                Products<TTile>.Weighted(mask, depth, tile.Values, sizes.Stride, scores, columns, accumulator, accumulate: !isFirst, ref wanted);
         }
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -179,10 +182,9 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
                 factor[i] = total[i] == 0 ? 0 : 1 / total[i];
             }
 
-            Panel<V, TLanes>.Scale(output + p * panelFloats, depth, factor);
-            Packing.Transpose(output + p * panelFloats, columns, rows, depth, depth, columns);
+            Packing.Transpose(output + p * panelFloats, columns, rows, depth, depth, columns, factor, 1);
             for (int i = 0; i < count; i++)
-                TStorage.Narrow(rows + (nint)i * depth, problem.Output.At(sequence.Batch, sequence.FirstToken + first + i, head), sizes.HeadDim);
+                TStorage.Narrow<V, TLanes>(rows + (nint)i * depth, problem.Output.At(sequence.Batch, sequence.FirstToken + first + i, head), sizes.HeadDim);
         }
     }
 }

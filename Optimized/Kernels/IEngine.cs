@@ -61,8 +61,8 @@ internal sealed class Engine<T, TStorage, V, TLanes, TTile> : IEngine<T>
         for (int token = first; token < first + count; token++)
             for (int head = 0; head < geometry.Config.KvHeads; head++)
             {
-                TStorage.Narrow(problem.KeyGradient.At(batch, token, head), problem.StoredKeyGradient.At(batch, token, head), geometry.Sizes.HeadDim);
-                TStorage.Narrow(problem.ValueGradient.At(batch, token, head), problem.StoredValueGradient.At(batch, token, head), geometry.Sizes.HeadDim);
+                TStorage.Narrow<V, TLanes>(problem.KeyGradient.At(batch, token, head), problem.StoredKeyGradient.At(batch, token, head), geometry.Sizes.HeadDim);
+                TStorage.Narrow<V, TLanes>(problem.ValueGradient.At(batch, token, head), problem.StoredValueGradient.At(batch, token, head), geometry.Sizes.HeadDim);
             }
     }
 }

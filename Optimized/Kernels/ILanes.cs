@@ -20,6 +20,9 @@ internal unsafe interface ILanes<V>
 
     static abstract V Load(Pointer<float> source);
 
+    /// <summary>Loads from so many floats behind a place: an address that the instruction itself adds up.</summary>
+    static abstract V Load(Pointer<float> source, nint offset);
+
     static abstract void Store(V x, Pointer<float> destination);
 
     /// <summary>Count numbers of binary16, exactly; NaN stays NaN.</summary>

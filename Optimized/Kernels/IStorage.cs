@@ -18,7 +18,9 @@ internal unsafe interface IStorage<T>
         where V : struct
         where TLanes : struct, ILanes<V>;
 
-    static abstract void Narrow(Pointer<float> source, Pointer<T> destination, int count);
+    static abstract void Narrow<V, TLanes>(Pointer<float> source, Pointer<T> destination, int count)
+        where V : struct
+        where TLanes : struct, ILanes<V>;
 }
 
 /// <summary>binary32: a copy.</summary>
@@ -26,14 +28,27 @@ internal unsafe struct SingleStorage : IStorage<float>
 {
     public static void Widen<V, TLanes>(Pointer<float> source, Pointer<float> destination, int count)
         where V : struct
-        where TLanes : struct, ILanes<V> => Narrow(source, destination, count);
+        where TLanes : struct, ILanes<V> => Narrow<V, TLanes>(source, destination, count);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Load<V, TLanes>(Pointer<float> source)
         where V : struct
         where TLanes : struct, ILanes<V> => TLanes.Load(source);
 
-    public static void Narrow(Pointer<float> source, Pointer<float> destination, int count) => source.Span(count).CopyTo(destination.Span(count));
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Narrow<V, TLanes>(Pointer<float> source, Pointer<float> destination, int count)
+        where V : struct
+        where TLanes : struct, ILanes<V>
+    {
+        int i = 0;
+        for (; i + 2 * TLanes.Count <= count; i += 2 * TLanes.Count)
+        {
+            TLanes.Store(TLanes.Load(source, i), destination + i);
+            TLanes.Store(TLanes.Load(source, i + TLanes.Count), destination + i + TLanes.Count);
+        }
+
+        (source + i).Span(count - i).CopyTo((destination + i).Span(count - i));
+    }
 }
 
 /// <summary>binary16.</summary>
@@ -56,7 +71,9 @@ internal unsafe struct HalfStorage : IStorage<Half>
         where V : struct
         where TLanes : struct, ILanes<V> => TLanes.WidenHalf(source.As<ushort>());
 
-    public static void Narrow(Pointer<float> source, Pointer<Half> destination, int count) =>
+    public static void Narrow<V, TLanes>(Pointer<float> source, Pointer<Half> destination, int count)
+        where V : struct
+        where TLanes : struct, ILanes<V> =>
         TensorPrimitives.ConvertToHalf(source.Span(count), destination.Span(count));
 }
 
@@ -81,7 +98,9 @@ internal unsafe struct BFloat16Storage : IStorage<BFloat16>
         where TLanes : struct, ILanes<V> => TLanes.WidenBFloat16(source.As<ushort>());
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Narrow(Pointer<float> source, Pointer<BFloat16> destination, int count)
+    public static void Narrow<V, TLanes>(Pointer<float> source, Pointer<BFloat16> destination, int count)
+        where V : struct
+        where TLanes : struct, ILanes<V>
     {
         int i = 0;
         for (; i + Vector128<ushort>.Count <= count; i += Vector128<ushort>.Count)

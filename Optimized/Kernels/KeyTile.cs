@@ -9,7 +9,7 @@ internal unsafe struct KeyTile
 {
     private readonly Sequence sequence;
     private readonly int kvHead;
-    private readonly bool checkFinite;
+    private readonly bool checkKeys, checkValues;
 
     /// <summary>A tile whose rows are still to be loaded.</summary>
     /// <param name="sequence">The sequence of the keys.</param>
@@ -18,14 +18,16 @@ internal unsafe struct KeyTile
     /// <param name="segment">The keys that the queries see.</param>
     /// <param name="start">First key, relative to the sequence.</param>
     /// <param name="count">Keys.</param>
-    /// <param name="checkFinite">Whether a pair of the tile is masked, so that NaN and infinities matter.</param>
+    /// <param name="checkKeys">Whether keys are multiplied by masked gradients, so that their NaN and infinities matter.</param>
+    /// <param name="checkValues">The same for values and masked weights.</param>
     /// <param name="keys">TileKeys rows, and slack of BlockSizes.HalfRows behind them.</param>
     /// <param name="values">The same for the values.</param>
-    public KeyTile(Sequence sequence, Pointer<byte> valid, int kvHead, KeySegment<int> segment, int start, int count, bool checkFinite, Pointer<float> keys, Pointer<float> values)
+    public KeyTile(Sequence sequence, Pointer<byte> valid, int kvHead, KeySegment<int> segment, int start, int count, bool checkKeys, bool checkValues, Pointer<float> keys, Pointer<float> values)
     {
         this.sequence = sequence;
         this.kvHead = kvHead;
-        this.checkFinite = checkFinite;
+        this.checkKeys = checkKeys;
+        this.checkValues = checkValues;
         Segment = segment;
         Start = start;
         Count = count;
@@ -34,6 +36,9 @@ internal unsafe struct KeyTile
         Valid = !valid.IsNull && valid.Span(count).Contains((byte)0) ? valid : default;
         IsFinite = true;
     }
+
+    /// <summary>The work item whose first tile this is, where another item loads it ahead: decoding an item's number takes divisions.</summary>
+    public (Sequence Sequence, ForwardItem Item) Owner { get; init; }
 
     public Pointer<float> Keys { get; }
 
@@ -83,8 +88,10 @@ internal unsafe struct KeyTile
             Packing.Row<T, TStorage, V, TLanes>(problem.Value.At(sequence.Batch, token + j, kvHead), value, sizes.HeadDim, depth);
         }
 
-        if (checkFinite)
-            IsFinite &= Packing.AllFinite<V, TLanes>(Keys + (nint)first * stride, stride, end - first, depth) && Packing.AllFinite<V, TLanes>(Values + (nint)first * stride, stride, end - first, depth);
+        if (checkKeys)
+            IsFinite &= Packing.AllFinite<V, TLanes>(Keys + (nint)first * stride, stride, end - first, depth);
+        if (checkValues)
+            IsFinite &= Packing.AllFinite<V, TLanes>(Values + (nint)first * stride, stride, end - first, depth);
         if (part < parts - 1)
             return;
 

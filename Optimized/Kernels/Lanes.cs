@@ -26,6 +26,9 @@ internal unsafe struct Lanes128 : ILanes<Vector128<float>>
     public static Vector128<float> Load(Pointer<float> source) => Vector128.Load(source.For(Vector128<float>.Count));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> Load(Pointer<float> source, nint offset) => Vector128.Load(source.For(offset + Vector128<float>.Count) + offset);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(Vector128<float> x, Pointer<float> destination) => x.Store(destination.For(Vector128<float>.Count));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -96,6 +99,9 @@ internal unsafe struct Lanes256 : ILanes<Vector256<float>>
     public static Vector256<float> Load(Pointer<float> source) => Vector256.Load(source.For(Vector256<float>.Count));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Load(Pointer<float> source, nint offset) => Vector256.Load(source.For(offset + Vector256<float>.Count) + offset);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(Vector256<float> x, Pointer<float> destination) => x.Store(destination.For(Vector256<float>.Count));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -164,6 +170,9 @@ internal unsafe struct Lanes512 : ILanes<Vector512<float>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Load(Pointer<float> source) => Vector512.Load(source.For(Vector512<float>.Count));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> Load(Pointer<float> source, nint offset) => Vector512.Load(source.For(offset + Vector512<float>.Count) + offset);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(Vector512<float> x, Pointer<float> destination) => x.Store(destination.For(Vector512<float>.Count));

@@ -10,89 +10,99 @@ namespace S2Attn.Optimized.Kernels;
 internal static unsafe class Packing
 {
     /// <summary>Widens D elements to a row of a given width, zero behind D.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Row<T, TStorage, V, TLanes>(Pointer<T> source, Pointer<float> row, int headDim, int width)
         where T : unmanaged
         where TStorage : struct, IStorage<T>
         where V : struct
         where TLanes : struct, ILanes<V>
     {
-        TStorage.Widen<V, TLanes>(source, row, headDim);
+        int lanes = TLanes.Count, i = 0;
+        for (; i + 4 * lanes <= headDim; i += 4 * lanes)
+        {
+            V a = TStorage.Load<V, TLanes>(source + i), b = TStorage.Load<V, TLanes>(source + i + lanes);
+            V c = TStorage.Load<V, TLanes>(source + i + 2 * lanes), d = TStorage.Load<V, TLanes>(source + i + 3 * lanes);
+            TLanes.Store(a, row + i);
+            TLanes.Store(b, row + i + lanes);
+            TLanes.Store(c, row + i + 2 * lanes);
+            TLanes.Store(d, row + i + 3 * lanes);
+        }
+
+        for (; i + lanes <= headDim; i += lanes)
+            TLanes.Store(TStorage.Load<V, TLanes>(source + i), row + i);
+        if (i < headDim)
+            TStorage.Widen<V, TLanes>(source + i, row + i, headDim - i);
         if (headDim < width)
             (row + headDim).Span(width - headDim).Clear();
     }
 
-    /// <summary>Whether no element of rows is NaN or infinite.</summary>
+    /// <summary>Whether no element of rows is NaN or infinite: x - x is 0 for finite x alone.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static bool AllFinite<V, TLanes>(Pointer<float> rows, nint stride, int count, int width)
         where V : struct
         where TLanes : struct, ILanes<V>
     {
-        for (int i = 0; i < count; i++, rows += stride)
-            if (!AllFinite<V, TLanes>(rows, width))
-                return false;
-        return true;
-    }
-
-    /// <summary>Whether no element is NaN or infinite: x - x is 0 for finite x alone.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static bool AllFinite<V, TLanes>(Pointer<float> elements, int count)
-        where V : struct
-        where TLanes : struct, ILanes<V>
-    {
-        V zero = TLanes.Broadcast(0), sum = zero;
-        int i = 0;
-        for (; i + TLanes.Count <= count; i += TLanes.Count)
+        int lanes = TLanes.Count;
+        V zero = TLanes.Broadcast(0), sum0 = zero, sum1 = zero;
+        bool finite = true;
+        for (int row = 0; row < count; row++, rows += stride)
         {
-            V x = TLanes.Load(elements + i);
-            sum = TLanes.Add(sum, TLanes.Subtract(x, x));
+            int i = 0;
+            for (; i + 2 * lanes <= width; i += 2 * lanes)
+            {
+                V x = TLanes.Load(rows, i), y = TLanes.Load(rows, i + lanes);
+                sum0 = TLanes.Add(sum0, TLanes.Subtract(x, x));
+                sum1 = TLanes.Add(sum1, TLanes.Subtract(y, y));
+            }
+
+            for (; i < width; i++)
+                finite &= float.IsFinite(rows[i]);
         }
 
-        bool finite = TLanes.EqualsAll(sum, zero);
-        for (; i < count; i++)
-            finite &= float.IsFinite(elements[i]);
-        return finite;
+        return finite && TLanes.EqualsAll(TLanes.Add(sum0, sum1), zero);
     }
 
-    /// <summary>destination[c destinationStride + r] = source[r sourceStride + c]. Rows and columns are multiples of 4.</summary>
+    /// <summary>destination[c destinationStride + r] = factors[c factorStep] source[r sourceStride + c]. Rows and columns are multiples of 4.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Transpose(Pointer<float> source, nint sourceStride, Pointer<float> destination, nint destinationStride, int rows, int columns)
+    public static void Transpose(Pointer<float> source, nint sourceStride, Pointer<float> destination, nint destinationStride, int rows, int columns, Pointer<float> factors, nint factorStep)
     {
         int r = 0;
         if (Avx512F.IsSupported)
             for (; r + Vector512<float>.Count <= rows; r += Vector512<float>.Count)
                 for (int c = 0; c < columns; c += 4)
-                    Transpose16x4(source + r * sourceStride + c, sourceStride, destination + c * destinationStride + r, destinationStride);
+                    Transpose16x4(source + r * sourceStride + c, sourceStride, destination + c * destinationStride + r, destinationStride, factors + c * factorStep, factorStep);
         if (Avx.IsSupported)
             for (; r + Vector256<float>.Count <= rows; r += Vector256<float>.Count)
                 for (int c = 0; c < columns; c += 4)
-                    Transpose8x4(source + r * sourceStride + c, sourceStride, destination + c * destinationStride + r, destinationStride);
+                    Transpose8x4(source + r * sourceStride + c, sourceStride, destination + c * destinationStride + r, destinationStride, factors + c * factorStep, factorStep);
         for (; r < rows; r += Vector128<float>.Count)
             for (int c = 0; c < columns; c += 4)
-                Transpose4x4(source + r * sourceStride + c, sourceStride, destination + c * destinationStride + r, destinationStride);
+                Transpose4x4(source + r * sourceStride + c, sourceStride, destination + c * destinationStride + r, destinationStride, factors + c * factorStep, factorStep);
     }
 
     // Each 128-bit part of a register is a 4 x 4 block of its own: part i holds rows 4i to 4i + 3.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Transpose16x4(Pointer<float> source, nint sourceStride, Pointer<float> destination, nint destinationStride)
+    private static void Transpose16x4(Pointer<float> source, nint sourceStride, Pointer<float> destination, nint destinationStride, Pointer<float> factors, nint factorStep)
     {
         Vector512<float> a = Load4(source, 4 * sourceStride), b = Load4(source + sourceStride, 4 * sourceStride);
         Vector512<float> c = Load4(source + 2 * sourceStride, 4 * sourceStride), d = Load4(source + 3 * sourceStride, 4 * sourceStride);
         Vector512<float> acLow = Avx512F.UnpackLow(a, c), acHigh = Avx512F.UnpackHigh(a, c), bdLow = Avx512F.UnpackLow(b, d), bdHigh = Avx512F.UnpackHigh(b, d);
-        Avx512F.UnpackLow(acLow, bdLow).Store(destination.For(16));
-        Avx512F.UnpackHigh(acLow, bdLow).Store((destination + destinationStride).For(16));
-        Avx512F.UnpackLow(acHigh, bdHigh).Store((destination + 2 * destinationStride).For(16));
-        Avx512F.UnpackHigh(acHigh, bdHigh).Store((destination + 3 * destinationStride).For(16));
+        (Avx512F.UnpackLow(acLow, bdLow) * factors[0]).Store(destination.For(16));
+        (Avx512F.UnpackHigh(acLow, bdLow) * factors[factorStep]).Store((destination + destinationStride).For(16));
+        (Avx512F.UnpackLow(acHigh, bdHigh) * factors[2 * factorStep]).Store((destination + 2 * destinationStride).For(16));
+        (Avx512F.UnpackHigh(acHigh, bdHigh) * factors[3 * factorStep]).Store((destination + 3 * destinationStride).For(16));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Transpose8x4(Pointer<float> source, nint sourceStride, Pointer<float> destination, nint destinationStride)
+    private static void Transpose8x4(Pointer<float> source, nint sourceStride, Pointer<float> destination, nint destinationStride, Pointer<float> factors, nint factorStep)
     {
         Vector256<float> a = Load2(source, 4 * sourceStride), b = Load2(source + sourceStride, 4 * sourceStride);
         Vector256<float> c = Load2(source + 2 * sourceStride, 4 * sourceStride), d = Load2(source + 3 * sourceStride, 4 * sourceStride);
         Vector256<float> acLow = Avx.UnpackLow(a, c), acHigh = Avx.UnpackHigh(a, c), bdLow = Avx.UnpackLow(b, d), bdHigh = Avx.UnpackHigh(b, d);
-        Avx.UnpackLow(acLow, bdLow).Store(destination.For(8));
-        Avx.UnpackHigh(acLow, bdLow).Store((destination + destinationStride).For(8));
-        Avx.UnpackLow(acHigh, bdHigh).Store((destination + 2 * destinationStride).For(8));
-        Avx.UnpackHigh(acHigh, bdHigh).Store((destination + 3 * destinationStride).For(8));
+        (Avx.UnpackLow(acLow, bdLow) * factors[0]).Store(destination.For(8));
+        (Avx.UnpackHigh(acLow, bdLow) * factors[factorStep]).Store((destination + destinationStride).For(8));
+        (Avx.UnpackLow(acHigh, bdHigh) * factors[2 * factorStep]).Store((destination + 2 * destinationStride).For(8));
+        (Avx.UnpackHigh(acHigh, bdHigh) * factors[3 * factorStep]).Store((destination + 3 * destinationStride).For(8));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -106,16 +116,16 @@ internal static unsafe class Packing
             3);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Transpose4x4(Pointer<float> source, nint sourceStride, Pointer<float> destination, nint destinationStride)
+    private static void Transpose4x4(Pointer<float> source, nint sourceStride, Pointer<float> destination, nint destinationStride, Pointer<float> factors, nint factorStep)
     {
         Vector128<float> a = Vector128.Load(source.For(4)), b = Vector128.Load((source + sourceStride).For(4));
         Vector128<float> c = Vector128.Load((source + 2 * sourceStride).For(4)), d = Vector128.Load((source + 3 * sourceStride).For(4));
         Vector128<float> acLow = InterleaveLow(a, c), acHigh = InterleaveHigh(a, c);
         Vector128<float> bdLow = InterleaveLow(b, d), bdHigh = InterleaveHigh(b, d);
-        InterleaveLow(acLow, bdLow).Store(destination.For(4));
-        InterleaveHigh(acLow, bdLow).Store((destination + destinationStride).For(4));
-        InterleaveLow(acHigh, bdHigh).Store((destination + 2 * destinationStride).For(4));
-        InterleaveHigh(acHigh, bdHigh).Store((destination + 3 * destinationStride).For(4));
+        (InterleaveLow(acLow, bdLow) * factors[0]).Store(destination.For(4));
+        (InterleaveHigh(acLow, bdLow) * factors[factorStep]).Store((destination + destinationStride).For(4));
+        (InterleaveLow(acHigh, bdHigh) * factors[2 * factorStep]).Store((destination + 2 * destinationStride).For(4));
+        (InterleaveHigh(acHigh, bdHigh) * factors[3 * factorStep]).Store((destination + 3 * destinationStride).For(4));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -1,5 +1,4 @@
 // What is done to a panel of scores: masking, softmax, and products that must not touch masked pairs.
-using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using S2Attn.Spec;
 
@@ -92,7 +91,6 @@ internal static unsafe class Panel<V, TLanes>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static bool SoftmaxHalf(Pointer<float> scores, int rows, Pointer<float> max, Pointer<float> sum, Pointer<float> factor)
     {
-        Debug.Assert(rows > 0, "An empty panel is skipped before its scores are computed.");
         nint stride = 2 * TLanes.Count;
         V before = TLanes.Load(max);
         V m0 = before, m1 = before, m2 = before, m3 = before;

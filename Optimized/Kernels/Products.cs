@@ -36,19 +36,19 @@ internal static unsafe class Products<TTile>
             TTile.MultiplyHalf(depth, keys + j * stride, stride, 1, queries + lanes, TTile.Columns, scores + j * columnsOfScores + lanes, columnsOfScores, accumulate: false);
     }
 
-    /// <summary>result[d, m] += sum over j of values[j, d] weights[j, m]: p v, or ds k, of one panel.</summary>
+    /// <summary>result[d, m] (+)= sum over j of values[j, d] weights[j, m]: p v, or ds k, of one panel.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Weighted(PanelMask mask, int depth, Pointer<float> values, nint stride, Pointer<float> weights, nint columnsOfWeights, Pointer<float> result, ref RowsAhead ahead)
+    public static void Weighted(PanelMask mask, int depth, Pointer<float> values, nint stride, Pointer<float> weights, nint columnsOfWeights, Pointer<float> result, bool accumulate, ref RowsAhead ahead)
     {
         int lanes = TTile.Columns / 2, both = RowsOfBoth(mask), whole = RowBlocks<TTile>.Whole(depth);
         for (int d = 0; d < whole; d += TTile.Rows)
         {
             ahead.Step();
-            TTile.Multiply(both, values + d, 1, stride, weights, columnsOfWeights, result + (nint)d * TTile.Columns, TTile.Columns, accumulate: true);
+            TTile.Multiply(both, values + d, 1, stride, weights, columnsOfWeights, result + (nint)d * TTile.Columns, TTile.Columns, accumulate);
         }
 
         for (int d = whole; d < depth; d += TTile.RestRows)
-            TTile.MultiplyRest(both, values + d, 1, stride, weights, columnsOfWeights, result + (nint)d * TTile.Columns, TTile.Columns, accumulate: true);
+            TTile.MultiplyRest(both, values + d, 1, stride, weights, columnsOfWeights, result + (nint)d * TTile.Columns, TTile.Columns, accumulate);
         for (int d = 0; d < depth && both < mask.Rows; d += BlockSizes.HalfRows)
             TTile.MultiplyHalf(mask.Rows - both, values + both * stride + d, 1, stride, weights + both * columnsOfWeights + lanes, columnsOfWeights, result + (nint)d * TTile.Columns + lanes, TTile.Columns, accumulate: true);
     }

@@ -34,13 +34,7 @@ internal static unsafe class QueryPanel<T, TStorage, V, TLanes>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void FromRows(BlockSizes sizes, float scale, Pointer<float> rows, nint stride, Pointer<float> panel)
     {
-        int depth = sizes.Depth;
-        Packing.Transpose(rows, stride, panel, sizes.TileColumns, sizes.TileColumns, depth);
-        if (scale != 1)
-        {
-            V factor = TLanes.Broadcast(scale);
-            for (nint at = 0; at < (nint)depth * sizes.TileColumns; at += TLanes.Count)
-                TLanes.Store(TLanes.Multiply(TLanes.Load(panel + at), factor), panel + at);
-        }
+        float* factor = &scale;
+        Packing.Transpose(rows, stride, panel, sizes.TileColumns, sizes.TileColumns, sizes.Depth, new(factor, 1), 0);
     }
 }

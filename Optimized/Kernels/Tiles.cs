@@ -181,10 +181,54 @@ internal unsafe struct Tile6x2<V, TLanes> : ITile
         Pointer<float> a3 = a2 + rowStride;
         Pointer<float> a4 = a3 + rowStride;
         Pointer<float> a5 = a4 + rowStride;
-        nint end = depth * depthStride;
-        for (nint at = 0; at < end; at += depthStride, b += columnsOfB)
+        nint end = depth * depthStride, endOfPairs = (depth & ~1) * depthStride, at = 0;
+        for (; at < endOfPairs; at += 2 * depthStride, b += 2 * columnsOfB)
         {
-            V b0 = TLanes.Load(b), b1 = TLanes.Load(b + lanes), x;
+            nint second = at + depthStride;
+            V b0 = TLanes.Load(b, 0), b1 = TLanes.Load(b, lanes), x;
+            x = TLanes.Broadcast(a0[at]);
+            c00 = TLanes.MultiplyAdd(x, b0, c00);
+            c01 = TLanes.MultiplyAdd(x, b1, c01);
+            x = TLanes.Broadcast(a1[at]);
+            c10 = TLanes.MultiplyAdd(x, b0, c10);
+            c11 = TLanes.MultiplyAdd(x, b1, c11);
+            x = TLanes.Broadcast(a2[at]);
+            c20 = TLanes.MultiplyAdd(x, b0, c20);
+            c21 = TLanes.MultiplyAdd(x, b1, c21);
+            x = TLanes.Broadcast(a3[at]);
+            c30 = TLanes.MultiplyAdd(x, b0, c30);
+            c31 = TLanes.MultiplyAdd(x, b1, c31);
+            x = TLanes.Broadcast(a4[at]);
+            c40 = TLanes.MultiplyAdd(x, b0, c40);
+            c41 = TLanes.MultiplyAdd(x, b1, c41);
+            x = TLanes.Broadcast(a5[at]);
+            c50 = TLanes.MultiplyAdd(x, b0, c50);
+            c51 = TLanes.MultiplyAdd(x, b1, c51);
+            b0 = TLanes.Load(b, columnsOfB);
+            b1 = TLanes.Load(b, columnsOfB + lanes);
+            x = TLanes.Broadcast(a0[second]);
+            c00 = TLanes.MultiplyAdd(x, b0, c00);
+            c01 = TLanes.MultiplyAdd(x, b1, c01);
+            x = TLanes.Broadcast(a1[second]);
+            c10 = TLanes.MultiplyAdd(x, b0, c10);
+            c11 = TLanes.MultiplyAdd(x, b1, c11);
+            x = TLanes.Broadcast(a2[second]);
+            c20 = TLanes.MultiplyAdd(x, b0, c20);
+            c21 = TLanes.MultiplyAdd(x, b1, c21);
+            x = TLanes.Broadcast(a3[second]);
+            c30 = TLanes.MultiplyAdd(x, b0, c30);
+            c31 = TLanes.MultiplyAdd(x, b1, c31);
+            x = TLanes.Broadcast(a4[second]);
+            c40 = TLanes.MultiplyAdd(x, b0, c40);
+            c41 = TLanes.MultiplyAdd(x, b1, c41);
+            x = TLanes.Broadcast(a5[second]);
+            c50 = TLanes.MultiplyAdd(x, b0, c50);
+            c51 = TLanes.MultiplyAdd(x, b1, c51);
+        }
+
+        if (at < end)
+        {
+            V b0 = TLanes.Load(b, 0), b1 = TLanes.Load(b, lanes), x;
             x = TLanes.Broadcast(a0[at]);
             c00 = TLanes.MultiplyAdd(x, b0, c00);
             c01 = TLanes.MultiplyAdd(x, b1, c01);

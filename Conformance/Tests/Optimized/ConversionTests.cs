@@ -72,7 +72,7 @@ public sealed unsafe class ConversionTests
             Array.Clear(narrow);
             fixed (float* source = values)
             fixed (T* target = narrow)
-                TStorage.Narrow(new(source + start, values.Length - start), new(target + start, values.Length - start), values.Length - start);
+                TStorage.Narrow<Vector128<float>, Lanes128>(new(source + start, values.Length - start), new(target + start, values.Length - start), values.Length - start);
             for (int i = start; i < values.Length; i++)
             {
                 ushort right = expected(values[i]), found = bitsOf(narrow[i]);
