@@ -129,7 +129,7 @@ public static class GradientErrorBound
             double distance = Math.Min(-Math.Log(p), -2 * Math.Log(double.Epsilon));
             double log = row.LogWeightBounds[i] + common;
             log += model.Gamma(2) * (distance + log);
-            errors[i] = (p == 0 ? 0 : p * double.ExpM1(log)) + absolute;
+            errors[i] = (p == 0 && double.IsFinite(log) ? 0 : double.IsFinite(log) ? p * double.ExpM1(log) : log) + absolute;
         }
 
         return errors;
@@ -191,7 +191,9 @@ public static class GradientErrorBound
                 if (terms[i / headDim] == 0)
                     return 0;
                 double sum = errors[i] + (model.Gamma(model.Chain(terms[i / headDim]) + 4) + stored) * magnitudes[i];
-                double before = scale * (sum + model.Underflow * (operands[i] + terms[i / headDim])) + model.Underflow * (operands[i] + 1);
+
+                // One underflow of each multiply-add, and two of each product with the mantissa of the scale, since a power of two that may be twice the scale multiplies it afterwards.
+                double before = scale * (sum + model.Underflow * (operands[i] + 3 * terms[i / headDim])) + model.Underflow * (operands[i] + 1);
                 double bound = (before + (Math.Abs(exact.Elements[i]) + before) * model.Storage.Unit + model.Storage.Underflow) * model.CoverReference;
                 return double.IsNaN(bound) || bound + Math.Abs(exact.Elements[i]) > model.Storage.Largest ? double.PositiveInfinity : bound;
             });

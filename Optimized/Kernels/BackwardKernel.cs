@@ -91,8 +91,8 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
         for (int p = 0; p < panels; p++)
         {
             nint at = (nint)p * columns * stride;
-            QueryPanel<T, TStorage, V, TLanes>.FromRows(sizes, scoreScale.Mantissa, queryRows + at, stride, queries + p * panelFloats);
-            QueryPanel<T, TStorage, V, TLanes>.FromRows(sizes, 1, outputGradientRows + at, stride, outputGradients + p * panelFloats);
+            QueryPanel<T, TStorage, V, TLanes>.FromRows(sizes, scoreScale, queryRows + at, stride, queries + p * panelFloats);
+            QueryPanel<T, TStorage, V, TLanes>.FromRows(sizes, ScaleFactor.One, outputGradientRows + at, stride, outputGradients + p * panelFloats);
         }
 
         queryGradients.Span((int)(panels * panelFloats)).Clear();

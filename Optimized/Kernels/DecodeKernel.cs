@@ -65,6 +65,7 @@ internal static unsafe class DecodeKernel<T, TStorage, V, TLanes>
         }
 
         (queries + (nint)rows * depth).Span((EvenUp(rows) - rows) * depth).Clear();
+        scale.Lower<V, TLanes>(queries, 2 * TLanes.Count, EvenUp(rows) * depth / (2 * TLanes.Count));
         output.Span(EvenUp(rows) * depth).Clear();
         zeros.Span(depth).Clear();
         max.Span(EvenUp(rows)).Fill(float.NegativeInfinity);

@@ -146,7 +146,7 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         void Begin(int p)
         {
-            QueryPanel<T, TStorage, V, TLanes>.Load(problem.Query, sizes, sequence, head, block.Start + p * columns, CountOf(p), scale.Mantissa, rows, queries + p * panelFloats);
+            QueryPanel<T, TStorage, V, TLanes>.Load(problem.Query, sizes, sequence, head, block.Start + p * columns, CountOf(p), scale, rows, queries + p * panelFloats);
             Panel<V, TLanes>.Fill(max + p * columns, float.NegativeInfinity);
             Panel<V, TLanes>.Fill(sum + p * columns, 0);
         }

@@ -17,11 +17,11 @@ internal static unsafe class QueryPanel<T, TStorage, V, TLanes>
     /// <param name="head">Query head.</param>
     /// <param name="first">First query, relative to the sequence.</param>
     /// <param name="count">Queries, at most a panel.</param>
-    /// <param name="scale">Factor.</param>
+    /// <param name="scale">Factor, but for a power of two above 1.</param>
     /// <param name="rows">Scratch of TileColumns rows of Depth floats.</param>
     /// <param name="panel">Depth rows of TileColumns floats.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Load(in Rows<T> tensor, BlockSizes sizes, Sequence sequence, int head, int first, int count, float scale, Pointer<float> rows, Pointer<float> panel)
+    public static void Load(in Rows<T> tensor, BlockSizes sizes, Sequence sequence, int head, int first, int count, ScaleFactor scale, Pointer<float> rows, Pointer<float> panel)
     {
         int depth = sizes.Depth;
         for (int i = 0; i < count; i++)
@@ -32,9 +32,11 @@ internal static unsafe class QueryPanel<T, TStorage, V, TLanes>
 
     /// <summary>panel[d, i] = scale * rows[i, d] for TileColumns rows of Depth floats or more.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void FromRows(BlockSizes sizes, float scale, Pointer<float> rows, nint stride, Pointer<float> panel)
+    public static void FromRows(BlockSizes sizes, ScaleFactor scale, Pointer<float> rows, nint stride, Pointer<float> panel)
     {
-        float* factor = &scale;
-        Packing.Transpose(rows, stride, panel, sizes.TileColumns, sizes.TileColumns, sizes.Depth, new(factor, 1), 0);
+        float mantissa = scale.Mantissa;
+        Packing.Transpose(rows, stride, panel, sizes.TileColumns, sizes.TileColumns, sizes.Depth, new(&mantissa, 1), 0);
+        if (scale.Exponent < 0)
+            scale.Lower<V, TLanes>(panel, sizes.TileColumns, sizes.Depth);
     }
 }

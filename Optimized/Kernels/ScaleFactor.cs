@@ -4,8 +4,8 @@ using System.Runtime.CompilerServices;
 namespace S2Attn.Optimized.Kernels;
 
 /// <summary>
-/// A scale as Mantissa times 2^Exponent. Up to 1 a scale is its mantissa; above, and below the normal range of f32, its mantissa lies in [1/2, 1): no product with it overflows,
-/// and the power of two multiplies what the products have been summed to, exactly.
+/// A scale as Mantissa times 2^Exponent. Up to 1 a scale is its mantissa; above, and below the normal range of f32, its mantissa lies in [1/2, 1): no product with it overflows.
+/// A power of two above 1 multiplies what the products have been summed to, exactly; one below 1 multiplies q before they are, so that they do not overflow either.
 /// </summary>
 internal readonly record struct ScaleFactor(float Mantissa, int Exponent)
 {
@@ -26,14 +26,15 @@ internal readonly record struct ScaleFactor(float Mantissa, int Exponent)
         return exponent is > 0 or < -125 ? new((float)Math.ScaleB(mantissa, -shift), exponent) : new((float)(scale * factor), 0);
     }
 
-    /// <summary>Multiplies rows of a panel by 2^Exponent.</summary>
+    /// <summary>Multiplies rows of two registers of scores by 2^Exponent where that is above 1.</summary>
     public void Raise<V, TLanes>(Pointer<float> panel, nint stride, int rows)
         where V : struct
-        where TLanes : struct, ILanes<V>
-    {
-        for (int left = Exponent; left != 0; left -= Math.Clamp(left, -Step + 1, Step))
-            Multiply<V, TLanes>(panel, stride, rows, MathF.ScaleB(1, Math.Clamp(left, -Step + 1, Step)));
-    }
+        where TLanes : struct, ILanes<V> => Shift<V, TLanes>(panel, stride, rows, Math.Max(Exponent, 0));
+
+    /// <summary>Multiplies rows of two registers of q by 2^Exponent where that is below 1.</summary>
+    public void Lower<V, TLanes>(Pointer<float> panel, nint stride, int rows)
+        where V : struct
+        where TLanes : struct, ILanes<V> => Shift<V, TLanes>(panel, stride, rows, Math.Min(Exponent, 0));
 
     /// <summary>Multiplies rows of two registers by the whole scale.</summary>
     public void Multiply<V, TLanes>(Pointer<float> panel, int rows)
@@ -41,7 +42,15 @@ internal readonly record struct ScaleFactor(float Mantissa, int Exponent)
         where TLanes : struct, ILanes<V>
     {
         Multiply<V, TLanes>(panel, 2 * TLanes.Count, rows, Mantissa);
-        Raise<V, TLanes>(panel, 2 * TLanes.Count, rows);
+        Shift<V, TLanes>(panel, 2 * TLanes.Count, rows, Exponent);
+    }
+
+    private static void Shift<V, TLanes>(Pointer<float> panel, nint stride, int rows, int exponent)
+        where V : struct
+        where TLanes : struct, ILanes<V>
+    {
+        for (int left = exponent; left != 0; left -= Math.Clamp(left, -Step + 1, Step))
+            Multiply<V, TLanes>(panel, stride, rows, MathF.ScaleB(1, Math.Clamp(left, -Step + 1, Step)));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

@@ -24,18 +24,20 @@ public static class DeclaredSizes
         int dim = Least("headDim", values.HeadDim, 1, MaxDim), shift = Least("shift", values.Shift, 0, MaxTokens);
         int group = Least("groupSize", values.GroupSize, 1, MaxTokens), tokens = Least("tokens", values.Tokens, 1, MaxTokens);
         int groups = Least("groups", values.Groups, 1, MaxTokens);
+        if (group > capabilities.MaxTokens)
+            throw Wrong("groupSize", group, $"must be at most maxTokens = {capabilities.MaxTokens}");
         if ((long)groups * group > Math.Min(capabilities.MaxTokens, MaxTokens))
             throw Wrong("groups", groups, $"groups of groupSize = {group} must be at most maxTokens = {Math.Min(capabilities.MaxTokens, MaxTokens)} tokens");
         if (values.Scale is { } scale && !double.IsFinite(scale))
             throw Wrong("scale", scale, "must be a finite number");
         if (tokens > capabilities.MaxTokens)
             throw Wrong("tokens", tokens, $"must be at most maxTokens = {capabilities.MaxTokens}");
-        if (group > capabilities.MaxTokens)
-            throw Wrong("groupSize", group, $"must be at most maxTokens = {capabilities.MaxTokens}");
         if (!values.Tokens.TryFit(group, group, MaxTokens, 1, out _))
             throw Wrong("groupSize", group, $"must be at most tokens = {values.Tokens}");
-        if (!values.GroupSize.TryFit(shift + 1, shift + 1, MaxTokens, 1, out _))
+        if (!values.GroupSize.TryFit(shift + 1, shift + 1, MaxTokens, 1, out int widest))
             throw Wrong("shift", shift, $"must be from 0 to groupSize - 1, groupSize = {values.GroupSize}");
+        if (widest > capabilities.MaxTokens)
+            throw Wrong("shift", shift, $"must be less than a groupSize of at most maxTokens = {capabilities.MaxTokens}");
         if (values.Heads.OneOf is [var h] && values.KvHeads.OneOf is [var k] && h % k != 0)
             throw Wrong("kvHeads", k, $"must divide heads = {h}");
         if (values.ShiftedHeads is Spec.HeadShift.Given given && !values.Heads.Allows(given.Flags.Length))

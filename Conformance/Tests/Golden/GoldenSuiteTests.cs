@@ -51,6 +51,42 @@ public sealed class GoldenSuiteTests : IDisposable
         }
     }
 
+    public static TheoryData<string> ExactCores =>
+        [.. GoldenFolder.Read(Folder).Where(golden => golden.Family == "core" && golden.ToleranceClass == "f64" && (golden.Config.Tokens <= 12 || golden.Config.KvHeads < golden.Config.Heads)).Select(golden => golden.Name)];
+
+    /// <summary>Every tensor of small f64 cases, and of all with GQA: one element that is off by 10^-10 of the tensor's largest number, or of 1, is told by the tensor's name.</summary>
+    [Theory]
+    [MemberData(nameof(ExactCores))]
+    public void An_f64_number_that_is_off_by_a_ten_billionth_does_not_hold(string name)
+    {
+        GoldenCase golden = GoldenFolder.Read(Folder).Single(item => item.Name == name);
+        SafetensorsFile file = GoldenFolder.Load(golden);
+        string[] compared = ["o", "dq", "dk", "dv"];
+        SafetensorsFile tampered = file with { Tensors = [.. file.Tensors.Select(tensor => compared.Contains(tensor.Name) ? tensor with { Values = OffByOne(tensor.Values) } : tensor)] };
+        Assert.Equal(compared, GoldenSuite.Failures(golden, tampered).Select(failure => failure.Split('[')[0]).Where(compared.Contains));
+
+        static Tensor<double> OffByOne(Tensor<double> tensor)
+        {
+            double largest = Math.Max(1, tensor.Elements.ToArray().Max(Math.Abs));
+            return Tensor<double>.Build(tensor.Shape.AsSpan(), i => tensor.Elements[i] + (i == tensor.Elements.Length - 1 ? 1e-10 * largest : 0));
+        }
+    }
+
+    /// <summary>The manifest says in how many rows a defect differs from the definition: one more and one less are wrong, whichever way.</summary>
+    [Fact]
+    public void A_wrong_number_of_rows_that_differ_does_not_hold()
+    {
+        GoldenCase[] defects = [.. GoldenFolder.Read(Folder).Where(golden => !golden.Defects.IsEmpty && golden.Family == "core" && golden.ToleranceClass == "f64" && golden.Config.Tokens <= 16).Take(4)];
+        Assert.Equal(4, defects.Length);
+        foreach (GoldenCase golden in defects)
+        {
+            SafetensorsFile file = GoldenFolder.Load(golden);
+            Assert.Empty(GoldenSuite.Failures(golden, file));
+            foreach (int rows in new[] { 0, golden.RowsDiffering - 1, golden.RowsDiffering + 1, int.MaxValue })
+                Assert.Equal([$"the definition differs in {golden.RowsDiffering} rows of o; the manifest says {rows}"], GoldenSuite.Failures(golden with { RowsDiffering = rows }, file));
+        }
+    }
+
     [Fact]
     public void A_missing_byte_is_told_with_the_file()
     {

@@ -49,6 +49,17 @@ public sealed class FileTests
         Assert.Empty(Directory.EnumerateFiles(directory, "*.tmp"));
     });
 
+    /// <summary>A limit on the size of files, in the place of a full disk: what was written so far is removed, and an old report stays as it was.</summary>
+    [RequiresToolFact("bash")]
+    public void A_report_for_which_there_is_no_room_leaves_nothing_behind() => In(directory =>
+    {
+        Ended run = HostileRun.Shell(directory, "echo old > a; trap '' XFSZ; ulimit -f 1; DOTNET_EnableWriteXorExecute=0 " + QuickCheck + " --json a --html b");
+        Assert.Contains("was not written", run.Error, StringComparison.Ordinal);
+        Assert.Equal(2, run.ExitCode);
+        Assert.Equal("old\n", File.ReadAllText(Path.Combine(directory, "a")));
+        Assert.Equal(["a"], Directory.EnumerateFiles(directory).Select(Path.GetFileName));
+    });
+
     [RequiresToolTheory("bash", "mkfifo")]
     [InlineData(QuickCheck + " --json a --html a", "--json and --html both name")]
     [InlineData(QuickCheck + " --json a --junit ./a", "--json and --junit both name")]

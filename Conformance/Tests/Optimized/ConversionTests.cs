@@ -18,6 +18,35 @@ public sealed unsafe class ConversionTests
     [Fact]
     public void All_65536_bfloat16_widen_exactly() => Widens<BFloat16, BFloat16Storage>(bits => new BFloat16(bits), bits => BitConverter.UInt32BitsToSingle((uint)bits << 16));
 
+    /// <summary>Behind the last whole register, and in rows shorter than one: every number alone, and as the last of three and of nine.</summary>
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    [InlineData(9)]
+    public void Every_number_widens_exactly_behind_the_last_register(int count)
+    {
+        Tails<Half, HalfStorage>(bits => BitConverter.UInt16BitsToHalf(bits), ExactHalf);
+        Tails<BFloat16, BFloat16Storage>(bits => new BFloat16(bits), bits => BitConverter.UInt32BitsToSingle((uint)bits << 16));
+
+        void Tails<T, TStorage>(Func<ushort, T> of, Func<ushort, float> expected)
+            where T : unmanaged
+            where TStorage : struct, IStorage<T>
+        {
+            T* source = stackalloc T[count];
+            float* target = stackalloc float[count];
+            for (int bits = 0; bits < Count; bits++)
+            {
+                for (int i = 0; i < count; i++)
+                    source[i] = of((ushort)bits);
+                TStorage.Widen<Vector128<float>, Lanes128>(new(source, count), new(target, count), count);
+                Same(expected((ushort)bits), target[count - 1], $"{typeof(T).Name} {bits:x4}, the last of {count}");
+                if (Vector256.IsHardwareAccelerated)
+                    TStorage.Widen<Vector256<float>, Lanes256>(new(source, count), new(target, count), count);
+                Same(expected((ushort)bits), target[count - 1], $"{typeof(T).Name} {bits:x4}, the last of {count}, 256 bits");
+            }
+        }
+    }
+
     private static void Widens<T, TStorage>(Func<ushort, T> of, Func<ushort, float> expected)
         where T : unmanaged
         where TStorage : struct, IStorage<T>
@@ -57,7 +86,12 @@ public sealed unsafe class ConversionTests
         {
             uint exact = BitConverter.SingleToUInt32Bits(ExactHalf((ushort)bits)), next = BitConverter.SingleToUInt32Bits(ExactHalf((ushort)(bits + 1)));
             uint middle = (uint)(((long)exact + next) / 2);
-            return [exact, middle, middle - 1, middle + 1];
+
+            // The last number has no next one: from 65520 on, half way to where it would be, is infinity.
+            const uint FromInfinity = 0x477FF000;
+            return (bits & 0x7fff) == 0x7bff
+                ? [.. new[] { exact, exact + 1, FromInfinity - 1, FromInfinity, FromInfinity + 1 }.Select(value => value | (exact & 0x80000000))]
+                : [exact, middle, middle - 1, middle + 1];
         },
         value => BitConverter.HalfToUInt16Bits(NearestHalf(value)), BitConverter.HalfToUInt16Bits, value => BitConverter.HalfToUInt16Bits((Half)value));
 

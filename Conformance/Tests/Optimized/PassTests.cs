@@ -1,4 +1,5 @@
 // Does a pass compute each item once, with its own tile, and end when it should, whatever steals, cancels, signals or disposes in between?
+using System.Diagnostics;
 using S2Attn.Optimized;
 using S2Attn.Optimized.Kernels;
 using S2Attn.Spec;
@@ -70,24 +71,26 @@ public sealed unsafe class PassTests
         Assert.InRange(engine.Computed.Count, 2, isBackward ? 2 : 3);
     }
 
-    /// <summary>Four threads take a hundred thousand items: each once.</summary>
+    /// <summary>Four threads that begin together take three million items: each once.</summary>
     [Fact]
     public void Taking_is_one_step()
     {
-        const int Items = 100_000, Threads = 4;
+        const int Items = 3_000_000, Threads = 4;
         Handover handover = new(Threads);
         handover.Begin(Items);
-        int[] taken = new int[Items];
+        int[] times = new int[Items];
+        using Barrier together = new(Threads);
         Thread[] threads =
         [
             .. Enumerable.Range(0, Threads).Select(_ => Started(() =>
             {
+                together.SignalAndWait();
                 for (long item = handover.Take(stops: false); item >= 0; item = handover.Take(stops: false))
-                    Interlocked.Increment(ref taken[item]);
+                    Interlocked.Increment(ref times[item]);
             })),
         ];
         Array.ForEach(threads, thread => thread.Join());
-        Assert.All(taken.GroupBy(times => times), times => Assert.Equal(1, times.Key));
+        Assert.Equal(-1, times.AsSpan().IndexOfAnyExcept(1));
     }
 
     /// <summary>As many items as there are, but one of them twice: only the sum of their numbers tells.</summary>
@@ -136,11 +139,16 @@ public sealed unsafe class PassTests
         Assert.Throws<ObjectDisposedException>(() => gate.Enter(this));
     }
 
-    /// <summary>The last worker ends at any moment of the caller's wait: while it spins, between its last look and its lock, and while it sleeps.</summary>
+    /// <summary>
+    /// The last worker ends at any moment of the caller's wait: while it spins, between its last look and its lock, and while it sleeps. A wait that was missed does not end however long it is
+    /// given; a busy machine only makes fewer rounds in the time.
+    /// </summary>
     [Fact]
     public void A_signal_is_never_missed()
     {
         const int Rounds = 30_000;
+        Stopwatch watch = Stopwatch.StartNew();
+        TimeSpan enough = TimeSpan.FromSeconds(4);
         Latch latch = new();
         int open = 0, seen = 0;
         Thread signaller = Started(() =>
@@ -148,8 +156,10 @@ public sealed unsafe class PassTests
             SpinWait spin = default;
             for (int round = 1; round <= Rounds; round++)
             {
-                while (Volatile.Read(ref open) != round)
+                while (Volatile.Read(ref open) < round)
                     spin.SpinOnce(sleep1Threshold: -1);
+                if (Volatile.Read(ref open) > Rounds)
+                    return;
                 Thread.SpinWait(round % 400);
                 latch.Signal();
             }
@@ -157,13 +167,15 @@ public sealed unsafe class PassTests
         Thread waiter = Started(() =>
         {
             bool interrupted = false;
-            for (int round = 1; round <= Rounds; round++)
+            for (int round = 1; round <= Rounds && watch.Elapsed < enough; round++)
             {
                 latch.Begin(1);
                 Volatile.Write(ref open, round);
                 latch.Wait(ref interrupted);
                 seen = round;
             }
+
+            Volatile.Write(ref open, Rounds + 1);
         });
         Assert.True(waiter.Join(Limit), $"the signal of round {seen + 1} was missed");
         signaller.Join();
@@ -176,7 +188,7 @@ public sealed unsafe class PassTests
     [InlineData(12)]
     public void No_thread_lives_when_Stop_returns(int workers)
     {
-        for (int round = 0; round < 40; round++)
+        for (int round = 0; round < 12; round++)
         {
             WorkerPool pool = new(workers);
             pool.Run(workers, _ => { });

@@ -54,6 +54,28 @@ public sealed class SizeRuleTests
         Assert.Contains(expected, error, StringComparison.Ordinal);
     }
 
+    /// <summary>By trying every value: the wanted one where it is taken, else the largest taken below it, else the smallest above it. A listed value counts only where the other rules take it too.</summary>
+    [Fact]
+    public void A_fit_is_the_nearest_value_that_all_rules_take()
+    {
+        foreach (int min in new[] { 0, 2, 5 })
+            foreach (int max in new[] { 4, 9, int.MaxValue })
+                foreach (int multiple in new[] { 1, 2, 3, 5 })
+                    foreach (int[] listed in new int[][] { [], [3, 4], [2, 6, 7], [9] })
+                        foreach (int divisor in new[] { 1, 2, 3 })
+                            for (int low = 0; low <= 12; low += 3)
+                                for (int high = low; high <= 12; high += 2)
+                                    for (int wanted = 0; wanted <= 14; wanted++)
+                                    {
+                                        SizeRule rule = new() { Min = min, Max = max, MultipleOf = multiple, OneOf = [.. listed] };
+                                        int[] taken = [.. Enumerable.Range(low, high - low + 1).Where(value =>
+                                            value >= min && value <= max && value % multiple == 0 && value % divisor == 0 && (listed.Length == 0 || listed.Contains(value)))];
+                                        int expected = taken.LastOrDefault(value => value <= wanted, taken.FirstOrDefault(wanted));
+                                        bool found = rule.TryFit(wanted, low, high, divisor, out int value);
+                                        Assert.True(found == taken.Length > 0 && value == expected, $"{rule}: wanted {wanted} in [{low}, {high}] dividing by {divisor}: {found} {value}, not {expected}");
+                                    }
+    }
+
     public static TheoryData<string> Declarations =>
     [
         "\"shift\":\"half\",\"heads\":{\"even\":true},\"kvHeads\":{\"min\":2},\"shiftedHeads\":\"SecondHalf\",\"scale\":\"default\"",

@@ -140,7 +140,7 @@ internal sealed class BoundWitness
         if (sum.Terms == 0)
             return 0;
         double error = sum.Errors + (Gamma(Chain(sum.Terms) + 4) + (m.StoresWeights ? Gamma(sharing, Us) : 0)) * sum.Sizes;
-        double before = scale * (error + m.Underflow * (sum.Operands + sum.Terms)) + m.Underflow * (sum.Operands + 1);
+        double before = scale * (error + m.Underflow * (sum.Operands + 3 * sum.Terms)) + m.Underflow * (sum.Operands + 1);
         return Cover * (before + (Math.Abs(scale * sum.Exact) + before) * Us + m.Storage.Underflow);
     }
 

@@ -37,6 +37,61 @@ public sealed class ReportComparisonTests : IDisposable
         Assert.Equal((new ReportRow("mine", "Agreement.Output"), change, worse), (row.Row, row.Change, comparison.IsWorse));
     }
 
+    /// <summary>All pairs of outcomes, written out by hand: what changes for the worse is in capitals, and a point is no change.</summary>
+    [Theory]
+    [InlineData("", ". N N n n n n")]
+    [InlineData("fails", "v . o h o o o")]
+    [InlineData("portFailed", "v o . h o o o")]
+    [InlineData("holds", "V N N . C L N")]
+    [InlineData("unsupported", "v N N h . o o")]
+    [InlineData("interrupted", "v N N h o . o")]
+    [InlineData("lacks", "v N N h o o .")]
+    public void Every_pair_of_outcomes_is_judged(string before, string expected)
+    {
+        string[] after = ["", "fails", "portFailed", "holds", "unsupported", "interrupted", "lacks"], signs = expected.Split(' ');
+        for (int i = before.Length == 0 ? 1 : 0; i < after.Length; i++)
+        {
+            ReportComparison comparison = ReportComparison.Of(Digest(before, [1]), Digest(after[i], [1]));
+            string found = comparison.Rows.IsEmpty ? "." : comparison.Rows.Single().Change switch
+            {
+                RowChange.NewlyFails => "N",
+                RowChange.NoLongerClaimed => "C",
+                RowChange.NoLongerFinished => "L",
+                RowChange.HeldAndVanished => "V",
+                RowChange.NewlyHolds => "h",
+                RowChange.New => "n",
+                RowChange.Vanished => "v",
+                _ => "o",
+            };
+            Assert.True(signs[i] == found && comparison.IsWorse == char.IsUpper(found[0]), $"{before} to {after[i]}: {found}, worse: {comparison.IsWorse}");
+        }
+    }
+
+    /// <summary>All sets of three levels before and after, the empty ones and a port that is gone among them.</summary>
+    [Fact]
+    public void A_port_is_worse_exactly_where_it_lost_a_level()
+    {
+        int[] levels = [1, 2, 5];
+        int[][] sets = [.. Enumerable.Range(0, 8).Select(bits => levels.Where((_, i) => (bits >> i) % 2 == 1).ToArray())];
+        foreach (int[] before in sets)
+            foreach (int[] after in sets)
+            {
+                ReportComparison comparison = ReportComparison.Of(Digest("holds", before), Digest("holds", after));
+                Assert.Equal(before.Except(after), comparison.Levels.Single().Lost.Select(level => (int)level));
+                Assert.Equal(before.Except(after).Any(), comparison.IsWorse);
+            }
+    }
+
+    [Theory]
+    [InlineData("results", "results[1]: mine  Agreement.Output stands there twice")]
+    [InlineData("ports", "ports[1]: the port mine stands there twice")]
+    public void What_stands_in_a_report_twice_is_refused(string list, string expected)
+    {
+        JsonNode report = JsonNode.Parse(Json("holds", [1]))!;
+        report[list]!.AsArray().Add(report[list]![0]!.DeepClone());
+        Assert.Contains(expected, Assert.Throws<FormatException>(() => ReportDigest.Parse(Encoding.UTF8.GetBytes(report.ToJsonString()))).Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Equal_rows_are_no_change_and_a_lost_level_is_worse()
     {
