@@ -36,12 +36,14 @@ public sealed record KeyValueCacheOptions
 public sealed unsafe class KeyValueCache<T> : IDisposable
     where T : unmanaged
 {
-    private const int DecodeTokens = 8, MaxThreads = 4096, MaxSequences = 1 << 20;
+    // Rows of one kv head, queries times the heads that share it, stand on the stack of a worker.
+    private const int MaxDecodeTokens = 8, MaxDecodeRows = 1024, MaxThreads = 4096, MaxSequences = 1 << 20;
 
     private readonly CallGate gate = new();
     private readonly CacheRing<T>[] rings;
     private readonly IEngine<T> engine;
     private readonly BlockSizes sizes;
+    private readonly int decodeTokens;
     private readonly IWorkScheduler scheduler;
     private readonly PlanResources resources;
     private readonly DecodeWork<T> work;
@@ -75,8 +77,9 @@ public sealed unsafe class KeyValueCache<T> : IDisposable
             rings[i] = new(config.KvHeads, config.HeadDim, MaxRows);
         WorkerPool? pool = options.Scheduler is null ? new(threads) : null;
         scheduler = options.Scheduler ?? pool!;
-        int decodeRows = DecodeTokens * (config.Heads / config.KvHeads);
-        resources = new(threads, Math.Max(engines.WorkspaceFloats(sizes), engines.DecodeFloats(config.HeadDim, decodeRows)), pool);
+        int share = config.Heads / config.KvHeads;
+        decodeTokens = Math.Min(MaxDecodeTokens, MaxDecodeRows / share);
+        resources = new(threads, Math.Max(engines.WorkspaceFloats(sizes), engines.DecodeFloats(config.HeadDim, decodeTokens * share)), pool);
         work = new(config, rings);
         decode = new(work, engine, scheduler, resources);
     }
@@ -178,7 +181,7 @@ public sealed unsafe class KeyValueCache<T> : IDisposable
             TensorStrides strides = TensorStrides.Dense(TensorLayout.TokenMajor, tokens, Config.Heads, Config.HeadDim), lseStrides = new((long)tokens * Config.Heads, Config.Heads, 1);
             fixed (T* q = query, o = output)
             fixed (float* lse = logSumExp)
-                if (tokens <= DecodeTokens)
+                if (tokens <= decodeTokens)
                     decode.Run(new(q, strides, Config.HeadDim), new(o, strides, Config.HeadDim), new(lse, lseStrides, 1), first, count, tokens, cancellation);
                 else
                     for (int i = 0; i < count; i++)

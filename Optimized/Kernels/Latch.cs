@@ -7,8 +7,10 @@ internal sealed class Latch
     // Workers end within microseconds of each other: a short spin saves two changes of thread.
     private const int Spins = 40;
 
-    private readonly object sync = new();
     private int count;
+
+    /// <summary>The lock under which a sleeping caller is woken; a test holds it.</summary>
+    internal object Sync { get; } = new();
 
     public void Begin(int count) => Volatile.Write(ref this.count, count);
 
@@ -16,8 +18,8 @@ internal sealed class Latch
     {
         if (Interlocked.Decrement(ref count) != 0)
             return;
-        lock (sync)
-            Monitor.PulseAll(sync);
+        lock (Sync)
+            Monitor.PulseAll(Sync);
     }
 
     public void Wait(ref bool interrupted)
@@ -31,7 +33,7 @@ internal sealed class Latch
         while (!taken)
             try
             {
-                Monitor.Enter(sync, ref taken);
+                Monitor.Enter(Sync, ref taken);
             }
             catch (ThreadInterruptedException)
             {
@@ -43,7 +45,7 @@ internal sealed class Latch
             while (Volatile.Read(ref count) > 0)
                 try
                 {
-                    Monitor.Wait(sync);
+                    Monitor.Wait(Sync);
                 }
                 catch (ThreadInterruptedException)
                 {
@@ -52,7 +54,7 @@ internal sealed class Latch
         }
         finally
         {
-            Monitor.Exit(sync);
+            Monitor.Exit(Sync);
         }
     }
 }

@@ -52,9 +52,9 @@ public sealed class GoldenSuiteTests : IDisposable
     }
 
     public static TheoryData<string> ExactCores =>
-        [.. GoldenFolder.Read(Folder).Where(golden => golden.Family == "core" && golden.ToleranceClass == "f64" && (golden.Config.Tokens <= 12 || golden.Config.KvHeads < golden.Config.Heads)).Select(golden => golden.Name)];
+        [.. GoldenFolder.Read(Folder).Where(golden => golden.Family == "core" && golden.ToleranceClass == "f64" && (golden.Config.Tokens <= 8 || (golden.Config.Tokens <= 16 && golden.Config.KvHeads < golden.Config.Heads))).Select(golden => golden.Name)];
 
-    /// <summary>Every tensor of small f64 cases, and of all with GQA: one element that is off by 10^-10 of the tensor's largest number, or of 1, is told by the tensor's name.</summary>
+    /// <summary>Every tensor of small f64 cases, some with GQA: one element that is off by 10^-10 of the tensor's largest number, or of 1, is told by the tensor's name.</summary>
     [Theory]
     [MemberData(nameof(ExactCores))]
     public void An_f64_number_that_is_off_by_a_ten_billionth_does_not_hold(string name)

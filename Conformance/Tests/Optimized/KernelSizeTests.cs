@@ -49,28 +49,30 @@ public sealed class KernelSizeTests
     }
 
     /// <summary>
-    /// Panels, tiles and blocks that are not full have room for what stood there before: after a call whose every number was NaN, each G up to two blocks gives the bits of a new plan.
+    /// Panels, tiles and blocks that are not full have room for what stood there before: after a call whose every number was NaN, each G up to two blocks, with vectors that fill registers and that do not, gives the bits of a new plan.
     /// </summary>
     [Theory]
     [MemberData(nameof(ExponentialTests.Widths), MemberType = typeof(ExponentialTests))]
     public void What_a_plan_computed_before_leaves_nothing_in_its_workspace(VectorWidth width)
     {
-        const int Longest = 260, Dim = 3;
+        const int Longest = 260, MaxDim = 63;
+        int[] dims = [3, 47, 31, 12, MaxDim];
         Random random = new(5);
-        float[][] noise = [.. Enumerable.Range(0, 4).Select(_ => Enumerable.Range(0, Longest * Dim).Select(_ => random.NextSingle() - 0.5f).ToArray())];
+        float[][] noise = [.. Enumerable.Range(0, 4).Select(_ => Enumerable.Range(0, Longest * MaxDim).Select(_ => random.NextSingle() - 0.5f).ToArray())];
         for (int tokens = 1; tokens <= Longest; tokens += tokens < 140 ? 1 : 7)
         {
-            S2Config config = S2Config.Create(new() { Tokens = tokens, HeadDim = Dim, GroupSize = GroupSizeRule.Of(tokens), Mask = MaskPolicy.Bidirectional });
-            float[] lost = [.. Enumerable.Repeat(float.NaN, tokens * Dim)];
+            int dim = dims[tokens % dims.Length];
+            S2Config config = S2Config.Create(new() { Tokens = tokens, HeadDim = dim, GroupSize = GroupSizeRule.Of(tokens), Mask = MaskPolicy.Bidirectional });
+            float[] lost = [.. Enumerable.Repeat(float.NaN, tokens * dim)];
             using S2AttentionPlan used = new(config, new() { VectorWidth = width, Threads = 1 }), fresh = new(config, new() { VectorWidth = width, Threads = 1 });
             Run(used, [lost, lost, lost, lost]);
-            float[][] inputs = [.. noise.Select(tensor => tensor[..(tokens * Dim)])];
+            float[][] inputs = [.. noise.Select(tensor => tensor[..(tokens * dim)])];
             foreach ((float[] expected, float[] found) in Run(fresh, inputs).Zip(Run(used, inputs)))
-                Assert.True(expected.AsSpan().SequenceEqual(found), $"G = {tokens}");
+                Assert.True(expected.AsSpan().SequenceEqual(found), $"G = {tokens}, D = {dim}");
 
             float[][] Run(S2AttentionPlan plan, float[][] inputs)
             {
-                float[] o = new float[tokens * Dim], lse = new float[tokens], dq = new float[o.Length], dk = new float[o.Length], dv = new float[o.Length];
+                float[] o = new float[tokens * dim], lse = new float[tokens], dq = new float[o.Length], dk = new float[o.Length], dv = new float[o.Length];
                 plan.Forward<float>(inputs[0], inputs[1], inputs[2], o, lse);
                 plan.Backward<float>(inputs[0], inputs[1], inputs[2], o, lse, inputs[3], dq, dk, dv);
                 return [o, lse, dq, dk, dv];

@@ -103,6 +103,24 @@ public sealed class KeyValueCacheTests
         }
     }
 
+    /// <summary>A kv head for more query heads than a stack has room for ended the process; so many are attended like a chunk, with the same results.</summary>
+    [Theory]
+    [InlineData(128)]
+    [InlineData(129)]
+    [InlineData(1025)]
+    [InlineData(1 << 16)]
+    public void A_kv_head_may_have_any_number_of_query_heads(int heads)
+    {
+        S2Config config = S2Config.Create(new() { Tokens = 8, Heads = heads, KvHeads = 1, HeadDim = 1, GroupSize = GroupSizeRule.Of(4), Mask = MaskPolicy.Split });
+        float[] q = Noise(8 * heads, 1), k = Noise(8, 2), v = Noise(8, 3), o = new float[q.Length], lse = new float[q.Length], part = new float[q.Length];
+        using (S2AttentionPlan plan = new(config, new() { Threads = 1 }))
+            plan.Forward<float>(q, k, v, o, lse);
+        using KeyValueCache<float> cache = new(config, new() { Threads = 1, MaxChunk = 8 });
+        cache.Append(k, v);
+        cache.Attend(q, part);
+        Assert.All(o.Zip(part).Where(pair => Math.Abs(pair.First - pair.Second) > 1e-5f), pair => Assert.Fail($"{pair.Second} for {pair.First}"));
+    }
+
     [Fact]
     public void What_a_cache_cannot_do_is_refused_by_name()
     {

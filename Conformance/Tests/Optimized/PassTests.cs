@@ -181,6 +181,30 @@ public sealed unsafe class PassTests
         signaller.Join();
     }
 
+    /// <summary>The test holds the lock: the caller has looked for the last time and waits for it when the last worker ends.</summary>
+    [Fact]
+    public void A_signal_between_the_last_look_and_the_lock_is_seen()
+    {
+        Latch latch = new();
+        latch.Begin(1);
+        Thread waiter;
+        lock (latch.Sync)
+        {
+            waiter = Started(() =>
+            {
+                bool interrupted = false;
+                latch.Wait(ref interrupted);
+            });
+            Assert.True(SpinWait.SpinUntil(() => waiter.ThreadState.HasFlag(System.Threading.ThreadState.WaitSleepJoin), Limit));
+
+            // It may still be spinning, which sleeps too: what follows holds either way, and at the lock after so long.
+            Thread.Sleep(200);
+            latch.Signal();
+        }
+
+        Assert.True(waiter.Join(TimeSpan.FromSeconds(20)), "the caller sleeps, and nobody will wake it");
+    }
+
     /// <summary>Every thread that was started, not only the first few, has ended when Stop returns.</summary>
     [Theory]
     [InlineData(2)]
