@@ -28,14 +28,16 @@ public sealed class BlockSizeTests
                 int rows = engines.TileRows, columns = engines.TileColumns;
                 BlockSizes sizes = new(dim, rows, columns);
 
-                // D in whole blocks of rows that the transposes can cut into fours, then of columns; and not a block more.
-                int step = rows % 4 == 0 ? rows : 2 * rows;
-                bool isRight = sizes.Depth >= dim && sizes.Depth - dim < step && sizes.Depth % rows == 0 && sizes.Depth % 4 == 0
-                    && sizes.Width >= sizes.Depth && sizes.Width - sizes.Depth < columns && sizes.Width % columns == 0
-                    && IsPortion(sizes.TileKeys, rows, 192) && IsPortion(sizes.BlockQueries, columns, 512)
-                    && IsPortion(sizes.BackwardQueries, columns, sizes.BlockQueries);
+                // D in whole blocks of eight rows, then of columns, and not a block more; rows an odd number of cache lines apart.
+                bool isRight = IsRounded(sizes.Depth, dim, 8) && IsRounded(sizes.Width, sizes.Depth, columns) && IsOddLines(sizes.Stride, sizes.Width) && IsOddLines(sizes.ScoreStride, sizes.BackwardQueries)
+                    && IsPortion(sizes.TileKeys, rows, 192) && sizes.TileKeysHeld == sizes.TileKeys + 8
+                    && IsPortion(sizes.BlockQueries, columns, 512) && IsPortion(sizes.BackwardQueries, columns, sizes.BlockQueries);
                 Assert.True(isRight, $"{sizes}");
             }
+
+        static bool IsRounded(int size, int least, int multiple) => size >= least && size - least < multiple && size % multiple == 0;
+
+        static bool IsOddLines(int floats, int least) => floats >= least && floats - least < 32 && floats % 16 == 0 && floats / 16 % 2 == 1;
 
         static bool IsPortion(int size, int multiple, int most) => size >= multiple && size % multiple == 0 && size <= most;
     }
@@ -51,11 +53,11 @@ public sealed class BlockSizeTests
             for (int dim = 1; dim <= MaxHeadDim; dim++)
             {
                 BlockSizes sizes = new(dim, engines.TileRows, engines.TileColumns);
-                long depth = sizes.Depth, width = sizes.Width, columns = sizes.TileColumns, queries = sizes.BlockQueries, keys = sizes.TileKeys, backward = sizes.BackwardQueries;
-                long forwardFloats = Sum(queries * depth, queries * depth, keys * depth, keys * depth, keys * depth, keys * depth, columns * depth, keys * columns, queries, queries, columns);
+                long depth = sizes.Depth, columns = sizes.TileColumns, queries = sizes.BlockQueries, backward = sizes.BackwardQueries, held = sizes.TileKeysHeld;
+                long tile = held * sizes.Stride, rows = backward * sizes.Stride, scores = held * sizes.ScoreStride;
+                long forwardFloats = Sum(queries * depth, queries * depth, tile, tile, tile, tile, columns * depth, held * columns, queries, queries, columns);
                 long backwardFloats = Sum(
-                    backward * depth, backward * depth, backward * depth, backward * width, backward * width, keys * depth, keys * depth, keys * backward, keys * backward,
-                    columns * depth, sizes.TileRows * width, backward, backward);
+                    backward * depth, backward * depth, backward * depth, rows, rows, tile, tile, scores, scores, columns * depth, (long)sizes.TileRows * sizes.Width, backward, backward);
                 long floats = engines.WorkspaceFloats(sizes);
                 Assert.True(floats == Math.Max(forwardFloats, backwardFloats) && floats <= int.MaxValue && (dim > 256 || 4 * floats < 1 << 20), $"{sizes}: {floats} floats, not {forwardFloats} or {backwardFloats}");
             }

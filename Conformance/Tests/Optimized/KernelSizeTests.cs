@@ -80,6 +80,25 @@ public sealed class KernelSizeTests
         }
     }
 
+    /// <summary>A key of minus infinity has weight 0 for every query of a whole segment; lanes without a query, for which its score is 0 times infinity, do not give it their NaN.</summary>
+    [Theory]
+    [MemberData(nameof(ExponentialTests.Widths), MemberType = typeof(ExponentialTests))]
+    public void A_score_of_minus_infinity_gives_its_key_nothing_at_any_length(VectorWidth width)
+    {
+        for (int tokens = 2; tokens <= 300; tokens += tokens < 140 ? 1 : 9)
+        {
+            S2Config config = S2Config.Create(new() { Tokens = tokens, HeadDim = 1, GroupSize = GroupSizeRule.Of(tokens), Mask = MaskPolicy.Bidirectional });
+            float[] ones = [.. Enumerable.Repeat(1f, tokens)], k = [.. ones], o = new float[tokens], lse = new float[tokens], dq = new float[tokens], dk = new float[tokens], dv = new float[tokens];
+            k[tokens / 2] = float.NegativeInfinity;
+            using S2AttentionPlan plan = new(config, new() { VectorWidth = width, Threads = 1 });
+            plan.Forward<float>(ones, k, ones, o, lse);
+            plan.Backward<float>(ones, k, ones, o, lse, ones, dq, dk, dv);
+            Assert.All(o, value => Assert.Equal(1, value, 1e-5));
+            Assert.Equal(0, dv[tokens / 2]);
+            Assert.Equal(tokens, dv.Sum(), 1e-3);
+        }
+    }
+
     /// <summary>dk and dv are rounded to storage in portions of tokens: the borders of three portions and every third N up to 200, in two sequences and two kv heads.</summary>
     [Fact]
     public void Gradients_are_stored_for_any_N()

@@ -81,6 +81,42 @@ public sealed class KernelValueTests
         static float[] Moved(float[] tensor, int power) => [.. tensor.Select(x => MathF.ScaleB(x, power))];
     }
 
+    /// <summary>
+    /// Two keys alike, so that lse is the score, and the score and ln 2: wherever the score is a number of f32, from -2^126 on, by whatever sizes of q, k and scale it comes about. No row is taken
+    /// for an empty one, and no power of two is cut.
+    /// </summary>
+    [Fact]
+    public void Scores_are_what_they_are_however_large_q_k_and_the_scale_are()
+    {
+        int[] sizes = [-120, -70, -8, 0, 70, 120];
+        int looked = 0;
+        foreach (int scale in new[] { -1000, -300, -260, -200, -130, -60, 0, 60, 125, 126, 127, 128, 200, 255, 260, 275 })
+            foreach (int query in sizes)
+                foreach (int key in sizes)
+                {
+                    // A product that underflows before a great scale multiplies it is lost; so is a score past f32.
+                    int score = scale + query + key;
+                    if (score > 126 || (scale > 0 && query + key < -148))
+                        continue;
+                    looked++;
+                    S2Config config = S2Config.Create(new() { Tokens = 2, HeadDim = 1, GroupSize = GroupSizeRule.Of(2), Mask = MaskPolicy.PositionCausal, Scale = Math.ScaleB(1, scale) });
+                    using S2AttentionPlan plan = new(config, new() { Threads = 1 });
+                    float q = -MathF.ScaleB(1, query), k = MathF.ScaleB(1, key);
+                    float[] o = new float[2], lse = new float[2], dq = new float[2], dk = new float[2], dv = new float[2];
+                    plan.Forward<float>([q, q], [k, k], [3, 3], o, lse);
+                    plan.Backward<float>([q, q], [k, k], [3, 3], o, lse, [1, 1], dq, dk, dv);
+                    double expected = -Math.ScaleB(1, score);
+                    string where = $"q = 2^{query}, k = 2^{key}, scale 2^{scale}: lse {lse[0]} and {lse[1]}, o {o[0]} and {o[1]}, dv {dv[0]} and {dv[1]}";
+                    Assert.True(Near(lse[0], expected) && Near(lse[1], expected + Math.Log(2)) && o[0] == 3 && o[1] == 3, where);
+                    if (score < 15)
+                        Assert.True(Math.Abs(dv[0] - 1.5) < 0.02 && Math.Abs(dv[1] - 0.5) < 0.02, where);
+                }
+
+        Assert.True(looked > 200, $"{looked}");
+
+        static bool Near(float found, double expected) => Math.Abs(found - expected) <= 1e-6 * Math.Max(1, Math.Abs(expected));
+    }
+
     /// <summary>The same bits whatever the keys and values hold that nobody sees: with causal masks every key after the last query of its segment, and padded keys.</summary>
     [Fact]
     public void Invisible_keys_have_no_influence_and_gradients_of_exactly_zero()
