@@ -34,13 +34,11 @@ internal static class Figures
         void Lines(string name, string title, string x, string y, IEnumerable<(string Arm, double[] X, double[] Y)> curves)
         {
             using Plot plot = Begun(title, x, y);
-            int number = 0;
             foreach ((string arm, double[] xs, double[] ys) in curves)
             {
                 var line = plot.Add.Scatter(xs, ys);
                 line.LegendText = arm;
                 line.LineWidth = 2;
-                line.LinePattern = number++ % 2 == 0 ? LinePattern.Solid : LinePattern.Dashed;
             }
 
             Save(plot, name);
