@@ -57,7 +57,7 @@ internal static class Tables
                 continue;
             bool closes = gap.Mean > 0 && gain.Mean / gap.Mean >= 0.5;
             table.AppendLine(Invariant(
-                $"| {cell.Tokens} | {cell.Group} | {cell.Scaling} | {cell.Tuning} | {cell.Arm.Name} | {Show(gain, "+0.000;-0.000")} | {(gap.Mean > 0 ? Invariant($"{100 * gain.Mean / gap.Mean:0} %") : "no gap")} | {(gain.Low > 0 && closes ? "yes" : "no")} |"));
+                $"| {cell.Tokens} | {cell.Group} | {cell.Scaling} | {cell.Tuning} | {cell.Arm.Name} | {Show(gain, "+0.000;-0.000")} | {(gap.Mean > 0 ? Invariant($"{100 * gain.Mean / gap.Mean:0} %") : "no gap")} | {(gain.Checkpoints == 1 ? "one checkpoint tells nothing" : gain.Low > 0 && closes ? "yes" : "no")} |"));
         }
 
         return table.ToString().ReplaceLineEndings("\n");
