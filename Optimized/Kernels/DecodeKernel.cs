@@ -36,7 +36,7 @@ internal static unsafe class DecodeKernel<T, TStorage, V, TLanes>
     /// <summary>Floats of workspace that <see cref="Run"/> takes for some rows.</summary>
     public static nint WorkspaceFloats(int headDim, int rows)
     {
-        nint depth = BlockSizes.RoundUp(headDim, TLanes.Count), tile = MaxKeys * depth;
+        nint depth = BlockSizes.RoundUp(headDim, 2 * TLanes.Count), tile = MaxKeys * depth;
         return Workspace.Sum(EvenUp(rows) * depth, EvenUp(rows) * depth, MaxKeys, MaxKeys, EvenUp(rows), EvenUp(rows), depth, tile, tile);
     }
 
@@ -46,8 +46,8 @@ internal static unsafe class DecodeKernel<T, TStorage, V, TLanes>
     {
         S2Config config = work.Config;
         (int sequence, int kvHead, TokenRange<int> part) = work.Item(item);
-        int rows = work.Rows, depth = BlockSizes.RoundUp(config.HeadDim, TLanes.Count);
-        bool packs = depth != config.HeadDim;
+        int rows = work.Rows, depth = BlockSizes.RoundUp(config.HeadDim, 2 * TLanes.Count);
+        bool packs = depth != config.HeadDim || typeof(T) != typeof(float);
         workspace.Reset();
         Pointer<float> queries = workspace.Take(EvenUp(rows) * depth), output = workspace.Take(EvenUp(rows) * depth);
         Pointer<float> scores = workspace.Take(MaxKeys), otherScores = workspace.Take(MaxKeys);
@@ -73,21 +73,31 @@ internal static unsafe class DecodeKernel<T, TStorage, V, TLanes>
 
         CacheRing<T> ring = work.RingOf(sequence);
         Rows<T> keys = ring.Keys, values = ring.Values;
-        int tileKeys = Math.Clamp(TileBytes / (depth * sizeof(T)) / Block, 1, MaxKeys / Block) * Block;
+        int tileKeys = Math.Clamp(TileBytes / (depth * sizeof(float)) / Block, 1, MaxKeys / Block) * Block;
         for (int start = part.Start, count; start < part.End; start += count)
         {
             count = ring.Contiguous(start, Math.Min(tileKeys, part.End - start));
             Pointer<T> key = keys.At(0, start, kvHead, count * config.HeadDim), value = values.At(0, start, kvHead, count * config.HeadDim);
             if (packs)
-                for (int j = 0; j < count; j++)
-                {
-                    Packing.Row<T, TStorage, V, TLanes>(key + (nint)j * config.HeadDim, packedKeys + (nint)j * depth, config.HeadDim, depth);
-                    Packing.Row<T, TStorage, V, TLanes>(value + (nint)j * config.HeadDim, packedValues + (nint)j * depth, config.HeadDim, depth);
-                }
+            {
+                Pack(key, packedKeys);
+                Pack(value, packedValues);
+            }
 
-            // What is read next is fetched while one computes, in equal parts by all pairs of rows: the values with the scores, the next keys with the weighted sum.
+            // In f32, each row whole registers long: once for all rows of queries.
+            void Pack(Pointer<T> rows, Pointer<float> packed)
+            {
+                if (depth == config.HeadDim)
+                    TStorage.Widen<V, TLanes>(rows, packed, count * depth);
+                else
+                    for (int j = 0; j < count; j++)
+                        Packing.Row<T, TStorage, V, TLanes>(rows + (nint)j * config.HeadDim, packed + (nint)j * depth, config.HeadDim, depth);
+            }
+
+            // What is read next is fetched while one computes, in equal parts by all pairs of rows: the values with the scores, the next keys with the weighted sum; where a tile is packed, both of the next.
             int pairs = (rows + 1) / 2, next = ring.Contiguous((start + count) % ring.Capacity, Math.Min(tileKeys, part.End - start - count));
-            Pointer<T> nextKey = next > 0 ? keys.At(0, start + count, kvHead, next * config.HeadDim) : key;
+            Pointer<T> nextKey = next > 0 ? keys.At(0, start + count, kvHead, next * config.HeadDim) : key, nextValue = next > 0 ? values.At(0, start + count, kvHead, next * config.HeadDim) : value;
+            Pointer<float> tileOfKeys = packs ? packedKeys : key.As<float>(), tileOfValues = packs ? packedValues : value.As<float>();
             for (int r = 0; r < rows; r += 2)
             {
                 // Rows that see different keys of the tile are done apart, each with a row of zeros.
@@ -113,18 +123,12 @@ internal static unsafe class DecodeKernel<T, TStorage, V, TLanes>
                     return;
                 nint first = range.Start;
                 Pointer<float> q0 = queries + (nint)row * depth, q1 = other < 0 ? zeros : queries + (nint)other * depth;
-                if (packs)
-                    DecodeKernel<float, SingleStorage, V, TLanes>.Scores(n, depth, packedKeys + first * depth, q0, q1, scores, otherScores, default);
-                else
-                    Scores(n, depth, key + first * depth, q0, q1, scores, otherScores, LinesOf(value, count, row / 2, pairs, config.HeadDim));
+                Scores(n, depth, tileOfKeys + first * depth, q0, q1, scores, otherScores, packs ? LinesOf(nextKey, next, row / 2, pairs, config.HeadDim) : LinesOf(value, count, row / 2, pairs, config.HeadDim));
                 float f0 = Softmax(scores, n, scale, ref max[row], ref sum[row]), f1 = other < 0 ? 0 : Softmax(otherScores, n, scale, ref max[other], ref sum[other]);
                 Pointer<float> o0 = output + (nint)row * depth, o1 = other < 0 ? zeros : output + (nint)other * depth;
                 if (other < 0)
                     otherScores.Span(n).Clear();
-                if (packs)
-                    DecodeKernel<float, SingleStorage, V, TLanes>.Weighted(n, depth, packedValues + first * depth, scores, otherScores, f0, f1, o0, o1, default);
-                else
-                    Weighted(n, depth, value + first * depth, scores, otherScores, f0, f1, o0, o1, LinesOf(nextKey, next, row / 2, pairs, config.HeadDim));
+                Weighted(n, depth, tileOfValues + first * depth, scores, otherScores, f0, f1, o0, o1, LinesOf(packs ? nextValue : nextKey, next, row / 2, pairs, config.HeadDim));
 
                 // A value that is not finite times 0 is NaN.
                 if (other < 0)
@@ -149,45 +153,58 @@ internal static unsafe class DecodeKernel<T, TStorage, V, TLanes>
         return new(rows.Line + bytes * part / parts, rows.Line + bytes * (part + 1) / parts);
     }
 
-    /// <summary>s0[j] = q0.k[j] and s1[j] = q1.k[j] for j below count; some lines are fetched meanwhile.</summary>
+    /// <summary>s0[j] = q0.k[j] and s1[j] = q1.k[j] for j below count, with depth a multiple of two registers; some lines are fetched meanwhile.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Scores(int count, nint depth, Pointer<T> keys, Pointer<float> q0, Pointer<float> q1, Pointer<float> s0, Pointer<float> s1, Lines ahead)
+    private static void Scores(int count, nint depth, Pointer<float> keys, Pointer<float> q0, Pointer<float> q1, Pointer<float> s0, Pointer<float> s1, Lines ahead)
     {
+        // Bare addresses, checked here: with an index they become part of the instruction that reads.
+        float* k0 = keys.For(count * depth), x = q0.For(depth), y = q1.For(depth);
         byte* line = ahead.Start, end = ahead.End;
         int j = 0;
-        for (; j + Block <= count; j += Block, keys += Block * depth)
+        for (; j + Block <= count; j += Block, k0 += Block * depth)
         {
             V zero = TLanes.Broadcast(0), a0 = zero, a1 = zero, a2 = zero, a3 = zero, b0 = zero, b1 = zero, b2 = zero, b3 = zero;
-            Pointer<T> k1 = keys + depth, k2 = k1 + depth, k3 = k2 + depth;
-            for (nint d = 0; d < depth; d += TLanes.Count)
+            float* k1 = k0 + depth, k2 = k1 + depth, k3 = k2 + depth;
+            for (nint d = 0; d < depth; d += 2 * TLanes.Count)
             {
                 line = Fetch(line, end);
-                V x = TLanes.Load(q0 + d), y = TLanes.Load(q1 + d), k = TStorage.Load<V, TLanes>(keys + d);
-                a0 = TLanes.MultiplyAdd(x, k, a0);
-                b0 = TLanes.MultiplyAdd(y, k, b0);
-                k = TStorage.Load<V, TLanes>(k1 + d);
-                a1 = TLanes.MultiplyAdd(x, k, a1);
-                b1 = TLanes.MultiplyAdd(y, k, b1);
-                k = TStorage.Load<V, TLanes>(k2 + d);
-                a2 = TLanes.MultiplyAdd(x, k, a2);
-                b2 = TLanes.MultiplyAdd(y, k, b2);
-                k = TStorage.Load<V, TLanes>(k3 + d);
-                a3 = TLanes.MultiplyAdd(x, k, a3);
-                b3 = TLanes.MultiplyAdd(y, k, b3);
+                V u = At(x + d), w = At(y + d), k = At(k0 + d);
+                a0 = TLanes.MultiplyAdd(u, k, a0);
+                b0 = TLanes.MultiplyAdd(w, k, b0);
+                k = At(k1 + d);
+                a1 = TLanes.MultiplyAdd(u, k, a1);
+                b1 = TLanes.MultiplyAdd(w, k, b1);
+                k = At(k2 + d);
+                a2 = TLanes.MultiplyAdd(u, k, a2);
+                b2 = TLanes.MultiplyAdd(w, k, b2);
+                k = At(k3 + d);
+                a3 = TLanes.MultiplyAdd(u, k, a3);
+                b3 = TLanes.MultiplyAdd(w, k, b3);
+                (u, w, k) = (At(x + d + TLanes.Count), At(y + d + TLanes.Count), At(k0 + d + TLanes.Count));
+                a0 = TLanes.MultiplyAdd(u, k, a0);
+                b0 = TLanes.MultiplyAdd(w, k, b0);
+                k = At(k1 + d + TLanes.Count);
+                a1 = TLanes.MultiplyAdd(u, k, a1);
+                b1 = TLanes.MultiplyAdd(w, k, b1);
+                k = At(k2 + d + TLanes.Count);
+                a2 = TLanes.MultiplyAdd(u, k, a2);
+                b2 = TLanes.MultiplyAdd(w, k, b2);
+                k = At(k3 + d + TLanes.Count);
+                a3 = TLanes.MultiplyAdd(u, k, a3);
+                b3 = TLanes.MultiplyAdd(w, k, b3);
             }
 
             LaneFolds.Sums(a0, a1, a2, a3).Store((s0 + j).For(Block));
             LaneFolds.Sums(b0, b1, b2, b3).Store((s1 + j).For(Block));
         }
 
-        for (; j < count; j++, keys += depth)
+        for (; j < count; j++, k0 += depth)
         {
             V a = TLanes.Broadcast(0), b = a;
             for (nint d = 0; d < depth; d += TLanes.Count)
             {
-                V k = TStorage.Load<V, TLanes>(keys + d);
-                a = TLanes.MultiplyAdd(TLanes.Load(q0 + d), k, a);
-                b = TLanes.MultiplyAdd(TLanes.Load(q1 + d), k, b);
+                a = TLanes.MultiplyAdd(At(x + d), At(k0 + d), a);
+                b = TLanes.MultiplyAdd(At(y + d), At(k0 + d), b);
             }
 
             (s0[j], s1[j]) = (LaneFolds.Sum(a), LaneFolds.Sum(b));
@@ -223,30 +240,31 @@ internal static unsafe class DecodeKernel<T, TStorage, V, TLanes>
 
     /// <summary>o0 = o0 f0 + sum over j of w0[j] v[j], and o1 alike.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Weighted(int count, nint depth, Pointer<T> values, Pointer<float> w0, Pointer<float> w1, float f0, float f1, Pointer<float> o0, Pointer<float> o1, Lines ahead)
+    private static void Weighted(int count, nint depth, Pointer<float> values, Pointer<float> w0, Pointer<float> w1, float f0, float f1, Pointer<float> o0, Pointer<float> o1, Lines ahead)
     {
+        float* first = values.For(count * depth), x = w0.For(count), y = w1.For(count);
         byte* line = ahead.Start, end = ahead.End;
         nint d = 0, lanes = TLanes.Count;
         V shrink0 = TLanes.Broadcast(f0), shrink1 = TLanes.Broadcast(f1);
         for (; d + 4 * lanes <= depth; d += 4 * lanes)
         {
             V zero = TLanes.Broadcast(0), a0 = zero, a1 = zero, a2 = zero, a3 = zero, b0 = zero, b1 = zero, b2 = zero, b3 = zero;
-            Pointer<T> row = values + d;
+            float* row = first + d;
             for (int j = 0; j < count; j++, row += depth)
             {
                 line = Fetch(line, end);
-                V x = TLanes.Broadcast(w0[j]), y = TLanes.Broadcast(w1[j]), v = TStorage.Load<V, TLanes>(row);
-                a0 = TLanes.MultiplyAdd(x, v, a0);
-                b0 = TLanes.MultiplyAdd(y, v, b0);
-                v = TStorage.Load<V, TLanes>(row + lanes);
-                a1 = TLanes.MultiplyAdd(x, v, a1);
-                b1 = TLanes.MultiplyAdd(y, v, b1);
-                v = TStorage.Load<V, TLanes>(row + 2 * lanes);
-                a2 = TLanes.MultiplyAdd(x, v, a2);
-                b2 = TLanes.MultiplyAdd(y, v, b2);
-                v = TStorage.Load<V, TLanes>(row + 3 * lanes);
-                a3 = TLanes.MultiplyAdd(x, v, a3);
-                b3 = TLanes.MultiplyAdd(y, v, b3);
+                V p = TLanes.Broadcast(x[j]), r = TLanes.Broadcast(y[j]), v = At(row);
+                a0 = TLanes.MultiplyAdd(p, v, a0);
+                b0 = TLanes.MultiplyAdd(r, v, b0);
+                v = At(row + TLanes.Count);
+                a1 = TLanes.MultiplyAdd(p, v, a1);
+                b1 = TLanes.MultiplyAdd(r, v, b1);
+                v = At(row + 2 * TLanes.Count);
+                a2 = TLanes.MultiplyAdd(p, v, a2);
+                b2 = TLanes.MultiplyAdd(r, v, b2);
+                v = At(row + 3 * TLanes.Count);
+                a3 = TLanes.MultiplyAdd(p, v, a3);
+                b3 = TLanes.MultiplyAdd(r, v, b3);
             }
 
             Add(o0 + d, shrink0, a0);
@@ -262,18 +280,22 @@ internal static unsafe class DecodeKernel<T, TStorage, V, TLanes>
         for (; d < depth; d += lanes)
         {
             V a = TLanes.Broadcast(0), b = a;
-            Pointer<T> row = values + d;
+            float* row = first + d;
             for (int j = 0; j < count; j++, row += depth)
             {
-                V v = TStorage.Load<V, TLanes>(row);
-                a = TLanes.MultiplyAdd(TLanes.Broadcast(w0[j]), v, a);
-                b = TLanes.MultiplyAdd(TLanes.Broadcast(w1[j]), v, b);
+                V v = At(row);
+                a = TLanes.MultiplyAdd(TLanes.Broadcast(x[j]), v, a);
+                b = TLanes.MultiplyAdd(TLanes.Broadcast(y[j]), v, b);
             }
 
             Add(o0 + d, shrink0, a);
             Add(o1 + d, shrink1, b);
         }
     }
+
+    /// <summary>What stands at an address whose range was checked.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static V At(float* address) => Unsafe.ReadUnaligned<V>(address);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Add(Pointer<float> output, V factor, V gain) => TLanes.Store(TLanes.MultiplyAdd(TLanes.Load(output), factor, gain), output);
