@@ -16,6 +16,9 @@ public sealed record Arithmetic
     /// <summary>exp of a score from which no maximum was subtracted; none where it is subtracted.</summary>
     public Func<double, double>? PlainExp { get; init; }
 
+    /// <summary>What a score is replaced by before the softmax; none in the default.</summary>
+    public Func<double, double>? Cap { get; init; }
+
     /// <summary>Whether -infinity is added to hidden scores, so that NaN and infinity in hidden keys reach the sum.</summary>
     public bool AddsMask { get; init; }
 

@@ -24,7 +24,7 @@ public enum PairMask
     /// <summary>The lowest number takes the score's place: as <see cref="Lowered"/>, but no gradient reaches q and k.</summary>
     Replaced,
 
-    /// <summary>10000 is subtracted from the score.</summary>
+    /// <summary>A number is subtracted from the score: 10000 where nothing else is said.</summary>
     Less,
 
     /// <summary>The pair is not computed, or both masks apply and their sum is -infinity.</summary>

@@ -14,6 +14,9 @@ public sealed class PipelineAttention
     private readonly Pipeline pipeline;
     private const int MostOnStack = 256;
 
+    // By less than this a lowered key still weighs something beside a seen one.
+    private const double LeastLowering = 1000;
+
     private static readonly Func<int, int, double> ZeroProduct = (_, _) => 0;
 
     private readonly Arithmetic arithmetic;
@@ -146,7 +149,7 @@ public sealed class PipelineAttention
             return;
         Stages stages = pipeline.Stages;
         if (stages.Normaliser is not Normaliser.Row || !ReferenceEquals(stages.Times, Stages.Once) || !ReferenceEquals(stages.Zeros, Stages.NoZeros) || !ReferenceEquals(stages.Reach, Stages.OwnGroup)
-            || !ReferenceEquals(stages.Across, Stages.OwnHead))
+            || !ReferenceEquals(stages.Across, Stages.OwnHead) || stages.Lowering < LeastLowering)
         {
             equalSums ??= [ClassSums(ZeroProduct)];
             WeightedRow weighted = Weigh(answer.Slot, answer.Query, ZeroProduct, equalSums.Value[0]);
@@ -255,11 +258,14 @@ public sealed class PipelineAttention
         {
             products[i] = uniform ? double.MinValue : product(query, pairs[i].Key);
             scores[i] = Score(slot, pairs[i], uniform, products[i]);
+            if (arithmetic.Cap is { } cap && !uniform)
+                scores[i] = cap(scores[i]);
         }
 
         (double[] weights, double lse) = Softmax(slot, pairs, products, scores, sums);
         if (arithmetic.AddsMask && Array.Exists(met, pair => pair.Mask is not (PairMask.Seen or PairMask.Less) && scale * product(query, pair.Key) is var score && !double.IsFinite(score) && !double.IsNegativeInfinity(score)))
             Array.Fill(weights, double.NaN);
+        double[] shares = pipeline.Stages.Normaliser is Normaliser.WholeGroup ? [.. weights] : weights;
         for (int i = 0; i < weights.Length; i++)
         {
             if (pipeline.Stages.Normaliser is Normaliser.WholeGroup && pairs[i].Mask is not PairMask.Seen)
@@ -274,7 +280,7 @@ public sealed class PipelineAttention
             (pairs, weights, scores) = ([.. pairs, .. rest], [.. weights, .. rest.Select(_ => 0.0)], [.. scores, .. rest.Select(_ => double.NegativeInfinity)]);
         }
 
-        return new(pairs, weights, scores, lse);
+        return arithmetic.MultipliesHidden ? new(pairs, weights, scores, lse) : new(pairs, weights, scores, lse) { Shares = shares };
     }
 
     /// <summary>What a query slot meets, hidden or not.</summary>
@@ -319,7 +325,7 @@ public sealed class PipelineAttention
     }
 
     private double Score(Slot slot, Meeting pair, bool uniform, double product) =>
-        uniform ? double.MinValue : pipeline.Stages.Scale(pipeline.Site, slot.Head) * product - (pair.Mask is PairMask.Less ? 10000 : 0);
+        uniform ? double.MinValue : pipeline.Stages.Scale(pipeline.Site, slot.Head) * product - (pair.Mask is PairMask.Less ? pipeline.Stages.Lowering : 0);
 
     /// <summary>Which pairs are normalised together.</summary>
     internal (int, int, int) ClassOf(Slot slot, Meeting pair) => pipeline.Stages.Normaliser switch
@@ -416,5 +422,9 @@ public sealed class PipelineAttention
     private static ReadOnlySpan<double> Vector(Tensor<double> tensor, Place place) => tensor.Row(place.Batch, place.Token, place.Head);
 }
 
-/// <summary>The pairs of a row of weights.</summary>
-internal sealed record WeightedRow(Meeting[] Pairs, double[] Weights, double[] Scores, double LogSumExp);
+/// <summary>The pairs of a row, and their weights.</summary>
+internal sealed record WeightedRow(Meeting[] Pairs, double[] Weights, double[] Scores, double LogSumExp)
+{
+    /// <summary>The weights as the softmax gave them, before a mask zeroed some.</summary>
+    public double[] Shares { get; init; } = Weights;
+}

@@ -58,7 +58,8 @@ internal sealed class PipelineGradients(S2Config config, Pipeline pipeline, Pipe
             double mean = 0;
             for (int i = 0; i < weights.Length; i++)
             {
-                dp[i] = Dp(input, row.Pairs[i], dout);
+                // A weight that the mask zeroes after the softmax passes nothing on, but its share still depends on the other scores.
+                dp[i] = weights[i] == 0 ? 0 : Dp(input, row.Pairs[i], dout);
                 mean += weights[i] * dp[i];
             }
 
@@ -79,11 +80,11 @@ internal sealed class PipelineGradients(S2Config config, Pipeline pipeline, Pipe
                     continue;
                 double centred = dp[i] - backward.Delta * (sums is null ? mean : means[attention.ClassOf(slot, pair)]);
                 if (queryRow >= 0 && !backward.Detaches(site, Operand.Query, slot.Head))
-                    Add(dq, queryRow, queryScale * weights[i] * centred, input.Key.Elements.Slice(pair.Key * dim, dim));
+                    Add(dq, queryRow, queryScale * row.Shares[i] * centred, input.Key.Elements.Slice(pair.Key * dim, dim));
                 if (Moved(Operand.Key, pair.Key, config.KvHeads, slot.Head) is >= 0 and int key && !backward.Detaches(site, Operand.Key, slot.Head))
                 {
                     keysOfHead[head][key] = true;
-                    Add(dkOfHead[head], key, keyScale * weights[i] * centred, input.Query.Elements.Slice(query * dim, dim));
+                    Add(dkOfHead[head], key, keyScale * row.Shares[i] * centred, input.Query.Elements.Slice(query * dim, dim));
                 }
             }
         }

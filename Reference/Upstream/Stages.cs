@@ -119,6 +119,9 @@ public sealed record Stages
     /// <summary>What becomes of a pair that the policy hides (first), or whose key is padded (second).</summary>
     public Func<bool, bool, PairMask> Hide { get; init; } = (_, _) => PairMask.Hidden;
 
+    /// <summary>What is taken from the score of a pair that is <see cref="PairMask.Less"/>.</summary>
+    public double Lowering { get; init; } = 10000;
+
     /// <summary>How often the i-th of n visible keys is read.</summary>
     public Func<int, int, int> Times { get; init; } = Once;
 

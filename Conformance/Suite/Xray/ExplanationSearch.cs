@@ -1,6 +1,8 @@
 // Which smallest composition of defects answers as the port does?
 using System.Collections.Immutable;
+using System.Globalization;
 using S2Attn.Reference.Upstream;
+using S2Attn.Spec;
 
 namespace S2Attn.Conformance.Xray;
 
@@ -10,18 +12,19 @@ namespace S2Attn.Conformance.Xray;
 /// </summary>
 internal sealed class ExplanationSearch
 {
-    private const int MostForward = 3, MostPadding = 2, MostBackward = 2, MostAlternatives = 64;
+    private const int MostForward = 3, MostPadding = 2, MostBackward = 2, MostAlternatives = 64, MostMeasured = 4;
+
+    // Where equal scores tell nothing, all that changes scores alone has to be compared question by question.
+    private const int MostToScore = 4096, MostThreesToScore = 512;
 
     private static readonly ImmutableArray<Defect>
         Structure = [.. DefectCatalogue.All.Where(defect => !defect.NeedsPadding && !defect.IsBackward && defect.Stage is not Stage.LogSum)],
         Padding = [.. DefectCatalogue.All.Where(defect => defect.NeedsPadding)],
+        EmptyRows = [.. DefectCatalogue.All.Where(defect => defect.Stage is Stage.Empty)],
         LogSum = [.. DefectCatalogue.All.Where(defect => defect.Stage is Stage.LogSum)],
         Backward = [.. DefectCatalogue.All.Where(defect => defect.IsBackward)];
 
-    // Of three defects two at least are such as people's code has: all threes would take a minute where none explains a port.
-    private static readonly Lazy<ImmutableArray<Composition>>
-        StructurePairs = new(() => [.. From(Structure, 0, 2, [])]),
-        StructureTriples = new(() => [.. From(Structure, 0, MostForward, []).Where(composition => composition.Defects.Count(defect => defect.IsSeen) >= 2)]);
+    private static readonly Lazy<ImmutableArray<Composition>> StructurePairs = new(() => [.. From(Structure, 0, 2, [])]);
 
     private readonly ImmutableArray<XrayFilm> films, plain, padded;
     private readonly CancellationToken cancellation;
@@ -47,20 +50,29 @@ internal sealed class ExplanationSearch
     /// <summary>All compositions of the fewest defects that explain everything.</summary>
     private ImmutableArray<Composition> Whole()
     {
-        Dictionary<int, ImmutableArray<Composition>> structures = [];
+        Dictionary<int, ImmutableArray<Composition>> structures = [], whereKeysAreSeen = [];
         for (int total = 0; total <= MostForward + MostPadding; total++)
         {
-            List<Composition> found = [];
+            // A shift that was measured explains more than two known defects, which would hit it by chance.
+            List<Composition> found = [.. total is 2 or 3 ? Measured(total - 2) : []];
             for (int size = Math.Min(total, MostForward); size >= 0 && total - size <= MostPadding; size--)
             {
                 if (total - size > 0 && padded.IsEmpty)
                     break;
                 if (!structures.TryGetValue(size, out var explaining))
-                    structures.Add(size, explaining = [.. Sets(Structure, size).Where(composition => Explains(composition, plain)).Take(MostAlternatives)]);
+                {
+                    whereKeysAreSeen[size] = [.. Sets(Structure, size).Where(ExplainsWhereKeysAreSeen).Take(size < MostForward ? MostToScore : MostThreesToScore)];
+                    structures[size] = explaining =
+                    [
+                        .. whereKeysAreSeen[size].Concat(whereKeysAreSeen.GetValueOrDefault(size - 1, []).SelectMany(WithEmptyRows)).Where(composition => Explains(composition, plain)).Take(MostAlternatives),
+                    ];
+                }
+
                 foreach (Composition structure in explaining)
                     found.AddRange(Sets(Padding, total - size).Select(padding => Joined(structure, padding)).SelectMany(joined => joined).Where(joined => Explains(joined, padded)));
             }
 
+            found = [.. found.DistinctBy(composition => composition.Name)];
             ImmutableArray<Composition> complete = [.. found.Take(MostAlternatives).SelectMany(WithRest)];
             if (!complete.IsEmpty)
             {
@@ -71,6 +83,36 @@ internal sealed class ExplanationSearch
 
         return [];
     }
+
+    // Rows that a wrong mask leaves without a key show how such rows are filled without any padding.
+    private IEnumerable<Composition> WithEmptyRows(Composition composition) =>
+        Explains(composition, plain) ? [] : EmptyRows.SelectMany(empty => Joined(composition, Composition.Of(empty)));
+
+    private bool ExplainsWhereKeysAreSeen(Composition composition)
+    {
+        cancellation.ThrowIfCancellationRequested();
+        Stages stages = composition.Build();
+        return plain.All(film => new Prediction(film, stages).SeesAsFilmedWhereKeysAreSeen());
+    }
+
+    /// <summary>So many known defects beside a shift that is measured at each size; none where it is S.</summary>
+    private IEnumerable<Composition> Measured(int others) => plain.IsEmpty ? [] : Sets(Structure, others).SelectMany(other =>
+    {
+        Dictionary<S2Config, int> shifts = [];
+        foreach (XrayFilm film in films)
+        {
+            int shift = Enumerable.Range(0, film.Probe.Config.Tokens).Where(shift => With(_ => shift, "").Any(composition => Explains(composition, [film]))).FirstOrDefault(-1);
+            if (shift < 0)
+                return [];
+            shifts[film.Probe.Config] = shift;
+        }
+
+        string words = string.Join(", ", shifts.Where(item => item.Value != item.Key.Shift)
+            .Select(item => string.Create(CultureInfo.InvariantCulture, $"{item.Value} where G is {item.Key.GroupSize} and S is {item.Key.Shift}")).Distinct().Take(MostMeasured));
+        return words.Length == 0 ? [] : With(config => shifts.GetValueOrDefault(config, config.Shift), words);
+
+        IEnumerable<Composition> With(Func<S2Config, int> amount, string words) => Joined(other, Composition.Of(DefectCatalogue.AnotherShift(amount, words)));
+    });
 
     /// <summary>The forward structure completed by what explains its logsumexp and its gradients; none where nothing does.</summary>
     private IEnumerable<Composition> WithRest(Composition forward)
@@ -122,8 +164,7 @@ internal sealed class ExplanationSearch
     {
         (Composition Composition, int Sizes)[] bySizes =
         [
-            .. Enumerable.Range(0, 3).SelectMany(size => Sets(Structure, size))
-                .Where(composition => plain.IsEmpty || Explains(composition, plain[..1]))
+            .. FirstSizeAlone()
                 .Take(MostAlternatives)
                 .SelectMany(structure => Enumerable.Range(0, 2).SelectMany(size => Sets(Padding, size)).SelectMany(padding => Joined(structure, padding)))
                 .Select(composition => (composition, films.Count(film => Explains(composition, [film])))),
@@ -150,6 +191,15 @@ internal sealed class ExplanationSearch
         return new(Ranked([.. byRows.Where(item => item.Rows == greatest).GroupBy(item => item.Composition.Defects.Length).OrderBy(group => group.Key).First().Select(item => item.Composition)]), 0, (double)greatest / rows, [.. films.Select(film => film.Probe)]);
     }
 
+    // What explains the first size, by one or two defects or, where those do not, by three.
+    private IEnumerable<Composition> FirstSizeAlone()
+    {
+        Composition[] few = [.. Enumerable.Range(0, MostForward).SelectMany(size => Sets(Structure, size)).Where(Fits).Take(MostAlternatives)];
+        return few.Length > 0 ? few : Sets(Structure, MostForward).Where(Fits);
+
+        bool Fits(Composition composition) => plain.IsEmpty || Explains(composition, plain[..1]);
+    }
+
     private IEnumerable<string> Unseen(Stages stages)
     {
         if (!films.All(film => new Prediction(film, stages).LogSumAsFilmed()))
@@ -161,9 +211,13 @@ internal sealed class ExplanationSearch
     private static IEnumerable<Composition> Joined(Composition structure, Composition more) =>
         more.Defects.IsEmpty ? [structure] : Composition.TryOf(structure.Defects.Concat(more.Defects), out Composition joined) ? [joined] : [];
 
-    /// <summary>Every set of so many defects of different stages, in the order of the catalogue.</summary>
-    private static IEnumerable<Composition> Sets(ImmutableArray<Defect> defects, int size) =>
-        defects == Structure && size >= 2 ? (size == 2 ? StructurePairs : StructureTriples).Value : From(defects, 0, size, []);
+    /// <summary>Every set of so many defects of different stages, in the order of the catalogue; of three, two at least such as people's code has: all threes would take a minute.</summary>
+    private static IEnumerable<Composition> Sets(ImmutableArray<Defect> defects, int size) => (defects == Structure, size) switch
+    {
+        (true, 2) => StructurePairs.Value,
+        (true, > 2) => From(defects, 0, size, []).Where(composition => composition.Defects.Count(defect => defect.IsSeen) >= 2),
+        _ => From(defects, 0, size, []),
+    };
 
     private static IEnumerable<Composition> From(ImmutableArray<Defect> defects, int start, int left, ImmutableArray<Defect> chosen)
     {

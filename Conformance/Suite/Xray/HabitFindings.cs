@@ -1,5 +1,6 @@
 // Which numerical habits does a port have beside its structure?
 using System.Collections.Immutable;
+using System.Globalization;
 using S2Attn.Conformance.Ports;
 using S2Attn.Reference;
 using S2Attn.Reference.Upstream;
@@ -23,7 +24,7 @@ internal static class HabitFindings
         Stages stages = explanation.Composition.Build();
         ImmutableArray<(XrayFilm Film, Prediction Prediction)> explained = explanation.Rows < 1 ? [] :
             [.. films.Where(film => !explanation.Unexplained.Contains(film.Probe)).Select(film => (film, new Prediction(film, stages)))];
-        return [.. Nan(explained), .. Overflow(films), .. Precision(explained), .. FromCallToCall(films)];
+        return [.. Narrower(films), .. Nan(explained), .. Overflow(films), .. Capped(explained), .. Precision(explained), .. Narrow(explained), .. FromCallToCall(films)];
     }
 
     private static IEnumerable<HabitFinding> FromCallToCall(ImmutableArray<XrayFilm> films) =>
@@ -73,6 +74,70 @@ internal static class HabitFindings
             IsNaN(output, row, film.Probe.Config.HeadDim) && !IsNaN(film.Equal, row, film.Probe.Sources))))
             ? [Known("softmax-without-max", "large scores overflow: the greatest is not subtracted before exp")]
             : [];
+
+    // All score questions are put in dimension 0 of q and k. Values of other dimensions that never react belong to another, narrower head.
+    private static IEnumerable<HabitFinding> Narrower(ImmutableArray<XrayFilm> films)
+    {
+        foreach (XrayFilm film in films.Where(film => film.Scores.Length > 0 && film.Probe.Sources >= film.Probe.Config.HeadDim))
+        {
+            int dim = film.Probe.Config.HeadDim;
+            bool[] reacts = new bool[dim];
+            foreach (Tensor<double> weights in film.Scores)
+                for (int i = 0; i < weights.Elements.Length; i++)
+                    reacts[i % film.Probe.Sources % dim] |= Math.Abs(weights.Elements[i] - film.Equal.Elements[i]) > 0.01 * film.Equal.Elements[i] + 1e-6;
+            int width = Array.IndexOf(reacts, false);
+            if (width > 0 && dim % width == 0 && !reacts[width..].Contains(true) && !reacts[..width].Contains(false))
+            {
+                yield return new(
+                    [],
+                    string.Create(CultureInfo.InvariantCulture, $"dimensions {width}..{dim - 1} of v are not weighed by dimension 0 of q and k: a head of width {dim} is attended to as {dim / width} heads of width {width}"),
+                    "Reshape q, k and v to as many heads as there are, each of its whole width: check the number of heads in the view or rearrange before the attention.");
+                yield break;
+            }
+        }
+    }
+
+    // Great scores that weigh as smaller ones would, where small ones are right.
+    private static IEnumerable<HabitFinding> Capped(ImmutableArray<(XrayFilm Film, Prediction Prediction)> explained) =>
+        explained.Any(item => item.Film.Large.Any(output => IsCapped(item.Film.Probe, output, item.Prediction)))
+            ? [Known("scores-capped", "great scores weigh less than they should, as if they were capped")]
+            : [];
+
+    private static bool IsCapped(XrayProbe probe, Tensor<double> output, Prediction prediction)
+    {
+        double[] own = prediction.WeightsOf((_, source) => probe.LargeProduct(source));
+        int dim = probe.Config.HeadDim, shown = Math.Min(dim, probe.Sources);
+        bool off = false;
+        for (int row = 0; row < probe.Rows; row++)
+            for (int source = 0; source < shown; source++)
+            {
+                double given = output.Elements[row * dim + source];
+                if (!double.IsFinite(given))
+                    return false;
+                off |= Math.Abs(given - own[row * probe.Sources + source]) > 0.02;
+            }
+
+        return off;
+    }
+
+    // In f64, weights that are right to f32 and no further.
+    private static IEnumerable<HabitFinding> Narrow(ImmutableArray<(XrayFilm Film, Prediction Prediction)> explained)
+    {
+        double worst = 0;
+        foreach ((XrayFilm film, Prediction prediction) in explained)
+        {
+            double[] exact = prediction.WeightsOf(-1);
+            int dim = film.Probe.Config.HeadDim, sources = film.Probe.Sources;
+            foreach (Tensor<double> wide in film.Wide)
+                for (int row = 0; row < film.Probe.Rows; row++)
+                    for (int source = 0; source < Math.Min(dim, sources); source++)
+                        if (exact[row * sources + source] is var weight && double.IsFinite(weight) && weight > 1e-3)
+                            worst = Math.Max(worst, Math.Abs(wide.Elements[row * dim + source] - weight) / weight);
+        }
+
+        if (worst > 1e-11 && worst < 1e-5)
+            yield return Known("f64-computed-in-f32", "f64 is computed, at least its softmax, in f32");
+    }
 
     // Weights that are off by more than the format's rounding, and by no more than a narrower format's.
     private static IEnumerable<HabitFinding> Precision(ImmutableArray<(XrayFilm Film, Prediction Prediction)> explained)

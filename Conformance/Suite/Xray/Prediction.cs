@@ -1,4 +1,5 @@
 // What would a composition of stages answer, and is it what a port answered?
+using System.Collections.Immutable;
 using S2Attn.Conformance.Ports;
 using S2Attn.Reference;
 using S2Attn.Reference.Upstream;
@@ -28,14 +29,27 @@ internal sealed class Prediction
     private double Absolute => probe.ElementType is ElementType.F32 or ElementType.F64 ? 1e-5 : 1e-4;
 
     /// <summary>Whether every row of o averages the rows of v that the film shows. Rows are looked at in an order in which wrong ones come soon.</summary>
-    public bool SeesAsFilmed()
+    public bool SeesAsFilmed() => SeesAsFilmed(evenEmptyRows: true);
+
+    /// <summary>The same for the rows that read some row of v by this composition: what the others hold is another defect's matter.</summary>
+    public bool SeesAsFilmedWhereKeysAreSeen() => SeesAsFilmed(evenEmptyRows: false);
+
+    private bool SeesAsFilmed(bool evenEmptyRows)
     {
         Span<double> weights = probe.Sources <= 1024 ? stackalloc double[probe.Sources] : new double[probe.Sources];
-        int step = Stride(probe.Rows);
-        for (int i = 0, row = probe.Rows - 1; i < probe.Rows; i++, row = (row + step) % probe.Rows)
-            if (!SeesAsFilmed(row, weights))
+        foreach (int row in film.TellingRows)
+            if (!SeesAsFilmed(row, weights) && (evenEmptyRows || weights.ContainsAnyExcept(0.0)))
                 return false;
         return true;
+    }
+
+    /// <summary>All rows of o, those first that the definition does not explain, else in an order that leaps.</summary>
+    public static ImmutableArray<int> TellingRows(XrayFilm film)
+    {
+        Prediction definition = new(film, Stages.Definition);
+        double[] weights = new double[film.Probe.Sources];
+        int rows = film.Probe.Rows, step = Stride(rows);
+        return [.. Enumerable.Range(0, rows).Select(i => (int)((rows - 1 + (long)i * step) % rows)).OrderBy(row => definition.SeesAsFilmed(row, weights))];
     }
 
     /// <summary>How many rows of o average the rows of v that the film shows.</summary>
@@ -95,6 +109,14 @@ internal sealed class Prediction
         return weights;
     }
 
+    /// <summary>The weights [rows of o, rows of v] for products q.k by row of q and row of k.</summary>
+    public double[] WeightsOf(Func<int, int, double> product)
+    {
+        double[] weights = new double[probe.Rows * probe.Sources];
+        Fill(weights, product);
+        return weights;
+    }
+
     /// <summary>The logsumexp of a score question.</summary>
     public double[] LogSumsOf(int code) => attention.LogSums(ProductOf(code));
 
@@ -105,10 +127,12 @@ internal sealed class Prediction
         return attention.Backward(question.Input, question.OutputGradient[0]);
     }
 
-    private void Fill(double[] weights, int code)
+    private void Fill(double[] weights, int code) => Fill(weights, ProductOf(code));
+
+    private void Fill(double[] weights, Func<int, int, double> product)
     {
         Array.Clear(weights);
-        foreach ((int row, int value, double weight) in attention.Weights(ProductOf(code)))
+        foreach ((int row, int value, double weight) in attention.Weights(product))
             if (value < 0)
                 weights.AsSpan(row * probe.Sources, probe.Sources).Fill(double.NaN);
             else

@@ -22,9 +22,14 @@ internal sealed record LogSumAnswer(int Code, Tensor<double> LogSumExp);
 /// <summary>The answers of one port at one size, undeveloped.</summary>
 internal sealed class XrayFilm
 {
-    private XrayFilm(XrayProbe probe) => Probe = probe;
+    private readonly Lazy<ImmutableArray<int>> tellingRows;
+
+    private XrayFilm(XrayProbe probe) => (Probe, tellingRows) = (probe, new(() => Prediction.TellingRows(this)));
 
     public XrayProbe Probe { get; }
+
+    /// <summary>All rows of o in the order in which a wrong explanation shows soon.</summary>
+    public ImmutableArray<int> TellingRows => tellingRows.Value;
 
     /// <summary>Weights [rows of o, rows of v] at equal scores.</summary>
     public required Tensor<double> Equal { get; init; }
@@ -49,6 +54,9 @@ internal sealed class XrayFilm
 
     /// <summary>Whether the first question, put again after others, gets the same bits.</summary>
     public required bool Forgets { get; init; }
+
+    /// <summary>o of the first question in f64; none where the port does not claim f64, or gave no tensors.</summary>
+    public required ImmutableArray<Tensor<double>> Wide { get; init; }
 
     /// <summary>o for scores past the range of a naive exp; none where the port gave no tensors.</summary>
     public required ImmutableArray<Tensor<double>> Large { get; init; }
@@ -104,6 +112,7 @@ internal sealed class XrayFilm
             Gradients = gradients,
             GradientFailure = failure,
             Stale = [.. stale],
+            Wide = probe.ShowsScores && port.Description.Capabilities.ElementTypes.Contains(ElementType.F64) && PortCalls.Ask(port, probe.InF64()) is PortAnswer.Forward wide ? [wide.Output] : [],
             Large = [.. probe.Large().Select(item => PortCalls.Ask(port, item)).OfType<PortAnswer.Forward>().Select(answer => answer.Output)],
             Poisoned = [.. probe.Poisoned().SelectMany(item => PortCalls.Ask(port, item.Case) is PortAnswer.Forward answer ? new[] { (item.Operand, answer.Output) } : [])],
             Repeats = Same(twice[0], twice[1]),

@@ -18,6 +18,8 @@ public sealed record XrayProbe(S2Config Config, ElementType ElementType, Tensor<
     /// <summary>How many score questions there are: enough that a row with two keys tells some hundred query and key rows apart.</summary>
     internal const int Codes = 32;
 
+    private const int LargeKeys = 5;
+
     private const uint QuerySalt = 0x9e3779b9, KeySalt = 0x7f4a7c15;
 
     /// <summary>Whether scores are looked at, not visibility alone.</summary>
@@ -75,8 +77,16 @@ public sealed record XrayProbe(S2Config Config, ElementType ElementType, Tensor<
     /// <summary>q.k of a score question, by row of q and row of k.</summary>
     internal double Product(int row, int source, int code) => Unit * (1 + Bit(QueryCode(row), code)) * Bit(KeyCode(source), code);
 
+    /// <summary>The first question in f64.</summary>
+    internal PortCase InF64() => (this with { ElementType = ElementType.F64 }).EqualScores().First();
+
     /// <summary>Scores past the range of a naive exp.</summary>
-    internal IEnumerable<PortCase> Large() => Config.Scale == 0 ? [] : [Case(_ => (ElementType is ElementType.F64 ? 256 : 32) * Unit, source => SourceAt(source).Token % 5, 0)];
+    internal IEnumerable<PortCase> Large() => Config.Scale == 0 ? [] : [Case(_ => LargeQuery, source => SourceAt(source).Token % LargeKeys, 0)];
+
+    /// <summary>q.k of that question.</summary>
+    internal double LargeProduct(int source) => LargeQuery * (SourceAt(source).Token % LargeKeys);
+
+    private double LargeQuery => (ElementType is ElementType.F64 ? 256 : 32) * Unit;
 
     /// <summary>Scores and values of which one token's key, or its value, is NaN.</summary>
     internal IEnumerable<(Operand Operand, PortCase Case)> Poisoned()

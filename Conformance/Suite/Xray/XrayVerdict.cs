@@ -38,7 +38,7 @@ internal static class XrayVerdict
         return string.Join(" ", composition.Defects.Select((defect, i) => $"{(several ? $"({i + 1}) " : "")}{defect.What}{Region(defect, mask)}"));
     }
 
-    private static string Region(Defect defect, MaskPolicy mask) => DefectRegion.Of(Composition.Of(defect), mask) is { Length: > 0 } region ? $" It shows {region}." : "";
+    private static string Region(Defect defect, MaskPolicy mask) => DefectCatalogue.All.Contains(defect) && DefectRegion.Of(Composition.Of(defect), mask) is { Length: > 0 } region ? $" It shows {region}." : "";
 
     private static IEnumerable<string> Fixes(XrayReport report)
     {

@@ -42,6 +42,37 @@ public sealed class PublicKindTests
     public void Zeros_that_fill_up_the_last_group_and_are_seen_are_named_beside_the_policy() => Is("filled_up", "LocalCausal+ragged-fill-seen");
 
     [RequiresPythonFact("numpy")]
+    public void Unrepeated_kv_heads_that_are_halved_are_named_beside_the_full_attention_of_a_single_group() => Is("kv_halves", "kv-half-shifted-unless-one+full-attention-in-one-group");
+
+    [RequiresPythonFact("numpy")]
+    public void Full_attention_where_a_size_does_not_fit_is_named_with_the_sizes() => Is("gives_up", "full-attention-in-one-group-or-odd-heads");
+
+    [RequiresPythonFact("numpy")]
+    public void Attention_over_the_batch_is_named_beside_windows_that_overlap() => Is("over_the_batch", "windows-overlap-and-cut+attends-over-batch");
+
+    [RequiresPythonFact("numpy")]
+    public void Attention_over_the_heads_is_named() => Is("tokens_for_heads", "attends-over-heads");
+
+    [RequiresPythonFact("numpy")]
+    public void Rows_that_a_wrong_mask_leaves_empty_are_named_without_padding() => Is("without_diagonal", "mask-strict+empty-row-nan");
+
+    [RequiresPythonFact("numpy")]
+    public void A_shift_that_follows_no_known_rule_is_measured()
+    {
+        using ProcessPort port = Start("three_tokens");
+        Assert.StartsWith("numpy-rows is another-shift at all 7 probed sizes: The shift is another than S: 3 where G is 4 and S is 2", Diagnosis.Of(port).Sentences[0], StringComparison.Ordinal);
+    }
+
+    [RequiresPythonFact("numpy")]
+    public void A_cap_of_the_scores_and_f64_in_f32_are_found_beside_a_right_structure()
+    {
+        using ProcessPort port = Start("narrow_and_capped");
+        string[] names = [.. Diagnosis.Of(port).Names];
+        Assert.Contains("scores-capped", names);
+        Assert.Contains("f64-computed-in-f32", names);
+    }
+
+    [RequiresPythonFact("numpy")]
     public void A_port_whose_groups_are_a_quarter_of_the_text_conforms_and_is_told_so_in_one_line()
     {
         using ProcessPort port = Start("quarter");

@@ -169,6 +169,67 @@ def halfway(config, q, k, v, valid):
     return quarter(config, *(x.astype("f4") for x in (q, k, v)), valid).astype("f2")
 
 
+def kv_halves(config, q, k, v, valid):
+    """Half of the kv heads are rolled as they are, a single one not, for the attention behind takes k and v unrepeated; too short a text is attended to in full."""
+    g, half, groups, _, _ = shapes(config, q, k, v)
+    if groups < 2:
+        return gives_up(config, q, k, v, valid)
+    states = [repeat(upper(x, -half) if x.shape[2] > 1 else x, q.shape[2]) for x in (q, k, v)]
+    o = attend(*(group(x, g) for x in states), causal(g))
+    return upper(o.transpose(0, 2, 1, 3).reshape(q.shape), half)
+
+
+def gives_up(config, q, k, v, valid):
+    """Where the text is shorter than two groups, or a number of heads odd, ordinary attention takes over without a word."""
+    g, half, groups, repeated, values = shapes(config, q, k, v)
+    if groups < 2 or q.shape[2] % 2 or k.shape[2] % 2:
+        return attend(*(x.transpose(0, 2, 1, 3) for x in (q, repeated, values)), causal(q.shape[1])).transpose(0, 2, 1, 3)
+    o = attend(*(group(upper(x, -half), g) for x in (q, repeated, values)), causal(g))
+    return upper(o.transpose(0, 2, 1, 3).reshape(q.shape), half)
+
+
+def over_the_batch(config, q, k, v, valid):
+    """Windows that begin every half group go to a module that takes tokens first, and their results are put one after the other."""
+    g, half, _, _, _ = shapes(config, q, k, v)
+    n, parts = q.shape[1], []
+    for start in range(0, n, max(1, half)):
+        window = [np.pad(x[:, start:start + g], ((0, 0), (0, max(0, start + g - n)), (0, 0), (0, 0))) for x in (q, k, v)]
+        parts.append(attend(*(x.transpose(1, 2, 0, 3) for x in window)).transpose(2, 0, 1, 3))
+    return np.concatenate(parts, axis=1)[:, :n]
+
+
+def tokens_for_heads(config, q, k, v, valid):
+    """[B N/G, G, H, D] goes to a function that takes [B, H, N, D]."""
+    g, half, _, k, v = shapes(config, q, k, v)
+    o = attend(*(upper(x, -half).reshape(-1, g, *x.shape[2:]) for x in (q, k, v)), causal(q.shape[2]))
+    return upper(o.reshape(q.shape), half)
+
+
+def without_diagonal(config, q, k, v, valid):
+    """The mask hides the diagonal too, by -infinity, so that the first row of a group is NaN."""
+    g, half, _, k, v = shapes(config, q, k, v)
+    mask = np.triu(np.full((g, g), -np.inf, "f4"))
+    o = attend(*(group(upper(x, -half), g) for x in (q, k, v)), mask)
+    return upper(o.transpose(0, 2, 1, 3).reshape(q.shape), half)
+
+
+def three_tokens(config, q, k, v, valid):
+    """The shift is three tokens whatever G is."""
+    g, _, _, k, v = shapes(config, q, k, v)
+    o = attend(*(group(upper(x, -3), g) for x in (q, k, v)), causal(g))
+    return upper(o.transpose(0, 2, 1, 3).reshape(q.shape), 3)
+
+
+def narrow_and_capped(config, q, k, v, valid):
+    """Right but for a soft cap of the scores, and computed in float32 whatever is given."""
+    g, half, _, k, v = shapes(config, q, k, v)
+    q, k, v = (group(upper(x.astype("f4"), -half), g) for x in (q, k, v))
+    scores = 30 * np.tanh(q @ k.swapaxes(-1, -2) / np.sqrt(np.float32(q.shape[-1])) / 30) + causal(g)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    o = (weights / weights.sum(-1, keepdims=True) @ v).transpose(0, 2, 1, 3)
+    return upper(o.reshape(config["batch"], config["tokens"], config["heads"], -1), half)
+
+
 HALVES = {"shift": "half", "shiftedHeads": "SecondHalf", "scale": "default", "heads": {"even": True}}
 LOCAL = {"ops": ["forward"], "dtypes": ["f32"], "masks": ["LocalCausal"], "gqa": True, "maxTokens": 512, "fixed": HALVES}
 KINDS = {
@@ -182,6 +243,13 @@ KINDS = {
     shared_memory: LOCAL,
     two_passes: {**LOCAL, "masks": ["Bidirectional"], "fixed": {**HALVES, "shiftedHeads": "All"}},
     filled_up: {**LOCAL, "masks": ["Split"], "ragged": True},
+    kv_halves: {**LOCAL, "fixed": {"shift": "half", "shiftedHeads": "SecondHalf", "scale": "default"}},
+    gives_up: {**LOCAL, "fixed": {"shift": "half", "shiftedHeads": "SecondHalf", "scale": "default"}},
+    over_the_batch: {**LOCAL, "masks": ["Bidirectional"], "gqa": False, "fixed": {**HALVES, "shiftedHeads": "All"}},
+    tokens_for_heads: LOCAL,
+    without_diagonal: LOCAL,
+    three_tokens: LOCAL,
+    narrow_and_capped: {**LOCAL, "dtypes": ["f32", "f64"]},
     quarter: {**LOCAL, "fixed": {**HALVES, "groups": 4}},
     halfway: {**LOCAL, "dtypes": ["f16"], "fixed": {**HALVES, "groups": 4}},
 }

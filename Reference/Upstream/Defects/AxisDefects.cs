@@ -48,7 +48,9 @@ internal static class AxisDefects
                 RolledBy = (_, _, _) => 0,
                 MaskShift = (_, _) => 0,
                 Unshift = (_, row) => row.Token,
-                Ungroup = (site, slot) => stages.Ungroup(site, slot) is var own && InSecondHalf(site, own) ? own with { Head = (own.Head + site.Config.GroupSize % 2) % site.Config.Heads } : own,
+                Ungroup = (site, slot) => stages.Ungroup(site, slot) is var own && own.Position % site.Config.GroupSize >= site.Config.GroupSize / 2
+                    ? own with { Head = Site.Modulo(own.Head - site.Config.GroupSize / 2 + (InSecondHalf(site, own) ? (site.Config.GroupSize + 1) / 2 : 0), site.Config.Heads) }
+                    : own,
             })
         { SeenIn = "public ports: chunk(2, dim=3) and roll(dims=2) of [B, N/G, H, G, D]" },
         new("rolled-along-heads", Stage.Roll, "q, k and v of the shifted heads are rolled along the heads instead of the tokens.", "Roll along the axis of the tokens: 1 in [B,N,H,D], 2 in [B,H,N,D].",

@@ -1,5 +1,6 @@
 // Which defects of which stage are there?
 using System.Collections.Immutable;
+using S2Attn.Spec;
 
 namespace S2Attn.Reference.Upstream;
 
@@ -15,6 +16,15 @@ public static class DefectCatalogue
         from j in Enumerable.Range(i + 1, All.Length - i - 1)
         where All[i].Stage != All[j].Stage
         select Composition.Of(All[i], All[j]);
+
+    /// <summary>A shift that follows no known rule: a defect beside the catalogue, made from what was measured.</summary>
+    /// <param name="amount">The shift by configuration.</param>
+    /// <param name="measured">The same in words.</param>
+    public static Defect AnotherShift(Func<S2Config, int> amount, string measured)
+    {
+        ArgumentNullException.ThrowIfNull(amount);
+        return ShiftDefects.Measured(amount, measured);
+    }
 
     /// <summary>The defect of a name, or of one of its other names.</summary>
     /// <exception cref="ArgumentException">There is none.</exception>

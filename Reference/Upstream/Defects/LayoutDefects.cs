@@ -95,6 +95,10 @@ internal static class LayoutDefects
             "Join the groups to N tokens again before the roll back: assign the result of the reshape, which is no in-place operation.",
             stages => stages with { Unshift = (site, row) => site.InGroup(row.Token, -site.Shift(row.Head)) })
         { SeenIn = "LongLoRA's first eager path and ports of it", Aliases = ["unshift-in-group"] },
+        new("ingroup-unshift-without-padding", Stage.Unshift, "The roll back turns inside each group (a reshape whose result was discarded), but for calls with padding, where another path joins the groups.",
+            "Join the groups to N tokens again before the roll back on both paths: assign the result of the reshape, which is no in-place operation.",
+            stages => stages with { Unshift = (site, row) => site.IsPadded ? site.Position(site.Shift(row.Head), row.Token) : site.InGroup(row.Token, -site.Shift(row.Head)) })
+        { SeenIn = "LLaMA-Factory's flash path of e387a5047" },
         new("unshift-all-heads", Stage.Unshift, "o of every head is rolled back, also of those that were not rolled.", "Roll back the shifted heads alone.",
             stages => stages with { Unshift = (site, row) => site.Position(stages.Amount(site.Config, row.Head), row.Token) }),
         new("unshift-wrong-half", Stage.Unshift, "o of the heads that were not rolled is rolled back instead of those that were.", "Roll back the heads that you rolled.",

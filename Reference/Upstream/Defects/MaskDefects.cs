@@ -43,7 +43,7 @@ internal static class MaskDefects
         new("mask-of-other-half", Stage.Edge, "Shifted heads get the mask of the heads that do not shift, and the other way round.", "Build the mask of a head from its own shift.",
             stages => stages with { MaskShift = (site, head) => site.IsShifted(head) ? 0 : stages.Amount(site.Config, head) }),
         new("ragged-fill-seen", Stage.Edge, "The zeros that fill N up to whole groups are seen as keys of score 0.", "Hide the positions past the last token from every query, as padding.",
-            stages => stages with { Zeros = Filled })
+            stages => stages with { Zeros = (site, slot) => Filled(stages, site, slot) })
         { SeenIn = "public ports that pad N to whole groups" },
         new("ragged-tail-dropped", Stage.Edge, "Tokens past the last whole group are not computed and not seen.", "Compute the last, shorter segment too, or do not declare ragged.",
             stages => stages with
@@ -128,10 +128,11 @@ internal static class MaskDefects
     private static bool Valid(Site site, Place key) => site.Valid[key.Batch, key.Token];
 
     // The positions of a slot's group that hold no token and that the causal mask, where there is one, shows it.
-    private static int Filled(Site site, Slot slot)
+    private static int Filled(Stages stages, Site site, Slot slot)
     {
         int start = slot.Position - slot.Position % site.Config.GroupSize, end = site.Config.Mask.IsCausal() ? slot.Position + 1 : start + site.Config.GroupSize;
-        return Enumerable.Range(start, end - start).Count(position => site.Token(site.Shift(slot.Head), position) >= site.Config.Tokens);
+        return Enumerable.Range(start, end - start).Count(position =>
+            (stages.RolledBy(site, Operand.Key, slot.Head) is { } shift ? stages.Roll(site, slot with { Position = position }, shift) : position) >= site.Config.Tokens);
     }
 
     private static bool Unrolled(Site site, Slot slot, Place place) => Valid(site, place with { Token = Math.Min(slot.Position, site.Config.Tokens - 1) });

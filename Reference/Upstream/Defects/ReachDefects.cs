@@ -15,11 +15,39 @@ internal static class ReachDefects
         Sinks("sink-four", 4, "The first 4 tokens"),
         new("first-group-seen", Stage.Regroup, "A query also sees the first group.", OwnGroup,
             stages => stages with { Reach = (site, slot) => slot.Position < site.Config.GroupSize ? [] : First(slot, site.Config.GroupSize) }),
+        new("sliding-window-in-shifted-heads", Stage.Regroup, "A query of a shifted head sees the last G tokens before it (a sliding window) instead of those of its shifted group.", "Roll the shifted heads and cut them into groups of G tokens, as the others; a window that moves with the query is another attention.",
+            stages => stages with
+            {
+                Group = (site, slot) => site.IsShifted(slot.Head) ? 0 : stages.Group(site, slot),
+                Edge = (site, query, key, sees) => site.IsShifted(query.Head)
+                    ? Token(site, query) - Token(site, key) is >= 0 and var back && back < site.Config.GroupSize && Token(site, key) < site.Config.Tokens
+                    : stages.Edge(site, query, key, sees),
+            }),
+        new("local-and-strided", Stage.Regroup, "Every head sees its unshifted group and every G-th token before (the pattern of Sparse Transformers); nothing is shifted.", "Let half of the heads see groups that are shifted by S, and no head more than its group.",
+            stages => stages with
+            {
+                Shifts = (_, _) => false,
+                Group = (_, _) => 0,
+                Edge = (site, query, key, _) => (query.Position, key.Position) is var (t, u) && u < site.Config.Tokens && (!site.Config.Mask.IsCausal() || u <= t)
+                    && (t / site.Config.GroupSize == u / site.Config.GroupSize || (t - u) % site.Config.GroupSize == 0),
+            }),
+        new("groups-a-quarter-of-tokens", Stage.Regroup, "A group is a quarter of the sequence, and the shift half of that, whatever G is asked for.", "Use the G of the configuration, or declare \"fixed\": {\"groups\": 4}.",
+            stages => stages with
+            {
+                Amount = (config, _) => Quarter(config) / 2,
+                Group = (site, slot) => slot.Position / Quarter(site.Config),
+            })
+        { SeenIn = "nearly every public port: group_size_ratio = 1/4" },
+        new("mask-adds-one", Stage.Edge, "The mask adds 1 to the scores of visible keys (or takes 1 from those of hidden ones) instead of hiding: a boolean was added.", "Fill the scores of hidden keys with -infinity where the mask is false; adding true adds 1.",
+            stages => stages with { Hide = (_, _) => PairMask.Less, Lowering = 1 }),
         Both("both-groups-seen", "Every head sees the keys of its unshifted and of its shifted group together.", (_, _) => true),
         Both("both-groups-seen-in-shifted-heads", "A shifted head sees the keys of its unshifted group as well.", (site, head) => site.IsShifted(head)),
         Fallback("full-attention-in-one-group", "Where N < 2G", config => config.Tokens < 2 * config.GroupSize),
         Fallback("full-attention-in-odd-heads", "Where H or K is odd", config => config.Heads % 2 == 1 || config.KvHeads % 2 == 1),
         Fallback("full-attention-in-one-group-or-odd-heads", "Where N < 2G, or H or K is odd", config => config.Tokens < 2 * config.GroupSize || config.Heads % 2 == 1 || config.KvHeads % 2 == 1),
+        Fallback("full-attention-in-one-group-or-ragged-tokens", "Where N < 2G or N is no multiple of G", config => config.Tokens < 2 * config.GroupSize || config.Tokens % config.GroupSize != 0),
+        Fallback("full-attention-where-something-is-odd", "Where N < 2G, N is no multiple of G, or H or K is odd",
+            config => config.Tokens < 2 * config.GroupSize || config.Tokens % config.GroupSize != 0 || config.Heads % 2 == 1 || config.KvHeads % 2 == 1),
         Fallback("full-attention-in-odd-groups", "Where G is odd", config => config.GroupSize % 2 == 1),
         Fallback("full-attention-in-ragged-tokens", "Where N is no multiple of G", config => config.Tokens % config.GroupSize != 0),
         new("delayed-keys-alone", Stage.Regroup, "k and v of the shifted heads are moved S tokens on, with zeros in front that are seen, and ordinary attention follows: nothing is cut into groups, q is not moved, and o is not moved back.",
@@ -74,8 +102,8 @@ internal static class ReachDefects
         })
     { SeenIn = "public ports that fall back to full attention where a size does not fit" };
 
-    private static Defect Sinks(string name, int count, string which) => new(name, Stage.Regroup, $"{which} of the (rolled) sequence {(count > 1 ? "are" : "is")} put before the keys of every group, also of the first.", OwnGroup,
-        stages => stages with { Reach = (site, slot) => First(slot, Math.Min(count, site.Ring)) })
+    private static Defect Sinks(string name, int count, string which) => new(name, Stage.Regroup, $"{which} of the (rolled) sequence {(count > 1 ? "are" : "is")} put before the keys of every group, also of the first, where there is more than one.", OwnGroup,
+        stages => stages with { Reach = (site, slot) => site.Groups == 1 ? [] : First(slot, Math.Min(count, site.Ring)) })
     { SeenIn = "public ports with attention sinks" };
 
     private static Defect Both(string name, string what, Func<Site, int, bool> both) => new(name, Stage.Regroup, what, "Let each head see one group alone: the shifted half of the heads its shifted group, the others their unshifted one.",
@@ -91,12 +119,16 @@ internal static class ReachDefects
     private static Defect Edge(string name, string what, string fix, Func<Site, Slot, Slot, bool, bool> edge) => new(name, Stage.Edge, what, fix,
         stages => stages with { Edge = (site, query, key, sees) => edge(site, query, key, stages.Edge(site, query, key, sees)) });
 
+    private static int Quarter(S2Config config) => Math.Max(1, config.Tokens / 4);
+
     private static IEnumerable<Slot> First(Slot slot, int count) => Enumerable.Range(0, count).Select(position => slot with { Position = position });
 
     private static int Token(Site site, Slot slot) => site.Token(site.Shift(slot.Head), slot.Position);
 
-    // The shifted group without the wrapped run, which is one of its own.
-    private static int Run(Site site, Stages stages, int head, int token) => (token + site.Config.GroupSize - stages.Amount(site.Config, head)) / site.Config.GroupSize;
+    // The shifted group; the wrapped run is one of its own where the policy cuts it off.
+    private static int Run(Site site, Stages stages, int head, int token) => stages.Policy(site.Config.Mask).CutsWrappedRun()
+        ? (token + site.Config.GroupSize - stages.Amount(site.Config, head)) / site.Config.GroupSize
+        : site.Position(stages.Amount(site.Config, head), token) / site.Config.GroupSize;
 
     private static int Padded(Stages stages, Site site, Slot slot) => !site.IsPadded ? 0 : Enumerable.Range(0, site.Ring).Select(position => slot with { Position = position }).Count(key =>
         stages.Group(site, key) == stages.Group(site, slot) && Token(site, key) is var token && token < site.Config.Tokens && !site.Valid[slot.Batch, token] && stages.Sees(site, slot, key));

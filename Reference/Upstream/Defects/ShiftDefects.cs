@@ -64,6 +64,8 @@ internal static class ShiftDefects
             (config, head) => config.KvHeadOf(head) * (config.Heads / config.KvHeads)),
         Phase("phase-rounded", "The shift of a phase is G p / P rounded to nearest, not down.", "Shift the heads of phase p by floor(G p / P), and where phases are rotated by floor(G (2p + 1) / 2P): integer division, or take shifts[h] as given.", RoundedPhase),
         Phase("phases-as-one-shift", "Where heads have shifts of their own, all that shift do so by the largest of them.", "Shift query head h by shifts[h], not by S.", (config, head) => config.ShiftOf(head) > 0 ? config.Shift : 0),
+        Amount("rolled-forwards-and-back", "The roll goes by +S and back by -S, so that position p holds token (p - S) mod N.", "Roll by -S, so that position p holds token (p + S) mod N, and back by +S.", (s, config) => s == 0 ? 0 : config.Tokens - s)
+            with { SeenIn = "public ports: roll(+size // 2), later roll(-size // 2)" },
         new("kv-shift-before-repeat", Stage.KvShift, "k and v are rolled for each kv head before they are repeated, so a kv head that shifted and unshifted query heads share is read rolled by both.", "Repeat k and v to the query heads first, then roll those of the shifted query heads.",
             stages => KvShift(stages, (site, head) => Sharing(site, head).Max(site.Shift)))
         { SeenIn = "public ports" },
@@ -110,6 +112,13 @@ internal static class ShiftDefects
         { SeenIn = "public ports" },
         new("shifted-without-wrap", Stage.Roll, "The shift fills up with zeros instead of wrapping around: the first S tokens are lost.", "Use a roll, which brings the first S tokens behind the last one, instead of a slice and a pad.",
             stages => stages with { Roll = (site, slot, shift) => slot.Position + shift < site.Ring ? slot.Position + shift : site.Config.Tokens }),
+        new("rolled-before-filling", Stage.Roll, "The roll goes over N tokens, forward and back, and N is filled up to whole groups behind them, so that the wrapped run stands before what fills up.", "Fill N up to whole groups first and roll over all of it, or cut the last, shorter segment off as a group of its own.",
+            stages => stages with
+            {
+                Roll = (site, slot, shift) => slot.Position < site.Config.Tokens ? Site.Modulo(slot.Position + shift, site.Config.Tokens) : site.Config.Tokens,
+                Unshift = (site, row) => Site.Modulo(row.Token - site.Shift(row.Head), site.Config.Tokens),
+            })
+        { SeenIn = "public ports that roll, then pad to whole groups" },
         new("windows-overlap-and-cut", Stage.Roll, "Windows of G tokens begin every S tokens, their results are put one after the other, and what is past N is cut off, so that a row is another token's.", "Cut N into groups that do not overlap, and roll the shifted heads by S before that.",
             stages => stages with
             {
@@ -126,6 +135,10 @@ internal static class ShiftDefects
         Rolled("only-key-rolled", "Only k is rolled, q and v are not.", "Roll q and v of the shifted heads together with k.", Operand.Query, Operand.Value),
         Rolled("only-value-rolled", "Only v is rolled, q and k are not.", "Roll q and k of the shifted heads together with v.", Operand.Query, Operand.Key),
     ];
+
+    /// <summary>A shift that follows no known rule, by the sizes at which it was measured.</summary>
+    internal static Defect Measured(Func<S2Config, int> amount, string measured) =>
+        Amount("another-shift", $"The shift is another than S: {measured}.", "Shift by S, by default G / 2 rounded down.", (_, config) => amount(config));
 
     private static Defect Heads(string name, string what, string fix, Func<S2Config, int, bool, bool> shifts) => new(name, Stage.Heads, what, fix,
         stages => stages with { Shifts = (config, head) => shifts(config, head, stages.Shifts(config, head)) });
