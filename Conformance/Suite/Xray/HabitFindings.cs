@@ -86,7 +86,7 @@ internal static class HabitFindings
                 for (int i = 0; i < weights.Elements.Length; i++)
                     reacts[i % film.Probe.Sources % dim] |= Math.Abs(weights.Elements[i] - film.Equal.Elements[i]) > 0.01 * film.Equal.Elements[i] + 1e-6;
             int width = Array.IndexOf(reacts, false);
-            if (width > 0 && dim % width == 0 && !reacts[width..].Contains(true) && !reacts[..width].Contains(false))
+            if (width > 0 && dim % width == 0 && reacts.Take(width).All(reaction => reaction) && !reacts.Skip(width).Contains(true))
             {
                 yield return new(
                     [],
