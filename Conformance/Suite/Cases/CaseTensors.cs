@@ -40,7 +40,7 @@ internal static class CaseTensors
                 (vectorScale, hot, poisoned) = (Math.ScaleB(1, random.Next(-20, 9)), random.Next(dim), random.Next(16) == 0 ? random.Next(dim) : dim);
             return item.Kind switch
             {
-                TensorKind.EqualScores => tensor switch { Query => 0, Key => random.Next(-1, 2), Value => i / rowsOfToken % item.Config.Tokens, _ => random.Next(-2, 3) },
+                TensorKind.EqualScores => tensor switch { Query => 0, Key => random.Next(-1, 2), Value => Round(i / rowsOfToken % item.Config.Tokens), _ => random.Next(-2, 3) },
                 TensorKind.Ties => tensor switch { Query or Key => random.Next(-1, 2), Value => random.Next(-8, 9), _ => random.Next(-2, 3) },
                 TensorKind.OneHot => tensor switch { Query or Key => random.Next(-1, 2), Value => i % dim == hot ? 1 : 0, _ => random.Next(-2, 3) },
                 TensorKind.Normal or TensorKind.TinyScores or TensorKind.LargeScores or TensorKind.HugeScores => Round(factor * Normal(random)),

@@ -23,7 +23,7 @@ public sealed class MpiTests : IDisposable
         {
             (int exitCode, string output) = Run(program, arguments);
             Assert.True(exitCode == 0, $"{arguments} ended with {exitCode}:\n{output}");
-            Assert.Equal(3, output.Split("as one process: the same bits").Length - 1);
+            Assert.All(["o", "lse", "dq"], name => Assert.Matches($@"(?m)^\s*{name} +as one process: the same bits", output));
             Assert.DoesNotContain("NOT", output, StringComparison.Ordinal);
         }
     }

@@ -2,6 +2,7 @@
 using System.Runtime.CompilerServices;
 using S2Attn.Conformance.Campaigns;
 using S2Attn.Optimized;
+using S2Attn.Optimized.Kernels;
 using S2Attn.Spec;
 
 namespace S2Attn.Tests.Optimized;
@@ -89,6 +90,27 @@ public sealed class KernelLifetimeTests
             Assert.IsType<ObjectDisposedException>(ended);
             Assert.False(wrong);
         }
+    }
+
+    [Fact]
+    public void Dispose_returns_no_sooner_than_the_call_under_way()
+    {
+        using ManualResetEventSlim begun = new(), goOn = new();
+        using Scripted scheduler = new((workers, body) =>
+        {
+            begun.Set();
+            goOn.Wait();
+            Scripted.Honest(workers, body);
+        });
+        S2AttentionPlan plan = new(Config, new() { Threads = 2, Scheduler = scheduler });
+        Task<float[]> call = Task.Run(() => Output(plan));
+        begun.Wait();
+        Task dispose = Task.Run(plan.Dispose);
+        Assert.NotSame(dispose, Task.WhenAny(dispose, Task.Delay(200)).GetAwaiter().GetResult());
+        goOn.Set();
+        Assert.Equal(Expected, call.GetAwaiter().GetResult());
+        dispose.GetAwaiter().GetResult();
+        Assert.Throws<ObjectDisposedException>(() => Output(plan));
     }
 
     [Fact]
@@ -207,6 +229,47 @@ public sealed class KernelLifetimeTests
         Assert.Equal(0, wrong);
         Assert.True(interrupted > 0, "no call was interrupted");
         Assert.Equal(Expected, Output(plan));
+    }
+
+    [Fact]
+    public void An_interrupt_while_workers_are_waited_for_ends_no_wait_and_is_raised_after_the_call()
+    {
+        WorkerPool pool = new(2);
+        using ManualResetEventSlim goOn = new();
+        bool ended = false, endedFirst = false, raised = false;
+        Thread caller = new(() =>
+        {
+            pool.Run(2, worker =>
+            {
+                if (worker == 0)
+                    return;
+                goOn.Wait();
+                Volatile.Write(ref ended, true);
+            });
+            endedFirst = Volatile.Read(ref ended);
+            try
+            {
+                Thread.Sleep(1);
+            }
+            catch (ThreadInterruptedException)
+            {
+                raised = true;
+            }
+        });
+        caller.Start();
+
+        // Asleep in the wait for worker 1, which waits for us.
+        while (!caller.ThreadState.HasFlag(ThreadState.WaitSleepJoin))
+            Thread.Sleep(1);
+        Thread.Sleep(20);
+        caller.Interrupt();
+        bool left = caller.Join(200);
+        goOn.Set();
+        caller.Join();
+        pool.Stop();
+        Assert.False(left, "Run returned while worker 1 was at work");
+        Assert.True(endedFirst);
+        Assert.True(raised, "the interrupt was lost");
     }
 
     public static TheoryData<string> Breaches => ["no body", "one body twice at once", "a body twice", "a body of no worker", "returns early", "throws half way"];

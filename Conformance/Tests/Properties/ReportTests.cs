@@ -39,7 +39,8 @@ public sealed class ReportTests
     [Fact]
     public void A_message_that_XML_cannot_hold_is_cleaned_and_a_port_that_fails_is_an_error()
     {
-        using MutantPort port = new("broken\u0001", _ => new PortAnswer.Failed(PortFailureKind.Crash, "ended with \u0000 and \u001b[31m"));
+        using ReferencePort right = new();
+        using MutantPort port = new("broken\u0001", _ => new PortAnswer.Failed(PortFailureKind.Crash, "ended with \u0000 and \u001b[31m")) { Description = right.Description with { Name = "broken\u0001" } };
         Report report = Of(port, new() { Seed = 3, Cases = 5 });
         Assert.All(report.Results, result => Assert.Equal(Outcome.PortFailed, result.Outcome));
         XElement suite = XDocument.Parse(JUnitReport.Write(report)).Root!.Elements("testsuite").Single();

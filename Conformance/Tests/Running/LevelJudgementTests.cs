@@ -76,7 +76,7 @@ public sealed class LevelJudgementTests
     [Fact]
     public void A_right_port_that_adds_its_mask_conforms_earns_one_to_five_and_is_told_why_not_six()
     {
-        using MutantPort port = new("adds", Adds) { Description = WithoutIsolation };
+        using MutantPort port = new("adds", Adds) { Description = Whole };
         PropertyResult[] results = Results(port);
         Assert.Empty(results.Where(row => row.IsBad).Select(row => $"{row.Name}: {row.Counterexample[0]}"));
         Assert.Equal(["NoLeakage.Poison", "Gradients.Poison"], results.Where(row => row.Outcome is Outcome.Lacks).Select(row => row.Name));
@@ -101,6 +101,9 @@ public sealed class LevelJudgementTests
         Assert.Empty(judged.Earned);
         Assert.All(judged.Levels, level => Assert.Equal(LevelStanding.NotJudged, level.Standing));
     }
+
+    // What eager code is: without isolation, and asked for whole sequences only.
+    private static PortDescription Whole => WithoutIsolation with { Capabilities = WithoutIsolation.Capabilities with { Slices = false, LogSumExpGradient = false } };
 
     private static PortDescription WithoutIsolation => Reference with { Capabilities = Reference.Capabilities with { Isolation = false } };
 

@@ -11,8 +11,12 @@ public sealed class IdentificationTests
     // `s2attn mutants --pairs NUMBER` looks at more.
     private const int PairsInTests = 60, Seed = 1;
 
+    // Without the mistakes about slices: an X-ray asks for whole sequences, of which those ports are right.
     public static TheoryData<string> Names() =>
-        [.. UpstreamProfiles.All.Select(profile => "profile:" + profile.Name), .. MutantCatalogue.All.Select(mutant => "mutant:" + mutant.Name)];
+    [
+        .. UpstreamProfiles.All.Select(profile => "profile:" + profile.Name),
+        .. MutantCatalogue.All.Select(mutant => mutant.Name).Except(SliceMistake.All.Select(mistake => mistake.Name)).Select(name => "mutant:" + name),
+    ];
 
     [Theory]
     [MemberData(nameof(Names))]
