@@ -103,6 +103,25 @@ public sealed class KeyValueCacheTests
         }
     }
 
+    /// <summary>Token by token, so that the cache grows each time just when it is full: every row is there whenever a query asks.</summary>
+    [Fact]
+    public void A_cache_that_grows_when_it_is_full_keeps_every_row()
+    {
+        const int Tokens = 300, Row = 4 * 4, KvRow = 2 * 4;
+        S2Config config = Config(Tokens, Tokens, 0, 2, 4);
+        float[] q = Noise(Tokens * Row, 1), k = Noise(Tokens * KvRow, 2), v = Noise(Tokens * KvRow, 3), o = new float[q.Length], lse = new float[Tokens * 4], part = new float[Row];
+        using (S2AttentionPlan plan = new(config, new() { Threads = 1 }))
+            plan.Forward<float>(q, k, v, o, lse);
+        using KeyValueCache<float> cache = new(config, new() { Threads = 1, MaxChunk = 1 });
+        for (int t = 0; t < Tokens; t++)
+        {
+            cache.Append(k.AsSpan(t * KvRow, KvRow), v.AsSpan(t * KvRow, KvRow));
+            cache.Attend(q.AsSpan(t * Row, Row), part);
+            for (int i = 0; i < Row; i++)
+                Assert.True(Math.Abs(o[(t * Row) + i] - part[i]) < 1e-5f, $"token {t}: {part[i]} for {o[(t * Row) + i]}");
+        }
+    }
+
     /// <summary>A kv head for more query heads than a stack has room for ended the process; so many are attended like a chunk, with the same results.</summary>
     [Theory]
     [InlineData(128)]
