@@ -93,7 +93,7 @@ public sealed class KernelLifetimeTests
     }
 
     [Fact]
-    public void Dispose_returns_no_sooner_than_the_call_under_way()
+    public async Task Dispose_returns_no_sooner_than_the_call_under_way()
     {
         using ManualResetEventSlim begun = new(), goOn = new();
         using Scripted scheduler = new((workers, body) =>
@@ -106,10 +106,10 @@ public sealed class KernelLifetimeTests
         Task<float[]> call = Task.Run(() => Output(plan));
         begun.Wait();
         Task dispose = Task.Run(plan.Dispose);
-        Assert.NotSame(dispose, Task.WhenAny(dispose, Task.Delay(200)).GetAwaiter().GetResult());
+        Assert.NotSame(dispose, await Task.WhenAny(dispose, Task.Delay(200)));
         goOn.Set();
-        Assert.Equal(Expected, call.GetAwaiter().GetResult());
-        dispose.GetAwaiter().GetResult();
+        Assert.Equal(Expected, await call);
+        await dispose;
         Assert.Throws<ObjectDisposedException>(() => Output(plan));
     }
 
