@@ -26,7 +26,7 @@ internal sealed class Latch
     {
         SpinWait spin = default;
         for (int i = 0; i < Spins && Volatile.Read(ref count) > 0; i++)
-            spin.SpinOnce(sleep1Threshold: -1);
+            Steady.Spin(ref spin, ref interrupted);
         if (Volatile.Read(ref count) <= 0)
             return;
         bool taken = false;
@@ -67,6 +67,19 @@ internal static class Steady
         try
         {
             Thread.Sleep(1);
+        }
+        catch (ThreadInterruptedException)
+        {
+            interrupted = true;
+        }
+    }
+
+    /// <summary>One turn of a spin that never sleeps for long; its Sleep(0) is where an interrupt that came during the call is raised.</summary>
+    public static void Spin(ref SpinWait spin, ref bool interrupted)
+    {
+        try
+        {
+            spin.SpinOnce(sleep1Threshold: -1);
         }
         catch (ThreadInterruptedException)
         {
