@@ -21,16 +21,16 @@ public static class SliceProperties
     public static ImmutableArray<Property> All { get; } =
     [
         new(
-            "Slice.Output", $"a part of the queries, with the keys that it needs and perhaps more, gives its rows of the whole's o and lse, {Bound}", Region, ["SlicesCompose", "KeysNeeded"], item => item, _ => true,
+            "Slice.Output", $"a part of the queries, with the keys that it needs and perhaps more, gives its rows of the whole's o and lse, {Bound}", Region, ["SlicesCompose", "KeysNeeded.*"], item => item, _ => true,
             [PortOperation.Forward], Declared(Output)),
         new(
-            "Slice.PrefixStable", $"under Split a part of a text that may still grow gives its rows of the whole's o and lse, {Bound}", Region + "; Split", ["PrefixStable", "SplitIsUnbounded"], Stable, IsStable,
+            "Slice.PrefixStable", $"under Split a part of a text that may still grow gives its rows of the whole's o and lse, {Bound}", Region + "; Split", ["PrefixStable.Split", "SplitIsUnbounded"], Stable, IsStable,
             [PortOperation.Forward], Declared(PrefixStable)),
         new(
             "Slice.CacheBounded", $"under Split one query after the other, each with the at most G keys that are alive, gives the whole's o and lse, {Bound}", Region + "; Split", ["CacheBounded"], Stable, IsStable,
             [PortOperation.Forward], Declared(CacheBounded)),
         new(
-            "Slice.Compose", $"slices that make up the sequence give together the whole's o and lse, {Bound}", Region, ["SlicesCompose", "KeysNeeded"], item => item, _ => true,
+            "Slice.Compose", $"slices that make up the sequence give together the whole's o and lse, {Bound}", Region, ["SlicesCompose", "KeysNeeded.*"], item => item, _ => true,
             [PortOperation.Forward], Declared(Compose)),
         new(
             "Slice.HaloSuffices", $"under Split a part from a multiple of G on needs before it the last G - S keys, and of kv heads that no shifted head reads none: its rows of o, dq and its shares of dk, dv, {Bound}",
