@@ -7,17 +7,7 @@ internal static unsafe class CacheExports
 {
     [UnmanagedCallersOnly(EntryPoint = "s2attn_core_cache_create")]
     public static int Create(NativeConfig* config, long sequences, long maxChunk, ulong* cache)
-    {
-        try
-        {
-            *cache = Handles.Caches.Add(HostedCache.Of(Recipe.Read(config), sequences, maxChunk));
-            return (int)Status.Success;
-        }
-        catch (Exception error)
-        {
-            return Errors.Fail(error);
-        }
-    }
+        => Errors.Guard(() => *cache = Handles.Caches.Add(HostedCache.Of(Recipe.Read(config), sequences, maxChunk)));
 
     [UnmanagedCallersOnly(EntryPoint = "s2attn_core_cache_append")]
     public static int Append(ulong cache, long sequence, long tokens, void* k, void* v) => With(cache, used => used.Append(sequence, tokens, k, v));
@@ -33,34 +23,7 @@ internal static unsafe class CacheExports
 
     [UnmanagedCallersOnly(EntryPoint = "s2attn_core_cache_destroy")]
     public static int Destroy(ulong cache)
-    {
-        try
-        {
-            Handles.Caches.Destroy(cache);
-            return (int)Status.Success;
-        }
-        catch (Exception error)
-        {
-            return Errors.Fail(error);
-        }
-    }
+        => Errors.Guard(() => Handles.Caches.Destroy(cache));
 
-    private static int With(ulong cache, Action<HostedCache> call)
-    {
-        Entry<HostedCache>? entry = null;
-        try
-        {
-            entry = Handles.Caches.Enter(cache);
-            call(entry.Value);
-            return (int)Status.Success;
-        }
-        catch (Exception error)
-        {
-            return Errors.Fail(error);
-        }
-        finally
-        {
-            entry?.Leave();
-        }
-    }
+    private static int With(ulong cache, Action<HostedCache> call) => Errors.Guard(() => Handles.Caches.Use(cache, call));
 }

@@ -26,6 +26,20 @@ internal static partial class Errors
     /// <summary>The message of this thread's last failure.</summary>
     public static string Last => last ?? "";
 
+    /// <summary>Runs what may throw, and answers with its code: nothing crosses the border. Calls that must allocate nothing do the same in place.</summary>
+    public static int Guard(Action call)
+    {
+        try
+        {
+            call();
+            return (int)Status.Success;
+        }
+        catch (Exception error)
+        {
+            return Fail(error);
+        }
+    }
+
     /// <summary>Keeps the message, and answers with its code.</summary>
     public static int Fail(Exception error) => error switch
     {

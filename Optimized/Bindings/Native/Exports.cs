@@ -9,50 +9,19 @@ internal static unsafe class Exports
 {
     [UnmanagedCallersOnly(EntryPoint = "s2attn_core_create")]
     public static int Create(NativeConfig* config, ulong* plan)
-    {
-        try
-        {
-            *plan = Handles.Plans.Add(new(Recipe.Read(config)));
-            return (int)Status.Success;
-        }
-        catch (Exception error)
-        {
-            return Errors.Fail(error);
-        }
-    }
+        => Errors.Guard(() => *plan = Handles.Plans.Add(new(Recipe.Read(config))));
 
     [UnmanagedCallersOnly(EntryPoint = "s2attn_core_create_varlen")]
     public static int CreateVarlen(NativeConfig* config, void* cumulative, long count, int indexType, ulong* plan)
-    {
-        try
-        {
-            *plan = Handles.Plans.Add(new(Recipe.Read(config).Packed(cumulative, count, indexType)));
-            return (int)Status.Success;
-        }
-        catch (Exception error)
-        {
-            return Errors.Fail(error);
-        }
-    }
+        => Errors.Guard(() => *plan = Handles.Plans.Add(new(Recipe.Read(config).Packed(cumulative, count, indexType))));
 
     [UnmanagedCallersOnly(EntryPoint = "s2attn_core_create_slice")]
     public static int CreateSlice(NativeConfig* config, NativeSlice* slice, ulong* plan)
-    {
-        try
-        {
-            *plan = Handles.Plans.Add(new(Recipe.Read(config, slice)));
-            return (int)Status.Success;
-        }
-        catch (Exception error)
-        {
-            return Errors.Fail(error);
-        }
-    }
+        => Errors.Guard(() => *plan = Handles.Plans.Add(new(Recipe.Read(config, slice))));
 
     [UnmanagedCallersOnly(EntryPoint = "s2attn_core_slice_keys")]
     public static int SliceKeys(NativeConfig* config, NativeSlice* slice)
-    {
-        try
+        => Errors.Guard(() =>
         {
             if (slice == null)
                 throw new NativeArgumentException("slice is NULL");
@@ -60,13 +29,7 @@ internal static unsafe class Exports
             (asked.FirstKey, asked.EndKey) = (Recipe.Needed, Recipe.Needed);
             TokenRange<int> keys = Recipe.Read(config, &asked).Slice!.Keys;
             (slice->FirstKey, slice->EndKey) = (keys.Start, keys.End);
-            return (int)Status.Success;
-        }
-        catch (Exception error)
-        {
-            return Errors.Fail(error);
-        }
-    }
+        });
 
     [UnmanagedCallersOnly(EntryPoint = "s2attn_core_forward")]
     public static int Forward(ulong plan, void* q, void* k, void* v, byte* valid, void* o, float* lse)
@@ -144,49 +107,21 @@ internal static unsafe class Exports
     }
 
     [UnmanagedCallersOnly(EntryPoint = "s2attn_core_query")]
-    public static int Query(ulong plan, NativeInfo* info)
+    public static int Query(ulong plan, NativeInfo* info) => Errors.Guard(() => Handles.Plans.Use(plan, hosted => *info = new()
     {
-        Entry<HostedPlan>? entry = null;
-        try
-        {
-            entry = Handles.Plans.Enter(plan);
-            S2AttentionPlan used = entry.Value.Plan;
-            *info = new()
-            {
-                StructSize = info->StructSize,
-                GroupSize = used.Config.GroupSize,
-                Shift = used.Config.Shift,
-                Scale = used.Config.Scale,
-                WorkspaceBytesPerThread = used.WorkspaceBytesPerThread,
-                WorkspaceBytes = (used.WorkspaceBytesPerThread * used.Threads) + entry.Value.Recipe.GradientSumBytes(used.Config),
-                Threads = used.Threads,
-                VectorBits = VectorBits,
-            };
-            return (int)Status.Success;
-        }
-        catch (Exception error)
-        {
-            return Errors.Fail(error);
-        }
-        finally
-        {
-            entry?.Leave();
-        }
-    }
+        StructSize = info->StructSize,
+        GroupSize = hosted.Plan.Config.GroupSize,
+        Shift = hosted.Plan.Config.Shift,
+        Scale = hosted.Plan.Config.Scale,
+        WorkspaceBytesPerThread = hosted.Plan.WorkspaceBytesPerThread,
+        WorkspaceBytes = (hosted.Plan.WorkspaceBytesPerThread * hosted.Plan.Threads) + hosted.Recipe.GradientSumBytes(hosted.Plan.Config),
+        Threads = hosted.Plan.Threads,
+        VectorBits = VectorBits,
+    }));
 
     [UnmanagedCallersOnly(EntryPoint = "s2attn_core_destroy")]
     public static int Destroy(ulong plan)
-    {
-        try
-        {
-            Handles.Plans.Destroy(plan);
-            return (int)Status.Success;
-        }
-        catch (Exception error)
-        {
-            return Errors.Fail(error);
-        }
-    }
+        => Errors.Guard(() => Handles.Plans.Destroy(plan));
 
     [UnmanagedCallersOnly(EntryPoint = "s2attn_core_last_error")]
     public static void LastError(byte* buffer, int size) => Errors.CopyTo(buffer, size);

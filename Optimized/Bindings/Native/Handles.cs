@@ -56,6 +56,20 @@ internal sealed class HandleTable<T>(string kind)
     /// <summary>Finds it and begins a call with it; <see cref="Entry{T}.Leave"/> ends it.</summary>
     public Entry<T> Enter(ulong handle) => entries.TryGetValue(handle, out Entry<T>? found) ? found.Enter() : throw new UnknownHandleException(kind, handle);
 
+    /// <summary>One call with it.</summary>
+    public void Use(ulong handle, Action<T> call)
+    {
+        Entry<T> entry = Enter(handle);
+        try
+        {
+            call(entry.Value);
+        }
+        finally
+        {
+            entry.Leave();
+        }
+    }
+
     public void Destroy(ulong handle)
     {
         Entry<T> found = Enter(handle);
