@@ -12,14 +12,21 @@ public static class SliceCase
     {
         ArgumentNullException.ThrowIfNull(whole);
         ArgumentNullException.ThrowIfNull(slice);
-        AttentionInput<double> input = whole.Input;
         return whole with
         {
             Part = slice,
-            Input = new(Cut(input.Query, slice.Queries), Cut(input.Key, slice.Keys), Cut(input.Value, slice.Keys), Cut(input.Valid, slice.Keys)),
+            Input = Cut(whole.Input, slice),
             OutputGradient = [.. whole.OutputGradient.Select(gradient => Cut(gradient, slice.Queries))],
             LogSumExpGradient = [.. whole.LogSumExpGradient.Select(gradient => Cut(gradient, slice.Queries))],
         };
+    }
+
+    /// <summary>The queries and keys of a slice.</summary>
+    public static AttentionInput<double> Cut(AttentionInput<double> input, S2Slice slice)
+    {
+        ArgumentNullException.ThrowIfNull(input);
+        ArgumentNullException.ThrowIfNull(slice);
+        return new(Cut(input.Query, slice.Queries), Cut(input.Key, slice.Keys), Cut(input.Value, slice.Keys), Cut(input.Valid, slice.Keys));
     }
 
     /// <summary>The tokens of a range: [B,N,...] becomes [B,End-Start,...].</summary>
@@ -27,6 +34,18 @@ public static class SliceCase
     {
         ArgumentNullException.ThrowIfNull(tensor);
         int tokens = tensor.Shape[1], count = range.End - range.Start, row = tensor.Elements.Length / (tensor.Shape[0] * tokens);
-        return Tensor<T>.Build([tensor.Shape[0], count, .. tensor.Shape.AsSpan()[2..]], i => tensor.Elements[(i / row / count * tokens + range.Start + i / row % count) * row + i % row]);
+        return Tensor<T>.Build([tensor.Shape[0], count, .. tensor.Shape.AsSpan()[2..]], i => tensor.Elements[At(i, row, count, tokens, range.Start)]);
     }
+
+    /// <summary>Adds a slice's share [B,tokens from start on,heads,D] to the sum for the whole sequence of N tokens.</summary>
+    public static void AddShare(Tensor<double> share, Span<double> sum, int tokens, int start)
+    {
+        ArgumentNullException.ThrowIfNull(share);
+        int count = share.Shape[1], row = share.Shape[2] * share.Shape[3];
+        for (int i = 0; i < share.Elements.Length; i++)
+            sum[At(i, row, count, tokens, start)] += share.Elements[i];
+    }
+
+    // Where element i of a part of so many tokens lies in the whole.
+    private static int At(int i, int row, int count, int tokens, int start) => (i / row / count * tokens + start + i / row % count) * row + i % row;
 }

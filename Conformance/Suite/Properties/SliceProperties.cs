@@ -170,10 +170,10 @@ public static class SliceProperties
             TensorAgreement dq = Agreement.Compare("dq", share.Query, SliceCase.Cut(exact.Query, slice.Queries), bounds.Bound.Query);
             if (!dq.Agrees)
                 yield return $"{dq}{Of(slice)}";
-            Add(dk, slice.Keys, share.Key);
-            Add(dv, slice.Keys, share.Value);
-            Add(dkBound, slice.Keys, bounds.Bound.Key);
-            Add(dvBound, slice.Keys, bounds.Bound.Value);
+            SliceCase.AddShare(share.Key, dk, config.Tokens, slice.Keys.Start);
+            SliceCase.AddShare(share.Value, dv, config.Tokens, slice.Keys.Start);
+            SliceCase.AddShare(bounds.Bound.Key, dkBound, config.Tokens, slice.Keys.Start);
+            SliceCase.AddShare(bounds.Bound.Value, dvBound, config.Tokens, slice.Keys.Start);
         }
 
         foreach ((string name, double[] sum, Tensor<double> expected, double[] bound) in new[] { ("dk", dk, exact.Key, dkBound), ("dv", dv, exact.Value, dvBound) })
@@ -184,13 +184,6 @@ public static class SliceProperties
         }
 
         Tensor<double> Whole(double[] elements) => Tensor<double>.Of(probe.Input.Key.Shape.AsSpan(), elements);
-
-        void Add(double[] sum, TokenRange<int> keys, Tensor<double> share)
-        {
-            int row = config.KvHeads * config.HeadDim, count = keys.End - keys.Start;
-            for (int i = 0; i < share.Elements.Length; i++)
-                sum[(i / row / count * config.Tokens + keys.Start + i / row % count) * row + i % row] += share.Elements[i];
-        }
     }
 
     private static IEnumerable<string> LogSumExpGradient(Probe probe)

@@ -1,4 +1,5 @@
 // Do parts of a sequence, and parts of its keys, make up the whole, forward and backward?
+using S2Attn.Conformance.Ports;
 using S2Attn.Reference;
 using S2Attn.Spec;
 
@@ -23,9 +24,9 @@ public sealed class SliceAttentionTests
             for (int t1 = t0 + 1; t1 <= tokens; t1++)
             {
                 S2Slice slice = S2Slice.Create(config, new() { FirstQuery = t0, EndQuery = t1 });
-                AttentionOutput<double> part = Attention.Forward(slice, Cut(whole, slice));
-                Assert.Equal(Rows(expected.Output, t0, t1).Elements.ToArray(), part.Output.Elements.ToArray());
-                Assert.Equal(Rows(expected.LogSumExp, t0, t1).Elements.ToArray(), part.LogSumExp.Elements.ToArray());
+                AttentionOutput<double> part = Attention.Forward(slice, SliceCase.Cut(whole, slice));
+                Assert.Equal(SliceCase.Cut(expected.Output, new(t0, t1)).Elements.ToArray(), part.Output.Elements.ToArray());
+                Assert.Equal(SliceCase.Cut(expected.LogSumExp, new(t0, t1)).Elements.ToArray(), part.LogSumExp.Elements.ToArray());
             }
     }
 
@@ -42,10 +43,10 @@ public sealed class SliceAttentionTests
         foreach ((int t0, int t1) in borders.Zip(borders.Skip(1)))
         {
             S2Slice slice = S2Slice.Create(config, new() { FirstQuery = t0, EndQuery = t1 });
-            Gradients<double> share = AttentionGradients.Backward(slice, Cut(whole, slice), Rows(dout, t0, t1));
-            Add(share.Query, dq, whole.Query.Shape.AsSpan(), t0);
-            Add(share.Key, dk, whole.Key.Shape.AsSpan(), slice.Keys.Start);
-            Add(share.Value, dv, whole.Value.Shape.AsSpan(), slice.Keys.Start);
+            Gradients<double> share = AttentionGradients.Backward(slice, SliceCase.Cut(whole, slice), SliceCase.Cut(dout, new(t0, t1)));
+            SliceCase.AddShare(share.Query, dq, tokens, t0);
+            SliceCase.AddShare(share.Key, dk, tokens, slice.Keys.Start);
+            SliceCase.AddShare(share.Value, dv, tokens, slice.Keys.Start);
         }
 
         AssertClose(expected.Query, dq);
@@ -63,7 +64,7 @@ public sealed class SliceAttentionTests
         {
             S2Slice slice = S2Slice.Create(shorter, new() { FirstQuery = t, EndQuery = t + 1, IsUnbounded = true });
             Assert.InRange(slice.KeyCount, 1, 5);
-            Assert.Equal(Rows(expected.Output, t, t + 1).Elements.ToArray(), Attention.Forward(slice, Cut(whole, slice)).Output.Elements.ToArray());
+            Assert.Equal(SliceCase.Cut(expected.Output, new(t, t + 1)).Elements.ToArray(), Attention.Forward(slice, SliceCase.Cut(whole, slice)).Output.Elements.ToArray());
         }
     }
 
@@ -75,7 +76,7 @@ public sealed class SliceAttentionTests
         Assert.Equal(new TokenRange<int>(1, 8), slice.Keys);
         SliceResult short1 = S2Slice.TryCreate(config, new() { FirstQuery = 4, EndQuery = 8, FirstKey = 2 });
         Assert.Equal("FirstKey = 2: must be from 0 to 1, the first key that a query of the slice sees", $"{Assert.IsType<SliceResult.Invalid>(short1)}");
-        AttentionInput<double> whole = Input(config, 5), part = Cut(whole, slice);
+        AttentionInput<double> whole = Input(config, 5), part = SliceCase.Cut(whole, slice);
         double[] changed = part.Value.Elements.ToArray();
         changed[0] += 1;
         AttentionInput<double> other = part with { Value = Tensor<double>.Of(part.Value.Shape.AsSpan(), changed) };
@@ -168,24 +169,6 @@ public sealed class SliceAttentionTests
     {
         Random random = new(seed);
         return Tensor<double>.Build(shape, _ => (2 * random.NextDouble()) - 1);
-    }
-
-    private static AttentionInput<double> Cut(AttentionInput<double> whole, S2Slice slice) => new(
-        Rows(whole.Query, slice.Queries.Start, slice.Queries.End),
-        Rows(whole.Key, slice.Keys.Start, slice.Keys.End),
-        Rows(whole.Value, slice.Keys.Start, slice.Keys.End));
-
-    private static Tensor<double> Rows(Tensor<double> tensor, int start, int end)
-    {
-        int row = tensor.Elements.Length / tensor.Shape[0] / tensor.Shape[1], tokens = tensor.Shape[1], count = end - start;
-        return Tensor<double>.Build([tensor.Shape[0], count, .. tensor.Shape.AsSpan()[2..]], i => tensor.Elements[(((i / row / count * tokens) + start + (i / row % count)) * row) + (i % row)]);
-    }
-
-    private static void Add(Tensor<double> share, double[] sum, ReadOnlySpan<int> whole, int start)
-    {
-        int row = whole[2] * whole[3], count = share.Shape[1];
-        for (int i = 0; i < share.Elements.Length; i++)
-            sum[(((i / row / count * whole[1]) + start + (i / row % count)) * row) + (i % row)] += share.Elements[i];
     }
 
     private static double[] Sum(Tensor<double> a, Tensor<double> b) => [.. a.Elements.ToArray().Zip(b.Elements.ToArray(), (x, y) => x + y)];
