@@ -129,28 +129,32 @@ public static class ProofRun
     {
         string file = ScriptOf(options, obligation.Name);
         await File.WriteAllTextAsync(file, obligation.Script, cancellation);
-        TimeSpan brief = options.Solvers.Length > 1 && Brief < options.Timeout ? Brief : options.Timeout;
+        bool isBrief = options.Solvers.Length > 1 && Brief < options.Timeout;
         TimeSpan elapsed = TimeSpan.Zero;
         List<string> reasons = [];
         foreach (Solver solver in options.Solvers)
         {
-            Answer answer = await solver.AskAsync(file, brief, cancellation);
-            elapsed += answer.Elapsed;
-            if (answer.Verdict is not Verdict.Unknown)
-                return new(obligation, answer with { Elapsed = elapsed }, solver.Name);
-            reasons.Add($"{solver.Name}: {answer.Reason}");
+            Asked alone = await FirstAsync(obligation, file, [solver], isBrief ? Brief : options.Timeout, cancellation);
+            elapsed += alone.Answer.Elapsed;
+            if (alone.Answer.Verdict is not Verdict.Unknown)
+                return alone with { Answer = alone.Answer with { Elapsed = elapsed } };
+            reasons.Add(alone.Answer.Reason);
         }
 
-        if (brief < options.Timeout)
-            return await RaceAsync(obligation, file, options, elapsed, cancellation);
-        return new(obligation, new(Verdict.Unknown, new Dictionary<string, long>(), string.Join("; ", reasons), elapsed), "");
+        if (!isBrief)
+            return Undecided(obligation, reasons, elapsed);
+
+        // What one solver decides in seconds another may not in minutes, and which is which differs from script to script: the hard ones go to all at once.
+        Asked raced = await FirstAsync(obligation, file, options.Solvers, options.Timeout, cancellation);
+        return raced with { Answer = raced.Answer with { Elapsed = elapsed + raced.Answer.Elapsed } };
     }
 
-    // What one solver decides in seconds another may not in minutes, and which is which differs from script to script: the hard ones go to all at once, and the first verdict ends the others.
-    private static async Task<Asked> RaceAsync(Obligation obligation, string file, ProofOptions options, TimeSpan elapsed, CancellationToken cancellation)
+    // Asks all of some solvers at once; the first verdict ends the others.
+    private static async Task<Asked> FirstAsync(Obligation obligation, string file, ImmutableArray<Solver> solvers, TimeSpan timeout, CancellationToken cancellation)
     {
         using CancellationTokenSource over = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        Dictionary<Task<Answer>, Solver> running = options.Solvers.ToDictionary(solver => solver.AskAsync(file, options.Timeout, over.Token), solver => solver);
+        Dictionary<Task<Answer>, Solver> running = solvers.ToDictionary(solver => solver.AskAsync(file, timeout, over.Token), solver => solver);
+        TimeSpan elapsed = TimeSpan.Zero;
         List<string> reasons = [];
         try
         {
@@ -166,7 +170,7 @@ public static class ProofRun
                 reasons.Add($"{solver.Name}: {answer.Reason}");
             }
 
-            return new(obligation, new(Verdict.Unknown, new Dictionary<string, long>(), string.Join("; ", reasons), elapsed), "");
+            return Undecided(obligation, reasons, elapsed);
         }
         finally
         {
@@ -174,6 +178,9 @@ public static class ProofRun
             await Task.WhenAll(running.Keys).ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
         }
     }
+
+    private static Asked Undecided(Obligation obligation, List<string> reasons, TimeSpan elapsed) =>
+        new(obligation, new(Verdict.Unknown, new Dictionary<string, long>(), string.Join("; ", reasons), elapsed), "");
 
     private static string ScriptOf(ProofOptions options, string name) => Path.Combine(options.Folder, name + ".smt2");
 

@@ -81,10 +81,12 @@ public sealed record XrayProbe(S2Config Config, ElementType ElementType, Tensor<
     internal PortCase InF64() => (this with { ElementType = ElementType.F64 }).EqualScores().First();
 
     /// <summary>Scores past the range of a naive exp.</summary>
-    internal IEnumerable<PortCase> Large() => Config.Scale == 0 ? [] : [Case(_ => LargeQuery, source => SourceAt(source).Token % LargeKeys, 0)];
+    internal IEnumerable<PortCase> Large() => Config.Scale == 0 ? [] : [Case(_ => LargeQuery, LargeKey, 0)];
 
     /// <summary>q.k of that question.</summary>
-    internal double LargeProduct(int source) => LargeQuery * (SourceAt(source).Token % LargeKeys);
+    internal double LargeProduct(int source) => LargeQuery * LargeKey(source);
+
+    private double LargeKey(int source) => SourceAt(source).Token % LargeKeys;
 
     private double LargeQuery => (ElementType is ElementType.F64 ? 256 : 32) * Unit;
 
