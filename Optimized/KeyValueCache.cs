@@ -37,7 +37,7 @@ public sealed unsafe class KeyValueCache<T> : IDisposable
     where T : unmanaged
 {
     // Rows of one kv head, queries times the heads that share it, stand on the stack of a worker.
-    private const int MaxDecodeTokens = 8, MaxDecodeRows = 1024, MaxThreads = 4096, MaxSequences = 1 << 20;
+    private const int MaxDecodeTokens = 8, MaxThreads = 4096, MaxSequences = 1 << 20;
 
     private readonly CallGate gate = new();
     private readonly CacheRing<T>[] rings;
@@ -53,7 +53,7 @@ public sealed unsafe class KeyValueCache<T> : IDisposable
     /// <param name="config">Heads, D, G, S and scale under <see cref="MaskPolicy.Split"/>; its N and batch do not matter.</param>
     /// <param name="options">Options.</param>
     /// <exception cref="ArgumentException">The policy is not prefix-stable.</exception>
-    /// <exception cref="ArgumentOutOfRangeException">An option is out of its range.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">An option is out of its range, or D is more than 65536.</exception>
     /// <exception cref="NotSupportedException">T is not float, Half or BFloat16.</exception>
     /// <exception cref="PlatformNotSupportedException">The vector width is not available.</exception>
     public KeyValueCache(S2Config config, KeyValueCacheOptions? options = null)
@@ -62,6 +62,7 @@ public sealed unsafe class KeyValueCache<T> : IDisposable
         options ??= new();
         if (!config.Mask.IsPrefixStable())
             throw new ArgumentException($"Mask = {config.Mask}: what a query sees depends on how long the text gets; only {MaskPolicy.Split} has a cache.", nameof(config));
+        BlockForms.CheckHeadDim(nameof(config), config.HeadDim);
         Check(options.Sequences, 1, MaxSequences, "options.Sequences");
         Check(options.MaxChunk, 1, int.MaxValue / 4, "options.MaxChunk");
         int threads = options.Threads ?? Math.Min(Environment.ProcessorCount, MaxThreads);
@@ -78,7 +79,7 @@ public sealed unsafe class KeyValueCache<T> : IDisposable
         WorkerPool? pool = options.Scheduler is null ? new(threads) : null;
         scheduler = options.Scheduler ?? pool!;
         int share = config.Heads / config.KvHeads;
-        decodeTokens = Math.Min(MaxDecodeTokens, MaxDecodeRows / share);
+        decodeTokens = Math.Min(MaxDecodeTokens, BlockForms.MaxDecodeRows / share);
         resources = new(threads, Math.Max(engines.WorkspaceFloats(sizes), engines.DecodeFloats(config.HeadDim, decodeTokens * share)), pool);
         work = new(config, rings);
         decode = new(work, engine, scheduler, resources);

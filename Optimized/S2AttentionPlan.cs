@@ -15,7 +15,7 @@ namespace S2Attn.Optimized;
 /// </remarks>
 public sealed unsafe partial class S2AttentionPlan : IDisposable
 {
-    private const int MaxThreads = 4096, MaxHeadDim = 1 << 16;
+    private const int MaxThreads = 4096;
 
     private readonly CallGate gate = new();
     private readonly Places places;
@@ -54,8 +54,7 @@ public sealed unsafe partial class S2AttentionPlan : IDisposable
         if (Threads is < 1 or > MaxThreads)
             throw new ArgumentOutOfRangeException("options.Threads", Threads, $"must be from 1 to {MaxThreads}");
         ArgumentOutOfRangeException.ThrowIfNegative(batch, "options.Batch");
-        if (config.HeadDim > MaxHeadDim)
-            throw new ArgumentOutOfRangeException(nameof(config), config.HeadDim, $"HeadDim must be at most {MaxHeadDim}");
+        BlockForms.CheckHeadDim(nameof(config), config.HeadDim);
         IEngines engines = enginesFor(options.VectorWidth);
         places = new(config, options, batch, queries, keys);
         BlockSizes sizes = new(config.HeadDim, engines.TileRows, engines.TileColumns);

@@ -20,14 +20,6 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
     where TLanes : struct, ILanes<V>
     where TTile : struct, ITile
 {
-    /// <summary>Floats of workspace that <see cref="Run"/> takes.</summary>
-    public static nint WorkspaceFloats(BlockSizes sizes)
-    {
-        nint queries = sizes.BackwardQueries, panels = queries * sizes.Depth, rows = queries * sizes.Stride;
-        nint tile = (nint)sizes.TileKeysHeld * sizes.Stride, scores = (nint)sizes.TileKeysHeld * sizes.ScoreStride;
-        return Workspace.Sum(panels, panels, panels, rows, rows, tile, tile, scores, scores, (nint)sizes.TileColumns * sizes.Depth, (nint)TTile.Rows * sizes.Width, queries, queries);
-    }
-
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(Geometry geometry, Problem<T> problem, int phase, long item, Workspace workspace)
     {

@@ -1,5 +1,6 @@
 // How large are the blocks that one thread works on? Chosen so that they stay in its second-level cache.
 using System.Runtime.CompilerServices;
+using S2Attn.Spec.Algebra;
 
 namespace S2Attn.Optimized.Kernels;
 
@@ -7,24 +8,23 @@ namespace S2Attn.Optimized.Kernels;
 internal sealed record BlockSizes
 {
     /// <summary>Rows of a register block that is one register wide.</summary>
-    public const int HalfRows = 8;
+    public const int HalfRows = BlockForms.HalfRows;
 
-    // Of the 1 MiB that a thread may use, queries and outputs fill half, and the two tiles of keys and values that the forward pass holds most of the rest.
-    private const int QueryFloats = 128 * 1024, MaxQueries = 512, KeyFloats = 54 * 1024, MaxKeys = 192;
-
-    private const int FloatsOfLine = 16;
+    private readonly BlockForms<Int> forms;
 
     public BlockSizes(int headDim, int tileRows, int tileColumns)
     {
+        forms = BlockForms.Of<Int, Bool>(headDim, tileRows, tileColumns);
         HeadDim = headDim;
         TileRows = tileRows;
         TileColumns = tileColumns;
-        Depth = RoundUp(headDim, HalfRows);
-        Width = RoundUp(Depth, tileColumns);
-        Stride = OddLines(Width);
-        TileKeys = Math.Clamp(KeyFloats / (2 * Stride) / tileRows, 1, MaxKeys / tileRows) * tileRows;
-        BlockQueries = Math.Clamp(QueryFloats / (2 * Width) / tileColumns, 1, MaxQueries / tileColumns) * tileColumns;
-        ScoreStride = OddLines(BackwardQueries);
+        Depth = forms.Depth.ToIndex();
+        Width = forms.Width.ToIndex();
+        Stride = forms.Stride.ToIndex();
+        TileKeys = forms.TileKeys.ToIndex();
+        BlockQueries = forms.BlockQueries.ToIndex();
+        BackwardQueries = forms.BackwardQueries.ToIndex();
+        ScoreStride = forms.ScoreStride.ToIndex();
     }
 
     /// <summary>D.</summary>
@@ -58,14 +58,17 @@ internal sealed record BlockSizes
     public int BlockQueries { get; }
 
     /// <summary>Queries that the backward pass holds at a time; it keeps more operands of each than the forward pass.</summary>
-    public int BackwardQueries => Math.Max(1, BlockQueries / 4 / TileColumns) * TileColumns;
+    public int BackwardQueries { get; }
 
     /// <summary>Floats between the rows of the backward pass's weights; odd in lines, as <see cref="Stride"/>.</summary>
     public int ScoreStride { get; }
 
-    public static int RoundUp(int value, int multiple) => (value + multiple - 1) / multiple * multiple;
+    /// <summary>Floats of the buffers of the forward pass, and of the backward pass.</summary>
+    public nint ForwardFloats => (nint)BlockForms.Floats<Int, Bool>(BlockForms.ForwardBuffers<Int, Bool>(forms)).Value;
 
-    private static int OddLines(int floats) => (RoundUp(floats, FloatsOfLine) / FloatsOfLine | 1) * FloatsOfLine;
+    public nint BackwardFloats => (nint)BlockForms.Floats<Int, Bool>(BlockForms.BackwardBuffers<Int, Bool>(forms)).Value;
+
+    public static int RoundUp(int value, int multiple) => (value + multiple - 1) / multiple * multiple;
 }
 
 /// <summary>How rows are cut into register blocks: whole ones first, then the smaller ones that cover what is left with the fewest rows.</summary>

@@ -3,6 +3,7 @@ using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 using S2Attn.Spec;
+using S2Attn.Spec.Algebra;
 
 namespace S2Attn.Optimized.Kernels;
 
@@ -28,17 +29,14 @@ internal static unsafe class DecodeKernel<T, TStorage, V, TLanes>
     where V : struct
     where TLanes : struct, ILanes<V>
 {
-    private const int CacheLine = 64, TileBytes = 16 * 1024, MaxKeys = 64, Block = 4;
+    private const int CacheLine = 64, TileBytes = 16 * 1024, MaxKeys = BlockForms.MaxDecodeKeys, Block = 4;
 
     // Scores of a row are padded to whole pairs of the widest registers.
     private const int Pad = 32;
 
     /// <summary>Floats of workspace that <see cref="Run"/> takes for some rows.</summary>
-    public static nint WorkspaceFloats(int headDim, int rows)
-    {
-        nint depth = BlockSizes.RoundUp(headDim, 2 * TLanes.Count), tile = MaxKeys * depth;
-        return Workspace.Sum(EvenUp(rows) * depth, EvenUp(rows) * depth, MaxKeys, MaxKeys, EvenUp(rows), EvenUp(rows), depth, tile, tile);
-    }
+    public static nint WorkspaceFloats(int headDim, int rows) =>
+        (nint)BlockForms.Floats<Int, Bool>(BlockForms.DecodeBuffers<Int, Bool>(headDim, rows, TLanes.Count)).Value;
 
     /// <summary>Computes one work item.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

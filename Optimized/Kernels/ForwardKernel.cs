@@ -20,14 +20,6 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
     where TLanes : struct, ILanes<V>
     where TTile : struct, ITile
 {
-    /// <summary>Floats of workspace that <see cref="Run"/> takes.</summary>
-    public static nint WorkspaceFloats(BlockSizes sizes)
-    {
-        nint block = (nint)sizes.BlockQueries * sizes.Depth, tile = (nint)sizes.TileKeysHeld * sizes.Stride;
-        nint panel = (nint)sizes.TileColumns * sizes.Depth, scores = (nint)sizes.TileKeysHeld * sizes.TileColumns;
-        return Workspace.Sum(block, block, tile, tile, tile, tile, panel, scores, sizes.BlockQueries, sizes.BlockQueries, sizes.TileColumns);
-    }
-
     /// <summary>Computes one work item.</summary>
     /// <param name="geometry">The work.</param>
     /// <param name="problem">The tensors.</param>

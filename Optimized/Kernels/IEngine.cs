@@ -104,9 +104,7 @@ internal sealed class Engines<V, TLanes, TTile> : IEngines
 
     public nint DecodeFloats(int headDim, int rows) => DecodeKernel<float, SingleStorage, V, TLanes>.WorkspaceFloats(headDim, rows);
 
-    public nint WorkspaceFloats(BlockSizes sizes) => Math.Max(
-        ForwardKernel<float, SingleStorage, V, TLanes, TTile>.WorkspaceFloats(sizes),
-        BackwardKernel<float, SingleStorage, V, TLanes, TTile>.WorkspaceFloats(sizes));
+    public nint WorkspaceFloats(BlockSizes sizes) => Math.Max(sizes.ForwardFloats, sizes.BackwardFloats);
 }
 
 /// <summary>The choice of the register width.</summary>

@@ -1,5 +1,6 @@
-// Can a formula leave 64 bits, or divide by something not positive, for sizes that a configuration accepts?
+// Can a formula leave its bits, or divide by something not positive, for sizes that a configuration or a plan accepts?
 using System.Collections.Immutable;
+using S2Attn.Optimized.Kernels;
 using S2Attn.Spec;
 using S2Attn.Spec.Claims;
 
@@ -7,7 +8,7 @@ namespace S2Attn.Conformance.Proofs;
 
 /// <summary>
 /// The claim is read off the formula's own graph: every part of it, on every path, is within 64 bits, and every divisor is at least 1. It is
-/// shown for every N of 32 bits, which is what a configuration holds.
+/// shown for every N of 32 bits, which is what a configuration holds. Sizes of blocks stay within 32 bits, for every D that a plan accepts, and are what their names say.
 /// </summary>
 public static class SafeArithmetic
 {
@@ -27,6 +28,65 @@ public static class SafeArithmetic
                 (sizes, x, y) => [Costs.VisiblePairs<Term, Prop>(mask, sizes.N, sizes.G, sizes.S)],
                 sizes => Help.PairBounds(mask, sizes));
         }
+
+        foreach ((int rows, int columns) in RegisterBlocks)
+            yield return OfBlocks(rows, columns);
+        foreach (int lanes in RegisterBlocks.Select(block => block.Columns / 2).Distinct())
+            yield return OfDecode(lanes);
+    }
+
+    /// <summary>Rows and columns of the register blocks of all processors.</summary>
+    public static ImmutableArray<(int Rows, int Columns)> RegisterBlocks { get; } = [(8, 32), (6, 16), (8, 8), (6, 8)];
+
+    // Of the second factor of a product, a padded vector; the first is a number of queries, keys or rows.
+    private const long MostElements = 2L * BlockForms.MaxHeadDim;
+
+    private static (Goal, string) OfBlocks(int rows, int columns)
+    {
+        Term.Variable headDim = new("D");
+        BlockForms<Term> sizes = BlockForms.Of<Term, Prop>(headDim, rows, columns);
+        Term[] buffers = [.. BlockForms.ForwardBuffers<Term, Prop>(sizes), .. BlockForms.BackwardBuffers<Term, Prop>(sizes)];
+        Prop inOrder = headDim <= sizes.Depth & sizes.Depth <= sizes.Width & sizes.Width <= sizes.Stride & sizes.BackwardQueries <= sizes.ScoreStride
+            & sizes.TileKeys >= rows & sizes.BlockQueries >= columns & sizes.BackwardQueries >= columns & sizes.BackwardQueries <= sizes.BlockQueries;
+        return Blocks(
+            FormattableString.Invariant($"Blocks.{rows}x{columns}"),
+            "the sizes of blocks and tiles and the buffers of both passes: no part leaves 32 bits, no divisor is below 1, and each holds what it is for",
+            [headDim],
+            [.. buffers, BlockForms.Floats<Term, Prop>(BlockForms.ForwardBuffers<Term, Prop>(sizes)), BlockForms.Floats<Term, Prop>(BlockForms.BackwardBuffers<Term, Prop>(sizes)), sizes.ScoreStride],
+            inOrder);
+    }
+
+    private static (Goal, string) OfDecode(int lanes)
+    {
+        Term.Variable headDim = new("D"), rows = new("rows");
+        Term[] buffers = BlockForms.DecodeBuffers<Term, Prop>(headDim, rows, lanes);
+        return Blocks(
+            FormattableString.Invariant($"Decode.{lanes}"),
+            "the buffers of a decode item: no part leaves 32 bits, no divisor is below 1, and each holds what it is for",
+            [headDim, rows],
+            [.. buffers, BlockForms.Floats<Term, Prop>(buffers)],
+            headDim <= buffers[6] & rows <= buffers[4]);
+    }
+
+    private static (Goal, string) Blocks(string name, string statement, ImmutableArray<Term.Variable> variables, Term[] roots, Prop more)
+    {
+        SmtScript graph = new();
+        foreach (Term root in roots)
+            graph.Meet(root);
+        IEnumerable<LemmaInstance> boxes = graph.Products.Select(product => new LemmaInstance(Lemmas.Box, [product.A, product.B, BlockForms.MaxDecodeRows, MostElements]));
+
+        // A quotient is at most its dividend.
+        IEnumerable<LemmaInstance> quotients = graph.Terms.OfType<Term.Quotient>().Where(quotient => quotient.B is not Term.Constant).Select(quotient => new LemmaInstance(Lemmas.Sign, [quotient, quotient.B - 1]));
+        return (
+            new(
+                $"Fits.{name}",
+                variables,
+                [.. variables.Select(variable => variable.Name == "D"
+                    ? ("D of a plan", 1 <= variable & variable <= BlockForms.MaxHeadDim)
+                    : ("rows of a decode item", 0 <= variable & variable <= BlockForms.MaxDecodeRows))],
+                more & Prop.All(graph.Terms.Select(term => IsSafe(term, int.MinValue, int.MaxValue))),
+                Help.None with { Instances = [.. boxes, .. quotients] }),
+            statement);
     }
 
     private static Term[] RunParts(MaskPolicy mask, Sizes<Term> sizes, Term k, Term t)
@@ -58,17 +118,15 @@ public static class SafeArithmetic
                 ("x in [0, N)", Regions.Contains<Term, Prop>(0, sizes.N, variables[3])),
                 ("y in [0, N)", Regions.Contains<Term, Prop>(0, sizes.N, variables[4])),
             ],
-            Prop.All(graph.Terms.Select(IsSafe)),
+            Prop.All(graph.Terms.Select(term => IsSafe(term, long.MinValue, long.MaxValue))),
             Help.None with { Instances = [.. boxes, .. help(sizes)] });
         return (goal, $"{formula}: no part leaves 64 bits, no divisor is below 1");
     }
 
-    private static Prop IsSafe(Term term) => term switch
+    private static Prop IsSafe(Term term, long least, long most) => term switch
     {
         Term.Variable or Term.Constant => Prop.Of(true),
-        Term.Quotient quotient => quotient.B >= 1 & Fits(quotient),
-        _ => Fits(term),
+        Term.Quotient quotient => quotient.B >= 1 & least <= quotient & quotient <= most,
+        _ => least <= term & term <= most,
     };
-
-    private static Prop Fits(Term term) => long.MinValue <= term & term <= long.MaxValue;
 }

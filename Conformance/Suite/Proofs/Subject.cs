@@ -34,7 +34,7 @@ public static class Plan
         .. Theorems.Patterns.Select(statement => Prove("Phases and layers", statement.Text, statement.Region, Goal.Of(statement))),
         .. Theorems.Slices.Select(statement => Prove("Slices and cuts", statement.Text, statement.Region, Goal.Of(statement))),
         .. Theorems.Kernel.Select(statement => Prove("Tiles and offsets", statement.Text, statement.Region, Goal.Of(statement))),
-        .. SafeArithmetic.Goals().Select(safe => Prove("Arithmetic", safe.Statement, "every size that a configuration accepts", safe.Goal)),
+        .. SafeArithmetic.Goals().Select(safe => Prove("Arithmetic", safe.Statement, safe.Goal.Variables[0].Name == "D" ? "every D that a plan accepts" : "every size that a configuration accepts", safe.Goal)),
     ];
 
     /// <summary>A theorem or false claim as a subject.</summary>
