@@ -1,4 +1,6 @@
 // Are golden cases verified, and is every kind of damage to a folder told with file and rule?
+using System.Text.Json;
+using System.Text.Json.Nodes;
 using S2Attn.Conformance.Golden;
 using S2Attn.Conformance.Running;
 using S2Attn.Conformance.Safetensors;
@@ -111,6 +113,40 @@ public sealed class GoldenSuiteTests : IDisposable
     {
         GoldenCase golden = CopyOfFirst(manifest => manifest.Replace("The smallest group with a shift", "Another reason", StringComparison.Ordinal));
         AssertFails(golden, "why in __metadata__ is not what the manifest says");
+    }
+
+    /// <summary>The manifest's hash is wrong in one digit, the first, one in the middle or the last.</summary>
+    [Theory]
+    [InlineData(0)]
+    [InlineData(31)]
+    [InlineData(63)]
+    public void One_wrong_digit_of_a_hash_is_told(int digit)
+    {
+        string hash = GoldenFolder.Read(Folder)[0].Sha256, wrong = hash[..digit] + (hash[digit] == '0' ? '1' : '0') + hash[(digit + 1)..];
+        AssertFails(CopyOfFirst(manifest => manifest.Replace(hash, wrong, StringComparison.Ordinal)), $"sha256 is {hash}, the manifest says {wrong}");
+    }
+
+    /// <summary>A claim that stands in the file alone, or in the manifest alone.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_claim_that_stands_in_one_place_alone_is_told_with_the_key(bool inFile)
+    {
+        GoldenCase golden = CopyOfFirst(manifest => inFile
+            ? manifest.Replace("\"why\":", "\"wherefore\":", StringComparison.Ordinal)
+            : manifest.Replace("\"why\":", "\"more\": 1, \"why\":", StringComparison.Ordinal));
+        PropertyResult result = GoldenSuite.Verify(golden);
+        Assert.Equal(Outcome.Fails, result.Outcome);
+        Assert.Contains(" in __metadata__ is not what the manifest says", result.Counterexample[0].Reason, StringComparison.Ordinal);
+        if (inFile)
+            Assert.Contains("why in __metadata__", Assert.Throws<GoldenException>(() => GoldenFolder.Load(golden with { Record = Without(golden.Record, "wherefore") })).Message, StringComparison.Ordinal);
+
+        static JsonElement Without(JsonElement record, string field)
+        {
+            JsonObject copy = JsonNode.Parse(record.GetRawText())!.AsObject();
+            Assert.True(copy.Remove(field));
+            return JsonDocument.Parse(copy.ToJsonString()).RootElement;
+        }
     }
 
     [Theory]

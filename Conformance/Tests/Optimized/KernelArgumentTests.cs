@@ -1,4 +1,5 @@
 // Is every bad argument refused, by name and rule, before anything is written?
+using System.Runtime.InteropServices;
 using S2Attn.Optimized;
 using S2Attn.Spec;
 
@@ -98,6 +99,46 @@ public sealed class KernelArgumentTests
                     ? memory.AsSpan(other * Vectors + (tensors[other] == "logSumExp" ? Tokens : Vectors) - 1, Vectors)
                     : memory.AsSpan(tensor * Vectors, Vectors);
             }
+    }
+
+    /// <summary>What is written may not be the padding mask either, nor the gradient of logsumexp, by one byte at either end.</summary>
+    [Theory]
+    [InlineData("output")]
+    [InlineData("logSumExp")]
+    [InlineData("queryGradient")]
+    [InlineData("keyGradient")]
+    [InlineData("valueGradient")]
+    public void Nothing_is_written_over_the_padding_mask_or_the_gradient_of_logsumexp(string name)
+    {
+        using S2AttentionPlan plan = new(S2Config.Create(Request));
+        float[] memory = Fresh(12 * Vectors);
+        int length = name == "logSumExp" ? Tokens : Vectors;
+        foreach (int last in new[] { 0, length - 1 + Tokens - 1 })
+        {
+            Refused(MemoryMarshal.AsBytes(memory.AsSpan()).Slice((4 * Vectors) + (last == 0 ? 1 - Tokens : (4 * length) - 1), Tokens), []);
+            if (name.EndsWith("Gradient", StringComparison.Ordinal))
+                Refused([], memory.AsSpan(Vectors + last + 1 - Tokens, Tokens));
+        }
+
+        void Refused(ReadOnlySpan<byte> mask, ReadOnlySpan<float> logSumExpGradient)
+        {
+            Span<float> over = memory.AsSpan(Vectors, length);
+            string message = "";
+            try
+            {
+                if (name is "output" or "logSumExp")
+                    plan.Forward<float>(q, k, v, name == "output" ? over : o, name == "logSumExp" ? over : lse, mask);
+                else
+                    plan.Backward<float>(q, k, v, o, lse, outputGradient, name == "queryGradient" ? over : dq, name == "keyGradient" ? over : dk, name == "valueGradient" ? over : dv, mask, logSumExpGradient);
+            }
+            catch (ArgumentException error) when (error.ParamName == name)
+            {
+                message = error.Message;
+            }
+
+            Assert.Contains($"{name} overlaps {(mask.IsEmpty ? "logSumExpGradient" : "valid")}", message, StringComparison.Ordinal);
+            Assert.All(memory, value => Assert.Equal(Untouched, value));
+        }
     }
 
     [Fact]

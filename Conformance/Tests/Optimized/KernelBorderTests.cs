@@ -4,6 +4,7 @@ using S2Attn.Conformance.Campaigns;
 using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
 using S2Attn.Optimized;
+using S2Attn.Optimized.Kernels;
 using S2Attn.Spec;
 
 namespace S2Attn.Tests.Optimized;
@@ -15,7 +16,7 @@ public sealed class KernelBorderTests
 
     private static readonly ElementType[] Types = [ElementType.F32, ElementType.F16, ElementType.BF16];
 
-    private static readonly int[] Dims = [2, 33];
+    private static readonly int[] Dims = [2, 33], Sharing = [1, 140, 4, 70, 20];
 
     public static TheoryData<VectorWidth> Widths() => ExponentialTests.Widths();
 
@@ -91,6 +92,53 @@ public sealed class KernelBorderTests
 
         foreach (MaskPolicy mask in MaskPolicies.All)
             Agrees(port, Cases.Of(24, 12, mask, batch: 2, heads: 16, kvHeads: 2, headDim: 256, seed: seed++));
+    }
+
+    /// <summary>Each size far beyond those that are drawn anywhere, the others small: sequences, query heads, the heads of a kv head, elements.</summary>
+    [Fact]
+    public void One_size_far_beyond_the_others_agrees()
+    {
+        using OptimizedPort port = new(new S2AttentionOptions { Threads = 2 });
+        int seed = 0;
+        foreach (MaskPolicy mask in MaskPolicies.All)
+        {
+            Agrees(port, Cases.Of(4, 2, mask, batch: 261, headDim: 1 + (seed % 3), type: Types[seed % 3], seed: ++seed));
+            Agrees(port, Cases.Of(4, 2, mask, heads: 140, kvHeads: Sharing[seed % 5], headDim: 2, type: Types[seed % 3], seed: ++seed));
+        }
+
+        foreach (int dim in new[] { 385, 511, 512, 513, 1025, 2049 })
+            Agrees(port, Cases.Of(4, 4, MaskPolicies.All[seed % 5], headDim: dim, type: Types[seed % 3], seed: ++seed));
+    }
+
+    /// <summary>Tokens likewise, in five blocks of a group and many tiles: rows at borders and at random, and the adjoint identities for the gradients.</summary>
+    [Theory]
+    [MemberData(nameof(Masks))]
+    public void Long_sequences_agree_at_sampled_rows(MaskPolicy mask)
+    {
+        S2Config config = S2Config.Create(new() { Tokens = 10_000, Heads = 2, KvHeads = 1, HeadDim = 4, GroupSize = GroupSizeRule.Of(2500), Shift = 1101, Mask = mask });
+        LongestReport report = LongestCampaign.Run(config, rows: 40, backward: true, seed: (int)mask);
+        Assert.True(report.WorstRatio <= 1, $"{report}");
+        Assert.True(report.WorstAdjoint <= LongestCampaign.AdjointTolerance, $"{report}");
+    }
+
+    public static TheoryData<MaskPolicy> Masks => [.. MaskPolicies.All];
+
+    /// <summary>What the suite's cases at borders are derived from is what the kernels work in.</summary>
+    [Theory]
+    [MemberData(nameof(Widths))]
+    public void The_kernels_say_what_their_blocks_are(VectorWidth width)
+    {
+        IEngines engines = Engines.For(width);
+        foreach (int dim in new[] { 1, 8, 33, 64, 128, 256, 65536 })
+        {
+            BlockSizes sizes = new(dim, engines.TileRows, engines.TileColumns);
+            KernelTiles tiles = KernelTiles.Of(dim, width);
+            Assert.Equal(new(sizes.TileKeys, sizes.BlockQueries, sizes.BackwardQueries, engines.TileColumns, engines.TileRows), tiles);
+            Assert.Equal(new[] { tiles.Keys, tiles.BlockQueries, tiles.BackwardQueries, tiles.PanelQueries, tiles.BlockKeys }.Distinct().Order(), tiles.Lengths);
+        }
+
+        using OptimizedPort port = new(new S2AttentionOptions { VectorWidth = width, Threads = 1 });
+        Assert.Equal([.. KernelTiles.Of(1, width).Lengths], port.Description.Capabilities.Tiles.ToArray());
     }
 
     /// <summary>The sizes at which a fault once hid from every gate.</summary>

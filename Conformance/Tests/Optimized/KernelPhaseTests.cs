@@ -93,6 +93,10 @@ public sealed class KernelPhaseTests
     [InlineData("5r", "ratio", "PositionCausal", "32 8")]
     [InlineData("1 0 1 0", "ratio", "Split", "8 16")]
     [InlineData("3", "sft", "Split", "7 4096 11")]
+    // Phases that floor to one shift in the longest sequence, and to two in a shorter one; a shift of just as many tokens as a sequence has.
+    [InlineData("5", "ratio", "Split", "12 8 4")]
+    [InlineData("7", "ratio", "LocalCausal", "20 8 12 16")]
+    [InlineData("0 5 3 2", "given", "LocalCausal", "8 3 16 5 2")]
     public void A_packed_sequence_has_the_bits_that_it_has_alone(string shifts, string rule, string mask, string lengths)
     {
         int[] numbers = [.. shifts.TrimEnd('r').Split(' ').Select(text => int.Parse(text, CultureInfo.InvariantCulture))], sizes = [.. lengths.Split(' ').Select(text => int.Parse(text, CultureInfo.InvariantCulture))];

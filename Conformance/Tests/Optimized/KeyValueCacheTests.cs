@@ -2,6 +2,7 @@
 using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
 using S2Attn.Optimized;
+using S2Attn.Optimized.Kernels;
 using S2Attn.Reference;
 using S2Attn.Spec;
 
@@ -37,7 +38,43 @@ public sealed class KeyValueCacheTests
             }
 
         // More keys than one part, and more than one tile: parts are merged.
-        Check(new(Config(2500, 2500, 0, 2, 16), type, TensorKind.Normal, PaddingPattern.None, seed), width, random, lastOnly: true);
+        Check(new(Config(2500, 2500, 0, 2, 16), type, TensorKind.Normal, PaddingPattern.None, seed), width, random, last: 3);
+    }
+
+    /// <summary>
+    /// One to six parts of keys, each less one, whole and one more, with the first key of a part alone behind a shift of one or of a part; each number of queries that goes the way of decoding and
+    /// one more, over kv heads that one to nine query heads share, half of which shift.
+    /// </summary>
+    [Fact]
+    public void Parts_of_keys_rows_and_heads_of_any_number_stay_within_the_bound()
+    {
+        const int Part = DecodeWork<float>.KeysOfPart;
+        Random random = new(6);
+        int seed = 0;
+        (int KvHeads, int Share)[] heads = [(1, 1), (1, 2), (2, 1), (1, 9), (2, 3), (3, 2), (1, 8), (4, 1), (1, 4)];
+        foreach (int parts in new[] { 1, 2, 3, 4, 5, 6 })
+            foreach (int offset in new[] { -1, 0, 1 })
+            {
+                int keys = (parts * Part) + offset;
+                (int kvHeads, int share) = heads[seed % heads.Length];
+                foreach (int shift in new[] { 0, 1, (Part + seed) % keys }.Take(seed % 2 == 0 ? 3 : 2))
+                {
+                    S2Config config = S2Config.Create(new()
+                    {
+                        Tokens = keys + shift,
+                        Heads = kvHeads * share,
+                        KvHeads = kvHeads,
+                        HeadDim = 1 + (seed % 17),
+                        GroupSize = GroupSizeRule.Of(keys + shift),
+                        Shift = shift,
+                        Mask = MaskPolicy.Split,
+                        ShiftedHeads = HeadShift.Of(Enumerable.Range(0, kvHeads * share).Select(head => (head + seed) % 2 == 0)),
+                        Scale = new double?[] { null, 9.5, -0.25, 1e-39 }[seed % 4],
+                    });
+                    ElementType type = seed % 3 == 0 ? ElementType.F32 : seed % 3 == 1 ? ElementType.BF16 : ElementType.F16;
+                    Check(new(config, type, TensorKind.Normal, PaddingPattern.None, seed), KernelPaths.Widths[seed % KernelPaths.Widths.Length], random, last: 1 + (seed++ % 9));
+                }
+            }
     }
 
     /// <summary>Theorem CacheBounded, observed: memory stays where it was at G + chunk rows, whatever N is.</summary>
@@ -62,6 +99,31 @@ public sealed class KeyValueCacheTests
         Assert.Equal(0, cache.LengthOf(0));
         cache.Append(row, row);
         cache.Attend(query, output);
+    }
+
+    /// <summary>The first key of the next query, which may begin a run; and a chunk of all tokens that a call may have, whose first query is the last of its run.</summary>
+    [Theory]
+    [InlineData(6, 0, 4)]
+    [InlineData(6, 2, 4)]
+    [InlineData(5, 4, 3)]
+    [InlineData(1, 0, 9)]
+    [InlineData(7, 3, 12)]
+    public void The_first_key_is_that_of_the_next_query_and_the_longest_chunk_finds_its_keys(int groupSize, int shift, int chunk)
+    {
+        const int Tokens = 60, Row = 4 * 4, KvRow = 2 * 4;
+        S2Config config = Config(Tokens, groupSize, shift, 2, 4);
+        float[] q = Noise(Tokens * Row, 1), k = Noise(Tokens * KvRow, 2), v = Noise(Tokens * KvRow, 3), o = new float[q.Length], part = new float[chunk * Row];
+        using (S2AttentionPlan plan = new(config, new() { Threads = 1 }))
+            plan.Forward<float>(q, k, v, o);
+        for (int before = 0; before + chunk <= Tokens; before++)
+        {
+            using KeyValueCache<float> cache = new(config, new() { Threads = 1, MaxChunk = chunk });
+            cache.Append(k.AsSpan(0, before * KvRow), v.AsSpan(0, before * KvRow));
+            Assert.Equal(Enumerable.Range(0, Tokens).First(u => Enumerable.Range(0, 4).Any(head => Enumerable.Range(before, Tokens - before).Any(t => Visibility.Visible(config, head, t, u)))), cache.FirstKeyOf(0));
+            cache.Append(k.AsSpan(before * KvRow, chunk * KvRow), v.AsSpan(before * KvRow, chunk * KvRow));
+            cache.Attend(q.AsSpan(before * Row, chunk * Row), part);
+            Assert.All(Enumerable.Range(0, part.Length), i => Assert.Equal(o[(before * Row) + i], part[i], 1e-5f));
+        }
     }
 
     [Fact]
@@ -165,30 +227,43 @@ public sealed class KeyValueCacheTests
         cache.Append(new float[10 * 16], new float[10 * 16], 0);
         Assert.Equal("query", Assert.Throws<ArgumentOutOfRangeException>(() => cache.Attend(new float[5 * 32], new float[5 * 32], sequence: 0)).ParamName);
         cache.Attend([], []);
+
+        // Every sequence must have the tokens, not only the first; and no part of what is written may be read.
+        Assert.Contains("sequence 1", Assert.Throws<ArgumentOutOfRangeException>(() => cache.Attend(new float[2 * 32], new float[2 * 32])).Message, StringComparison.Ordinal);
+        float[] both = new float[3 * 32];
+        foreach (int apart in new[] { 1, 31 })
+        {
+            Assert.Equal("output", Assert.Throws<ArgumentException>(() => cache.Attend(both.AsSpan(0, 32), both.AsSpan(apart, 32), sequence: 0)).ParamName);
+            Assert.Equal("output", Assert.Throws<ArgumentException>(() => cache.Attend(both.AsSpan(apart, 32), both.AsSpan(0, 32), sequence: 0)).ParamName);
+        }
+
+        cache.Attend(both.AsSpan(0, 32), both.AsSpan(32, 32), sequence: 0);
+        S2Config wide = S2Config.Create(new() { Tokens = 1, HeadDim = 65537, GroupSize = GroupSizeRule.Of(1), Mask = MaskPolicy.Split });
+        Assert.Equal("config", Assert.Throws<ArgumentOutOfRangeException>(() => new KeyValueCache<float>(wide)).ParamName);
         cache.Dispose();
         Assert.Throws<ObjectDisposedException>(() => cache.Append(row, row, 0));
         Assert.Throws<ObjectDisposedException>(() => cache.Attend(query, new float[32], sequence: 0));
         Assert.Throws<ObjectDisposedException>(() => cache.LengthOf(0));
     }
 
-    private static void Check(AttentionCase item, VectorWidth width, Random random, bool lastOnly = false)
+    private static void Check(AttentionCase item, VectorWidth width, Random random, int last = 0)
     {
         switch (item.Type)
         {
             case ElementType.F32:
-                Check(item, width, random, lastOnly, value => (float)value, value => value);
+                Check(item, width, random, last, value => (float)value, value => value);
                 break;
             case ElementType.F16:
-                Check(item, width, random, lastOnly, value => (Half)value, value => (double)value);
+                Check(item, width, random, last, value => (Half)value, value => (double)value);
                 break;
             default:
-                Check(item, width, random, lastOnly, value => (BFloat16)(float)value, value => (float)value);
+                Check(item, width, random, last, value => (BFloat16)(float)value, value => (float)value);
                 break;
         }
     }
 
-    // Two sequences, one some tokens behind the other, of which each is the case.
-    private static void Check<T>(AttentionCase item, VectorWidth width, Random random, bool lastOnly, Func<double, T> narrow, Func<T, double> widen)
+    // Two sequences, one some tokens behind the other, of which each is the case. Where only the last queries are asked, each is appended whole.
+    private static void Check<T>(AttentionCase item, VectorWidth width, Random random, int last, Func<double, T> narrow, Func<T, double> widen)
         where T : unmanaged
     {
         S2Config config = item.Config;
@@ -197,19 +272,19 @@ public sealed class KeyValueCacheTests
         // A tile of the decode kernel may end with the ring: the worst case rescales at every key.
         RoundingModel model = OptimizedPort.ModelOf(config, item.Type) with { KeyBlock = 1 };
         T[] q = [.. input.Query.Map(narrow).Elements], k = [.. input.Key.Map(narrow).Elements], v = [.. input.Value.Map(narrow).Elements];
-        int row = config.Heads * config.HeadDim, kvRow = config.KvHeads * config.HeadDim, most = lastOnly ? config.Tokens : random.Next(1, 21);
+        int row = config.Heads * config.HeadDim, kvRow = config.KvHeads * config.HeadDim, most = last > 0 ? last : random.Next(1, 21);
         using KeyValueCache<T> cache = new(config, new() { Sequences = 2, MaxChunk = most, Threads = 2, VectorWidth = width });
         for (bool any = true; any;)
         {
             any = false;
             for (int sequence = 0; sequence < 2; sequence++)
             {
-                int t0 = cache.LengthOf(sequence), count = Math.Min(lastOnly ? most : random.Next(1, most + 1), config.Tokens - t0);
+                int t0 = cache.LengthOf(sequence), count = Math.Min(last > 0 ? config.Tokens : random.Next(1, most + 1), config.Tokens - t0);
                 if (count == 0)
                     continue;
                 any = true;
                 cache.Append(k.AsSpan(t0 * kvRow, count * kvRow), v.AsSpan(t0 * kvRow, count * kvRow), sequence);
-                int asked = lastOnly ? 3 : count, first = t0 + count - asked;
+                int asked = last > 0 ? last : count, first = t0 + count - asked;
                 T[] o = new T[asked * row];
                 float[] lse = new float[asked * config.Heads];
                 cache.Attend(q.AsSpan(first * row, asked * row), o, lse, sequence);

@@ -58,6 +58,27 @@ public sealed class ProveCommandTests
         static string Scripts() => string.Join('\n', Directory.GetDirectories(Path.GetTempPath(), "s2attn-prove-??????"));
     }
 
+    /// <summary>One statement that is not shown among others that are: a solver that gives up on its scripts alone.</summary>
+    [RequiresToolFact("z3")]
+    public async Task One_statement_that_is_not_shown_is_enough_to_exit_with_1()
+    {
+        if (OperatingSystem.IsWindows())
+            return;
+        string folder = Directory.CreateTempSubdirectory("s2attn-prove-test-").FullName;
+        try
+        {
+            string solver = Path.Combine(folder, "solver");
+            await File.WriteAllTextAsync(solver, $"#!/bin/sh\ncase \"$1\" in *Diagonal.PositionCausal.smt2) echo unknown ;; *) exec {Tool.PathOf("z3")} -T:20 \"$1\" ;; esac\n");
+            File.SetUnixFileMode(solver, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+            Assert.Equal(1, await ProveCommand.Create().Parse(["--filter", "Diagonal", "--solver", solver]).InvokeAsync());
+            Assert.Equal(0, await ProveCommand.Create().Parse(["--filter", "Diagonal.Split", "--solver", solver]).InvokeAsync());
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
     // A process of its own, because PATH belongs to the process.
     private static async Task<(int Exit, string Error)> RunAlone(string[] path, params string[] arguments)
     {

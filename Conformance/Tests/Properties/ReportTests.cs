@@ -70,5 +70,5 @@ public sealed class ReportTests
 
     [Fact]
     public void Ports_of_one_name_are_told_apart() =>
-        Assert.Equal("a, a #2, Spec #2, a #3", string.Join(", ", CheckRun.Subjects(["a", "a", "Spec", "a"])));
+        Assert.Equal("a, a #2, Spec #2, a #3, golden #2, golden #3", string.Join(", ", CheckRun.Subjects(["a", "a", "Spec", "a", "golden", "golden"])));
 }

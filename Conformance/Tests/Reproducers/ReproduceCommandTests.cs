@@ -103,6 +103,25 @@ public sealed class ReproduceCommandTests
         Assert.Contains("does not claim the case: dtypes:f64", output, StringComparison.Ordinal);
     });
 
+    /// <summary>A right port agrees, and one wrong number of one tensor is enough.</summary>
+    [Fact]
+    public void One_wrong_number_is_no_agreement() => SamplePortTests.InTemporary(directory =>
+    {
+        Reproducer one = ReproducerTests.Drawn(ElementType.F32, backward: false);
+        SafetensorsWriter.Write(Path.Combine(directory, "right.safetensors"), ReproducerFile.Of(one));
+        Assert.Contains("agrees", Expect(0, directory, "reproduce", "right.safetensors", "--port", "reference"), StringComparison.Ordinal);
+        for (int tensor = 0; tensor < one.Expected.Length; tensor++)
+        {
+            ExpectedTensor changed = one.Expected[tensor];
+            int at = Enumerable.Range(0, changed.Exact.Elements.Length).Last(element => double.IsFinite(changed.Exact.Elements[element])), i = 0;
+            ExpectedTensor wrong = changed with { Exact = changed.Exact.Map(value => i++ == at ? (float)(value + 1) : value) };
+            SafetensorsWriter.Write(Path.Combine(directory, "wrong.safetensors"), ReproducerFile.Of(one with { Expected = one.Expected.SetItem(tensor, wrong) }));
+            string output = Expect(1, directory, "reproduce", "wrong.safetensors", "--port", "reference");
+            Assert.Contains($"does NOT agree: {changed.Name}[", output, StringComparison.Ordinal);
+            Assert.DoesNotContain("elements more", output, StringComparison.Ordinal);
+        }
+    });
+
     private static void Ports(string directory)
     {
         string right = File.ReadAllText(SamplePortTests.Sample("numpy", "numpy_port.py"));

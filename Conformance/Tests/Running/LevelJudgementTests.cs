@@ -93,6 +93,36 @@ public sealed class LevelJudgementTests
         Assert.Contains(Results(claims), row => row is { IsBad: true, Name: "NoLeakage.Poison" });
     }
 
+    /// <summary>One failing row is enough, whichever level it denies; and a level rests on the first, also where that is merely not shown.</summary>
+    [Fact]
+    public void One_failing_row_denies_its_level()
+    {
+        using ReferencePort right = new();
+        PropertyResult[] rows = Results(right);
+        foreach (PortLevel denied in PortLevels.All)
+            for (int row = 0; row < rows.Length; row += 9)
+            {
+                PropertyResult[] one = [.. rows];
+                one[row] = rows[row] with { Outcome = Outcome.Fails, Denied = [denied] };
+                ReportPort judged = ReportPort.Of("port", right.Description, one, whole: true);
+                Assert.Equal(PortLevels.All.Where(level => denied is not PortLevel.Forward && level != denied), judged.Earned);
+                Assert.StartsWith($"{rows[row].Name} fails", judged.Levels[(int)denied - 1].Reason, StringComparison.Ordinal);
+            }
+    }
+
+    /// <summary>A port that lacks isolation and gives no answer to some of these questions fails their row, in whichever order: that it does not claim the level excuses wrong numbers alone.</summary>
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void A_failure_to_answer_beside_a_lack_of_isolation_is_a_failure(int answered)
+    {
+        int asked = 0;
+        using MutantPort port = new("crashes", portCase => asked++ < 4 * answered ? Adds(portCase) : throw new InvalidOperationException("no more")) { Description = Whole };
+        PropertyResult row = SuiteRunner.Results(new() { Seed = 1, Cases = 12, ShrinkLimit = TimeSpan.Zero }, [PropertyCatalogue.All.Single(property => property.Name == "NoLeakage.Poison")], "port", port).Single();
+        Assert.True(row.IsBad, $"{row.Outcome}: {row.Counterexample[0].Reason}");
+    }
+
     [Fact]
     public void A_part_of_the_properties_and_a_stopped_run_prove_no_level()
     {

@@ -24,7 +24,7 @@ public sealed class CountTests
                         HeadDim = dim,
                         GroupSize = GroupSizeRule.Of(groupSize),
                         Mask = mask,
-                        ShiftedHeads = new[] { HeadShift.SecondHalf, HeadShift.All, HeadShift.None }[seed % 3],
+                        ShiftedHeads = Choice(seed % 6, heads, groupSize),
                     });
                     long pairs = 0;
                     for (int b = 0; b < batch; b++)
@@ -34,6 +34,16 @@ public sealed class CountTests
                                     pairs += Visibility.Visible(config, h, t, u) ? 1 : 0;
                     Assert.Equal((pairs, 4.0 * dim * pairs, 10.0 * dim * pairs), (Costs.VisiblePairs(config), Costs.ForwardFlops(config), Costs.BackwardFlops(config)));
                 }
+
+        static HeadShift Choice(int of, int heads, int groupSize) => of switch
+        {
+            0 => HeadShift.SecondHalf,
+            1 => HeadShift.All,
+            2 => HeadShift.None,
+            3 => HeadShift.Each(Enumerable.Range(0, heads).Select(head => (7 * head + 3) % groupSize)),
+            4 => HeadShift.Phased(1 + heads % 5),
+            _ => HeadShift.Phased(2, isRotated: true),
+        };
     }
 
     /// <summary>The heads that shift are the last H - H div 2, for every H.</summary>
@@ -90,7 +100,7 @@ public sealed class CountTests
     [Fact]
     public void A_configuration_is_made_again_from_its_own_request()
     {
-        foreach (double scale in new[] { 0.25, -0.25, 0.0, -1e300, 1e-300 })
+        foreach (double scale in new[] { 0.25, -0.25, 0.0, 1.0, -1.0, 2.0, -1e300, 1e-300 })
             foreach (int shift in Enumerable.Range(0, 7))
                 foreach (HeadShift heads in new[] { HeadShift.None, HeadShift.SecondHalf, HeadShift.All, HeadShift.Of([true, false, false, true]), HeadShift.Of([false, true, true, false]) })
                 {
@@ -109,6 +119,29 @@ public sealed class CountTests
                     Assert.Equal(config, S2Config.Create(config.ToRequest()));
                     Assert.Equal(config, S2Config.Create(config.ToRequest().OfPackedSequence(21)));
                     Assert.Equal((7, shift, scale, heads), (config.GroupSize, config.Shift, config.Scale, config.ShiftedHeads));
+                }
+    }
+
+    /// <summary>
+    /// Every field of a packed sequence of every length, counted from the given G and S: one shorter than G is one group, and a shift that it has no tokens for is none, for all heads or each alone.
+    /// A head shifts where its shift is above 0.
+    /// </summary>
+    [Fact]
+    public void A_packed_sequence_of_any_length_has_the_shifts_that_it_has_tokens_for()
+    {
+        foreach (HeadShift heads in new[] { HeadShift.SecondHalf, HeadShift.Of([true, false, true]), HeadShift.Each([5, 0, 2]), HeadShift.Phased(3), HeadShift.Phased(2, isRotated: true) })
+            foreach (int? shift in heads.HasOwnShifts ? [null] : Enumerable.Range(0, 7).Select(given => (int?)given))
+                for (int tokens = 1; tokens <= 21; tokens++)
+                {
+                    S2Request request = new() { Tokens = 21, Heads = 3, KvHeads = 1, HeadDim = 2, GroupSize = GroupSizeRule.Of(7), Shift = shift, Mask = MaskPolicy.Split, ShiftedHeads = heads };
+                    S2Config whole = S2Config.Create(request), alone = S2Config.Create(request.OfPackedSequence(tokens));
+                    int[] expected = [.. Enumerable.Range(0, 3).Select(whole.ShiftOf).Select(of => of < tokens ? of : 0)];
+                    Assert.Equal((1, tokens, Math.Min(7, tokens)), (alone.Batch, alone.Tokens, alone.GroupSize));
+                    Assert.Equal(expected, Enumerable.Range(0, 3).Select(alone.ShiftOf));
+                    if (!heads.HasOwnShifts)
+                        continue;
+                    Assert.Equal(expected.Max(), alone.Shift);
+                    Assert.Equal(expected.Select(of => of > 0), Enumerable.Range(0, 3).Select(head => alone.ShiftedHeads.IsShifted(head, 3)));
                 }
     }
 }
