@@ -16,7 +16,10 @@ internal static class BlockForms
     public const int HalfRows = 8;
 
     /// <summary>Keys of a tile of the decode kernel, at most.</summary>
-    public const int MaxDecodeKeys = 64;
+    public const int MaxDecodeKeys = 128;
+
+    /// <summary>Rows that a decode item attends at a time, at most.</summary>
+    public const int DecodeRowsAtOnce = 4;
 
     /// <summary>Rows of a kv head that a decode item attends, at most: queries times the heads that share it.</summary>
     public const int MaxDecodeRows = 1024;
@@ -61,8 +64,8 @@ internal static class BlockForms
         where I : IInteger<I, B>
         where B : IProposition<B>
     {
-        I depth = RoundUp<I, B>(headDim, 2 * lanes), even = RoundUp<I, B>(rows, 2), tile = MaxDecodeKeys * depth;
-        return [even * depth, even * depth, MaxDecodeKeys, MaxDecodeKeys, even, even, depth, tile, tile];
+        I depth = RoundUp<I, B>(headDim, 2 * lanes), tile = MaxDecodeKeys * depth;
+        return [rows * depth, rows * depth, DecodeRowsAtOnce * MaxDecodeKeys, rows, rows, depth, depth, tile, tile];
     }
 
     /// <summary>What buffers take up together, each from a multiple of a cache line on.</summary>

@@ -3,6 +3,7 @@ using System.Numerics.Tensors;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using S2Attn.Spec;
+using S2Attn.Spec.Algebra;
 
 namespace S2Attn.Optimized.Kernels;
 
@@ -21,7 +22,10 @@ internal sealed unsafe class DecodeWork<T> : IDisposable
 
     private readonly CacheRing<T>[] rings;
     private readonly int share, rowFloats;
-    private readonly int[] headsByShift;
+    private readonly int[] headsByShift, shifts, shiftOfHead;
+
+    // Of each sequence, query and shift; they are asked for more often than a formula over Spec's algebra should be computed.
+    private int[] firstKeys = [];
     private float* partials;
     private nuint capacity;
     private int parts;
@@ -33,6 +37,8 @@ internal sealed unsafe class DecodeWork<T> : IDisposable
         share = config.Heads / config.KvHeads;
         rowFloats = config.HeadDim + 2;
         headsByShift = [.. Enumerable.Range(0, config.Heads).OrderBy(config.KvHeadOf).ThenBy(config.ShiftOf)];
+        shifts = [.. Enumerable.Range(0, config.Heads).Select(config.ShiftOf).Distinct()];
+        shiftOfHead = [.. Enumerable.Range(0, config.Heads).Select(head => Array.IndexOf(shifts, config.ShiftOf(head)))];
     }
 
     ~DecodeWork() => NativeMemory.Free(partials);
@@ -58,7 +64,15 @@ internal sealed unsafe class DecodeWork<T> : IDisposable
     public void Begin(Rows<T> query, int firstSequence, int sequenceCount, int tokens)
     {
         (Query, FirstSequence, SequenceCount, Tokens) = (query, firstSequence, sequenceCount, tokens);
-        int most = 0;
+        int count = sequenceCount * tokens * shifts.Length, most = 0;
+        if (firstKeys.Length < count)
+            firstKeys = new int[count];
+        for (int i = 0; i < count; i++)
+        {
+            (int sequence, int token, int shift) = (i / shifts.Length / tokens, i / shifts.Length % tokens, i % shifts.Length);
+            firstKeys[i] = Slices.FirstKeyNeeded<Int, Bool>(Config.GroupSize, shifts[shift], TokenOf(sequence, token)).ToIndex();
+        }
+
         for (int sequence = 0; sequence < sequenceCount; sequence++)
             for (int kvHead = 0; kvHead < Config.KvHeads; kvHead++)
             {
@@ -89,8 +103,8 @@ internal sealed unsafe class DecodeWork<T> : IDisposable
     /// <summary>Row r of a kv head: heads that shift by less before those that shift by more, so that neighbours see the same keys.</summary>
     public DecodeRow RowOf(int sequence, int kvHead, int row)
     {
-        int head = headsByShift[kvHead * share + row / Tokens], token = row % Tokens, t = RingOf(sequence).Length - Tokens + token;
-        return new(token, head, Slices.FirstKeyNeeded<Spec.Algebra.Int, Spec.Algebra.Bool>(Config.GroupSize, Config.ShiftOf(head), t).ToIndex(), t + 1);
+        int head = headsByShift[kvHead * share + row / Tokens], token = row % Tokens;
+        return new(token, head, FirstKeyOf(sequence, token, head), TokenOf(sequence, token) + 1);
     }
 
     /// <summary>Maximum, sum and unnormalised output of a row over one part.</summary>
@@ -146,9 +160,16 @@ internal sealed unsafe class DecodeWork<T> : IDisposable
         }
     }
 
+    // A query never needs a key that an earlier one did not.
     private TokenRange<int> KeysOf(int sequence, int kvHead)
     {
-        int end = RingOf(sequence).Length;
-        return new(Slices.FirstKeyNeeded(Config, kvHead, end - Tokens), end);
+        int first = int.MaxValue;
+        for (int i = kvHead * share; i < (kvHead + 1) * share; i++)
+            first = Math.Min(first, FirstKeyOf(sequence, 0, headsByShift[i]));
+        return new(first, RingOf(sequence).Length);
     }
+
+    private int FirstKeyOf(int sequence, int token, int head) => firstKeys[(sequence * Tokens + token) * shifts.Length + shiftOfHead[head]];
+
+    private int TokenOf(int sequence, int token) => RingOf(sequence).Length - Tokens + token;
 }

@@ -122,18 +122,20 @@ public static unsafe class DecodeBench
         long share = bytes / threads / 1024 * 1024;
         if (threads == 1)
             return Seconds(() => Sum(memory, share)) * (bytes / (double)share);
-        using Barrier start = new(threads + 1), end = new(threads + 1);
+
+        // Timed by the workers themselves, from the first that begins to the last that ends: the caller may wake up late.
+        using Barrier start = new(threads);
+        long[] begins = new long[threads], ends = new long[threads];
         Thread[] workers = [.. Enumerable.Range(0, threads).Select(i => new Thread(() =>
         {
             start.SignalAndWait();
+            begins[i] = Stopwatch.GetTimestamp();
             Sum(memory + i * share, share);
-            end.SignalAndWait();
+            ends[i] = Stopwatch.GetTimestamp();
         }))];
         Array.ForEach(workers, worker => worker.Start());
-        start.SignalAndWait();
-        double seconds = Seconds(end.SignalAndWait);
         Array.ForEach(workers, worker => worker.Join());
-        return seconds * (bytes / (double)(share * threads));
+        return Stopwatch.GetElapsedTime(begins.Min(), ends.Max()).TotalSeconds * (bytes / (double)(share * threads));
     }
 
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
@@ -152,6 +154,7 @@ public static unsafe class DecodeBench
     }
 
     private static long sink;
+
 
     private static double Seconds(Action run)
     {
