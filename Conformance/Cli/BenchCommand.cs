@@ -45,7 +45,7 @@ internal static class BenchCommand
         through.AddTo(command);
         command.SetAction((result, cancellation) => Task.FromResult(
             through.IsAsked(result) ? through.Run(result, result.GetValue(json), cancellation)
-            : result.GetValue(decode) ? DecodeView.Run(result.GetValue(rounds), result.GetValue(threads), result.GetValue(alone), cancellation)
+            : result.GetValue(decode) ? DecodeView.Run(result.GetValue(rounds), result.GetValue(threads), result.GetValue(alone), result.GetValue(json), cancellation)
             : Run(
                 new(
                     result.GetValue(backward), result.GetValue(rounds), result.GetValue(threads), result.GetValue(curves), result.GetValue(small), result.GetValue(longOne), result.GetValue(filter) ?? "",
@@ -95,19 +95,24 @@ internal static class BenchCommand
             List<BenchResult> results = Measure(cases, rounds, rows => Keep(json, rows), cancellation);
             bool stopped = results.Count < cases.Length;
             List<FirstCallResult> firstCalls = [];
+            List<DecodeResult> decode = [];
             if (!stopped && !choice.Alone && !choice.IsChild)
             {
+                if (choice.Keep)
+                    decode.AddRange(DecodeView.Measure(rounds, threads, choice.Alone, cancellation));
                 if (cases.Contains(first))
                     firstCalls.AddRange(BenchChild.Run(["--first-call"], variable: null, cancellation).FirstCalls);
                 foreach ((string name, bool isNarrow) in NarrowerSets)
                 {
                     results.AddRange(BenchChild.Run(Arguments(choice, isNarrow), (name, "0"), cancellation).Results);
+                    if (choice.Keep && !isNarrow)
+                        decode.AddRange(BenchChild.Run(["--decode", "--rounds", Text(rounds), "--threads", Text(threads)], (name, "0"), cancellation).Decode);
                     if (cases.Contains(first) && !isNarrow)
                         firstCalls.AddRange(BenchChild.Run(["--first-call"], (name, "0"), cancellation).FirstCalls);
                 }
             }
 
-            BenchFile file = new() { Machine = choice.IsChild ? null : BenchMachine.Describe(), Results = [.. results], FirstCalls = [.. firstCalls] };
+            BenchFile file = new() { Machine = choice.IsChild ? null : BenchMachine.Describe(), Results = [.. results], FirstCalls = [.. firstCalls], Decode = [.. decode] };
             Show(file, choice.Curves);
             if (json is not null)
                 WholeFile.Write(json.FullName, file.ToUtf8());
@@ -170,6 +175,8 @@ internal static class BenchCommand
     private static void Show(BenchFile file, bool withCurves)
     {
         AnsiConsole.Write(Table(file.Results));
+        if (file.Decode.Length > 0)
+            DecodeView.Show(file.Decode);
         foreach (FirstCallResult call in file.FirstCalls)
             AnsiConsole.MarkupLineInterpolated(CultureInfo.InvariantCulture, $"First call of a process, {call.Bits} bits, {call.Case}: {call.FirstSeconds:F3} s, warm {call.WarmSeconds:F3} s; {BenchTarget.Verdict(call)}.");
         if (file.Machine is { } machine)

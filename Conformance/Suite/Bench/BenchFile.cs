@@ -105,6 +105,9 @@ public sealed record BenchFile
     /// <summary>First calls, one for each instruction set.</summary>
     public ImmutableArray<FirstCallResult> FirstCalls { get; init; } = [];
 
+    /// <summary>One token at a time, for each storage format and number of threads.</summary>
+    public ImmutableArray<DecodeResult> Decode { get; init; } = [];
+
     /// <summary>The rows.</summary>
     public required ImmutableArray<BenchResult> Results { get; init; }
 
@@ -124,6 +127,22 @@ public static class BenchTables
 
     /// <summary>Every row with its verdict, and the first calls.</summary>
     public static string Full(IEnumerable<BenchFile> files) => Markdown(files, _ => true, withVerdict: true);
+
+    /// <summary>One token at a time against the cache, a table for each machine that has measured it.</summary>
+    public static string Decode(IEnumerable<BenchFile> files)
+    {
+        StringBuilder text = new();
+        foreach (BenchFile file in files.Where(file => file.Decode.Length > 0))
+        {
+            if (text.Length > 0)
+                text.Append('\n');
+            text.Append(CultureInfo.InvariantCulture, $"**{file.Machine?.Cpu}**, {file.Machine?.Date}, commit {file.Machine?.Commit}.\n\n| bits | dtype | threads | cached keys | a token | GB/s of the cache | GB/s of plain reading | of bandwidth | of medians | vs ONNX Runtime | chunks of 512 vs one call |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
+            foreach (DecodeResult row in file.Decode)
+                text.Append(CultureInfo.InvariantCulture, $"| {row.Bits} | {row.Dtype} | {row.Threads} | {row.Keys} | {Time(row.StepMicroseconds / 1e6)} | {row.CacheBytes / row.StepMicroseconds / 1e3:F1} | {row.ReadBandwidth / 1e9:F1} | {Text(row.OfBandwidth)} | {Text(row.MedianOfBandwidth)} | {Times(row.VsOnnx, "F1")} | {(row.ChunkedOfWhole is { } share ? Text(share) : "-")} |\n");
+        }
+
+        return text.ToString();
+    }
 
     private static string Markdown(IEnumerable<BenchFile> files, Func<BenchResult, bool> selects, bool withVerdict)
     {

@@ -18,8 +18,10 @@ namespace S2Attn.Conformance.Bench;
 /// <param name="OfBandwidth">Bytes a second of the step over those.</param>
 /// <param name="ChunkedOfWhole">Rate of a prompt in chunks of 512 over that of one call; absent where not measured.</param>
 /// <param name="MedianOfBandwidth">The same from medians over the rounds.</param>
+/// <param name="VsOnnx">How many times the step is faster than ONNX Runtime's GroupQueryAttention over as many cached keys; absent where there is no such kernel.</param>
+/// <param name="Bits">Register width of the kernel.</param>
 public sealed record DecodeResult(
-    string Dtype, int Threads, int Keys, double StepMicroseconds, long CacheBytes, double ReadBandwidth, double OfBandwidth, double MedianOfBandwidth, double? ChunkedOfWhole);
+    string Dtype, int Bits, int Threads, int Keys, double StepMicroseconds, long CacheBytes, double ReadBandwidth, double OfBandwidth, double MedianOfBandwidth, double? ChunkedOfWhole, double? VsOnnx);
 
 /// <summary>Measures decode steps beside plain reading, turn by turn.</summary>
 public static unsafe class DecodeBench
@@ -30,11 +32,11 @@ public static unsafe class DecodeBench
     /// <param name="keys">Cached keys.</param>
     /// <param name="threads">Workers.</param>
     /// <param name="rounds">Rounds of which the best counts.</param>
-    /// <param name="withPrefill">Whether to measure a prompt in chunks too.</param>
+    /// <param name="withPeers">Whether to measure ONNX Runtime's attention with a cache, and a prompt in chunks, too.</param>
     /// <param name="store">From float to storage.</param>
     /// <param name="cancellation">Checked between rounds.</param>
     /// <typeparam name="T">Storage.</typeparam>
-    public static DecodeResult Measure<T>(int keys, int threads, int rounds, bool withPrefill, Func<float, T> store, CancellationToken cancellation)
+    public static DecodeResult Measure<T>(int keys, int threads, int rounds, bool withPeers, Func<float, T> store, CancellationToken cancellation)
         where T : unmanaged
     {
         ArgumentNullException.ThrowIfNull(store);
@@ -56,15 +58,20 @@ public static unsafe class DecodeBench
         // As many bytes elsewhere, read by as many threads.
         byte* memory = (byte*)NativeMemory.AlignedAlloc((nuint)bytes, 4096);
         new Span<byte>(memory, (int)bytes).Fill(1);
-        List<double> steps = [], reads = [];
+        List<double> steps = [], reads = [], peers = [];
+        using OnnxCachePeer? peer = !withPeers ? null
+            : q is float[] q32 && HeadMajor(k) is float[] k32 && HeadMajor(v) is float[] v32 ? OnnxCachePeer.OfSingle(Heads, KvHeads, HeadDim, threads, q32, k32, v32, new float[o.Length])
+            : q is Half[] q16 && HeadMajor(k) is Half[] k16 && HeadMajor(v) is Half[] v16 ? OnnxCachePeer.OfHalf(Heads, KvHeads, HeadDim, threads, q16, k16, v16, new Half[o.Length])
+            : null;
         try
         {
             for (int round = 0; round <= rounds; round++)
             {
                 cancellation.ThrowIfCancellationRequested();
-                double step = Seconds(() => cache.Attend(q, o)), read = Read(memory, bytes, threads);
+                double step = Seconds(() => cache.Attend(q, o)), read = Read(memory, bytes, threads), other = peer is null ? double.NaN : Seconds(peer.Run);
                 if (round == 0)
                     continue;
+                peers.Add(other);
                 steps.Add(step);
                 reads.Add(read);
             }
@@ -76,9 +83,18 @@ public static unsafe class DecodeBench
 
         steps.Sort();
         reads.Sort();
+        peers.Sort();
         return new(
-            typeof(T) == typeof(float) ? "f32" : typeof(T) == typeof(Half) ? "f16" : "bf16", threads, keys, steps[0] * 1e6, bytes, bytes / reads[0], reads[0] / steps[0],
-            reads[reads.Count / 2] / steps[steps.Count / 2], withPrefill ? ChunkedOfWhole(threads, store, cancellation) : null);
+            typeof(T) == typeof(float) ? "f32" : typeof(T) == typeof(Half) ? "f16" : "bf16", VectorWidths.Bits(VectorWidth.Widest), threads, keys, steps[0] * 1e6, bytes, bytes / reads[0], reads[0] / steps[0],
+            reads[reads.Count / 2] / steps[steps.Count / 2], withPeers ? ChunkedOfWhole(threads, store, cancellation) : null, peer is null ? null : peers[0] / steps[0]);
+
+        static T[] HeadMajor(T[] rows)
+        {
+            T[] elements = new T[rows.Length];
+            for (int i = 0; i < rows.Length; i += HeadDim)
+                rows.AsSpan(i, HeadDim).CopyTo(elements.AsSpan((i / HeadDim % KvHeads * (rows.Length / KvHeads / HeadDim) + i / HeadDim / KvHeads) * HeadDim));
+            return elements;
+        }
     }
 
     private static double ChunkedOfWhole<T>(int threads, Func<float, T> store, CancellationToken cancellation)

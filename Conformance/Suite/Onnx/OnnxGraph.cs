@@ -57,17 +57,13 @@ public sealed class OnnxGraph
 
     /// <summary>Adds an operator of this project's library whose results are outputs of the graph: their names, element types and dimensions.</summary>
     public void CustomNode(
-        string operation, ImmutableArray<string> inputs, ImmutableArray<(string Name, int ElementType, ImmutableArray<string> Dimensions)> outputs, params ImmutableArray<(string Name, object Value)> attributes)
-    {
-        graph.Message(1, new ProtobufWriter()
-            .Each(inputs, (node, input) => node.Text(1, input))
-            .Each(outputs, (node, output) => node.Text(2, output.Name))
-            .Text(4, operation)
-            .Each(attributes, (node, attribute) => node.Message(5, Attribute(attribute.Name, attribute.Value)))
-            .Text(7, Ours));
-        foreach ((string name, int elementType, ImmutableArray<string> dimensions) in outputs)
-            graph.Message(12, ValueInfo(name, dimensions, elementType));
-    }
+        string operation, ImmutableArray<string> inputs, ImmutableArray<(string Name, int ElementType, ImmutableArray<string> Dimensions)> outputs, params ImmutableArray<(string Name, object Value)> attributes) =>
+        OutputNode(Ours, operation, inputs, outputs, attributes);
+
+    /// <summary>Adds an operator of ONNX Runtime's own domain whose results are outputs of the graph.</summary>
+    public void ContribOutputs(
+        string operation, ImmutableArray<string> inputs, ImmutableArray<(string Name, int ElementType, ImmutableArray<string> Dimensions)> outputs, params ImmutableArray<(string Name, object Value)> attributes) =>
+        OutputNode(Contrib, operation, inputs, outputs, attributes);
 
     /// <summary>Adds a pair to the model's metadata_props.</summary>
     public void Metadata(string key, string value) => metadata.Message(14, new ProtobufWriter().Text(1, key).Text(2, value));
@@ -122,6 +118,19 @@ public sealed class OnnxGraph
         .Message(8, new ProtobufWriter().Text(1, extra).Integer(2, ContribVersion))
         .Append(metadata)
         .ToArray();
+
+    private void OutputNode(
+        string domain, string operation, ImmutableArray<string> inputs, ImmutableArray<(string Name, int ElementType, ImmutableArray<string> Dimensions)> outputs, ImmutableArray<(string Name, object Value)> attributes)
+    {
+        graph.Message(1, new ProtobufWriter()
+            .Each(inputs, (node, input) => node.Text(1, input))
+            .Each(outputs, (node, output) => node.Text(2, output.Name))
+            .Text(4, operation)
+            .Each(attributes, (node, attribute) => node.Message(5, Attribute(attribute.Name, attribute.Value)))
+            .Text(7, domain));
+        foreach ((string name, int elementType, ImmutableArray<string> dimensions) in outputs)
+            graph.Message(12, ValueInfo(name, dimensions, elementType));
+    }
 
     private string NodeOf(string domain, string operation, ImmutableArray<string> inputs, ImmutableArray<(string Name, object Value)> attributes)
     {

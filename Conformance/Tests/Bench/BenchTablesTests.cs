@@ -37,13 +37,17 @@ public sealed class BenchTablesTests
     public void The_page_of_performance_shows_every_row_that_was_measured() => GeneratedBlock.AssertEqualOrUpdate("docs/performance.md", "bench", BenchTables.Full(Kept));
 
     [Fact]
+    public void The_page_of_performance_shows_decode_steps_that_were_measured() => GeneratedBlock.AssertEqualOrUpdate("docs/performance.md", "decode", BenchTables.Decode(Kept));
+
+    [Fact]
     public void A_file_that_is_kept_is_read_as_it_was_written()
     {
-        BenchFile file = new() { Machine = BenchMachine.Describe(), Results = [Row with { VsEager = 2.5 }], FirstCalls = [new(256, "f32", 1.1, 1)] };
+        BenchFile file = new() { Machine = BenchMachine.Describe(), Results = [Row with { VsEager = 2.5 }], FirstCalls = [new(256, "f32", 1.1, 1)], Decode = [new("f32", 256, 2, 8192, 2000, 67108864, 4e10, 0.8, 0.8, 0.98, 2.1)] };
         BenchFile read = BenchFile.Parse(file.ToUtf8());
         Assert.Equal(file.Machine, read.Machine);
         Assert.Equal<BenchResult>(file.Results, read.Results);
         Assert.Equal<FirstCallResult>(file.FirstCalls, read.FirstCalls);
+        Assert.Equal<DecodeResult>(file.Decode, read.Decode);
         Assert.Matches("^[a-z0-9]+(-[a-z0-9]+)*\\.json$", read.Machine!.FileName);
     }
 
