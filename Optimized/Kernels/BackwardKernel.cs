@@ -24,16 +24,16 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
     public static void Run(Geometry geometry, Problem<T> problem, int phase, long item, Workspace workspace)
     {
         S2Config config = geometry.Config;
-        (Sequence sequence, (int kvHead, RunGroup group)) = geometry.Backward(phase, item);
-        HeadRuns headRuns = geometry.RunsOf(sequence, phase);
+        (Sequence sequence, (int of, int kvHead, RunGroup group)) = geometry.Backward(phase, item);
+        HeadRuns headRuns = geometry.RunsOf(sequence, of);
         ReadOnlySpan<int> members = group.Second < 0 ? [group.First] : [group.First, group.Second];
-        if (!geometry.IsSlice && geometry.Classes.IsFirst(phase, kvHead))
+        if (!geometry.IsSlice && geometry.Classes.IsFirst(of, kvHead))
             foreach (int member in members)
                 Clear(geometry, problem, sequence, kvHead, headRuns[member]);
 
         int share = config.Heads / config.KvHeads, step = geometry.Sizes.BackwardQueries;
         for (int head = kvHead * share; head < (kvHead + 1) * share; head++)
-            if (geometry.Classes.Of(head) == phase)
+            if (geometry.Classes.Of(head) == of)
                 foreach (int member in members)
                 {
                     QueryRun<int> run = headRuns[member];

@@ -28,7 +28,7 @@ internal sealed class Calls<T> : IPassWork
         this.geometry = geometry;
         this.engine = engine;
         this.resources = resources;
-        passes = new(scheduler, workers, Backward + geometry.Classes.Count, this);
+        passes = new(scheduler, workers, Backward + geometry.Classes.Phases, this);
     }
 
     public void Run(in Problem<T> problem, bool isBackward, CancellationToken cancellation)
@@ -40,7 +40,7 @@ internal sealed class Calls<T> : IPassWork
                 passes.Run(Forward, geometry.ForwardItems, cancellation);
             if (isBackward && geometry.IsSlice)
                 passes.Run(Clear, geometry.StoreItems, cancellation);
-            for (int phase = 0; isBackward && phase < geometry.Classes.Count; phase++)
+            for (int phase = 0; isBackward && phase < geometry.Classes.Phases; phase++)
                 passes.Run(Backward + phase, geometry.BackwardItems(phase), cancellation);
             if (isBackward && !problem.StoredKeyGradient.IsAbsent)
                 passes.Run(Store, geometry.StoreItems, cancellation);

@@ -6,8 +6,8 @@ namespace S2Attn.Optimized.Kernels;
 /// <summary>A forward work item of a sequence.</summary>
 internal readonly record struct ForwardItem(int Head, QueryBlock Block);
 
-/// <summary>A backward work item of a sequence.</summary>
-internal readonly record struct BackwardItem(int KvHead, RunGroup Group);
+/// <summary>A backward work item of a sequence: the heads of a class that read a kv head.</summary>
+internal readonly record struct BackwardItem(int Class, int KvHead, RunGroup Group);
 
 /// <summary>
 /// The numbering of the work items of all sequences, in closed form. Items stand in the order of their tokens, then of their heads: in the usual layout the rows of all heads
@@ -65,12 +65,19 @@ internal sealed class Geometry
     private long StoresOfBatch => (keys.End - keys.Start - 1) / TokensOfStore + 1;
 
     /// <summary>
-    /// The query heads by their shift. The backward pass takes one class after the other, so that each gradient row has one owner in each phase and one order of additions.
+    /// The query heads by their shift. The backward pass takes classes that read the same kv head one after the other, so that each gradient row has one owner in each phase and one order of additions.
     /// </summary>
     public HeadClasses Classes { get; }
 
-    /// <summary>Work items of the backward pass over the heads of a class.</summary>
-    public long BackwardItems(int of) => backward[of].Total;
+    /// <summary>Work items of a phase of the backward pass.</summary>
+    public long BackwardItems(int phase)
+    {
+        (int start, int end) = Classes.Phase(phase);
+        long items = 0;
+        for (int of = start; of < end; of++)
+            items += backward[of].Total;
+        return items;
+    }
 
     /// <summary>The runs of a class of heads in a sequence.</summary>
     public HeadRuns RunsOf(Sequence sequence, int of) => runs[of][sequence.Kind];
@@ -109,12 +116,15 @@ internal sealed class Geometry
         long Before(int step) => ForwardItemsBefore(sequence, step);
     }
 
-    public (Sequence Sequence, BackwardItem Item) Backward(int of, long item)
+    public (Sequence Sequence, BackwardItem Item) Backward(int phase, long item)
     {
+        int of = Classes.Phase(phase).Start;
+        while (item >= backward[of].Total)
+            item -= backward[of++].Total;
         (int index, long rest) = backward[of].Find(item);
         int[] kvHeads = Classes.KvHeads(of);
         Sequence sequence = sequences[index];
-        return (sequence, new(kvHeads[rest % kvHeads.Length], RunsOf(sequence, of).Group((int)(rest / kvHeads.Length))));
+        return (sequence, new(of, kvHeads[rest % kvHeads.Length], RunsOf(sequence, of).Group((int)(rest / kvHeads.Length))));
     }
 
     /// <summary>The tokens whose dk and dv an item clears or rounds.</summary>

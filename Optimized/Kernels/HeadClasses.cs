@@ -1,4 +1,4 @@
-// Which query heads share their runs? Those that shift by the same amount: the classes in which the backward pass takes them.
+// Which query heads share their runs? Those that shift by the same amount: the classes of which the backward pass takes one after the other where they add to the same gradients.
 using S2Attn.Spec;
 using S2Attn.Spec.Algebra;
 
@@ -11,7 +11,7 @@ namespace S2Attn.Optimized.Kernels;
 internal sealed class HeadClasses
 {
     private readonly S2Config config;
-    private readonly int[] classOfHead, clearedBy;
+    private readonly int[] classOfHead, clearedBy, phases;
     private readonly int[][] heads, kvHeads;
 
     /// <param name="config">Heads and their shifts; of a packed batch that of its longest sequence.</param>
@@ -31,10 +31,21 @@ internal sealed class HeadClasses
                 clearedBy[kvHead] = of;
         }
 
+        List<int> starts = [0];
+        for (int of = 1; of < heads.Length; of++)
+            if (Enumerable.Range(starts[^1], of - starts[^1]).Any(other => kvHeads[other].Intersect(kvHeads[of]).Any()))
+                starts.Add(of);
+        phases = [.. starts, heads.Length];
         StartsUnshifted = config.ShiftOf(heads[0][0]) == 0;
     }
 
     public int Count => heads.Length;
+
+    /// <summary>How many phases the backward pass takes: classes that read no kv head in common go together, as where each kv head is read by heads of one shift.</summary>
+    public int Phases => phases.Length - 1;
+
+    /// <summary>The classes of a phase, from the first up to the one behind the last.</summary>
+    public (int Start, int End) Phase(int phase) => (phases[phase], phases[phase + 1]);
 
     /// <summary>Whether the heads of the first class do not shift.</summary>
     public bool StartsUnshifted { get; }
@@ -60,7 +71,7 @@ internal sealed class HeadClasses
     // Shifts in the order that they have for every G. Two phases that floor to one shift may differ for another G.
     private static long KeyOf(S2Config config, int head, bool isPacked) => config.ShiftedHeads switch
     {
-        HeadShift.InPhases phased when isPacked => Phases.OfHead<Int, Bool>(config.Heads, phased.Count, head).Value,
+        HeadShift.InPhases phased when isPacked => Spec.Phases.OfHead<Int, Bool>(config.Heads, phased.Count, head).Value,
         { HasOwnShifts: true } => config.ShiftOf(head),
         _ => config.ShiftedHeads.IsShifted(head, config.Heads) ? 1 : 0,
     };
