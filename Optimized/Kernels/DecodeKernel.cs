@@ -1,7 +1,6 @@
 // The forward pass of a few query rows over many keys: the keys go by once, at the speed of memory.
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
-using System.Runtime.Intrinsics.X86;
 using S2Attn.Spec;
 using S2Attn.Spec.Algebra;
 
