@@ -24,6 +24,7 @@ public sealed class NativeLibraryTests : IDisposable
     [InlineData("strides")]
     [InlineData("slices")]
     [InlineData("cache")]
+    [InlineData("edges")]
     public void A_C_program_passes(string test) => NativeBuild.Succeed("env", $"S2ATTN_LIBRARY={NativeBuild.Library}", Program(), test);
 
     [RequiresToolTheory("gcc", "clang")]
@@ -45,6 +46,7 @@ public sealed class NativeLibraryTests : IDisposable
     [InlineData("strides")]
     [InlineData("slices")]
     [InlineData("cache")]
+    [InlineData("edges")]
     public void A_C_program_passes_on_an_emulated_arm64(string test)
     {
         string prefix = NativeBuild.Succeed("bash", NativeBuild.Source("build.sh"), "--rid", "linux-arm64"), program = Path.Combine(directory, "c_abi_test");

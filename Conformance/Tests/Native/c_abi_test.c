@@ -89,6 +89,16 @@ static void refused(const s2attn_config *config, int32_t code, const char *named
         refused(&wrong, (code), #field);    \
     } while (0)
 
+/* The message names the value as it was given, not what is left of it in 32 bits. */
+#define REFUSED_NUMBER(field, value, code)                                       \
+    do {                                                                         \
+        s2attn_config wrong = usual(1);                                          \
+        char text[64];                                                           \
+        wrong.field = (value);                                                   \
+        snprintf(text, sizeof text, #field " = %lld:", (long long)(value));      \
+        refused(&wrong, (code), text);                                           \
+    } while (0)
+
 static void arguments(void) {
     s2attn_plan plan;
     s2attn_config config = usual(1);
@@ -99,16 +109,17 @@ static void arguments(void) {
     CHECK(s2attn_create(&config, NULL) == S2ATTN_ERROR_ARGUMENT);
     int64_t wrong_sizes[] = {0, -1, 8, (int64_t)sizeof config - 8, (int64_t)sizeof config + 8, INT64_MAX, INT64_MIN};
     for (size_t i = 0; i < sizeof wrong_sizes / sizeof wrong_sizes[0]; i++) REFUSED(struct_size, wrong_sizes[i], S2ATTN_ERROR_ARGUMENT);
-    int64_t huge[] = {-1, INT32_MIN, INT64_MAX, INT64_MIN, (int64_t)1 << 40};
+    /* Those past 2^32 are sizes that the rest would accept, were they cut to 32 bits. */
+    int64_t huge[] = {-1, INT32_MIN, INT64_MAX, INT64_MIN, (int64_t)1 << 40, (int64_t)1 << 31, ((int64_t)1 << 32) - 1, ((int64_t)1 << 32) + 1, ((int64_t)1 << 32) + 4, ((int64_t)1 << 32) + 16};
     for (size_t i = 0; i < sizeof huge / sizeof huge[0]; i++) {
-        REFUSED(batch, huge[i], S2ATTN_ERROR_ARGUMENT);
-        REFUSED(tokens, huge[i], S2ATTN_ERROR_ARGUMENT);
-        REFUSED(heads, huge[i], S2ATTN_ERROR_ARGUMENT);
-        REFUSED(kv_heads, huge[i], S2ATTN_ERROR_ARGUMENT);
-        REFUSED(head_dim, huge[i], S2ATTN_ERROR_ARGUMENT);
-        REFUSED(group_size, huge[i], S2ATTN_ERROR_ARGUMENT);
-        REFUSED(value_dim, huge[i], S2ATTN_ERROR_UNSUPPORTED);
-        if (huge[i] != S2ATTN_DEFAULT_SHIFT) REFUSED(shift, huge[i], S2ATTN_ERROR_ARGUMENT);
+        REFUSED_NUMBER(batch, huge[i], S2ATTN_ERROR_ARGUMENT);
+        REFUSED_NUMBER(tokens, huge[i], S2ATTN_ERROR_ARGUMENT);
+        REFUSED_NUMBER(heads, huge[i], S2ATTN_ERROR_ARGUMENT);
+        REFUSED_NUMBER(kv_heads, huge[i], S2ATTN_ERROR_ARGUMENT);
+        REFUSED_NUMBER(head_dim, huge[i], S2ATTN_ERROR_ARGUMENT);
+        REFUSED_NUMBER(group_size, huge[i], S2ATTN_ERROR_ARGUMENT);
+        REFUSED_NUMBER(value_dim, huge[i], S2ATTN_ERROR_UNSUPPORTED);
+        if (huge[i] != S2ATTN_DEFAULT_SHIFT) REFUSED_NUMBER(shift, huge[i], S2ATTN_ERROR_ARGUMENT);
     }
     REFUSED(heads, 0, S2ATTN_ERROR_ARGUMENT);
     REFUSED(head_dim, 0, S2ATTN_ERROR_ARGUMENT);
@@ -128,6 +139,7 @@ static void arguments(void) {
     REFUSED(layout, 2, S2ATTN_ERROR_ARGUMENT);
     REFUSED(threads, -1, S2ATTN_ERROR_ARGUMENT);
     REFUSED(reserved, 1, S2ATTN_ERROR_ARGUMENT);
+    REFUSED(reserved, -1, S2ATTN_ERROR_ARGUMENT);
     config = usual(1), config.shifted_heads = S2ATTN_HEADS_FLAGS;
     refused(&config, S2ATTN_ERROR_ARGUMENT, "shifted is NULL");
     config = usual(1), config.shifted_heads = S2ATTN_HEADS_SHIFTS;
@@ -529,7 +541,7 @@ static void slices(void) {
 static void cache(void) {
     enum { ROW = H * D, CHUNK = 24 };
     s2attn_config config = usual(2);
-    s2attn_cache cache, other;
+    s2attn_cache cache, other = 12345;
     float o[CHUNK * ROW], lse[CHUNK * H];
     CHECK(s2attn_cache_create(&config, 2, CHUNK, &cache) == S2ATTN_SUCCESS && cache != 0);
     s2attn_cache_info info = {.struct_size = sizeof info};
@@ -587,13 +599,122 @@ static void strides(void) {
     CHECK(memcmp(o, other, sizeof expected) == 0);
 }
 
+/* ---- The last value that a rule allows and the first that it refuses, and what each call leaves in its outputs ---- */
+
+static void edges(void) {
+    s2attn_plan plan = 12345;
+    s2attn_config config = usual(1);
+    int32_t empty[] = {0}, starts[] = {0, N};
+    float *o = malloc(sizeof expected), lse[N * H];
+
+    /* Structs of the neighbouring sizes, larger and smaller. */
+    int64_t others[] = {-8, -1, 1, 8};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        s2attn_slice slice = part(0, 4);
+        slice.struct_size += others[i], refused_slice(&config, slice, "slice.struct_size");
+        s2attn_info info = {.struct_size = sizeof info + others[i]};
+        plan = planned(&config);
+        CHECK(s2attn_query(plan, &info) == S2ATTN_ERROR_ARGUMENT && strstr(s2attn_last_error(), "info.struct_size") && info.threads == 0);
+        CHECK(s2attn_destroy(plan) == S2ATTN_SUCCESS);
+        REFUSED(struct_size, (int64_t)sizeof config + others[i], S2ATTN_ERROR_ARGUMENT);
+        CHECK(s2attn_config_init(&config, (int64_t)sizeof config + others[i]) == S2ATTN_ERROR_ARGUMENT);
+    }
+
+    /* What fails leaves no handle; what succeeds leaves no message, also where there is nothing to do. */
+    plan = 12345;
+    CHECK(s2attn_create_varlen(&config, starts, 2, 9, &plan) == S2ATTN_ERROR_ARGUMENT && plan == 0 && s2attn_last_error()[0] != 0);
+    CHECK(s2attn_destroy(0) == S2ATTN_SUCCESS && s2attn_last_error()[0] == 0);
+    CHECK(s2attn_create(NULL, &plan) == S2ATTN_ERROR_ARGUMENT && s2attn_cache_destroy(0) == S2ATTN_SUCCESS && s2attn_last_error()[0] == 0);
+
+    /* A group of the whole sequence, a batch of no sequences. */
+    s2attn_info info = {.struct_size = sizeof info};
+    config.group_rule = S2ATTN_GROUP_RATIO, config.group_ratio = 1;
+    plan = planned(&config);
+    CHECK(s2attn_query(plan, &info) == S2ATTN_SUCCESS && info.group_size == N && info.shift == N / 2);
+    CHECK(s2attn_destroy(plan) == S2ATTN_SUCCESS);
+    config = usual(1), config.tokens = 0;
+    CHECK(s2attn_create_varlen(&config, empty, 1, S2ATTN_INDEX_I32, &plan) == S2ATTN_SUCCESS);
+    CHECK(s2attn_forward(plan, NULL, NULL, NULL, NULL, NULL, NULL) == S2ATTN_SUCCESS);
+    CHECK(s2attn_destroy(plan) == S2ATTN_SUCCESS);
+
+    /* What slice_keys writes it does not read. */
+    s2attn_slice slice = part(20, 24);
+    slice.first_key = 23, slice.end_key = -9, config = usual(1);
+    CHECK(s2attn_slice_keys(&config, &slice) == S2ATTN_SUCCESS && slice.first_key == 8 && slice.end_key == 24);
+
+    /* Gradients are stored in f32 or as their tensors are, and the latter take sums. */
+    int32_t types[] = {S2ATTN_DTYPE_F32, S2ATTN_DTYPE_F16, S2ATTN_DTYPE_BF16};
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 3; j++) {
+            config = usual(2), config.kv_heads = 2, config.dtype = types[i], config.gradient_dtype = types[j];
+            if (types[j] != S2ATTN_DTYPE_F32 && types[j] != types[i]) {
+                refused(&config, S2ATTN_ERROR_ARGUMENT, "gradient_dtype");
+                continue;
+            }
+            plan = planned(&config);
+            CHECK(s2attn_query(plan, &info) == S2ATTN_SUCCESS);
+            CHECK(info.workspace_bytes == 2 * info.workspace_bytes_per_thread + (types[j] == S2ATTN_DTYPE_F32 ? 0 : 2 * 4 * N * 2 * D));
+            CHECK(s2attn_destroy(plan) == S2ATTN_SUCCESS);
+        }
+
+    /* Memory that no machine has is refused as such. */
+    config = usual(4096), config.head_dim = 65536, config.heads = 1, config.tokens = 16;
+    int32_t code = s2attn_create(&config, &plan);
+    CHECK(code == S2ATTN_SUCCESS ? s2attn_destroy(plan) == S2ATTN_SUCCESS : code == S2ATTN_ERROR_MEMORY && plan == 0);
+
+    /* Gradients are dense where no strides are given, whatever those of their tensors are; dlse lies as lse does. */
+    s2attn_strides heads_first = {N * H * D, D, N * D}, lse_heads_first = {N * H, 1, N};
+    float *t = malloc(9 * sizeof expected), *hk = t, *hv = t + ELEMENTS, *dq[2] = {t + 2 * ELEMENTS, t + 3 * ELEMENTS}, *dk[2] = {t + 4 * ELEMENTS, t + 5 * ELEMENTS}, *dv[2] = {t + 6 * ELEMENTS, t + 7 * ELEMENTS};
+    float dlse[N * H], turned[N * H], turned_lse[N * H];
+    for (int n = 0; n < N; n++)
+        for (int h = 0; h < H; h++) {
+            memcpy(hk + (h * N + n) * D, k + (n * H + h) * D, D * sizeof(float));
+            memcpy(hv + (h * N + n) * D, v + (n * H + h) * D, D * sizeof(float));
+            turned[h * N + n] = dlse[n * H + h] = cosf((float)(3 * n + h));
+        }
+    for (int i = 0; i < 2; i++) {
+        config = usual(1);
+        if (i == 1) config.key_strides = config.value_strides = &heads_first, config.lse_strides = &lse_heads_first;
+        plan = planned(&config);
+        CHECK(s2attn_forward(plan, q, i ? hk : k, i ? hv : v, NULL, o, i ? turned_lse : lse) == S2ATTN_SUCCESS);
+        CHECK(s2attn_backward(plan, q, i ? hk : k, i ? hv : v, NULL, o, i ? turned_lse : lse, dout, i ? turned : dlse, dq[i], dk[i], dv[i]) == S2ATTN_SUCCESS);
+        CHECK(s2attn_destroy(plan) == S2ATTN_SUCCESS);
+    }
+    CHECK(memcmp(dq[0], dq[1], sizeof expected) == 0 && memcmp(dk[0], dk[1], sizeof expected) == 0 && memcmp(dv[0], dv[1], sizeof expected) == 0);
+
+    /* A cache of each type, two sequences of which each is reset alone and both at once. */
+    for (int i = 0; i < 3; i++) {
+        static char none[8 * H * D * sizeof(float)];
+        s2attn_cache cache = 12345;
+        s2attn_cache_info state = {.struct_size = sizeof state};
+        config = usual(1), config.dtype = types[i];
+        config.layout = S2ATTN_LAYOUT_BHND;
+        CHECK(s2attn_cache_create(&config, 2, 4, &cache) == S2ATTN_ERROR_UNSUPPORTED && cache == 0);
+        config.layout = S2ATTN_LAYOUT_BNHD;
+        CHECK(s2attn_cache_create(&config, 2, 4, &cache) == S2ATTN_SUCCESS);
+        for (int all = 0; all < 2; all++) {
+            CHECK(s2attn_cache_append(cache, S2ATTN_ALL_SEQUENCES, 3, none, none) == S2ATTN_SUCCESS);
+            CHECK(s2attn_cache_reset(cache, all ? S2ATTN_ALL_SEQUENCES : 0) == S2ATTN_SUCCESS);
+            CHECK(s2attn_cache_query(cache, 0, &state) == S2ATTN_SUCCESS && state.length == 0);
+            CHECK(s2attn_cache_query(cache, 1, &state) == S2ATTN_SUCCESS && state.length == (all ? 0 : 3) && state.bytes == 2 * 2 * 20 * H * D * (i == 0 ? 4 : 2));
+        }
+        for (size_t size = 0; size < sizeof others / sizeof others[0]; size++) {
+            state.struct_size = sizeof state + others[size];
+            CHECK(s2attn_cache_query(cache, 0, &state) == S2ATTN_ERROR_ARGUMENT && strstr(s2attn_last_error(), "info.struct_size"));
+        }
+        CHECK(s2attn_cache_destroy(cache) == S2ATTN_SUCCESS);
+    }
+    free(t);
+    free(o);
+}
+
 int main(int count, char **given) {
     struct {
         const char *name;
         void (*run)(void);
     } tests[] = {
         {"arguments", arguments}, {"threads", threads}, {"fork", forks}, {"fork-while-busy", fork_while_busy}, {"fork-in-a-long-call", fork_in_a_long_call},
-        {"interrupt", interrupt}, {"unload", unload}, {"large", large}, {"guards", guards}, {"level", level}, {"isa", isa}, {"strides", strides}, {"slices", slices}, {"cache", cache},
+        {"interrupt", interrupt}, {"unload", unload}, {"large", large}, {"guards", guards}, {"level", level}, {"isa", isa}, {"strides", strides}, {"slices", slices}, {"cache", cache}, {"edges", edges},
     };
     alarm(120); /* a hang is a failure */
     define();

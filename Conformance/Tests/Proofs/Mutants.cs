@@ -149,6 +149,22 @@ public static class Mutants
             => x < y;
     }
 
+    /// <summary>What a translation that lost its way would give: true where integers compute it, false where a solver reads it.</summary>
+    public sealed record TrueWhereComputed : IClaim
+    {
+        /// <inheritdoc/>
+        public B Region<I, B>(Sizes<I> sizes)
+            where I : IInteger<I, B>
+            where B : IProposition<B>
+            => Regions.Valid<I, B>(sizes);
+
+        /// <inheritdoc/>
+        public B Holds<I, B>(Sizes<I> sizes, I x, I y)
+            where I : IInteger<I, B>
+            where B : IProposition<B>
+            => typeof(I) == typeof(Int) ? y >= 0 : y < 0;
+    }
+
     /// <summary>False for every quotient that one may choose for a division by 0.</summary>
     public sealed record DividesByZero : IClaim
     {

@@ -61,6 +61,50 @@ public sealed class ProofTests
         Assert.False(Counterexamples.Confirm(leak, new(2, 2, 1, 0, 2)).IsConfirmed);
     }
 
+    /// <summary>A claim that computes to true and is translated as false: the solver's counterexample is none for Spec, and is not taken.</summary>
+    [RequiresAnyToolFact("cvc5", "z3")]
+    public async Task What_the_solver_refutes_and_Spec_does_not_is_a_disagreement() =>
+        Assert.Equal(Outcome.Disagreement, Assert.Single(await Run(Plan.Of(new("Torn", 0, "", "", IsTrue: false, new Mutants.TrueWhereComputed())))).Outcome);
+
+    /// <summary>The premise of each part must be met, not only that of the first.</summary>
+    [RequiresAnyToolFact("cvc5", "z3")]
+    public async Task A_part_whose_premise_nothing_meets_is_vacuous()
+    {
+        Term.Variable x = new("x");
+        Prop right = Prop.Implies(x >= 1, x >= 0), empty = Prop.Implies(x >= 1 & x < 1, x >= 7);
+        foreach (Prop conclusion in new[] { right & empty, empty & right, right & right & empty })
+        {
+            Goal goal = new("Parts", [x], [("any x", Prop.Of(true))], conclusion, Help.None with { Parts = true });
+            Obligation[] obligations = [.. Obligation.Proofs(goal)];
+            Assert.Equal(obligations.Count(asked => asked.Expected is Verdict.Unsat), obligations.Count(asked => asked is { Expected: Verdict.Sat } && asked.Name.EndsWith(".vacuity", StringComparison.Ordinal)));
+            Assert.Equal(Outcome.Vacuous, Assert.Single(await Run(new Subject.ToProve("", "Parts", "", "", [.. obligations]))).Outcome);
+        }
+    }
+
+    /// <summary>That a region can be met is shown or it is not: a solver that gives up on that question alone has proved nothing.</summary>
+    [RequiresToolFact("z3")]
+    public async Task A_region_that_no_solver_meets_leaves_the_proof_open()
+    {
+        if (OperatingSystem.IsWindows())
+            return;
+        string folder = Directory.CreateTempSubdirectory("s2attn-proofs-").FullName;
+        try
+        {
+            string path = Path.Combine(folder, "solver");
+            await File.WriteAllTextAsync(path, $"#!/bin/sh\ncase \"$1\" in *vacuity*) echo unknown ;; *) exec {Tool.PathOf("z3")} -T:20 \"$1\" ;; esac\n");
+            File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+            Assert.True(Solver.TryFind(path, out Solver solver));
+            Theorem theorem = Theorems.Catalogue.Single(theorem => theorem.Name == "Diagonal.Split");
+            SubjectResult result = Assert.Single(await ProofRun.RunAsync([Plan.Of(theorem)], new([solver], folder, TimeSpan.FromSeconds(20), 1), _ => { }, CancellationToken.None));
+            Assert.Equal(Outcome.Undecided, result.Outcome);
+            Assert.False(result.IsGood);
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
     [Fact]
     public void Every_statement_of_Spec_is_in_the_plan()
     {

@@ -55,6 +55,26 @@ public sealed class BoundFormulaTests
                 }
     }
 
+    /// <summary>A row whose scores are all minus infinity is 0 exactly, element by element, but where a value that its weights of 0 multiply is not finite.</summary>
+    [Theory]
+    [InlineData(1.0, false)]
+    [InlineData(double.NaN, true)]
+    [InlineData(double.PositiveInfinity, true)]
+    public void A_row_of_infinite_negative_scores_is_judged_but_where_a_value_is_not_finite(double value, bool isOpen)
+    {
+        S2Config config = S2Config.Create(new() { Tokens = 3, HeadDim = 2, GroupSize = GroupSizeRule.Of(3), Mask = MaskPolicy.Split, ShiftedHeads = HeadShift.None });
+        AttentionInput<double> input = new(Of(1, 0), Of(double.NegativeInfinity, 0), Of(value, 1));
+        foreach (RoundingModel model in Models)
+        {
+            AttentionOutput<double> bound = ErrorBound.Forward(config, input, model).Bound;
+            Assert.All(bound.LogSumExp.Elements.ToArray(), error => Assert.Equal(0, error));
+            for (int t = 0; t < 3; t++)
+                Assert.Equal([isOpen ? double.PositiveInfinity : 0, 0], bound.Output.Row(0, t, 0).ToArray());
+        }
+
+        static Tensor<double> Of(double first, double second) => Tensor<double>.Build([1, 3, 1, 2], i => i % 2 == 0 ? first : second);
+    }
+
     [Fact]
     public void The_numbers_of_the_formats_are_those_of_IEEE_754_and_bfloat16()
     {
