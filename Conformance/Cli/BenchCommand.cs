@@ -77,8 +77,7 @@ internal static class BenchCommand
             BenchCase first = BenchCase.Targets(1, withBackward: false)[0];
             if (choice.FirstCall && json is not null)
             {
-                (double cold, double warm) = BenchRunner.FirstCall(first, WarmCalls);
-                WholeFile.Write(json.FullName, new BenchFile { Results = [], FirstCalls = [new(VectorWidths.Bits(VectorWidth.Widest), first.ToString(), cold, warm)] }.ToUtf8());
+                WholeFile.Write(json.FullName, new BenchFile { Results = [], FirstCalls = [BenchRunner.FirstCall(first, WarmCalls)] }.ToUtf8());
                 return ExitCode.Holds;
             }
 
@@ -178,7 +177,7 @@ internal static class BenchCommand
         if (file.Decode.Length > 0)
             DecodeView.Show(file.Decode);
         foreach (FirstCallResult call in file.FirstCalls)
-            AnsiConsole.MarkupLineInterpolated(CultureInfo.InvariantCulture, $"First call of a process, {call.Bits} bits, {call.Case}: {call.FirstSeconds:F3} s, warm {call.WarmSeconds:F3} s; {BenchTarget.Verdict(call)}.");
+            AnsiConsole.MarkupLineInterpolated(CultureInfo.InvariantCulture, $"First call of a process, {call.Bits} bits, {call.Case}: {call.FirstSeconds:F3} s, warm {call.WarmSeconds:F3} s, {call.CompileSeconds:F3} s of the first to compile {call.CompiledMethods} methods; {BenchTarget.Verdict(call)}.");
         if (file.Machine is { } machine)
             AnsiConsole.MarkupLineInterpolated(CultureInfo.InvariantCulture, $"{machine.Cpu}: FMA peak {machine.PeakGflops} GFLOP/s a core; {machine.MatrixProduct}{(machine.MatrixProductOfPeak is { } share ? $": {share:F2} of the peak" : "")}. Peers: {machine.Peers}.");
         if (!withCurves)

@@ -86,7 +86,13 @@ public sealed partial record BenchMachine
 }
 
 /// <summary>The first call of a process against a warm one.</summary>
-public sealed record FirstCallResult(int Bits, string Case, double FirstSeconds, double WarmSeconds)
+/// <param name="Bits">Register width.</param>
+/// <param name="Case">Which call.</param>
+/// <param name="FirstSeconds">Time of the first.</param>
+/// <param name="WarmSeconds">The best time of those behind it.</param>
+/// <param name="CompileSeconds">What the runtime took during the first call to compile methods.</param>
+/// <param name="CompiledMethods">How many they were.</param>
+public sealed record FirstCallResult(int Bits, string Case, double FirstSeconds, double WarmSeconds, double CompileSeconds, int CompiledMethods)
 {
     /// <summary>First over warm.</summary>
     [JsonIgnore]
@@ -166,7 +172,7 @@ public static class BenchTables
             }
 
             foreach (FirstCallResult first in withVerdict ? file.FirstCalls : [])
-                text.Append(CultureInfo.InvariantCulture, $"\nFirst call of a process, {first.Bits} bits, {first.Case}: {Time(first.FirstSeconds)} where a warm one takes {Time(first.WarmSeconds)}; {BenchTarget.Verdict(first)}.\n");
+                text.Append(CultureInfo.InvariantCulture, $"\nFirst call of a process, {first.Bits} bits, {first.Case}: {Time(first.FirstSeconds)} where a warm one takes {Time(first.WarmSeconds)}; {Time(first.CompileSeconds)} of it compile {first.CompiledMethods} methods; {BenchTarget.Verdict(first)}.\n");
         }
 
         return text.ToString();

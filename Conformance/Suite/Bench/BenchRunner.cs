@@ -1,5 +1,6 @@
 // How are kernel, peak and peers measured so that their ratios mean something on a noisy machine?
 using System.Diagnostics;
+using System.Runtime;
 using S2Attn.Conformance.Ports;
 using S2Attn.Optimized;
 using S2Attn.Spec;
@@ -160,7 +161,7 @@ public static class BenchRunner
     /// <summary>The first call of this process, whose loops are compiled while it runs, and the best of some later ones, in seconds.</summary>
     /// <param name="benchCase">What to run; f32, and no kernel may have run in this process.</param>
     /// <param name="calls">How many later ones.</param>
-    public static (double First, double Warm) FirstCall(BenchCase benchCase, int calls)
+    public static FirstCallResult FirstCall(BenchCase benchCase, int calls)
     {
         ArgumentNullException.ThrowIfNull(benchCase);
         S2Config config = benchCase.Config;
@@ -168,8 +169,11 @@ public static class BenchRunner
         Array.Fill(ones, 1);
         using S2AttentionPlan plan = new(config, new S2AttentionOptions { Threads = benchCase.Threads });
         Action kernel = Kernel(plan, benchCase.WithBackward, ones, ones, ones, ones, value => value);
+        TimeSpan compiled = JitInfo.GetCompilationTime(currentThread: true);
+        long methods = JitInfo.GetCompiledMethodCount(currentThread: true);
         double first = Seconds(kernel, 1);
-        return (first, Enumerable.Range(0, calls).Min(_ => Seconds(kernel, 1)));
+        (compiled, methods) = (JitInfo.GetCompilationTime(currentThread: true) - compiled, JitInfo.GetCompiledMethodCount(currentThread: true) - methods);
+        return new(VectorWidths.Bits(VectorWidth.Widest), benchCase.ToString(), first, Enumerable.Range(0, calls).Min(_ => Seconds(kernel, 1)), compiled.TotalSeconds, (int)methods);
     }
 
     /// <summary>The peers of a case, on the same tensors and threads.</summary>

@@ -42,7 +42,7 @@ public sealed class BenchTablesTests
     [Fact]
     public void A_file_that_is_kept_is_read_as_it_was_written()
     {
-        BenchFile file = new() { Machine = BenchMachine.Describe(), Results = [Row with { VsEager = 2.5 }], FirstCalls = [new(256, "f32", 1.1, 1)], Decode = [new("f32", 256, 2, 8192, 2000, 67108864, 4e10, 0.8, 0.8, 0.98, 2.1)] };
+        BenchFile file = new() { Machine = BenchMachine.Describe(), Results = [Row with { VsEager = 2.5 }], FirstCalls = [new(256, "f32", 1.1, 1, 0.05, 30)], Decode = [new("f32", 256, 2, 8192, 2000, 67108864, 4e10, 0.8, 0.8, 0.98, 2.1)] };
         BenchFile read = BenchFile.Parse(file.ToUtf8());
         Assert.Equal(file.Machine, read.Machine);
         Assert.Equal<BenchResult>(file.Results, read.Results);
@@ -81,7 +81,7 @@ public sealed class BenchTablesTests
     [Fact]
     public void A_first_call_is_judged_by_a_warm_one()
     {
-        Assert.StartsWith("met", BenchTarget.Verdict(new FirstCallResult(256, "", 1.2, 1)), StringComparison.Ordinal);
-        Assert.StartsWith("missed", BenchTarget.Verdict(new FirstCallResult(256, "", 1.21, 1)), StringComparison.Ordinal);
+        Assert.StartsWith("met", BenchTarget.Verdict(new FirstCallResult(256, "", 1.2, 1, 0, 0)), StringComparison.Ordinal);
+        Assert.StartsWith("missed", BenchTarget.Verdict(new FirstCallResult(256, "", 1.21, 1, 0, 0)), StringComparison.Ordinal);
     }
 }
