@@ -8,6 +8,8 @@ namespace S2Attn.Conformance.Bench;
 /// <summary>`python3 -m s2attn.bench --turns`: reads a number of calls from each line, and answers with the mean seconds of one.</summary>
 internal sealed class PythonWay : IKernelWay
 {
+    private const string KeptBytes = "1073741824";
+
     private readonly Process process;
 
     private PythonWay(Process process) => this.process = process;
@@ -22,6 +24,9 @@ internal sealed class PythonWay : IKernelWay
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
         };
+
+        // As docs/using.md advises: glibc would return the memory of each call's results to the system, which then clears the pages of the next ones.
+        start.Environment["MALLOC_MMAP_THRESHOLD_"] = start.Environment["MALLOC_TRIM_THRESHOLD_"] = KeptBytes;
         try
         {
             return new(Process.Start(start)!);
