@@ -62,7 +62,7 @@ internal static class ScoreWords
             double scale = scores[same.First()].Scale;
             int[] heads = [.. same.Select(row => row.Head).Distinct().Order()], all = [.. rows.Where(row => double.IsFinite(scores[row].Scale)).Select(row => row.Head).Distinct().Order()];
             int[] shifted = [.. Enumerable.Range(0, config.Heads).Where(head => config.ShiftedHeads.IsShifted(head, config.Heads))];
-            string where = heads.SequenceEqual(all) ? "" : heads.SequenceEqual(shifted) ? " in the shifted heads" : $" in {Ranges.Of("head", heads)}";
+            string where = (heads.SequenceEqual(all) ? "" : heads.SequenceEqual(shifted) ? " in the shifted heads" : $" in {Ranges.Of("head", heads)}") + VisibilityWords.Entries(scores.Probe, same.Select(row => row.Batch));
             yield return new(string.Create(CultureInfo.InvariantCulture, $"scores{where} are {scale:0.####} q.k, and should be {config.Scale:0.####} q.k{Why(scores.Probe, scale)}"), same.Count());
         }
     }
@@ -89,7 +89,7 @@ internal static class ScoreWords
         var other = rows.Where(row => !scores[row].Query.IsEmpty && scores[row].Query[0] != row).Select(row => (Row: row, Query: scores[row].Query[0])).ToArray();
         foreach (var same in other.Where(item => item.Query.Batch == item.Row.Batch && item.Query.Head == item.Row.Head)
             .GroupBy(item => (item.Query.Token - item.Row.Token + n) % n))
-            yield return new($"o[t] of {Ranges.Of("head", same.Select(item => item.Row.Head))} is computed from the query of token {Offset("t", same.Key, n)}, for t = {Ranges.Of(same.Select(item => item.Row.Token))}", same.Count());
+            yield return new($"o[t] of {Ranges.Of("head", same.Select(item => item.Row.Head))}{VisibilityWords.Entries(scores.Probe, same.Select(item => item.Row.Batch))} is computed from the query of token {Offset("t", same.Key, n)}, for t = {Ranges.Of(same.Select(item => item.Row.Token))}", same.Count());
         foreach (var first in other.Where(item => item.Query.Batch != item.Row.Batch || item.Query.Head != item.Row.Head).Take(1))
             yield return new($"o{Ranges.Of(first.Row)} is computed from the query {Ranges.Of(first.Query)} (batch entry, token, head), and {other.Length} rows of o from another's in all", other.Length);
     }
@@ -104,9 +104,9 @@ internal static class ScoreWords
                      where pair.Value != value
                      select (Row: row, Value: value, Key: pair.Value)).ToArray();
         foreach (var same in other.Where(item => item.Key.Batch == item.Value.Batch && item.Key.Head == item.Value.Head).GroupBy(item => (item.Key.Token - item.Value.Token + n) % n))
-            yield return new($"in {Ranges.Of("head", same.Select(item => item.Row.Head))} the value of token u is weighted by the score of key {Offset("u", same.Key, n)}, for u = {Ranges.Of(same.Select(item => item.Value.Token))}", same.Select(item => item.Row).Distinct().Count());
+            yield return new($"in {Ranges.Of("head", same.Select(item => item.Row.Head))}{VisibilityWords.Entries(probe, same.Select(item => item.Row.Batch))} the value of token u is weighted by the score of key {Offset("u", same.Key, n)}, for u = {Ranges.Of(same.Select(item => item.Value.Token))}", same.Select(item => item.Row).Distinct().Count());
         foreach (var same in other.Where(item => item.Key.Batch == item.Value.Batch && item.Key.Head != item.Value.Head).GroupBy(item => (item.Key.Head, Value: item.Value.Head)))
-            yield return new($"in {Ranges.Of("head", same.Select(item => item.Row.Head))} the values of kv head {same.Key.Value} are weighted by the scores of keys of kv head {same.Key.Head}", same.Select(item => item.Row).Distinct().Count());
+            yield return new($"in {Ranges.Of("head", same.Select(item => item.Row.Head))}{VisibilityWords.Entries(probe, same.Select(item => item.Row.Batch))} the values of kv head {same.Key.Value} are weighted by the scores of keys of kv head {same.Key.Head}", same.Select(item => item.Row).Distinct().Count());
         foreach (var first in other.Where(item => item.Key.Batch != item.Value.Batch).Take(1))
             yield return new($"o{Ranges.Of(first.Row)} weights the value {Ranges.Of(first.Value)} by the score of the key {Ranges.Of(first.Key)} (batch entry, token, kv head)", 1);
     }

@@ -62,13 +62,15 @@ internal static class VisibilityWords
     {
         S2Config config = seen.Probe.Config;
         return
+            from b in Enumerable.Range(0, config.Batch)
             from head in Enumerable.Range(0, config.Heads)
-            let read = Rows(seen.Probe).Where(row => row.Head == head).SelectMany(seen.Seen).Select(source => source.Head).Distinct().Order().ToArray()
+            let read = Rows(seen.Probe).Where(row => row.Batch == b && row.Head == head).SelectMany(seen.Seen).Select(source => source.Head).Distinct().Order().ToArray()
             where read.Length > 0 && !(read.Length == 1 && read[0] == config.KvHeadOf(head))
-            group head by (Read: Ranges.Of("kv head", read), Right: config.KvHeadOf(head)) into heads
+            group (Batch: b, Head: head) by (Read: Ranges.Of("kv head", read), Right: config.KvHeadOf(head)) into wrong
+            let heads = wrong.Select(item => item.Head).Distinct().ToArray()
             select new Sentence(
-                $"{Ranges.Of("head", heads)} read{(heads.Count() == 1 ? "s" : "")} values of {heads.Key.Read} instead of {heads.Key.Right}",
-                heads.Count() * config.Batch * config.Tokens);
+                $"{Ranges.Of("head", heads)}{Entries(seen.Probe, wrong.Select(item => item.Batch))} read{(heads.Length == 1 ? "s" : "")} values of {wrong.Key.Read} instead of {wrong.Key.Right}",
+                wrong.Count() * config.Tokens);
     }
 
     private static IEnumerable<Sentence> Blocks(XrayProbe probe, Func<Place, bool> isOwn, string verb, Func<Place, int, bool> differs)
@@ -83,9 +85,7 @@ internal static class VisibilityWords
         foreach (var same in heads)
         {
             (int batch, int head, List<Block> blocks) = same.First();
-            string entries = config.Batch > 1 && same.Select(item => item.Batch).Distinct().Count() < config.Batch
-                ? $" of {Ranges.Of("batch entry", same.Select(item => item.Batch)).Replace("entrys", "entries", StringComparison.Ordinal)}" : "";
-            string whose = $"of {Ranges.Of("head", same.Select(item => item.Head))}{entries}";
+            string whose = $"of {Ranges.Of("head", same.Select(item => item.Head))}{Entries(probe, same.Select(item => item.Batch))}";
             if (blocks.Count <= MostBlocks)
             {
                 foreach (Block block in blocks)
@@ -155,10 +155,12 @@ internal static class VisibilityWords
     /// <summary>"rows 0..3 of heads 1..2".</summary>
     public static string Where(XrayProbe probe, IReadOnlyCollection<Place> rows)
     {
-        string entries = probe.Config.Batch > 1 && rows.Select(row => row.Batch).Distinct().Count() < probe.Config.Batch
-            ? $" of batch {Ranges.Of(rows.Select(row => row.Batch))}" : "";
-        return $"rows {Ranges.Of(rows.Select(row => row.Token))} of {Ranges.Of("head", rows.Select(row => row.Head))}{entries}";
+        return $"rows {Ranges.Of(rows.Select(row => row.Token))} of {Ranges.Of("head", rows.Select(row => row.Head))}{Entries(probe, rows.Select(row => row.Batch))}";
     }
+
+    /// <summary>Of which batch entries something is said; nothing where it is said of all.</summary>
+    public static string Entries(XrayProbe probe, IEnumerable<int> batches) => batches.Distinct().ToArray() is var entries && entries.Length < probe.Config.Batch
+        ? $" of {Ranges.Of("batch entry", entries).Replace("entrys", "entries", StringComparison.Ordinal)}" : "";
 
     private static string Verb(string verb, ImmutableArray<int> rows) => rows.Length > 1 ? verb : verb == "see" ? "sees" : "does not see";
 }
