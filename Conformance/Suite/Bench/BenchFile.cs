@@ -7,6 +7,7 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using System.Text.RegularExpressions;
+using S2Attn.Conformance.Ports;
 using S2Attn.Optimized;
 
 namespace S2Attn.Conformance.Bench;
@@ -45,6 +46,7 @@ public sealed partial record BenchMachine
     /// <summary>Describes this machine; it measures for about a second.</summary>
     public static BenchMachine Describe()
     {
+        OnnxTelemetry.TurnOff();
         double peak = Enumerable.Range(0, 100).Max(_ => PeakFlops.Measure());
         double? product = Blas.Measure(8, out string what);
         return new()

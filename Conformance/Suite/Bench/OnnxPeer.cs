@@ -1,5 +1,6 @@
 // Runs a peer's graph on ONNX Runtime over tensors that stay where they are.
 using Microsoft.ML.OnnxRuntime;
+using S2Attn.Conformance.Ports;
 
 namespace S2Attn.Conformance.Bench;
 
@@ -14,6 +15,7 @@ internal sealed class OnnxPeer : IDisposable
     /// <summary>Loads the model and binds every tensor by name.</summary>
     public OnnxPeer(byte[] model, int threads, IReadOnlyList<(string Name, float[] Elements)> inputs, IReadOnlyList<(string Name, float[] Elements)> outputs, ReadOnlySpan<int> shape)
     {
+        OnnxTelemetry.TurnOff();
         using SessionOptions sessionOptions = new() { IntraOpNumThreads = threads, InterOpNumThreads = 1, GraphOptimizationLevel = GraphOptimizationLevel.ORT_ENABLE_ALL };
 
         // Its threads would spin after a run and take a core from whatever is measured next.

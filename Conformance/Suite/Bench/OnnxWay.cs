@@ -1,6 +1,7 @@
 // The kernel through ONNX Runtime: a graph bound to the tensors that all ways share.
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
+using S2Attn.Conformance.Ports;
 
 namespace S2Attn.Conformance.Bench;
 
@@ -16,6 +17,7 @@ internal static unsafe class OnnxWay
     {
         try
         {
+            OnnxTelemetry.TurnOff();
             using SessionOptions options = new() { IntraOpNumThreads = 1, InterOpNumThreads = 1, GraphOptimizationLevel = GraphOptimizationLevel.ORT_ENABLE_ALL };
             if (library.Length > 0)
                 options.RegisterCustomOpLibraryV2(library, out _);

@@ -44,6 +44,16 @@ public sealed class OnnxPortTests
         AssertAgrees(port, new() { Batch = 2, Tokens = 3 * groupSize, Heads = 3, HeadDim = 4, GroupSize = GroupSizeRule.Of(groupSize), Shift = shift, Mask = mask });
     });
 
+    /// <summary>ONNX Runtime's own builds did both, and reported the model to their maker, wherever no variable of a CI was set.</summary>
+    [Fact]
+    public void A_check_of_a_model_leaves_nothing_in_the_home_folder_nor_among_temporary_files() => SamplePortTests.InTemporary(home =>
+    {
+        string[] command = ["-i", $"PATH={Environment.GetEnvironmentVariable("PATH")}", $"HOME={home}", $"TMPDIR={home}", "dotnet", Path.Combine(AppContext.BaseDirectory, "s2attn.dll")];
+        (int code, string output) = PortTool.Run("env", [.. command, "describe", "--onnx", SamplePortTests.Sample("onnx", "s2attn-Split-g4.onnx")]);
+        Assert.True(code == 0, output);
+        Assert.Empty(Directory.EnumerateFileSystemEntries(home, "*", SearchOption.AllDirectories));
+    });
+
     [Fact]
     public void A_case_that_the_graph_cannot_be_asked_is_unsupported_with_the_fixed_value()
     {

@@ -33,6 +33,7 @@ public sealed class OnnxPort : IAttentionPort
         {
             // Looked at first: a pipe in its place would be waited for.
             RegularFile.Open(long.MaxValue, path).Dispose();
+            OnnxTelemetry.TurnOff();
             using SessionOptions options = new() { IntraOpNumThreads = 1, InterOpNumThreads = 1, LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL };
             if (given.TryGetValue(OnnxSettings.Library, out string? library))
                 options.RegisterCustomOpLibraryV2(library, out _);
