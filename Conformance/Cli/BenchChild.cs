@@ -1,7 +1,9 @@
 // How is measured what only another process can show: another instruction set, and the first call of a process?
+using System.Collections.Immutable;
 using System.Diagnostics;
 using System.Text.Json;
 using S2Attn.Conformance.Bench;
+using S2Attn.Conformance.Ports;
 
 namespace S2Attn.Cli;
 
@@ -18,8 +20,8 @@ internal static class BenchChild
         string answer = Path.GetTempFileName();
         try
         {
-            bool isProgram = Path.GetFileNameWithoutExtension(Environment.ProcessPath) == "s2attn";
-            ProcessStartInfo start = new(isProgram ? Environment.ProcessPath! : "dotnet", [.. isProgram ? Array.Empty<string>() : [Path.Combine(AppContext.BaseDirectory, "s2attn.dll")], "bench", "--child", "--json", answer, .. arguments])
+            ImmutableArray<string> command = SelfCommand.With(["bench", "--child", "--json", answer, .. arguments]);
+            ProcessStartInfo start = new(command[0], command[1..])
             {
                 RedirectStandardOutput = true,
             };

@@ -173,7 +173,7 @@ internal static class BenchCommand
 
     private static void Show(BenchFile file, bool withCurves)
     {
-        AnsiConsole.Write(Table(file.Results));
+        Page.Write(Table(file.Results));
         if (file.Decode.Length > 0)
             DecodeView.Show(file.Decode);
         foreach (FirstCallResult call in file.FirstCalls)

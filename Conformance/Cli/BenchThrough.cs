@@ -3,6 +3,7 @@ using System.Collections.Immutable;
 using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
+using S2Attn.Cli.Rendering;
 using S2Attn.Conformance.Bench;
 using S2Attn.Conformance.Validation;
 using Spectre.Console;
@@ -79,7 +80,7 @@ internal sealed class BenchThrough
             table.AddRow(
                 row.Way, row.Pass, Text(row.Tokens), Text(row.GroupSize), Text(row.Rounds), Text(1e6 * row.DirectSeconds, "F0"), Text(1e6 * row.Seconds, "F0"), Text(row.Share, "F3"),
                 Ratio(row.VsEager), Ratio(row.VsGraph), row.Tokens < ThroughResult.JudgedFrom ? "-" : row.Reaches(bound) ? "holds" : "slow");
-        AnsiConsole.Write(table);
+        Page.Write(table);
 
         static string Ratio(double? value) => value is { } ratio ? Text(ratio, "F1") + "x" : "-";
     }

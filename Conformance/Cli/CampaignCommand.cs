@@ -1,4 +1,5 @@
 // s2attn campaign: long runs of the kernels against Reference, its error bound and double.
+using System.Collections.Immutable;
 using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
@@ -172,13 +173,11 @@ internal static class CampaignCommand
 
     private static int RunAgain(PathSwitch path, string[] arguments)
     {
-        // The program is either an executable of its own or a library that dotnet was started with.
-        string program = Environment.ProcessPath ?? "dotnet";
-        string[] library = Path.GetFileNameWithoutExtension(program) == "dotnet" ? [Path.Combine(AppContext.BaseDirectory, "s2attn.dll")] : [];
-        ProcessStartInfo start = new(program, [.. library, "campaign", .. arguments]);
+        ImmutableArray<string> command = SelfCommand.With(["campaign", .. arguments]);
+        ProcessStartInfo start = new(command[0], command[1..]);
         if (path.Variable.Length > 0)
             start.Environment[path.Variable] = path.Value;
-        using Process child = Process.Start(start) ?? throw new InvalidOperationException($"{program} did not start.");
+        using Process child = Process.Start(start) ?? throw new InvalidOperationException($"{command[0]} did not start.");
         child.WaitForExit();
         return child.ExitCode;
     }

@@ -21,7 +21,8 @@ internal static class CheckCommand
         Option<int> cases = new("--cases") { Description = "Random cases for each property.", HelpName = "NUMBER", DefaultValueFactory = _ => new SuiteOptions().Cases };
         Option<string> filter = new("--filter") { Description = "Only theorems and properties whose name contains this text.", HelpName = "TEXT", DefaultValueFactory = _ => "" };
         Option<double> rowLimit = new("--row-limit") { Description = "Seconds that the suite's own work may take for one row, besides the port; cases beyond are left out.", HelpName = "SECONDS", DefaultValueFactory = _ => new SuiteOptions().RowLimit.TotalSeconds };
-        Option<FileInfo?> json = new("--json") { Description = "Write the report as JSON.", HelpName = "FILE" };
+        Option<FileInfo?> json = new("--json") { Description = "Write the report as JSON, in the form of report.schema.json.", HelpName = "FILE" };
+        Option<bool> schema = new("--schema") { Description = "Check nothing; print report.schema.json, the JSON Schema of what --json writes." };
         Option<FileInfo?> junit = new("--junit") { Description = "Write the report as JUnit XML.", HelpName = "FILE" };
         Option<FileInfo?> html = new("--html") { Description = "Write the report as one HTML file, with the masks of each port drawn beside the definition's.", HelpName = "FILE" };
         Option<FileInfo?> badge = new("--badge") { Description = "Write the levels that the one port earned as an SVG badge.", HelpName = "FILE" };
@@ -31,7 +32,7 @@ internal static class CheckCommand
             "check",
             "Check ports against the definition; without a port, check this project itself. Exit code: 0 nothing that was asked speaks against it, 1 something does, 2 trouble that is not the port's, 130 after Ctrl-C.")
         {
-            seed, cases, filter, rowLimit, json, junit, html, badge, reproducers, verbose,
+            seed, cases, filter, rowLimit, json, junit, html, badge, reproducers, verbose, schema,
         };
         PortOptions ports = new(command, exactlyOne: false);
         PortOptions.MustBeSeconds(rowLimit);
@@ -51,6 +52,12 @@ internal static class CheckCommand
             {
                 try
                 {
+                    if (parsed.GetValue(schema))
+                    {
+                        Console.Write(JsonReport.Schema());
+                        return ExitCode.Holds;
+                    }
+
                     return Run(
                         own, new SuiteOptions { Seed = parsed.GetValue(seed) ?? Random.Shared.Next(), Cases = parsed.GetValue(cases), RowLimit = TimeSpan.FromSeconds(parsed.GetValue(rowLimit)) }, parsed.GetValue(filter) ?? "",
                         new(parsed.GetValue(json), parsed.GetValue(junit), parsed.GetValue(html), parsed.GetValue(badge)), parsed.GetValue(reproducers), parsed.GetValue(verbose), () => ports.OpenAll(parsed), ports.Arguments(parsed), cancellation);

@@ -1,6 +1,5 @@
 // What does a check look at where no port is named?
 using System.Collections.Immutable;
-using S2Attn.Conformance.Golden;
 using S2Attn.Conformance.Ports;
 using S2Attn.Spec;
 
@@ -14,5 +13,5 @@ internal sealed record CheckSources(IReadOnlyList<Theorem> Theorems, Func<Immuta
 {
     /// <summary>The catalogue of Spec, the golden folder of the working directory or of the program, and the built-in ports.</summary>
     public static CheckSources Own { get; } = new(
-        S2Attn.Spec.Theorems.Catalogue, () => GoldenFolder.TryFind(out string folder) ? [folder] : [], PortFactory.BuiltIn);
+        S2Attn.Spec.Theorems.Catalogue, Carried.Golden, PortFactory.BuiltIn);
 }

@@ -1,5 +1,6 @@
 // What does this program mean by Console? stdout and stderr behind one place that cleans whatever a port or a file chose, and that no full disk stops.
 using System.Text;
+using S2Attn.Cli.Rendering;
 using S2Attn.Conformance.Text;
 using Spectre.Console;
 using Spectre.Console.Rendering;
@@ -15,10 +16,10 @@ internal static class Console
     private static readonly Sink OutputSink = new(System.Console.Out), ErrorSink = new(System.Console.Error);
 
     /// <summary>stderr.</summary>
-    public static Writer Error { get; } = new(ErrorSink);
+    public static Writer Error { get; } = new(ErrorSink, !System.Console.IsErrorRedirected);
 
     /// <summary>stdout.</summary>
-    public static Writer Out { get; } = new(OutputSink);
+    public static Writer Out { get; } = new(OutputSink, !System.Console.IsOutputRedirected);
 
     /// <summary>Whether stdout is a file or pipe.</summary>
     public static bool IsOutputRedirected => System.Console.IsOutputRedirected;
@@ -61,16 +62,18 @@ internal static class Console
     public static Stream OpenStandardInput() => System.Console.OpenStandardInput();
 
     /// <summary>One of the two streams.</summary>
-    internal sealed class Writer(Sink sink)
+    /// <param name="sink">Where its text goes.</param>
+    /// <param name="isTerminal">Whether a person reads along, for whom no word is cut at the end of a line.</param>
+    internal sealed class Writer(Sink sink, bool isTerminal)
     {
         /// <summary>Ends a line.</summary>
         public void WriteLine() => sink.WriteLine();
 
         /// <summary>Writes a line.</summary>
-        public void WriteLine(CleanHandler text) => sink.WriteLine(text.ToString());
+        public void WriteLine(CleanHandler text) => Show(text.ToString());
 
         /// <summary>Writes a line that was put together before.</summary>
-        public void WriteLine(string text) => sink.WriteLine(ForeignText.Block(text));
+        public void WriteLine(string text) => Show(ForeignText.Block(text));
 
         /// <summary>Writes a value as a line.</summary>
         public void WriteLine<T>(T value) => WriteLine(value?.ToString() ?? "");
@@ -80,6 +83,12 @@ internal static class Console
 
         /// <summary>Goes back to the beginning of the line and writes progress.</summary>
         public void Progress(CleanHandler text) => sink.Write($"\r{text.ToString()}");
+
+        private void Show(string text)
+        {
+            foreach (string line in isTerminal ? text.Split('\n').SelectMany(Page.Wrapped) : [text])
+                sink.WriteLine(line);
+        }
     }
 
     /// <summary>A stream whose failure is remembered and ends nothing: what was found must still be kept.</summary>

@@ -4,6 +4,7 @@ using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
 using System.Reflection;
+using S2Attn.Cli.Rendering;
 using S2Attn.Conformance.Safetensors;
 using S2Attn.Experiments.Grid;
 using Spectre.Console;
@@ -48,7 +49,7 @@ internal static class ExperimentCommand
                 table.AddRow(new IRenderable[] { new Text(experiment.Name), new Text(state), new Text(Left(experiment, done, count)), new Text(experiment.Question) });
             }
 
-            AnsiConsole.Write(table);
+            Page.Write(table);
             foreach (Experiment experiment in Catalogue.All)
                 foreach (string refusal in experiment.Cells.Select(cell => (cell.Arm.Name, Refusal: experiment.RefusalOf(cell))).Where(pair => pair.Refusal.Length > 0).Select(pair => $"{pair.Name}: {pair.Refusal}").Distinct().Take(4))
                     Console.WriteLine($"{experiment.Name} leaves out {refusal}");

@@ -9,7 +9,7 @@ internal static class Misuse
     public static string Of(ParseResult parsed)
     {
         Command command = parsed.CommandResult.Command;
-        string asked = string.Join(' ', Path(parsed.CommandResult).Reverse());
+        string asked = Asked(parsed.CommandResult);
         string help = $"{asked} --help lists what there is";
         string[] commands = [.. command.Subcommands.Select(sub => sub.Name).Order(StringComparer.Ordinal)];
         if (parsed.UnmatchedTokens.Count > 0)
@@ -25,6 +25,9 @@ internal static class Misuse
             ? $"{asked}: which command? There are {string.Join(", ", commands)} ({help})"
             : $"{asked}: {parsed.Errors[0].Message} ({help})";
     }
+
+    /// <summary>The command as it was called: s2attn, and the names behind it.</summary>
+    public static string Asked(System.CommandLine.Parsing.CommandResult result) => string.Join(' ', Path(result).Reverse());
 
     private static IEnumerable<string> Path(System.CommandLine.Parsing.SymbolResult result)
     {

@@ -3,6 +3,7 @@ using System.Collections.Immutable;
 using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
+using S2Attn.Cli.Rendering;
 using S2Attn.Conformance.Mutants;
 using S2Attn.Conformance.Running;
 using S2Attn.Reference.Upstream;
@@ -114,7 +115,7 @@ internal static class MutantsCommand
                 result.KilledBy.IsEmpty ? "[red]survives[/]" : Markup.Escape(result.KilledBy[0]),
                 result.Cases.ToString(CultureInfo.InvariantCulture),
                 result.Elapsed.TotalMilliseconds.ToString("F0", CultureInfo.InvariantCulture));
-        AnsiConsole.Write(table);
+        Page.Write(table);
         Console.WriteLine(
             $"{results.Count(result => !result.KilledBy.IsEmpty)} of {results.Count} mutants killed; seed {options.Seed}, {options.Cases} cases for each property");
     }

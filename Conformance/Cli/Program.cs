@@ -8,6 +8,7 @@ using Console = S2Attn.Cli.Console;
 // Who wants no colour wants no cursor steered either; .NET writes what $TERM says at its first use of a terminal.
 if (Environment.GetEnvironmentVariable("NO_COLOR") is { Length: > 0 })
     Environment.SetEnvironmentVariable("TERM", "dumb");
+Carried.Attach();
 
 RootCommand root = new("s2attn: the executable standard for Shifted Sparse Attention (S2-Attn).")
 {
@@ -26,6 +27,8 @@ RootCommand root = new("s2attn: the executable standard for Shifted Sparse Atten
     ServeCommand.Create(),
     XrayCommand.Create(),
 };
+Help.Attach(root);
+
 // These keep what they have found when they are told to end; the others end at once.
 string[] keepers = ["bench", "check", "experiment", "golden", "mutants", "prove", "xray"];
 ParseResult parsed = root.Parse(args);

@@ -2,6 +2,7 @@
 using System.Collections.Immutable;
 using System.CommandLine;
 using System.Globalization;
+using S2Attn.Cli.Rendering;
 using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Proofs;
 using S2Attn.Conformance.Validation;
@@ -114,7 +115,7 @@ public static class ProveCommand
                 new Text(result.Time.TotalSeconds.ToString("0.00", CultureInfo.InvariantCulture)));
         }
 
-        AnsiConsole.Write(table);
+        Page.Write(table);
         string counts = string.Join(", ", results.GroupBy(result => result.Outcome).OrderBy(group => group.Key).Select(group => $"{group.Count()} {Report.Word(group.Key)}"));
         AnsiConsole.WriteLine(FormattableString.Invariant($"{counts}; {results.Sum(result => result.Scripts)} scripts in {time.TotalSeconds:0.0} s."));
         if (scripts.Length > 0)

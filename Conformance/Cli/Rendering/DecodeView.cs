@@ -69,7 +69,7 @@ internal static class DecodeView
             table.AddRow(
                 Text(row.Bits, "F0"), row.Dtype, Text(row.Threads, "F0"), Text(row.Keys, "F0"), Text(row.StepMicroseconds, "F0"), Text(row.CacheBytes / row.StepMicroseconds / 1e3, "F1"), Text(row.ReadBandwidth / 1e9, "F1"),
                 Text(row.OfBandwidth, "F2"), Text(row.MedianOfBandwidth, "F2"), row.ChunkedOfWhole is { } ratio ? Text(ratio, "F2") : "-", row.VsOnnx is { } times ? Text(times, "F1") + "x" : "-");
-        AnsiConsole.Write(table);
+        Page.Write(table);
 
         static string Text(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);
     }

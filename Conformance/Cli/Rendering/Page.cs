@@ -1,6 +1,8 @@
 // How is text fitted to the width of a terminal?
 using System.Globalization;
 using S2Attn.Conformance.Text;
+using Spectre.Console;
+using Spectre.Console.Rendering;
 
 namespace S2Attn.Cli.Rendering;
 
@@ -11,6 +13,13 @@ internal static class Page
 
     /// <summary>The terminal's columns, or $COLUMNS where the output goes into a file or pipe; from 40 to 100.</summary>
     public static int Width => Math.Clamp(Columns(), Narrowest, Widest);
+
+    /// <summary>A line as a terminal shows it: where it is longer than one, in several, the later ones two columns further right than the first.</summary>
+    public static IEnumerable<string> Wrapped(string line)
+    {
+        int indent = line.Length - line.TrimStart(' ').Length, width = Math.Max(Narrowest, System.Console.WindowWidth);
+        return line.Length <= width ? [line] : Lines(line[..indent], line, width, indent + Hang);
+    }
 
     /// <summary>Writes an empty line.</summary>
     public static void Gap() => Console.WriteLine();
@@ -37,10 +46,32 @@ internal static class Page
         Write(new string(' ', indent + Hang), text, indent + Hang);
     }
 
-    /// <summary>The lines of a paragraph. A word that is too long for a line is cut.</summary>
+    /// <summary>Writes a table; where a word of it would be cut, a paragraph for each row instead, which names every column but the first.</summary>
+    /// <param name="table">The table.</param>
+    public static void Write(Table table)
+    {
+        IAnsiConsole console = AnsiConsole.Console;
+        RenderOptions options = RenderOptions.Create(console, console.Profile.Capabilities);
+        HashSet<string> drawn = [.. Words(Plain(table, console.Profile.Width))];
+        if (table.Rows.SelectMany(row => row).SelectMany(cell => Words(Plain(cell, int.MaxValue))).All(drawn.Contains))
+        {
+            console.Write(table);
+            return;
+        }
+
+        string[] names = [.. table.Columns.Select(column => Plain(column.Header, int.MaxValue))];
+        foreach (string[] cells in table.Rows.Select(row => row.Select(cell => Plain(cell, int.MaxValue)).ToArray()))
+            Write($"{cells[0]}: {string.Join("; ", names.Zip(cells).Skip(1).Select(cell => $"{cell.First} {cell.Second}"))}");
+
+        string Plain(IRenderable item, int width) => string.Concat(item.Render(options, width).Select(segment => segment.IsLineBreak ? " " : segment.Text)).Trim();
+
+        static string[] Words(string text) => text.Split(' ', StringSplitOptions.RemoveEmptyEntries);
+    }
+
+    /// <summary>The lines of a paragraph. A word that is too long for a line stands alone in one and runs over: cut, it could not be copied.</summary>
     /// <param name="lead">What stands before its first word.</param>
     /// <param name="text">Its words.</param>
-    /// <param name="width">The longest line.</param>
+    /// <param name="width">The longest line of several words.</param>
     /// <param name="hang">Columns left free before its later lines.</param>
     public static IEnumerable<string> Lines(string lead, string text, int width, int hang)
     {
@@ -48,21 +79,13 @@ internal static class Page
         bool empty = true;
         foreach (string word in text.Split(' ', StringSplitOptions.RemoveEmptyEntries))
         {
-            if (!empty && line.Length + 1 + word.Length > width)
+            if (line.Length + (empty ? 0 : 1) + word.Length > width && !string.IsNullOrWhiteSpace(line))
             {
-                yield return line;
+                yield return line.TrimEnd();
                 (line, empty) = (next, true);
             }
 
-            string rest = word;
-            for (; empty && line.Length + rest.Length > width; line = next)
-            {
-                int room = Math.Clamp(width - line.Length, 1, rest.Length);
-                yield return line + rest[..room];
-                rest = rest[room..];
-            }
-
-            line += empty ? rest : " " + rest;
+            line += empty ? word : " " + word;
             empty = false;
         }
 

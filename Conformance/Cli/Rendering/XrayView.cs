@@ -8,7 +8,7 @@ namespace S2Attn.Cli.Rendering;
 /// <summary>Draws the matrices of a port beside the definition's.</summary>
 internal static class XrayView
 {
-    private const int WidestDrawing = 64, WidestDoubled = 32, RedirectedWidth = 200;
+    private const int WidestDrawing = 64, Between = 4, RedirectedWidth = 200;
 
     /// <summary>The verdict, then the size that was asked for and each that differs.</summary>
     public static void Show(XrayReport report)
@@ -37,13 +37,14 @@ internal static class XrayView
     private static void Draw(XrayProbe probe, HeadPicture head)
     {
         string title = $"{(head.Entries.Length < probe.Config.Batch ? $"batch entry {Ranges.Of(head.Entries)}, " : "")}{Name(head)}, shift {head.Shift}";
-        if (probe.Config.Tokens > WidestDrawing)
+        int room = Math.Min(WidestDrawing, (AnsiConsole.Profile.Width - Between) / 2);
+        if (probe.Config.Tokens > room)
         {
             AnsiConsole.WriteLine($"{title}: {(head.IsRight ? "as the definition" : "differs")} ({probe.Config.Tokens} tokens are too many to draw)");
             return;
         }
 
-        int wide = probe.Config.Tokens <= WidestDoubled ? 2 : 1;
+        int wide = 2 * probe.Config.Tokens <= room ? 2 : 1;
         Grid grid = new Grid().AddColumns(2);
         grid.AddRow(new Text($"port: {title}", new Style(decoration: Decoration.Bold)), new Text("definition"));
         grid.AddRow(

@@ -2,6 +2,7 @@
 using System.Collections.Immutable;
 using Microsoft.ML.OnnxRuntime;
 using S2Attn.Conformance.Onnx;
+using S2Attn.Conformance.Ports;
 
 namespace S2Attn.Conformance.Bench;
 
@@ -21,6 +22,7 @@ internal sealed class OnnxCachePeer : IDisposable
 
     private OnnxCachePeer(byte[] model, int threads)
     {
+        OnnxTelemetry.TurnOff();
         using SessionOptions sessionOptions = new() { IntraOpNumThreads = threads, InterOpNumThreads = 1 };
         sessionOptions.AddSessionConfigEntry("session.intra_op.allow_spinning", "0");
         session = new(model, sessionOptions);

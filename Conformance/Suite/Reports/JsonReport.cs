@@ -12,6 +12,13 @@ public static class JsonReport
 {
     private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
+    /// <summary>report.schema.json: what stands in the text that <see cref="Write"/> gives, as a JSON Schema.</summary>
+    public static string Schema()
+    {
+        using StreamReader reader = new(typeof(JsonReport).Assembly.GetManifestResourceStream("report.schema.json")!);
+        return reader.ReadToEnd();
+    }
+
     /// <summary>The report as text.</summary>
     public static string Write(Report report)
     {
