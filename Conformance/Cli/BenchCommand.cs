@@ -24,7 +24,7 @@ internal static class BenchCommand
 
     private static readonly string KeptIn = Path.Combine("docs", "benchmarks");
 
-    private sealed record Choice(bool Backward, int Rounds, int Threads, bool Curves, bool Small, bool Long, string Filter, bool Alone, FileInfo? Json, bool Keep, bool IsChild, bool FirstCall);
+    private sealed record Choice(bool Backward, int Rounds, int Threads, bool Curves, bool Small, bool Long, string Filter, bool Alone, string? Torch, FileInfo? Json, bool Keep, bool IsChild, bool FirstCall);
 
     public static Command Create()
     {
@@ -37,10 +37,11 @@ internal static class BenchCommand
         Option<string> filter = new("--filter") { Description = "Only rows whose name contains this text, as \"f32 N=8192 G=512 D=128 threads=1\".", HelpName = "TEXT", DefaultValueFactory = _ => "" };
         Option<bool> alone = new("--alone") { Description = "The kernel without its peers and in this process alone, as a profiler wants it." };
         Option<bool> decode = new("--decode") { Description = "Measure instead one token at a time against 8192 cached keys, as a ratio to the memory bandwidth of the same run, and a prompt in chunks." };
+        Option<string?> torch = new("--torch") { Description = "An interpreter that has PyTorch 2 or later: its fused attention between LongLoRA's rolls becomes a peer.", HelpName = "PROGRAM" };
         Option<FileInfo?> json = new("--json") { Description = "Write the results to this file." };
         Option<bool> keep = new("--keep") { Description = "Measure everything but the curves, forward and with backward, and keep it as docs/benchmarks/CPU.json; run it in the repository." };
         Option<bool> child = new("--child") { Hidden = true }, firstCall = new("--first-call") { Hidden = true };
-        Command command = new("bench", "Measure the kernel on each instruction set of this machine: ratios to the FMA peak, to LongLoRA's eager composition and to fused attention, in one run.") { backward, rounds, threads, curves, small, longOne, filter, alone, decode, json, keep, child, firstCall };
+        Command command = new("bench", "Measure the kernel on each instruction set of this machine: ratios to the FMA peak, to LongLoRA's eager composition and to fused attention, in one run.") { backward, rounds, threads, curves, small, longOne, filter, alone, decode, torch, json, keep, child, firstCall };
         BenchThrough through = new();
         through.AddTo(command);
         command.SetAction((result, cancellation) => Task.FromResult(
@@ -49,7 +50,7 @@ internal static class BenchCommand
             : Run(
                 new(
                     result.GetValue(backward), result.GetValue(rounds), result.GetValue(threads), result.GetValue(curves), result.GetValue(small), result.GetValue(longOne), result.GetValue(filter) ?? "",
-                    result.GetValue(alone), result.GetValue(json), result.GetValue(keep), result.GetValue(child), result.GetValue(firstCall)),
+                    result.GetValue(alone), result.GetValue(torch), result.GetValue(json), result.GetValue(keep), result.GetValue(child), result.GetValue(firstCall)),
                 cancellation)));
         return command;
     }
@@ -91,7 +92,7 @@ internal static class BenchCommand
             // Tried first, so that an hour of measurements is not lost to a wrong path.
             if (json is not null)
                 WholeFile.CheckWritable(json.FullName);
-            List<BenchResult> results = Measure(cases, rounds, rows => Keep(json, rows), cancellation);
+            List<BenchResult> results = Measure(cases, rounds, choice.Torch, rows => Keep(json, rows), cancellation);
             bool stopped = results.Count < cases.Length;
             List<FirstCallResult> firstCalls = [];
             List<DecodeResult> decode = [];
@@ -111,7 +112,7 @@ internal static class BenchCommand
                 }
             }
 
-            BenchFile file = new() { Machine = choice.IsChild ? null : BenchMachine.Describe(), Results = [.. results], FirstCalls = [.. firstCalls], Decode = [.. decode] };
+            BenchFile file = new() { Machine = choice.IsChild ? null : BenchMachine.Describe(choice.Torch), Results = [.. results], FirstCalls = [.. firstCalls], Decode = [.. decode] };
             Show(file, choice.Curves);
             if (json is not null)
                 WholeFile.Write(json.FullName, file.ToUtf8());
@@ -131,6 +132,11 @@ internal static class BenchCommand
         {
             Console.Error.WriteLine("s2attn bench: stopped before every instruction set was measured.");
             return ExitCode.Trouble;
+        }
+        catch (InvalidOperationException error) when (choice.Torch is not null)
+        {
+            Console.Error.WriteLine($"s2attn bench: --torch {error.Message}");
+            return 2;
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
@@ -187,7 +193,7 @@ internal static class BenchCommand
     }
 
     // What is through is kept after every row: whatever ends the next one, a signal that nobody can catch included, costs that row alone.
-    private static List<BenchResult> Measure(ImmutableArray<BenchCase> cases, int rounds, Action<List<BenchResult>> keep, CancellationToken cancellation)
+    private static List<BenchResult> Measure(ImmutableArray<BenchCase> cases, int rounds, string? torch, Action<List<BenchResult>> keep, CancellationToken cancellation)
     {
         List<BenchResult> results = [];
         keep(results);
@@ -200,7 +206,7 @@ internal static class BenchCommand
             {
                 try
                 {
-                    results.Add(BenchRunner.Measure(benchCase, benchCase.Flops > LongFlops ? Math.Min(rounds, RoundsOfLong) : rounds, cancellation));
+                    results.Add(BenchRunner.Measure(benchCase, benchCase.Flops > LongFlops ? Math.Min(rounds, RoundsOfLong) : rounds, torch, cancellation));
                 }
                 catch (OperationCanceledException)
                 {
@@ -218,11 +224,11 @@ internal static class BenchCommand
 
     private static Table Table(ImmutableArray<BenchResult> results)
     {
-        Table table = new Table().AddColumns("pass", "bits", "dtype", "H", "N", "G", "D", "threads", "GFLOP/s", "of peak", "vs 1 thread (peak)", "vs eager", "vs fused", "best s", "cold s", "median s", "spread", "bytes", "KiB/thread", "verdict");
+        Table table = new Table().AddColumns("pass", "bits", "dtype", "H", "N", "G", "D", "threads", "GFLOP/s", "of peak", "vs 1 thread (peak)", "vs eager", "vs fused", "vs libtorch", "best s", "cold s", "median s", "spread", "bytes", "KiB/thread", "verdict");
         foreach (BenchResult row in results)
             table.AddRow(
                 row.Pass, Text(row.Bits), row.Dtype, Text(row.Heads), Text(row.Tokens), Text(row.GroupSize), Text(row.HeadDim), Text(row.Threads), Text(row.Gflops, "F1"), Text(row.OfPeak, "F3"),
-                row.VsOneThread is { } gain ? $"{Text(gain, "F2")}x ({Text(row.PeakVsOneCore ?? 0, "F2")}x)" : "-", Ratio(row.VsEager), Ratio(row.VsFused), Text(row.BestSeconds, "G3"), Text(row.ColdSeconds ?? row.BestSeconds, "G3"), Text(row.MedianSeconds ?? row.BestSeconds, "G3"), Text(row.Spread, "P0"), Text(row.AllocatedBytes), Text((row.WorkspaceBytesPerThread ?? 0) / 1024), BenchTarget.Verdict(row, results));
+                row.VsOneThread is { } gain ? $"{Text(gain, "F2")}x ({Text(row.PeakVsOneCore ?? 0, "F2")}x)" : "-", Ratio(row.VsEager), Ratio(row.VsFused), Ratio(row.VsTorch), Text(row.BestSeconds, "G3"), Text(row.ColdSeconds ?? row.BestSeconds, "G3"), Text(row.MedianSeconds ?? row.BestSeconds, "G3"), Text(row.Spread, "P0"), Text(row.AllocatedBytes), Text((row.WorkspaceBytesPerThread ?? 0) / 1024), BenchTarget.Verdict(row, results));
         return table;
 
         static string Ratio(double? value) => value is { } ratio ? Text(ratio, "F1") + "x" : "-";

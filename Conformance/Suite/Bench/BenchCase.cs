@@ -126,6 +126,10 @@ public sealed record BenchResult
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public double? VsFused { get; init; }
 
+    /// <summary>How many times the kernel is faster than PyTorch's fused attention between rolls; absent where it was not run.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? VsTorch { get; init; }
+
     /// <summary>Managed bytes that a call allocates after the first.</summary>
     public required long AllocatedBytes { get; init; }
 

@@ -44,8 +44,17 @@ public sealed partial record BenchMachine
     public string Remark { get; init; } = "";
 
     /// <summary>Describes this machine; it measures for about a second.</summary>
-    public static BenchMachine Describe()
+    /// <param name="torch">The interpreter whose PyTorch was a peer.</param>
+    /// <exception cref="InvalidOperationException">It does not start.</exception>
+    public static BenchMachine Describe(string? torch = null)
     {
+        string libtorch = "libtorch was not asked for (--torch)";
+        if (torch is not null)
+        {
+            using PythonTurns? turns = PythonTurns.OfFusedAttention(torch, BenchCase.Small(1)[0], out string answer);
+            libtorch = turns is null ? $"libtorch is not measured ({answer})" : answer;
+        }
+
         OnnxTelemetry.TurnOff();
         double peak = Enumerable.Range(0, 100).Max(_ => PeakFlops.Measure());
         double? product = Blas.Measure(8, out string what);
@@ -54,7 +63,7 @@ public sealed partial record BenchMachine
             Cpu = CpuName(),
             Cores = Environment.ProcessorCount,
             PeakGflops = Math.Round(peak / 1e9, 1),
-            Peers = $"ONNX Runtime {Microsoft.ML.OnnxRuntime.OrtEnv.Instance().GetVersionString()}; libtorch is not measured: TorchSharp is not part of this build",
+            Peers = $"ONNX Runtime {Microsoft.ML.OnnxRuntime.OrtEnv.Instance().GetVersionString()}; {libtorch}",
             Date = DateTime.UtcNow.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture),
             Commit = CommitOf(typeof(S2AttentionPlan).Assembly),
             MatrixProductOfPeak = product / peak,
@@ -165,11 +174,11 @@ public static class BenchTables
                 text.Append(CultureInfo.InvariantCulture, $" {char.ToUpperInvariant(machine.MatrixProduct[0])}{machine.MatrixProduct[1..]}{(machine.MatrixProductOfPeak is { } share ? $": {Text(share)} of the peak" : "")}.");
             if (machine.Remark.Length > 0)
                 text.Append(CultureInfo.InvariantCulture, $" {machine.Remark}");
-            text.Append("\n\n| pass | bits | dtype | H | N | G | D | threads | time | cold | GFLOP/s | of peak | vs 1 thread | vs eager | vs fused | spread | bytes allocated |").Append(withVerdict ? " verdict |\n" : "\n");
-            text.Append(string.Concat(Enumerable.Repeat("| --- ", withVerdict ? 18 : 17))).Append("|\n");
+            text.Append("\n\n| pass | bits | dtype | H | N | G | D | threads | time | cold | GFLOP/s | of peak | vs 1 thread | vs eager | vs fused | vs libtorch | spread | bytes allocated |").Append(withVerdict ? " verdict |\n" : "\n");
+            text.Append(string.Concat(Enumerable.Repeat("| --- ", withVerdict ? 19 : 18))).Append("|\n");
             foreach (BenchResult row in file.Results.Where(selects))
             {
-                text.Append(CultureInfo.InvariantCulture, $"| {row.Pass} | {row.Bits} | {row.Dtype} | {row.Heads}{(row.KvHeads != row.Heads && row.KvHeads > 0 ? $" (K = {row.KvHeads})" : "")} | {row.Tokens} | {row.GroupSize} | {row.HeadDim} | {row.Threads} | {Time(row.BestSeconds)} | {(row.ColdSeconds is { } cold ? Time(cold) : "-")} | {row.Gflops:F0} | {Text(row.OfPeak)} | {Times(row.VsOneThread, "F2")} | {Times(row.VsEager, "F1")} | {Times(row.VsFused, "F1")} | {row.Spread * 100:F0} % | {row.AllocatedBytes} |");
+                text.Append(CultureInfo.InvariantCulture, $"| {row.Pass} | {row.Bits} | {row.Dtype} | {row.Heads}{(row.KvHeads != row.Heads && row.KvHeads > 0 ? $" (K = {row.KvHeads})" : "")} | {row.Tokens} | {row.GroupSize} | {row.HeadDim} | {row.Threads} | {Time(row.BestSeconds)} | {(row.ColdSeconds is { } cold ? Time(cold) : "-")} | {row.Gflops:F0} | {Text(row.OfPeak)} | {Times(row.VsOneThread, "F2")} | {Times(row.VsEager, "F1")} | {Times(row.VsFused, "F1")} | {Times(row.VsTorch, "F1")} | {row.Spread * 100:F0} % | {row.AllocatedBytes} |");
                 text.Append(withVerdict ? $" {BenchTarget.Verdict(row, file.Results)} |\n" : "\n");
             }
 

@@ -18,21 +18,23 @@ public static class BenchRunner
     /// <summary>Measures a case.</summary>
     /// <param name="benchCase">What to run.</param>
     /// <param name="rounds">Rounds after a first one that only warms up; at least 1.</param>
+    /// <param name="torch">An interpreter with PyTorch, whose fused attention is a peer of rows in f32 with peers where it has one; none where absent.</param>
     /// <param name="cancellation">Checked between rounds.</param>
-    public static BenchResult Measure(BenchCase benchCase, int rounds, CancellationToken cancellation = default)
+    /// <exception cref="InvalidOperationException">The interpreter does not start or does not answer.</exception>
+    public static BenchResult Measure(BenchCase benchCase, int rounds, string? torch = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(benchCase);
         ArgumentOutOfRangeException.ThrowIfLessThan(rounds, 1);
         return benchCase.ElementType switch
         {
-            ElementType.F32 => Measure(benchCase, rounds, value => value, cancellation),
-            ElementType.F16 => Measure(benchCase, rounds, value => (Half)value, cancellation),
-            ElementType.BF16 => Measure(benchCase, rounds, value => (BFloat16)value, cancellation),
+            ElementType.F32 => Measure(benchCase, rounds, value => value, torch, cancellation),
+            ElementType.F16 => Measure(benchCase, rounds, value => (Half)value, torch, cancellation),
+            ElementType.BF16 => Measure(benchCase, rounds, value => (BFloat16)value, torch, cancellation),
             _ => throw new NotSupportedException($"ElementType = {benchCase.ElementType}: the kernel stores F32, F16 and BF16."),
         };
     }
 
-    private static BenchResult Measure<T>(BenchCase benchCase, int rounds, Func<float, T> store, CancellationToken cancellation)
+    private static BenchResult Measure<T>(BenchCase benchCase, int rounds, Func<float, T> store, string? torch, CancellationToken cancellation)
         where T : unmanaged
     {
         S2Config config = benchCase.Config;
@@ -44,7 +46,8 @@ public static class BenchRunner
         Action alone = benchCase.Threads > 1 ? Kernel(alonePlan, benchCase.WithBackward, q, k, v, dout, store) : () => { };
 
         using Peers peers = benchCase.WithPeers ? new Peers(benchCase, q, k, v, dout) : Peers.None;
-        List<double> peak = [], peakTogether = [], ours = [], cold = [], oneThread = [], eager = [], fused = [];
+        using PythonTurns? libtorch = benchCase.WithPeers && torch is not null ? PythonTurns.OfFusedAttention(torch, benchCase, out _) : null;
+        List<double> peak = [], peakTogether = [], ours = [], cold = [], oneThread = [], eager = [], fused = [], torchFused = [];
         long allocated = 0;
         Random order = new(1);
         byte[] swept = new byte[SweptBytes];
@@ -52,7 +55,7 @@ public static class BenchRunner
         for (int round = 0; round <= rounds; round++)
         {
             cancellation.ThrowIfCancellationRequested();
-            double flops = 0, together = 0, seconds = 0, coldSeconds = 0, aloneSeconds = 0, eagerSeconds = 0, fusedSeconds = 0;
+            double flops = 0, together = 0, seconds = 0, coldSeconds = 0, aloneSeconds = 0, eagerSeconds = 0, fusedSeconds = 0, torchSeconds = 0;
             long bytes = 0;
             Action[] turns =
             [
@@ -72,6 +75,7 @@ public static class BenchRunner
                 () => aloneSeconds = Seconds(alone, calls),
                 () => eagerSeconds = Seconds(peers.Eager, calls),
                 () => fusedSeconds = Seconds(peers.Fused, calls),
+                () => torchSeconds = libtorch?.Seconds(calls) ?? 0,
             ];
 
             // In a new order each round, so that none always follows the same one and finds the caches as that left them.
@@ -86,6 +90,7 @@ public static class BenchRunner
             oneThread.Add(aloneSeconds);
             eager.Add(eagerSeconds);
             fused.Add(fusedSeconds);
+            torchFused.Add(torchSeconds);
             allocated = Math.Max(allocated, bytes);
         }
 
@@ -108,6 +113,7 @@ public static class BenchRunner
             PeakVsOneCore = benchCase.Threads > 1 ? peakTogether.Max() / peak.Max() : null,
             VsEager = peers.HasEager ? eager.Min() / best : null,
             VsFused = peers.HasFused ? fused.Min() / best : null,
+            VsTorch = libtorch is null ? null : torchFused.Min() / best,
             AllocatedBytes = allocated,
             WorkspaceBytesPerThread = plan.WorkspaceBytesPerThread,
             BestSeconds = best,

@@ -74,7 +74,7 @@ public static unsafe class ThroughRunner
     {
         KernelWay.C => CWay.Open(tools.Library, item, tensors),
         KernelWay.Onnx => OnnxWay.Open(CustomOpGraph.Build(MaskPolicy.LocalCausal, item.GroupSize, item.GroupSize / 2, ElementType.F32, HeadShift.SecondHalf, 1), tools.Library, item, tensors),
-        _ => PythonWay.Open(tools.Python, item),
+        _ => PythonTurns.OfKernel(tools.Python, item),
     };
 
     private static CalledWay Direct(ThroughCase item, WayTensors t)
