@@ -1,6 +1,7 @@
 // Does every package carry what a package should?
 using System.IO.Compression;
 using System.Reflection.Metadata;
+using System.Runtime.Intrinsics.X86;
 using System.Xml.Linq;
 using S2Attn.Tests.Tools;
 
@@ -12,21 +13,32 @@ public sealed class PackageContentTests(PackageFeed feed)
     private static readonly string[] Libraries = ["S2Attn.Spec", "S2Attn.Reference", "S2Attn.Optimized", "S2Attn.Conformance"];
 
     [RequiresToolFact("gcc", "clang", "aarch64-linux-gnu-gcc")]
-    public void Six_packages_each_with_readme_icon_and_licence()
+    public void Every_package_has_readme_icon_and_licence()
     {
         string[] packages = [.. Directory.GetFiles(feed.Path, "*.nupkg")];
         Assert.Equal(
-            ["S2Attn.Cli", "S2Attn.Conformance", "S2Attn.Native", "S2Attn.Optimized", "S2Attn.Reference", "S2Attn.Spec"],
+            ["S2Attn.Cli", $"S2Attn.Cli.{(X86Base.IsSupported ? "linux-x64" : "linux-arm64")}", "S2Attn.Conformance", "S2Attn.Native", "S2Attn.Optimized", "S2Attn.Reference", "S2Attn.Spec"],
             packages.Select(path => Id(Nuspec(path))).Order(StringComparer.Ordinal));
         Assert.All(packages, path =>
         {
             XElement metadata = Nuspec(path);
             using ZipArchive package = ZipFile.OpenRead(path);
-            Assert.Contains(Id(metadata), Text(package.GetEntry(Value(metadata, "readme"))), StringComparison.Ordinal);
+            Assert.Contains(Id(metadata).Split(".linux-")[0], Text(package.GetEntry(Value(metadata, "readme"))), StringComparison.Ordinal);
             Assert.Equal([0x89, (byte)'P', (byte)'N', (byte)'G'], Bytes(package.GetEntry(Value(metadata, "icon")))[..4]);
             Assert.Equal("Apache-2.0", Value(metadata, "license"));
             Assert.NotEmpty(Value(metadata, "description"));
         });
+    }
+
+    /// <summary>It had 60 MB, most of it libraries of other platforms.</summary>
+    [RequiresToolFact("gcc", "clang", "aarch64-linux-gnu-gcc")]
+    public void The_tool_has_the_libraries_of_its_platform_alone_and_less_than_35_MB()
+    {
+        string path = Directory.GetFiles(feed.Path, "S2Attn.Cli.linux-*.nupkg").Single();
+        using ZipArchive package = ZipFile.OpenRead(path);
+        string[] libraries = [.. package.Entries.Select(entry => entry.Name).Where(name => name.StartsWith("lib", StringComparison.Ordinal) || name.Contains("onnxruntime", StringComparison.Ordinal))];
+        Assert.Equal(["libHarfBuzzSharp.so", "libSkiaSharp.so", "libonnxruntime.so", "libonnxruntime_providers_shared.so"], libraries.Order(StringComparer.Ordinal));
+        Assert.InRange(new FileInfo(path).Length, 10_000_000, 35_000_000);
     }
 
     [RequiresToolFact("gcc", "clang", "aarch64-linux-gnu-gcc")]
