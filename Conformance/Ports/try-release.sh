@@ -73,22 +73,23 @@ ends 2 "exists; nothing was written" "$s2attn" golden --write vectors
 left=$(find "$work/tmp" "$work/home" -mindepth 1)
 [ -z "$left" ] || { echo "try-release: left behind: $left"; exit 1; }
 
-# least MILLISECONDS WHAT COMMAND...: the best of five runs is below.
+# least MILLISECONDS WHAT COMMAND...: the best of five runs takes less, by the clock or, where others use the machine, of processors.
 least() {
-    local best=1000000 took begin
+    local best=1000000 took begin user system TIMEFORMAT='%3U %3S'
     for _ in 1 2 3 4 5; do
         begin=$(date +%s%N)
-        "${@:3}" > /dev/null
-        took=$((($(date +%s%N) - begin) / 1000000))
-        best=$((took < best ? took : best))
+        read -r user system < <({ time "${@:3}" > /dev/null; } 2>&1)
+        took=$((($(date +%s%N) - begin) / 1000000)) user=${user/./} system=${system/./}
+        echo "try-release: $2: $took ms, $((10#$user + 10#$system)) ms of processors"
+        for took in "$took" "$((10#$user + 10#$system))"; do best=$((took < best ? took : best)); done
     done
-    echo "try-release: $2 in $best ms"
-    [ "$best" -lt "$1" ] || { echo "try-release: must be less than $1 ms"; exit 1; }
+    [ "$best" -lt "$1" ] || { echo "try-release: $2 must take less than $1 ms"; exit 1; }
 }
 first_row() {
     local line
     while read -r line; do case "$line" in holds*) break ;; esac; done < <(exec "$s2attn" check --port "python3 numpy_port.py" --cases 20 --seed 1 --verbose)
     kill $!
+    wait $! 2> /dev/null || true
     case "$line" in holds*) ;; *) echo "try-release: no row came" >&2; return 1 ;; esac
 }
 least 150 "s2attn --help" "$s2attn" --help
