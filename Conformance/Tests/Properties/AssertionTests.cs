@@ -81,6 +81,20 @@ public sealed class AssertionTests : IDisposable
         Assert.StartsWith(tensor + "[", row.Counterexample[0].Reason, StringComparison.Ordinal);
     }
 
+    /// <summary>What passes through the core of a layer is told by its own name, before the core that it passes through disagrees.</summary>
+    [Theory]
+    [InlineData("q")]
+    [InlineData("k")]
+    [InlineData("v")]
+    public void A_wrong_number_in_a_step_of_a_layer_is_told_by_its_name(string tensor)
+    {
+        GoldenCase golden = GoldenFolder.Read(Path.Combine(Repository.Root, "golden")).First(golden =>
+            golden is { Family: "layer", ElementType: ElementType.F64 or ElementType.F32 } && golden.Config.Tokens <= 64 && GoldenFolder.Load(golden).TryGet(tensor, out _));
+        PropertyResult row = GoldenSuite.Verify(BrokenGolden.Write(copy, golden, tensor));
+        Assert.Equal(Outcome.Fails, row.Outcome);
+        Assert.StartsWith(tensor + "[", row.Counterexample[0].Reason, StringComparison.Ordinal);
+    }
+
     /// <summary>A failing row of the theorems or of the golden tensors speaks against the project as one of a port does.</summary>
     [Theory]
     [InlineData("Spec", Outcome.Fails)]
