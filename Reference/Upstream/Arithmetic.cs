@@ -19,6 +19,9 @@ public sealed record Arithmetic
     /// <summary>What a score is replaced by before the softmax; none in the default.</summary>
     public Func<double, double>? Cap { get; init; }
 
+    /// <summary>What the mask takes from hidden scores where it does no more than lower them; none in the default.</summary>
+    public double? Lowering { get; init; }
+
     /// <summary>Whether -infinity is added to hidden scores, so that NaN and infinity in hidden keys reach the sum.</summary>
     public bool AddsMask { get; init; }
 

@@ -24,6 +24,9 @@ public enum Stage
     /// <summary>Which of q, k and v are rolled.</summary>
     Rolled,
 
+    /// <summary>How the halves of the heads of q, k and v are joined after the roll.</summary>
+    Halves,
+
     /// <summary>Which kv head and batch entry a query head reads.</summary>
     KvHead,
 

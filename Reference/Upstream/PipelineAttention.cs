@@ -100,28 +100,37 @@ public sealed class PipelineAttention
             Tensor<double>.Of([config.Batch, config.Tokens, config.Heads], logSumExp));
     }
 
-    /// <summary>For each row of o, the rows of v in it and their weights, for products q.k by row of q and row of k; the row of v is -1 where all of o is NaN.</summary>
-    public IEnumerable<(int Row, int Value, double Weight)> Weights(Func<int, int, double> product)
+    /// <summary>Products q.k by row of q and row of k, made ready for <see cref="RowWeights"/>: a softmax over other pairs than a row's is summed up once.</summary>
+    public Products Ask(Func<int, int, double> product)
     {
         ArgumentNullException.ThrowIfNull(product);
-        double share = Share;
-        return passes.IsEmpty ? OwnWeights(product) : OwnWeights(product).Concat(passes.SelectMany(pass => pass.OwnWeights(product))).Select(item => item with { Weight = share * item.Weight });
+        return new(product, [ClassSums(product), .. passes.Select(pass => pass.ClassSums(product))]);
     }
 
-    private IEnumerable<(int Row, int Value, double Weight)> OwnWeights(Func<int, int, double> product)
+    /// <summary>The weights [rows of v] of a row of o; NaN throughout for a row of NaN.</summary>
+    public void RowWeights(int row, Products asked, Span<double> weights)
     {
-        var sums = ClassSums(product);
-        for (int row = 0; row < config.Batch * config.Tokens * config.Heads; row++)
-        {
-            if (Answer(row) is not { } answer)
-                continue;
-            WeightedRow weighted = Weigh(answer.Slot, answer.Query, product, sums);
-            if (weighted.Pairs.Length == 0 && pipeline.Stages.EmptyIsNaN)
-                yield return (row, -1, double.NaN);
-            for (int i = 0; i < weighted.Weights.Length; i++)
-                if (weighted.Pairs[i].Value >= 0)
-                    yield return (row, weighted.Pairs[i].Value, weighted.Weights[i]);
-        }
+        ArgumentNullException.ThrowIfNull(asked);
+        weights.Clear();
+        OwnRowWeights(row, asked.Product, asked.Sums[0], weights);
+        if (passes.IsEmpty)
+            return;
+        for (int i = 0; i < passes.Length; i++)
+            passes[i].OwnRowWeights(row, asked.Product, asked.Sums[i + 1], weights);
+        for (int i = 0; i < weights.Length; i++)
+            weights[i] *= Share;
+    }
+
+    private void OwnRowWeights(int row, Func<int, int, double> product, IReadOnlyDictionary<(int, int, int), (double Max, double Sum)>? sums, Span<double> weights)
+    {
+        if (Answer(row) is not { } answer)
+            return;
+        WeightedRow weighted = Weigh(answer.Slot, answer.Query, product, sums);
+        for (int i = 0; i < weighted.Weights.Length; i++)
+            if (weighted.Pairs[i].Value >= 0)
+                weights[weighted.Pairs[i].Value] += weighted.Weights[i];
+        if (weighted.Pairs.Length == 0 && pipeline.Stages.EmptyIsNaN)
+            weights.Fill(double.NaN);
     }
 
     /// <summary>The weights [rows of v] of a row of o where all scores are equal; NaN throughout for a row of NaN. Nothing is prepared, so that the first rows come at once.</summary>
@@ -152,12 +161,7 @@ public sealed class PipelineAttention
             || !ReferenceEquals(stages.Across, Stages.OwnHead) || stages.Lowering < LeastLowering)
         {
             equalSums ??= [ClassSums(ZeroProduct)];
-            WeightedRow weighted = Weigh(answer.Slot, answer.Query, ZeroProduct, equalSums.Value[0]);
-            for (int i = 0; i < weighted.Weights.Length; i++)
-                if (weighted.Pairs[i].Value >= 0)
-                    weights[weighted.Pairs[i].Value] += weighted.Weights[i];
-            if (weighted.Pairs.Length == 0 && stages.EmptyIsNaN)
-                weights.Fill(double.NaN);
+            OwnRowWeights(row, ZeroProduct, equalSums.Value[0], weights);
             return;
         }
 
@@ -252,6 +256,8 @@ public sealed class PipelineAttention
     internal WeightedRow Weigh(Slot slot, int query, Func<int, int, double> product, IReadOnlyDictionary<(int, int, int), (double Max, double Sum)>? sums)
     {
         (Meeting[] met, Meeting[] pairs, bool uniform) = MetBy(slot);
+        if (arithmetic.Lowering is not null)
+            (pairs, uniform) = (met, false);
         double scale = pipeline.Stages.Scale(pipeline.Site, slot.Head);
         double[] products = new double[pairs.Length], scores = new double[pairs.Length];
         for (int i = 0; i < pairs.Length; i++)
@@ -260,6 +266,8 @@ public sealed class PipelineAttention
             scores[i] = Score(slot, pairs[i], uniform, products[i]);
             if (arithmetic.Cap is { } cap && !uniform)
                 scores[i] = cap(scores[i]);
+            if (arithmetic.Lowering is { } lowering && pairs[i].Mask is not (PairMask.Seen or PairMask.Less))
+                scores[i] -= lowering;
         }
 
         (double[] weights, double lse) = Softmax(slot, pairs, products, scores, sums);
@@ -342,7 +350,7 @@ public sealed class PipelineAttention
     private (double[] Weights, double LogSumExp) Softmax(
         Slot slot, Meeting[] pairs, double[] products, double[] scores, IReadOnlyDictionary<(int, int, int), (double Max, double Sum)>? sums)
     {
-        double[] weights = (double[])scores.Clone();
+        double[] weights = [.. scores];
         double lse = Attention.Softmax(weights);
         if (sums is not null)
             for (int i = 0; i < weights.Length; i++)
@@ -355,7 +363,7 @@ public sealed class PipelineAttention
         return (weights, pipeline.Stages.LogSum switch
         {
             LogSumKind.Base2 => lse / Math.Log(2),
-            LogSumKind.Unscaled => Attention.Softmax((double[])products.Clone()),
+            LogSumKind.Unscaled => Attention.Softmax([.. products]),
             LogSumKind.WithoutMaximum when scores.Length > 0 => lse - scores.Max(),
             LogSumKind.ZeroWhereEmpty when scores.Length == 0 => 0,
             _ => lse,
@@ -420,6 +428,16 @@ public sealed class PipelineAttention
     private Place KeyAt(int row) => new(row / config.KvHeads / config.Tokens, row / config.KvHeads % config.Tokens, row % config.KvHeads);
 
     private static ReadOnlySpan<double> Vector(Tensor<double> tensor, Place place) => tensor.Row(place.Batch, place.Token, place.Head);
+}
+
+/// <summary>Products q.k, with what they add up to where the softmax runs over other pairs than a row's.</summary>
+public sealed class Products
+{
+    internal Products(Func<int, int, double> product, ImmutableArray<IReadOnlyDictionary<(int, int, int), (double Max, double Sum)>?> sums) => (Product, Sums) = (product, sums);
+
+    internal Func<int, int, double> Product { get; }
+
+    internal ImmutableArray<IReadOnlyDictionary<(int, int, int), (double Max, double Sum)>?> Sums { get; }
 }
 
 /// <summary>The pairs of a row, and their weights.</summary>

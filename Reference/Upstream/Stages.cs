@@ -104,8 +104,8 @@ public sealed record Stages
     /// <summary>The batch entry whose k and v are read.</summary>
     public Func<Site, Operand, int, int> Entry { get; init; } = (_, _, entry) => entry;
 
-    /// <summary>The shift that the mask is built for.</summary>
-    public Func<Site, int, int> MaskShift { get; init; } = (site, head) => site.Shift(head);
+    /// <summary>The shift that the mask is built for at a query slot.</summary>
+    public Func<Site, Slot, int> MaskShift { get; init; } = (site, slot) => site.Shift(slot.Head);
 
     /// <summary>The policy that is applied, from the one that is asked for.</summary>
     public Func<MaskPolicy, MaskPolicy> Policy { get; init; } = mask => mask;
@@ -176,7 +176,7 @@ public sealed record Stages
     /// <summary>Whether a query slot sees a key slot of its group under a policy.</summary>
     internal bool Sees(Site site, Slot query, Slot key)
     {
-        int tokens = site.Config.Tokens, shift = MaskShift(site, query.Head), t = site.Token(shift, query.Position), u = site.Token(shift, key.Position);
+        int tokens = site.Config.Tokens, shift = MaskShift(site, query), t = site.Token(shift, query.Position), u = site.Token(shift, key.Position);
 
         // The ring as one group: which slots meet is the group's matter.
         bool sees = t < tokens && u < tokens && Visibility.Visible<Int, Bool>(Policy(site.Config.Mask), site.Ring, site.Ring, shift, t, u);

@@ -72,14 +72,25 @@ public static class PairRun
     }
 
     /// <summary>Looks through each pair, several at a time; results come in the order of the pairs.</summary>
-    public static IEnumerable<PairResult> Of(IReadOnlyList<Composition> pairs, CancellationToken cancellation = default) =>
-        pairs.AsParallel().AsOrdered().WithMergeOptions(ParallelMergeOptions.NotBuffered).TakeWhile(_ => !cancellation.IsCancellationRequested).Select(pair => One(pair, cancellation));
+    public static IEnumerable<PairResult> Of(IReadOnlyList<Composition> pairs, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(pairs);
+        if (pairs.Count == 0)
+            return [];
 
-    private static PairResult One(Composition pair, CancellationToken cancellation)
+        // All pairs claim the same, so the sizes are the same too.
+        using CompositionPort any = new(pairs[0].Name, pairs[0]);
+        PortCapabilities capabilities = any.Description.Capabilities;
+        ImmutableArray<XrayProbe> probes = Xrays.Probes(capabilities, capabilities.Masks, S2Config.Create(Xrays.Widened(capabilities, Xrays.Fitting(capabilities, capabilities.Masks[0]))));
+        ImmutableArray<StructureIndex> index = pairs.Count < FewestToIndex ? [] : [ExplanationSearch.NewIndex()];
+        return pairs.AsParallel().AsOrdered().WithMergeOptions(ParallelMergeOptions.NotBuffered).TakeWhile(_ => !cancellation.IsCancellationRequested).Select(pair => One(pair, probes, index, cancellation));
+    }
+
+    private const int FewestToIndex = 500;
+
+    private static PairResult One(Composition pair, ImmutableArray<XrayProbe> probes, ImmutableArray<StructureIndex> index, CancellationToken cancellation)
     {
         using CompositionPort port = new(pair.Name, pair);
-        PortCapabilities capabilities = port.Description.Capabilities;
-        S2Config first = S2Config.Create(Xrays.Widened(capabilities, Xrays.Fitting(capabilities, capabilities.Masks[0])));
-        return PairResult.Of(pair, Xrays.Explain(port, Xrays.Probes(capabilities, capabilities.Masks, first), cancellation));
+        return PairResult.Of(pair, Xrays.Explain(port, probes, index, cancellation));
     }
 }

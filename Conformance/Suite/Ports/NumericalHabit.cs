@@ -27,6 +27,8 @@ public sealed record NumericalHabit(string Name, string What, string Fix, Func<E
         new("softmax-without-max", "exp is taken of the scores themselves and overflows.", "Subtract the greatest score of the row before exp.",
             type => new() { PlainExp = type is ElementType.F64 ? Math.Exp : score => MathF.Exp((float)score) }),
         new("scores-capped", "Great scores are capped, softly as by 50 tanh(score / 50).", "Leave the scores as they are: a cap belongs to the models that were trained with one.", _ => new() { Cap = score => 50 * Math.Tanh(score / 50) }),
+        new("mask-lowers-by-100", "The mask takes 100 from hidden scores, so that a hidden key of a great score is seen.", "Hide by -infinity, or by the least number of the type: scores of a trained model differ by more than 100 now and then.",
+            _ => new() { Lowering = 100 }),
         new("f64-computed-in-f32", "f64 is computed in f32, or the softmax is cast to it.", "Compute f64 in f64 (softmax(..., dtype=torch.float32) rounds it), or do not declare it.",
             type => type is ElementType.F64 ? new() { RoundWeight = weight => (float)weight } : Reference.Upstream.Arithmetic.Exact),
         new("accumulates-in-f16", "o is summed up in binary16.", "Accumulate in f32 at least.", _ => new() { RoundSum = sum => (double)(Half)sum }),

@@ -100,9 +100,14 @@ internal static class DefectRegion
 
         private double Product(int row, int source) => probe.Product(row, source, 0);
 
-        private IEnumerable<(int, int, double)> Rows(int code) =>
-            attention.Weights((row, source) => probe.Product(row, source, code)).Where(item => item.Weight != 0)
-                .GroupBy(item => (item.Row, item.Value)).Select(group => (group.Key.Row, group.Key.Value, Math.Round(group.Sum(item => item.Weight), 9))).Order();
+        private double[] Rows(int code)
+        {
+            double[] weights = new double[probe.Rows * probe.Sources];
+            Products asked = attention.Ask((row, source) => probe.Product(row, source, code));
+            for (int row = 0; row < probe.Rows; row++)
+                attention.RowWeights(row, asked, weights.AsSpan(row * probe.Sources, probe.Sources));
+            return [.. weights.Select(weight => Math.Round(weight, 9))];
+        }
 
         private static bool Near(Reference.Tensor<double> a, Reference.Tensor<double> b)
         {

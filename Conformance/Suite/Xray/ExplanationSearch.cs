@@ -12,7 +12,7 @@ namespace S2Attn.Conformance.Xray;
 /// </summary>
 internal sealed class ExplanationSearch
 {
-    private const int MostForward = 3, MostPadding = 2, MostBackward = 2, MostAlternatives = 64, MostMeasured = 4;
+    private const int MostForward = 3, MostPadding = 2, MostBackward = 2, MostAlternatives = 64, MostMeasured = 4, MostIndexed = 2;
 
     // Where equal scores tell nothing, all that changes scores alone has to be compared question by question.
     private const int MostToScore = 4096, MostThreesToScore = 512;
@@ -27,11 +27,14 @@ internal sealed class ExplanationSearch
     private static readonly Lazy<ImmutableArray<Composition>> StructurePairs = new(() => [.. From(Structure, 0, 2, [])]);
 
     private readonly ImmutableArray<XrayFilm> films, plain, padded;
+    private readonly ImmutableArray<StructureIndex> index;
+    private readonly HashSet<Composition> readsAsFilmed = new(ReferenceEqualityComparer.Instance);
     private readonly CancellationToken cancellation;
 
-    private ExplanationSearch(IEnumerable<XrayFilm> films, CancellationToken cancellation)
+    private ExplanationSearch(IEnumerable<XrayFilm> films, ImmutableArray<StructureIndex> index, CancellationToken cancellation)
     {
         this.films = [.. films];
+        this.index = index;
         this.cancellation = cancellation;
 
         // The sizes at which least is alike come first, the long ones last.
@@ -40,12 +43,18 @@ internal sealed class ExplanationSearch
     }
 
     /// <summary>The explanation of some films; there is at least one.</summary>
-    public static Explanation Of(IEnumerable<XrayFilm> films, CancellationToken cancellation)
+    public static Explanation Of(IEnumerable<XrayFilm> films, CancellationToken cancellation) => Of(films, [], cancellation);
+
+    /// <summary>The same with an index over all compositions of at most <see cref="MostIndexed"/> forward defects, or none.</summary>
+    public static Explanation Of(IEnumerable<XrayFilm> films, ImmutableArray<StructureIndex> index, CancellationToken cancellation)
     {
-        ExplanationSearch search = new(films, cancellation);
+        ExplanationSearch search = new(films, index, cancellation);
         ImmutableArray<Composition> whole = search.Whole();
         return whole.IsEmpty ? search.Part() : new(Ranked(whole), ExplainedAt: search.films.Length, Rows: 1, Unexplained: []);
     }
+
+    /// <summary>An index over the forward defects, for runs that look through many ports.</summary>
+    public static StructureIndex NewIndex() => new([.. Enumerable.Range(0, MostIndexed + 1).SelectMany(size => Sets(Structure, size))]);
 
     /// <summary>All compositions of the fewest defects that explain everything.</summary>
     private ImmutableArray<Composition> Whole()
@@ -61,9 +70,10 @@ internal sealed class ExplanationSearch
                     break;
                 if (!structures.TryGetValue(size, out var explaining))
                 {
-                    whereKeysAreSeen[size] = [.. Sets(Structure, size).Where(ExplainsWhereKeysAreSeen).Take(size < MostForward ? MostToScore : MostThreesToScore)];
+                    whereKeysAreSeen[size] = [.. ReadingAsFilmed(size).Take(size < MostForward ? MostToScore : MostThreesToScore)];
                     structures[size] = explaining =
                     [
+                        .. CutWhereAsked(size),
                         .. whereKeysAreSeen[size].Concat(whereKeysAreSeen.GetValueOrDefault(size - 1, []).SelectMany(WithEmptyRows)).Where(composition => Explains(composition, plain)).Take(MostAlternatives),
                     ];
                 }
@@ -84,9 +94,24 @@ internal sealed class ExplanationSearch
         return [];
     }
 
+    // A roll that goes wrong beside a mask that cuts by tokens, and so stays right.
+    private IEnumerable<Composition> CutWhereAsked(int defects) => defects is 0 or > MostIndexed || !plain.Any(film => film.Probe.Config.Mask.CutsWrappedRun())
+        ? []
+        : Sets(Structure, defects).Where(composition => composition.Defects.Any(defect => defect.Stage is >= Stage.Heads and <= Stage.Rolled))
+            .SelectMany(composition => Joined(composition, Composition.Of(DefectCatalogue.CutWhereAsked))).Where(composition => Explains(composition, plain));
+
     // Rows that a wrong mask leaves without a key show how such rows are filled without any padding.
     private IEnumerable<Composition> WithEmptyRows(Composition composition) =>
         Explains(composition, plain) ? [] : EmptyRows.SelectMany(empty => Joined(composition, Composition.Of(empty)));
+
+    private IEnumerable<Composition> ReadingAsFilmed(int defects)
+    {
+        if (index.IsEmpty || defects > MostIndexed)
+            return Sets(Structure, defects).Where(ExplainsWhereKeysAreSeen);
+        (Composition Composition, bool EvenEmptyRows)[] matching = [.. index[0].Matching(plain, defects)];
+        readsAsFilmed.UnionWith(matching.Where(item => item.EvenEmptyRows).Select(item => item.Composition));
+        return matching.Select(item => item.Composition);
+    }
 
     private bool ExplainsWhereKeysAreSeen(Composition composition)
     {
@@ -118,7 +143,7 @@ internal sealed class ExplanationSearch
     private IEnumerable<Composition> WithRest(Composition forward)
     {
         Stages stages = forward.Build();
-        ImmutableArray<Prediction> known = [.. films.Select(film => new Prediction(film, stages))];
+        ImmutableArray<Prediction> known = [.. films.OrderBy(film => film.Probe.Rows).Select(film => new Prediction(film, stages))];
         Composition[] lse = Fewest(forward, known, LogSum, 1, prediction => prediction.LogSumAsFilmed());
         return lse.SelectMany(composition => Fewest(composition, known, Backward, MostBackward, prediction => prediction.GradientsAsFilmed()));
     }
@@ -151,7 +176,7 @@ internal sealed class ExplanationSearch
         foreach (XrayFilm film in shown)
         {
             Prediction prediction = new(film, stages);
-            if (!prediction.SeesAsFilmed())
+            if (!(shown == plain && readsAsFilmed.Contains(composition)) && !prediction.SeesAsFilmed())
                 return false;
             seen.Add(prediction);
         }

@@ -15,6 +15,9 @@ public sealed record HabitFinding(ImmutableArray<string> Names, string Clause, s
 {
     /// <summary>Whether only level 6 speaks against it: hidden NaN spreads, as it does in all code that adds its mask.</summary>
     public bool IsIsolation { get; init; }
+
+    /// <summary>What the port does, where no stage can be told before it is changed; else empty.</summary>
+    public string Lead { get; init; } = "";
 }
 
 internal static class HabitFindings
@@ -24,7 +27,7 @@ internal static class HabitFindings
         Stages stages = explanation.Composition.Build();
         ImmutableArray<(XrayFilm Film, Prediction Prediction)> explained = explanation.Rows < 1 ? [] :
             [.. films.Where(film => !explanation.Unexplained.Contains(film.Probe)).Select(film => (film, new Prediction(film, stages)))];
-        return [.. Narrower(films), .. Nan(explained), .. Overflow(films), .. Capped(explained), .. Precision(explained), .. Narrow(explained), .. FromCallToCall(films)];
+        return [.. Constant(films), .. Narrower(films), .. Nan(explained), .. Overflow(films), .. Great(explained), .. Precision(explained), .. Narrow(explained), .. FromCallToCall(films)];
     }
 
     private static IEnumerable<HabitFinding> FromCallToCall(ImmutableArray<XrayFilm> films) =>
@@ -75,6 +78,20 @@ internal static class HabitFindings
             ? [Known("softmax-without-max", "large scores overflow: the greatest is not subtracted before exp")]
             : [];
 
+    // v is one-hot, so o of any attention holds a 0 or is 1 / count; the same number everywhere is none of that.
+    private static IEnumerable<HabitFinding> Constant(ImmutableArray<XrayFilm> films)
+    {
+        double first = films[0].Equal.Elements[0];
+        foreach (XrayFilm film in films)
+            if (film.Probe.Sources == 1 || film.Equal.Elements.ContainsAnyExcept(first) || film.Scores.Any(weights => weights.Elements.ContainsAnyExcept(first)))
+                yield break;
+        yield return new(
+            [],
+            string.Create(CultureInfo.InvariantCulture, $"every element of o is {first:G6} at every size that was looked at"),
+            "Return softmax(scale q k^T) v: look whether what is computed is what is returned.")
+        { Lead = "returns one number whatever q, k and v are" };
+    }
+
     // All score questions are put in dimension 0 of q and k. Values of other dimensions that never react belong to another, narrower head.
     private static IEnumerable<HabitFinding> Narrower(ImmutableArray<XrayFilm> films)
     {
@@ -90,35 +107,60 @@ internal static class HabitFindings
             {
                 yield return new(
                     [],
-                    string.Create(CultureInfo.InvariantCulture, $"dimensions {width}..{dim - 1} of v are not weighed by dimension 0 of q and k: a head of width {dim} is attended to as {dim / width} heads of width {width}"),
-                    "Reshape q, k and v to as many heads as there are, each of its whole width: check the number of heads in the view or rearrange before the attention.");
+                    string.Create(CultureInfo.InvariantCulture, $"a head of width {dim} is attended to as {dim / width} heads of width {width}: dimension 0 of q and k does not weigh dimensions {width}..{dim - 1} of v"),
+                    "Reshape q, k and v to as many heads as there are, each of its whole width: check the number of heads in the view or rearrange before the attention.")
+                { Lead = "has another head size than it is asked for" };
                 yield break;
             }
         }
     }
 
-    // Great scores that weigh as smaller ones would, where small ones are right.
-    private static IEnumerable<HabitFinding> Capped(ImmutableArray<(XrayFilm Film, Prediction Prediction)> explained) =>
-        explained.Any(item => item.Film.Large.Any(output => IsCapped(item.Film.Probe, output, item.Prediction)))
-            ? [Known("scores-capped", "great scores weigh less than they should, as if they were capped")]
-            : [];
-
-    private static bool IsCapped(XrayProbe probe, Tensor<double> output, Prediction prediction)
+    // Great scores that weigh as smaller ones would, where small ones are right: those of hidden keys, because the mask only lowers them, or those of seen ones, because they are capped.
+    private static IEnumerable<HabitFinding> Great(ImmutableArray<(XrayFilm Film, Prediction Prediction)> explained)
     {
-        double[] own = prediction.WeightsOf((_, source) => probe.LargeProduct(source));
-        int dim = probe.Config.HeadDim, shown = Math.Min(dim, probe.Sources);
-        bool off = false;
-        for (int row = 0; row < probe.Rows; row++)
-            for (int source = 0; source < shown; source++)
+        bool capped = false;
+        foreach ((XrayFilm film, Prediction prediction) in explained)
+        {
+            double[] own = prediction.WeightsOf((_, source) => film.Probe.LargeProduct(source));
+            foreach (Tensor<double> output in film.Large.Where(output => !output.Elements.ToArray().Any(value => !double.IsFinite(value))))
             {
-                double given = output.Elements[row * dim + source];
-                if (!double.IsFinite(given))
-                    return false;
-                off |= Math.Abs(given - own[row * probe.Sources + source]) > 0.02;
+                if (LoweredBy(film, own, output) is { } lowering)
+                    return [Lowers(lowering)];
+                capped |= Shown(film.Probe).Any(at => Math.Abs(Given(film.Probe, output, at) - own[at.Row * film.Probe.Sources + at.Source]) > Off);
             }
+        }
 
-        return off;
+        return capped ? [Known("scores-capped", "great scores weigh less than they should, as if they were capped")] : [];
     }
+
+    private static HabitFinding Lowers(double lowering)
+    {
+        NumericalHabit known = NumericalHabit.All.Single(habit => habit.Arithmetic(ElementType.F32).Lowering is not null);
+        return new(
+            Math.Abs(lowering - 100) < 1 ? [known.Name] : [],
+            string.Create(CultureInfo.InvariantCulture, $"a hidden key is seen where its score is great enough: the mask takes only about {lowering:0} from it"),
+            known.Fix);
+    }
+
+    // From the weights of a hidden key and a seen one in one row.
+    private static double? LoweredBy(XrayFilm film, double[] own, Tensor<double> output)
+    {
+        XrayProbe probe = film.Probe;
+        foreach ((int row, int source) in Shown(probe).Where(at => own[at.Row * probe.Sources + at.Source] == 0 && !VisibilityMap.IsSomething(film.Equal[at.Row, at.Source]) && Given(probe, output, at) > Off))
+            foreach ((int _, int seen) in Shown(probe).Where(at => at.Row == row && own[row * probe.Sources + at.Source] > 0 && Given(probe, output, at) > 1e-30))
+                return probe.Config.Scale * (probe.LargeProduct(source) - probe.LargeProduct(seen)) - Math.Log(Given(probe, output, (row, source)) / Given(probe, output, (row, seen)));
+        return null;
+    }
+
+    private const double Off = 0.02;
+
+    // v is one-hot for the first D of its rows.
+    private static IEnumerable<(int Row, int Source)> Shown(XrayProbe probe) =>
+        from row in Enumerable.Range(0, probe.Rows)
+        from source in Enumerable.Range(0, Math.Min(probe.Config.HeadDim, probe.Sources))
+        select (row, source);
+
+    private static double Given(XrayProbe probe, Tensor<double> output, (int Row, int Source) at) => output.Elements[at.Row * probe.Config.HeadDim + at.Source];
 
     // In f64, weights that are right to f32 and no further.
     private static IEnumerable<HabitFinding> Narrow(ImmutableArray<(XrayFilm Film, Prediction Prediction)> explained)

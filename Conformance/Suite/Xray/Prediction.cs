@@ -62,12 +62,16 @@ internal sealed class Prediction
     /// <summary>Whether the weights are the film's in every score question.</summary>
     public bool ScoresAsFilmed()
     {
-        double[] weights = new double[probe.Rows * probe.Sources];
+        double[] weights = new double[probe.Sources];
         for (int code = 0; code < film.Scores.Length; code++)
         {
-            Fill(weights, code);
-            if (!Same(weights, film.Scores[code].Elements))
-                return false;
+            Products asked = attention.Ask(ProductOf(code));
+            foreach (int row in film.TellingRows)
+            {
+                attention.RowWeights(row, asked, weights);
+                if (!Same(weights, film.Scores[code].Elements.Slice(row * probe.Sources, probe.Sources)))
+                    return false;
+            }
         }
 
         return true;
@@ -131,12 +135,9 @@ internal sealed class Prediction
 
     private void Fill(double[] weights, Func<int, int, double> product)
     {
-        Array.Clear(weights);
-        foreach ((int row, int value, double weight) in attention.Weights(product))
-            if (value < 0)
-                weights.AsSpan(row * probe.Sources, probe.Sources).Fill(double.NaN);
-            else
-                weights[row * probe.Sources + value] += weight;
+        Products asked = attention.Ask(product);
+        for (int row = 0; row < probe.Rows; row++)
+            attention.RowWeights(row, asked, weights.AsSpan(row * probe.Sources, probe.Sources));
     }
 
     private Func<int, int, double> ProductOf(int code) => code < 0 ? static (_, _) => 0 : (query, key) => probe.Product(query, key, code);

@@ -26,7 +26,10 @@ public sealed class VisibilityMap
     public double Weight(Place row, Place source) => weights[Probe.IndexOfRow(row), Probe.IndexOfSource(source)];
 
     /// <summary>Whether a row of o holds anything of a row of v.</summary>
-    public bool Sees(Place row, Place source) => !(Math.Abs(Weight(row, source)) <= Nothing);
+    public bool Sees(Place row, Place source) => IsSomething(Weight(row, source));
+
+    /// <summary>Whether a weight is none of rounding; NaN is something.</summary>
+    internal static bool IsSomething(double weight) => !(Math.Abs(weight) <= Nothing);
 
     /// <summary>The rows of v that a row of o holds something of.</summary>
     public IEnumerable<Place> Seen(Place row) => Enumerable.Range(0, Probe.Sources).Select(Probe.SourceAt).Where(source => Sees(row, source));

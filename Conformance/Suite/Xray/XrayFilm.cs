@@ -12,6 +12,9 @@ public sealed class XrayFailedException(string message) : Exception(message);
 /// <summary>A size that could not be looked at, and why.</summary>
 public sealed record XrayFailure(XrayProbe Probe, string Reason)
 {
+    /// <summary>Whether the port declares what the size needs, so that a right one would have answered.</summary>
+    public bool IsClaimed { get; init; }
+
     /// <inheritdoc/>
     public override string ToString() => $"{Probe}: {Reason}";
 }
@@ -64,9 +67,9 @@ internal sealed class XrayFilm
     /// <summary>o where one token's key is NaN, and where its value is; none where the port gave no tensors.</summary>
     public required ImmutableArray<(Operand Operand, Tensor<double> Output)> Poisoned { get; init; }
 
-    /// <summary>Puts all questions of a size.</summary>
+    /// <summary>Puts all questions of a size, or those about the structure alone.</summary>
     /// <exception cref="XrayFailedException">The port gave no tensors to a question about the structure.</exception>
-    public static XrayFilm Expose(XrayProbe probe, IAttentionPort port)
+    public static XrayFilm Expose(XrayProbe probe, IAttentionPort port, bool ofStructure)
     {
         // Buffers hold something when it is asked for with padding.
         if (probe.IsPadded)
@@ -103,6 +106,21 @@ internal sealed class XrayFilm
             failure = answer is PortAnswer.Backward ? "" : Reason(answer);
         }
 
+        if (ofStructure)
+            return new(probe)
+            {
+                Equal = weights,
+                Scores = [.. scores],
+                LogSums = [.. logSums],
+                Gradients = gradients,
+                GradientFailure = failure,
+                Stale = [.. stale],
+                Wide = [],
+                Large = [],
+                Poisoned = [],
+                Repeats = true,
+                Forgets = true,
+            };
         PortAnswer[] twice = [.. Enumerable.Range(0, 2).Select(_ => PortCalls.Ask(port, probe.EqualScores().First()))];
         return new(probe)
         {

@@ -24,8 +24,11 @@ public sealed record XrayPicture(
 public sealed record XrayReport(
     PortDescription Port, ImmutableArray<XrayPicture> Pictures, ImmutableArray<XrayFailure> Failures, Explanation Explanation, ImmutableArray<HabitFinding> Habits, int Calls)
 {
-    /// <summary>Whether the port answers as the definition that was asked for, without a numerical habit that speaks against what it claims.</summary>
-    public bool IsDefinition => Explanation.IsDefinition && Faults.IsEmpty;
+    /// <summary>Whether the port answers as the definition wherever it claims to answer, without a numerical habit that speaks against what it claims.</summary>
+    public bool IsDefinition => Explanation.IsDefinition && Faults.IsEmpty && Silent.IsEmpty;
+
+    /// <summary>The sizes that the port claims, and at which it gave no tensors.</summary>
+    public ImmutableArray<XrayFailure> Silent => [.. Failures.Where(failure => failure.IsClaimed)];
 
     /// <summary>The habits to change: hidden NaN that spreads is none to a port that does not claim isolation.</summary>
     public ImmutableArray<HabitFinding> Faults => [.. Habits.Where(habit => !habit.IsIsolation || Port.Capabilities.Isolation)];

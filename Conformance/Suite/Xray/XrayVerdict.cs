@@ -17,10 +17,12 @@ internal static class XrayVerdict
     {
         Explanation explanation = report.Explanation;
         string name = report.Port.Name, beside = Beside(report.Habits);
+        if (explanation.ExplainedAt == 0 && report.Habits.FirstOrDefault(habit => habit.Lead.Length > 0) is { } leading)
+            return $"{name} {leading.Lead}{Unanswered(report)}: {leading.Clause}. What else it does can be told once that is changed.{Capital([.. report.Habits.Where(habit => habit != leading)])}";
         if (explanation.ExplainedAt == 0)
-            return string.Create(CultureInfo.InvariantCulture, $"{name} is nothing that up to three known defects explain{(explanation.Rows >= Most && explanation.Rows < 1 ? $"; {Is(report)} answers alike in {100 * explanation.Rows:0} % of its rows" : "")}.{Capital(report.Habits)}");
-        string at = explanation.Unexplained.IsEmpty ? Sizes(report.Pictures.Length)
-            : $"at {explanation.ExplainedAt} of {report.Pictures.Length} probed sizes; at {string.Join(" and ", explanation.Unexplained.Take(2))}{(explanation.Unexplained.Length > 2 ? ", and others," : "")} it computes something that is not known";
+            return string.Create(CultureInfo.InvariantCulture, $"{name} is nothing that up to three known defects explain{Unanswered(report)}{(explanation.Rows >= Most && explanation.Rows < 1 ? $"; {Is(report)} answers alike in {100 * explanation.Rows:0} % of its rows" : "")}.{Capital(report.Habits)}");
+        string at = explanation.Unexplained.IsEmpty ? Sizes(report)
+            : $"at {explanation.ExplainedAt} of {report.Pictures.Length + report.Silent.Length} probed sizes{Unanswered(report)}; at {string.Join(" and ", explanation.Unexplained.Take(2))}{(explanation.Unexplained.Length > 2 ? ", and others," : "")} it computes something that is not known";
         string unseen = explanation.Unseen.IsEmpty ? "" : $"; {string.Join(" and ", explanation.Unseen)} cannot be explained";
         return explanation.Composition.Defects.IsEmpty
             ? $"{name} is {Masks(report)}: it equals the definition {at}{unseen}{beside}."
@@ -45,6 +47,8 @@ internal static class XrayVerdict
         ImmutableArray<string> fixes = report.Explanation.ExplainedAt == 0 ? [] : [.. report.Explanation.Composition.Defects.Select(defect => defect.Fix)];
         if (fixes.Length > 0)
             yield return $"To fix: {string.Join(" ", fixes.Select((fix, i) => fixes.Length > 1 ? $"({i + 1}) {fix}" : fix))}";
+        if (!report.Silent.IsEmpty)
+            yield return $"{(fixes.Length > 0 ? "And let" : "To fix: let")} it answer {SilentSizes.Where(report)}, or declare that it does not (docs/port-protocol.md, Capabilities): {SilentSizes.Reason(report)}.";
         foreach (HabitFinding habit in report.Faults.Where(habit => habit.Fix.Length > 0))
             yield return fixes.Length > 0 || report.Faults.Length > 1 ? $"To fix {habit.Clause.Split(',', ';', ':')[0]}: {habit.Fix}" : $"To fix: {habit.Fix}";
     }
@@ -62,7 +66,14 @@ internal static class XrayVerdict
             yield return $"Not looked at: {string.Join("; ", same.Select(failure => failure.Probe))} ({same.Key}).";
     }
 
-    private static string Sizes(int count) => count == 1 ? "at the probed size" : string.Create(CultureInfo.InvariantCulture, $"at all {count} probed sizes");
+    private static string Sizes(XrayReport report) => (report.Pictures.Length, report.Silent.Length) switch
+    {
+        (1, 0) => "at the probed size",
+        (var count, 0) => string.Create(CultureInfo.InvariantCulture, $"at all {count} probed sizes"),
+        (var count, var silent) => string.Create(CultureInfo.InvariantCulture, $"at {count} of {count + silent} probed sizes{Unanswered(report)}"),
+    };
+
+    private static string Unanswered(XrayReport report) => report.Silent.IsEmpty ? "" : $", and gives no answer {SilentSizes.Where(report)}";
 
     private static string Beside(ImmutableArray<HabitFinding> habits) => string.Concat(habits.Select(habit => $", and {habit.Clause}"));
 

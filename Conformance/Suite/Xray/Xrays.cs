@@ -100,19 +100,23 @@ public static class Xrays
     public static XrayReport Take(IAttentionPort port, IEnumerable<XrayProbe> probes, CancellationToken cancellation = default)
     {
         CountingPort counting = new(port, cancellation);
-        (ImmutableArray<XrayFilm> films, ImmutableArray<XrayFailure> failures) = Expose(counting, probes);
+        (ImmutableArray<XrayFilm> films, ImmutableArray<XrayFailure> failures) = Expose(counting, probes, ofStructure: false);
         Explanation explanation = ExplanationSearch.Of(films, cancellation);
         return new(
             port.Description, [.. films.Select(Develop)], failures, explanation, HabitFindings.Of(films, explanation), counting.Calls);
     }
 
     /// <summary>What a port is, without pictures, habits and words.</summary>
+    /// <param name="port">The port; it is not disposed.</param>
+    /// <param name="probes">The sizes; the same objects for every port that is explained with an index.</param>
+    /// <param name="index">An index, or none.</param>
+    /// <param name="cancellation">Ends the work between questions.</param>
     /// <exception cref="XrayFailedException">The port gave no tensors at any size.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
-    internal static Explanation Explain(IAttentionPort port, IEnumerable<XrayProbe> probes, CancellationToken cancellation) =>
-        ExplanationSearch.Of(Expose(new CountingPort(port, cancellation), probes).Films, cancellation);
+    internal static Explanation Explain(IAttentionPort port, IEnumerable<XrayProbe> probes, ImmutableArray<StructureIndex> index, CancellationToken cancellation) =>
+        ExplanationSearch.Of(Expose(new CountingPort(port, cancellation), probes, ofStructure: true).Films, index, cancellation);
 
-    private static (ImmutableArray<XrayFilm> Films, ImmutableArray<XrayFailure> Failures) Expose(CountingPort port, IEnumerable<XrayProbe> probes)
+    private static (ImmutableArray<XrayFilm> Films, ImmutableArray<XrayFailure> Failures) Expose(CountingPort port, IEnumerable<XrayProbe> probes, bool ofStructure)
     {
         List<XrayFilm> films = [];
         List<XrayFailure> failures = [];
@@ -127,11 +131,11 @@ public static class Xrays
 
             try
             {
-                films.Add(XrayFilm.Expose(probe, port));
+                films.Add(XrayFilm.Expose(probe, port, ofStructure));
             }
             catch (XrayFailedException error)
             {
-                failures.Add(new(probe, error.Message));
+                failures.Add(new(probe, error.Message) { IsClaimed = true });
             }
         }
 

@@ -57,6 +57,39 @@ public sealed class PublicKindTests
     public void Rows_that_a_wrong_mask_leaves_empty_are_named_without_padding() => Is("without_diagonal", "mask-strict+empty-row-nan");
 
     [RequiresPythonFact("numpy")]
+    public void Halves_that_are_joined_along_the_tokens_on_the_way_in_are_named() => Is("joined_along_tokens", "halves-joined-along-tokens-in");
+
+    [RequiresPythonFact("numpy")]
+    public void Rows_of_entries_that_are_rolled_for_halves_are_named_beside_their_padding() => Is("rows_of_halves", "later-entries-shifted+packed-padding-of-other-half");
+
+    [RequiresPythonFact("numpy")]
+    public void A_mask_that_takes_100_is_found_beside_a_right_structure()
+    {
+        using ProcessPort port = Start("lowered");
+        Diagnosis diagnosis = Diagnosis.Of(port);
+        Assert.Contains("mask-lowers-by-100", diagnosis.Names);
+        Assert.StartsWith("numpy-rows is BidirectionalSplit: it equals the definition at all", diagnosis.Sentences[0], StringComparison.Ordinal);
+        Assert.Contains("the mask takes only about 100 from it", diagnosis.Sentences[0], StringComparison.Ordinal);
+    }
+
+    [RequiresPythonFact("numpy")]
+    public void Heads_of_half_the_width_are_said_first()
+    {
+        using ProcessPort port = Start("narrow_heads");
+        Assert.Matches(@"^numpy-rows has another head size than it is asked for: a head of width (\d+) is attended to as 2 heads of width \d+", Diagnosis.Of(port).Sentences[0]);
+    }
+
+    [RequiresPythonFact("numpy")]
+    public void A_port_that_answers_for_a_single_group_alone_is_not_called_right()
+    {
+        using ProcessPort port = Start("one_group_alone");
+        Diagnosis diagnosis = Diagnosis.Of(port);
+        Assert.False(diagnosis.Report.Single().IsDefinition);
+        Assert.Matches("^numpy-rows is LocalCausal: it equals the definition at 1 of \\d+ probed sizes, and gives no answer where N > G, more than one group", diagnosis.Sentences[0]);
+        Assert.StartsWith("To fix: let it answer where N > G, more than one group, or declare", diagnosis.Sentences[1], StringComparison.Ordinal);
+    }
+
+    [RequiresPythonFact("numpy")]
     public void A_shift_that_follows_no_known_rule_is_measured()
     {
         using ProcessPort port = Start("three_tokens");
@@ -88,6 +121,33 @@ public sealed class PublicKindTests
     {
         using ProcessPort port = Start("halfway");
         Assert.StartsWith("numpy-rows is LocalCausal: it equals the definition at all", Assert.Single(Verdict(port)), StringComparison.Ordinal);
+    }
+
+    [RequiresPythonFact("numpy")]
+    public void A_swapped_roll_beside_a_mask_that_cuts_by_tokens_is_named()
+    {
+        const string Right = "position = (t - shift) % ring";
+        string sample = File.ReadAllText(SamplePortTests.Sample("numpy", "numpy_port.py"));
+        Assert.Contains(Right, sample, StringComparison.Ordinal);
+        DirectoryInfo folder = Directory.CreateTempSubdirectory();
+        try
+        {
+            string changed = Path.Combine(folder.FullName, "changed.py");
+            File.WriteAllText(changed, sample.Replace(Right, "position = (t + shift) % ring", StringComparison.Ordinal));
+            using ProcessPort port = ProcessPort.Start($"{PortTool.PythonWithNumpy} '{changed}'", new());
+            Assert.StartsWith("numpy-rows is plus-direction-odd + cut-where-asked at all", Diagnosis.Of(port).Sentences[0], StringComparison.Ordinal);
+        }
+        finally
+        {
+            folder.Delete(recursive: true);
+        }
+    }
+
+    [RequiresPythonFact("numpy")]
+    public void A_port_that_returns_one_number_everywhere_is_told_so_first()
+    {
+        using ProcessPort port = Start("sevens");
+        Assert.StartsWith("numpy-rows returns one number whatever q, k and v are: every element of o is 7 at every size", Diagnosis.Of(port).Sentences[0], StringComparison.Ordinal);
     }
 
     private static void Is(string kind, string name)

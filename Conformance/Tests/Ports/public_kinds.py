@@ -230,6 +230,66 @@ def narrow_and_capped(config, q, k, v, valid):
     return upper(o.reshape(config["batch"], config["tokens"], config["heads"], -1), half)
 
 
+def joined_along_tokens(config, q, k, v, valid):
+    """Heads first, the rolled half is joined to the other along the tokens, and the rest is reshaped to fit."""
+    g, half, _, k, v = shapes(config, q, k, v)
+
+    def joined(x):
+        x = x.transpose(0, 2, 1, 3)
+        middle = x.shape[1] // 2
+        return np.concatenate([x[:, :middle], np.roll(x[:, middle:], -half, axis=2)], axis=2).transpose(0, 2, 1, 3).reshape(q.shape)
+
+    o = attend(*(group(joined(x), g) for x in (q, k, v)), causal(g))
+    return upper(o.transpose(0, 2, 1, 3).reshape(q.shape), half)
+
+
+def rows_of_halves(config, q, k, v, valid):
+    """The halves of the heads become rows (entry, half), of which the last B are rolled; the padding mask is repeated as (half, entry)."""
+    g, half, _, k, v = shapes(config, q, k, v)
+    b, n, h, d = q.shape
+
+    def rolled(x, by):
+        x = x.copy()
+        x[b:] = np.roll(x[b:], by, axis=1)
+        return x
+
+    rows = [x.reshape(b, n, 2, h // 2, d).transpose(0, 2, 1, 3, 4).reshape(2 * b, n, h // 2, d) for x in (q, k, v)]
+    o = packed(*(group(rolled(x, -half), g) for x in rows), rolled(np.tile(valid, (2, 1)), -half).reshape(-1, g))
+    o = rolled(o.transpose(0, 2, 1, 3).reshape(2 * b, n, h // 2, d), half)
+    return o.reshape(b, 2, n, h // 2, d).transpose(0, 2, 1, 3, 4).reshape(q.shape)
+
+
+def lowered(config, q, k, v, valid):
+    """Windows that all heads shift; what the roll joined is told apart by a mask of -100."""
+    g, half, groups, k, v = shapes(config, q, k, v)
+    run = np.arange(g) < g - half
+    mask = np.zeros((groups, g, g), "f4")
+    mask[-1] = np.where(run[:, None] == run[None, :], 0, -100) if half else 0
+    o = attend(*(group(np.roll(x, -half, axis=1), g) for x in (q, k, v)), np.tile(mask, (q.shape[0], 1, 1))[:, None])
+    return np.roll(o.transpose(0, 2, 1, 3).reshape(q.shape), half, axis=1)
+
+
+def narrow_heads(config, q, k, v, valid):
+    """The packed vector is cut into twice as many heads of half the width."""
+    g, half, _, k, v = shapes(config, q, k, v)
+    b, n, h, d = q.shape
+    q, k, v = (x.reshape(b, n, 2 * h, d // 2) for x in (q, k, v))
+    o = attend(*(group(upper(x, -half), g) for x in (q, k, v)), causal(g))
+    return upper(o.transpose(0, 2, 1, 3).reshape(q.shape), half).reshape(b, n, h, d)
+
+
+def one_group_alone(config, q, k, v, valid):
+    """The mask is not cut as the tokens are, so that every call fails but those of a single group."""
+    g, half, _, k, v = shapes(config, q, k, v)
+    o = attend(*(group(upper(x, -half), g) for x in (q, k, v)), causal(q.shape[1]))
+    return upper(o.transpose(0, 2, 1, 3).reshape(q.shape), half)
+
+
+def sevens(config, q, k, v, valid):
+    """It never looks."""
+    return np.full_like(q, 7)
+
+
 HALVES = {"shift": "half", "shiftedHeads": "SecondHalf", "scale": "default", "heads": {"even": True}}
 LOCAL = {"ops": ["forward"], "dtypes": ["f32"], "masks": ["LocalCausal"], "gqa": True, "maxTokens": 512, "fixed": HALVES}
 KINDS = {
@@ -251,6 +311,12 @@ KINDS = {
     three_tokens: LOCAL,
     narrow_and_capped: {**LOCAL, "dtypes": ["f32", "f64"]},
     quarter: {**LOCAL, "fixed": {**HALVES, "groups": 4}},
+    joined_along_tokens: LOCAL,
+    rows_of_halves: {**LOCAL, "gqa": False, "padding": True},
+    lowered: {**LOCAL, "masks": ["BidirectionalSplit"], "gqa": False, "fixed": {**HALVES, "shiftedHeads": "All"}},
+    narrow_heads: {**LOCAL, "gqa": False, "fixed": {**HALVES, "headDim": {"even": True}}},
+    one_group_alone: LOCAL,
+    sevens: LOCAL,
     halfway: {**LOCAL, "dtypes": ["f16"], "fixed": {**HALVES, "groups": 4}},
 }
 kind, sample.CAPABILITIES = next((kind, claims) for kind, claims in KINDS.items() if kind.__name__ == NAME)

@@ -26,6 +26,9 @@ public static class DefectCatalogue
         return ShiftDefects.Measured(amount, measured);
     }
 
+    /// <summary>A mask that cuts the wrapped run at token S whatever the roll does: the definition alone, and so beside the catalogue; with a wrong roll it is something else than what that roll's own mask gives.</summary>
+    public static Defect CutWhereAsked => MaskDefects.CutWhereAsked;
+
     /// <summary>The defect of a name, or of one of its other names.</summary>
     /// <exception cref="ArgumentException">There is none.</exception>
     public static Defect Named(string name) => All.FirstOrDefault(defect => defect.Name == name || defect.Aliases.Contains(name))

@@ -8,6 +8,9 @@ internal static class LayoutDefects
 {
     public static ImmutableArray<Defect> All { get; } =
     [
+        JoinedIn("batch", HalvesAlongBatch),
+        JoinedIn("tokens", HalvesAlongTokens) with { SeenIn = "PaddleNLP's first attention_forward_replace.py: concat of the halves of [B,H,N,D] with axis=2" },
+        JoinedIn("width", HalvesAlongWidth),
         KvHead("kv-head-modulo", "Query head h reads kv head h mod K.", "Read kv head h / (H / K): repeat each kv head H / K times in place (repeat_interleave) instead of tiling them.", (_, head, site) => head % site.Config.KvHeads)
             with { SeenIn = "public ports that use repeat or tile" },
         KvHead("value-head-modulo", "k is read from kv head h / (H / K), v from h mod K.", "Read v from the same kv head as k, h / (H / K).", (operand, head, site) => operand is Operand.Value ? head % site.Config.KvHeads : site.KvHead(head)),
@@ -104,10 +107,12 @@ internal static class LayoutDefects
         new("unshift-wrong-half", Stage.Unshift, "o of the heads that were not rolled is rolled back instead of those that were.", "Roll back the heads that you rolled.",
             stages => stages with { Unshift = (site, row) => site.Position(site.IsShifted(row.Head) ? 0 : stages.Amount(site.Config, row.Head), row.Token) }),
         new("halves-joined-along-batch", Stage.Join, "The halves of the heads of o are joined along the batch instead of the heads, and the rest is reshaped to fit.", "Give the axis of the heads to the cat that joins the halves (dim=2 for [B,N,H,D]); without it the cat goes along the batch.",
-            stages => stages with { Join = (site, row) => stages.Join(site, HalvesAlongBatch(site, row)) })
+            stages => stages with { Join = (site, row) => stages.Join(site, OfTokens(HalvesAlongBatch, site, row)) })
         { SeenIn = "LLaMA-Factory, longlora.py: torch.cat without dim" },
         new("halves-joined-along-tokens", Stage.Join, "The halves of the heads of o are joined along the tokens instead of the heads, and the rest is reshaped to fit.", "Join the halves along the axis of the heads.",
-            stages => stages with { Join = (site, row) => stages.Join(site, HalvesAlongTokens(site, row)) }),
+            stages => stages with { Join = (site, row) => stages.Join(site, OfTokens(HalvesAlongTokens, site, row)) }),
+        new("halves-joined-along-width", Stage.Join, "The halves of the heads of o are joined along the elements of a vector instead of the heads, so that heads of both halves stand in turn.", "Join the halves along the axis of the heads.",
+            stages => stages with { Join = (site, row) => stages.Join(site, OfTokens(HalvesAlongWidth, site, row)) }),
         new("halves-swapped", Stage.Join, "The halves of the heads of o are joined in the wrong order.", "Join the unshifted half first, then the shifted one.",
             stages => stages with { Join = (site, row) => stages.Join(site, row with { Head = (row.Head + (site.Config.Heads + 1) / 2) % site.Config.Heads }) }),
         new("output-heads-for-tokens", Stage.Join, "o of [B,H,N,D] is reshaped to [B,N,H,D] without a transpose, after it was rolled back.", "Transpose o to [B,N,H,D] before the reshape.",
@@ -167,20 +172,32 @@ internal static class LayoutDefects
         return new(entry, other * site.Config.GroupSize + offset, slot.Head);
     }
 
+    private static Defect JoinedIn(string axis, Func<Site, int, Slot, Slot> held) => new(
+        $"halves-joined-along-{axis}-in", Stage.Halves, $"The halves of the heads of q, k and v are joined along the {(axis == "width" ? "elements of a vector" : axis)} instead of the heads after the roll, and the rest is reshaped to fit.",
+        "Give the axis of the heads to the cat that joins the rolled half to the other: 1 in [B,H,N,D], 2 in [B,N,H,D].",
+        stages => stages with { Regroup = (site, operand, slot) => stages.Regroup(site, operand, held(site, site.Ring, slot)) });
+
+    private static Place OfTokens(Func<Site, int, Slot, Slot> held, Site site, Place row) =>
+        held(site, site.Config.Tokens, new(row.Batch, row.Token, row.Head)) is var slot ? new(slot.Batch, slot.Position, slot.Head) : row;
+
     // Two [B,N,H/2] one after the other, read as [B,N,H].
-    private static Place HalvesAlongBatch(Site site, Place row)
-    {
-        int tokens = site.Config.Tokens, first = site.Config.Heads / 2, index = (row.Batch * tokens + row.Token) * site.Config.Heads + row.Head;
-        int ofFirst = site.Config.Batch * tokens * first;
-        (int width, int from, int head) = index < ofFirst ? (first, index, 0) : (site.Config.Heads - first, index - ofFirst, first);
-        return new(from / width / tokens, from / width % tokens, head + from % width);
-    }
+    private static Slot HalvesAlongBatch(Site site, int tokens, Slot slot) =>
+        OfHalves(site, site.Config.Batch * tokens, slot with { Batch = 0, Position = slot.Batch * tokens + slot.Position }) is var held ? new(held.Position / tokens, held.Position % tokens, held.Head) : slot;
 
     // For each entry two [N,H/2] one after the other, read as [N,H].
-    private static Place HalvesAlongTokens(Site site, Place row)
+    private static Slot HalvesAlongTokens(Site site, int tokens, Slot slot) => OfHalves(site, tokens, slot);
+
+    // [N,H/2,2D] read as [N,H,D].
+    private static Slot HalvesAlongWidth(Site site, int tokens, Slot slot)
     {
-        int first = site.Config.Heads / 2, index = row.Token * site.Config.Heads + row.Head, ofFirst = site.Config.Tokens * first;
+        int first = site.Config.Heads / 2;
+        return slot.Head >= 2 * first ? slot : slot with { Head = slot.Head % 2 * first + slot.Head / 2 };
+    }
+
+    private static Slot OfHalves(Site site, int rows, Slot slot)
+    {
+        int first = site.Config.Heads / 2, index = slot.Position * site.Config.Heads + slot.Head, ofFirst = rows * first;
         (int width, int from, int head) = index < ofFirst ? (first, index, 0) : (site.Config.Heads - first, index - ofFirst, first);
-        return new(row.Batch, from / width, head + from % width);
+        return slot with { Position = from / width, Head = head + from % width };
     }
 }

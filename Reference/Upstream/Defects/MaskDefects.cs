@@ -41,7 +41,7 @@ internal static class MaskDefects
                     || site.Shift(query.Head) > 0 && query.Position >= site.Ring - site.Config.GroupSize && site.Token(site.Shift(key.Head), key.Position) < site.Config.Tokens,
             }),
         new("mask-of-other-half", Stage.Edge, "Shifted heads get the mask of the heads that do not shift, and the other way round.", "Build the mask of a head from its own shift.",
-            stages => stages with { MaskShift = (site, head) => site.IsShifted(head) ? 0 : stages.Amount(site.Config, head) }),
+            stages => stages with { MaskShift = (site, slot) => site.IsShifted(slot.Head) ? 0 : stages.Amount(site.Config, slot.Head) }),
         new("ragged-fill-seen", Stage.Edge, "The zeros that fill N up to whole groups are seen as keys of score 0.", "Hide the positions past the last token from every query, as padding.",
             stages => stages with { Zeros = (site, slot) => Filled(stages, site, slot) })
         { SeenIn = "public ports that pad N to whole groups" },
@@ -88,6 +88,17 @@ internal static class MaskDefects
             "Roll the padding mask of the shifted heads as k; padding hides keys, it empties no row.",
             stages => stages with { IsValid = (site, query, key, place) => Unrolled(site, query, place) && Unrolled(site, key, place) })
         { SeenIn = "LLaMA-Factory's flash paths of 2023: attention_mask.reshape(bsz * num_groups, groupsz), given to a kernel that unpads" },
+        Packs("packed-first-block", "The first G columns of an entry's padding mask serve all of its groups", "Cut each batch entry's own mask into groups as k is cut",
+            (site, slot, place) => place with { Token = Math.Min(slot.Position % site.Config.GroupSize, site.Config.Tokens - 1) }),
+        Packs("packed-padding-of-other-half", "The padding mask is repeated as (half, entry) beside tensors in the order (entry, half), so a row is hidden by another entry's mask", "Repeat the padding mask in the tensor's order (repeat_interleave instead of repeat)",
+            OtherHalf)
+            with { SeenIn = "HiCI llama_attn_hici.py, forward_flashattn_hybrid_shift_v2: attention_mask.repeat(2, 1)" },
+        Packs("packed-blocks-before-entries", "The blocks of the padding mask are ordered group, batch entry, and taken for batch entry, group", "Join the blocks so that those of one entry follow each other: stack them behind the batch before the reshape, instead of cat along the batch",
+            (site, slot, _) => BlocksBeforeEntries(site, slot)),
+        Padding("padding-of-other-half", "The padding mask is repeated as (half, entry) beside tensors in the order (entry, half).", "Repeat each batch entry's mask in the tensor's order (repeat_interleave instead of repeat).",
+            (site, _, key, place) => Valid(site, OtherHalf(site, key, place))),
+        Padding("padding-blocks-before-entries", "The blocks of the padding mask are ordered group, batch entry, and taken for batch entry, group.", "Join the blocks so that those of one entry follow each other: stack them behind the batch before the reshape, instead of cat along the batch.",
+            (site, _, key, _) => Valid(site, BlocksBeforeEntries(site, key))),
         Empty("empty-row-uniform", "A row that sees no key is the average over the padded ones.", (future, padded) => padded && !future ? PairMask.Lowered : PairMask.Hidden),
         Empty("empty-row-average", "A row that sees no key is the average over all keys of its group.", (_, _) => PairMask.Lowered) with { SeenIn = "ports that add the least finite number once" },
         Empty("empty-row-one-mask", "A row that sees no key is the average over the keys that one of the masks alone, the future's or padding, hides.", (future, padded) => future && padded ? PairMask.Hidden : PairMask.Lowered)
@@ -97,6 +108,21 @@ internal static class MaskDefects
         new("empty-row-nan", Stage.Empty, "A row that sees no key is NaN: the softmax of nothing but -infinity.", "Give o = 0 and lse = -infinity where no key is seen.", stages => stages with { EmptyIsNaN = true })
         { SeenIn = "ports that add -infinity" },
     ];
+
+    /// <summary>No mistake of its own, and the definition alone: beside a wrong roll it leaves the cut of the wrapped run where it belongs.</summary>
+    internal static Defect CutWhereAsked { get; } = new("cut-where-asked", Stage.Edge, "The mask cuts the wrapped run off at token S, where the shift that was asked for puts it; the roll is another.", "Leave the mask: it is right once the roll is.",
+        stages => stages with
+        {
+            Edge = (site, query, key, sees) =>
+            {
+                int asked = site.Config.ShiftOf(query.Head), t = Held(stages, site, Operand.Query, query), u = Held(stages, site, Operand.Key, key);
+                return stages.Edge(site, query, key, stages.Policy(site.Config.Mask).CutsWrappedRun()
+                    ? t < site.Config.Tokens && u < site.Config.Tokens && t < asked == u < asked && (!site.Config.Mask.IsCausal() || u <= t)
+                    : sees);
+            },
+        });
+
+    private static int Held(Stages stages, Site site, Operand operand, Slot slot) => stages.RolledBy(site, operand, slot.Head) is { } shift ? stages.Roll(site, slot, shift) : slot.Position;
 
     private static Defect Computes(MaskPolicy mask) => new(
         mask.ToString(), Stage.Policy, $"It computes the policy {mask}, whatever policy is asked for.", $"Declare the mask {mask}, which is what your code computes, or change the mask: see docs/semantics.md.",
@@ -117,6 +143,28 @@ internal static class MaskDefects
         stages => stages with { Edge = (site, query, key, sees) => edge(site, query, key, stages.Edge(site, query, key, sees)) });
 
     private static Defect Padding(string name, string what, string fix, Func<Site, Slot, Slot, Place, bool> valid) => new(name, Stage.Padding, what, fix, stages => stages with { IsValid = valid });
+
+    /// <summary>A padding mask that is read elsewhere than at the key, for query and key alike: what it hides is packed away, and rows of it are 0.</summary>
+    private static Defect Packs(string name, string what, string fix, Func<Site, Slot, Place, Place> read) => new(
+        name, Stage.Padding, $"{what}, and rows that it hides are packed away and 0.", $"{fix}; padding hides keys, it empties no row.",
+        stages =>
+        {
+            bool IsKept(Site site, Slot slot)
+            {
+                int held = Held(stages, site, Operand.Key, slot);
+                return !site.IsPadded || held < site.Config.Tokens && Valid(site, read(site, slot, new(slot.Batch, held, slot.Head)));
+            }
+
+            return stages with { IsValid = (site, query, key, _) => IsKept(site, query) && IsKept(site, key) };
+        });
+
+    private static Place OtherHalf(Site site, Slot slot, Place place) => place with { Batch = (2 * slot.Batch + (site.Config.ShiftedHeads.IsShifted(slot.Head, site.Config.Heads) ? 1 : 0)) % site.Config.Batch };
+
+    private static Place BlocksBeforeEntries(Site site, Slot slot)
+    {
+        int block = slot.Batch * site.Groups + slot.Position / site.Config.GroupSize, token = block / site.Config.Batch * site.Config.GroupSize + slot.Position % site.Config.GroupSize;
+        return new(block % site.Config.Batch, Math.Min(token, site.Config.Tokens - 1), slot.Head);
+    }
 
     private static Defect Empty(string name, string what, Func<bool, bool, PairMask> hide) =>
         new(name, Stage.Empty, what, "Give o = 0 and lse = -infinity where no key is seen.", stages => stages with { Hide = hide });
@@ -169,7 +217,7 @@ internal static class MaskDefects
         return stages with
         {
             RolledBy = (site, operand, head) => site.IsPadded ? null : stages.RolledBy(site, operand, head),
-            MaskShift = (site, head) => site.IsPadded ? 0 : stages.MaskShift(site, head),
+            MaskShift = (site, slot) => site.IsPadded ? 0 : stages.MaskShift(site, slot),
             Group = (site, slot) => site.IsPadded ? Segments.RunOf<Int, Bool>(site.Config.GroupSize, site.Shift(slot.Head), Before(site, slot)).ToIndex() : stages.Group(site, slot),
             IsValid = (site, query, key, place) => site.IsPadded ? Kept(site, key.Batch, key.Head, key.Position) : stages.IsValid(site, query, key, place),
             Unshift = (site, row) => site.IsPadded ? row.Token : stages.Unshift(site, row),

@@ -96,7 +96,7 @@ internal static class ReachDefects
         {
             Shifts = (config, head) => !gaveUp(config) && stages.Shifts(config, head),
             RolledBy = (site, operand, head) => gaveUp(site.Config) ? 0 : stages.RolledBy(site, operand, head),
-            MaskShift = (site, head) => gaveUp(site.Config) ? 0 : stages.MaskShift(site, head),
+            MaskShift = (site, slot) => gaveUp(site.Config) ? 0 : stages.MaskShift(site, slot),
             Group = (site, slot) => gaveUp(site.Config) ? 0 : stages.Group(site, slot),
             Edge = (site, query, key, sees) => gaveUp(site.Config) ? Token(site, key) < site.Config.Tokens && (!site.Config.Mask.IsCausal() || Token(site, key) <= Token(site, query)) : stages.Edge(site, query, key, sees),
         })

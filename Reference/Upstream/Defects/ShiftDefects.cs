@@ -31,6 +31,16 @@ internal static class ShiftDefects
         Heads("three-quarters-shifted", "Three quarters of the heads are shifted, h >= H / 4.", "Roll half of the heads, h >= H / 2.",
             (config, head, right) => config.ShiftedHeads is HeadShift.UpperHalf ? head >= config.Heads / 4 : right),
         Heads("last-head-shifted", "Only the last head is shifted.", "Roll all heads h >= H / 2.", (config, head, right) => right && head == config.Heads - 1),
+        new("later-entries-shifted", Stage.Heads, "The halves of the heads stand in the batch as (entry, half), and the last B of these rows are rolled as if they stood as (half, entry): of several entries the first ones are not shifted at all, and the last ones in every head.",
+            "Put the halves into the batch as (half, entry), or roll the second half before the halves are joined with the batch.",
+            stages => stages with
+            {
+                Shifts = (config, _) => Enumerable.Range(0, config.Heads).Any(head => stages.Shifts(config, head)),
+                Roll = (site, slot, shift) => stages.Roll(site, slot, IsLater(stages, site, slot.Batch, slot.Head) ? shift : 0),
+                MaskShift = (site, slot) => IsLater(stages, site, slot.Batch, slot.Head) ? stages.MaskShift(site, slot) : 0,
+                Unshift = (site, row) => IsLater(stages, site, row.Batch, row.Head) ? stages.Unshift(site, row) : row.Token,
+            })
+        { SeenIn = "HiCI llama_attn_hici.py, forward_flashattn_hybrid_shift_v2: Q[bsz:] of [2 B, H/2, N, D] in the order (entry, half)" },
         new("passes-averaged", Stage.Heads, "Every head is the mean of two passes, one that does not shift and one that does.", "Let each head attend once: the heads h >= H / 2 shifted, the others not; nothing is averaged.",
             stages => stages with { Shifts = (_, _) => true, Passes = [other => other with { Shifts = (_, _) => false }] })
         { SeenIn = "articles and notes with code: (local + shifted) / 2" },
@@ -139,6 +149,8 @@ internal static class ShiftDefects
     /// <summary>A shift that follows no known rule, by the sizes at which it was measured.</summary>
     internal static Defect Measured(Func<S2Config, int> amount, string measured) =>
         Amount("another-shift", $"The shift is another than S: {measured}.", "Shift by S, by default G / 2 rounded down.", (_, config) => amount(config));
+
+    private static bool IsLater(Stages stages, Site site, int entry, int head) => 2 * entry + (stages.Shifts(site.Config, head) ? 1 : 0) >= site.Config.Batch;
 
     private static Defect Heads(string name, string what, string fix, Func<S2Config, int, bool, bool> shifts) => new(name, Stage.Heads, what, fix,
         stages => stages with { Shifts = (config, head) => shifts(config, head, stages.Shifts(config, head)) });

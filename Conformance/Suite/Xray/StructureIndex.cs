@@ -1,0 +1,108 @@
+// Which compositions of forward defects read v at equal scores as a film shows, without trying them all again for every film?
+using System.Collections.Immutable;
+using System.Runtime.InteropServices;
+using S2Attn.Reference.Upstream;
+
+namespace S2Attn.Conformance.Xray;
+
+/// <summary>
+/// At each probed size all compositions are sorted into classes that read alike, once; a film is then held against one composition of each class that reads the same rows of v. Made for
+/// runs that look through many ports at the same sizes: making it costs some minutes, and a look at one port a second.
+/// </summary>
+internal sealed class StructureIndex(ImmutableArray<Composition> compositions)
+{
+    private readonly Dictionary<XrayProbe, Classes> classes = new(ReferenceEqualityComparer.Instance);
+
+    /// <summary>The compositions that read as every film shows, in their order, and whether that is so for rows without keys too.</summary>
+    public IEnumerable<(Composition Composition, bool EvenEmptyRows)> Matching(ImmutableArray<XrayFilm> films, int defects)
+    {
+        var matches = films.Select(film => (Classes: Of(film.Probe), Matched: Of(film.Probe).Match(film))).ToArray();
+        for (int i = 0; i < compositions.Length; i++)
+            if (compositions[i].Defects.Length == defects && Array.TrueForAll(matches, match => match.Matched[match.Classes.ClassOf[i]]))
+                yield return (compositions[i], Array.TrueForAll(matches, match => !match.Classes.HasEmptyRows(i)));
+    }
+
+    private Classes Of(XrayProbe probe)
+    {
+        lock (classes)
+        {
+            if (!classes.TryGetValue(probe, out Classes? known))
+                classes.Add(probe, known = new(probe, compositions));
+            return known;
+        }
+    }
+
+    private sealed class Classes
+    {
+        private readonly ImmutableArray<Composition> compositions;
+        private readonly List<(int First, bool HasEmptyRows)> all = [];
+        private readonly Dictionary<ulong, List<int>> byRowsRead = [];
+        private readonly List<int> withEmptyRows = [];
+
+        public Classes(XrayProbe probe, ImmutableArray<Composition> compositions)
+        {
+            this.compositions = compositions;
+            ClassOf = new int[compositions.Length];
+            Dictionary<(ulong, ulong), int> byWeights = [];
+            double[] weights = new double[probe.Sources];
+            for (int i = 0; i < compositions.Length; i++)
+            {
+                PipelineAttention attention = new(probe.Config, new Pipeline(probe.Config, probe.Valid, compositions[i].Build()));
+                ulong exact = 0, other = 1, read = 0;
+                bool empty = false;
+                for (int row = 0; row < probe.Rows; row++)
+                {
+                    attention.EqualWeights(row, weights);
+                    empty |= !weights.AsSpan().ContainsAnyExcept(0.0);
+                    read = Reads(read, weights);
+                    foreach (ulong bits in MemoryMarshal.Cast<double, ulong>(weights))
+                        (exact, other) = (Mix(exact ^ bits), Mix(other + bits));
+                }
+
+                if (!byWeights.TryGetValue((exact, other), out ClassOf[i]))
+                {
+                    ClassOf[i] = all.Count;
+                    byWeights.Add((exact, other), all.Count);
+                    if (empty)
+                        withEmptyRows.Add(all.Count);
+                    else if (byRowsRead.TryGetValue(read, out List<int>? alike))
+                        alike.Add(all.Count);
+                    else
+                        byRowsRead.Add(read, [all.Count]);
+                    all.Add((i, empty));
+                }
+            }
+        }
+
+        public int[] ClassOf { get; }
+
+        public bool HasEmptyRows(int composition) => all[ClassOf[composition]].HasEmptyRows;
+
+        public bool[] Match(XrayFilm film)
+        {
+            ulong read = 0;
+            for (int row = 0; row < film.Probe.Rows; row++)
+                read = Reads(read, film.Equal.Elements.Slice(row * film.Probe.Sources, film.Probe.Sources));
+            bool[] matched = new bool[all.Count];
+            foreach (int index in byRowsRead.GetValueOrDefault(read, []).Concat(withEmptyRows))
+                matched[index] = new Prediction(film, compositions[all[index].First].Build()).SeesAsFilmedWhereKeysAreSeen();
+            return matched;
+        }
+
+        private static ulong Reads(ulong before, ReadOnlySpan<double> weights)
+        {
+            for (int i = 0; i < weights.Length; i++)
+                if (VisibilityMap.IsSomething(weights[i]))
+                    before = Mix(before ^ (uint)i);
+            return Mix(before);
+        }
+
+        // As splitmix64 does.
+        private static ulong Mix(ulong value)
+        {
+            value = (value + 0x9e3779b97f4a7c15) * 0xbf58476d1ce4e5b9;
+            value = (value ^ (value >> 27)) * 0x94d049bb133111eb;
+            return value ^ (value >> 31);
+        }
+    }
+}
