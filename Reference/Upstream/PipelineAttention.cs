@@ -256,7 +256,7 @@ public sealed class PipelineAttention
     internal WeightedRow Weigh(Slot slot, int query, Func<int, int, double> product, IReadOnlyDictionary<(int, int, int), (double Max, double Sum)>? sums)
     {
         (Meeting[] met, Meeting[] pairs, bool uniform) = MetBy(slot);
-        if (arithmetic.Lowering is not null)
+        if (arithmetic.Lowering is not null && pairs.Length > 0)
             (pairs, uniform) = (met, false);
         double scale = pipeline.Stages.Scale(pipeline.Site, slot.Head);
         double[] products = new double[pairs.Length], scores = new double[pairs.Length];
