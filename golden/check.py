@@ -282,7 +282,7 @@ def disagreement(case, name, array):
     at = np.unravel_index(np.argmax(excess), excess.shape)
     wrong, rows = int((excess > 1).reshape(*exact.shape[:3], -1).any(-1).sum()), int(np.prod(exact.shape[:3]))
     text = (f"{name}[{','.join(map(str, at))}] = {array[at]:.9g}, the definition gives {exact[at]:.9g} +- {bound[at]:.2g}; "
-            f"{wrong} of {rows} rows ({axes}) are wrong. {case.record['why']}")
+            f"{wrong} of {rows} rows ({axes}) are wrong. (What the case is there for: {case.record['why'].rstrip('.')}.)")
     if case.defects and name in case.tensors and not (_excess(array, case.tensors[name].astype(np.float64), bound + np.abs(exact) * 1e-6) > 1).any():
         text += f" The answer is LongLoRA's own, with its defect {' and '.join(case.defects)} (golden/README.md)."
     return text

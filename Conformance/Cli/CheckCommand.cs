@@ -78,7 +78,7 @@ internal static class CheckCommand
     {
         files.CheckWritable();
         if (reproducers is not null)
-            ReproducerFolder.Prepare(reproducers.FullName);
+            ReportFiles.Try("--reproducers", reproducers.FullName, ReproducerFolder.Prepare);
         Stopwatch watch = Stopwatch.StartNew();
         List<IAttentionPort> ports = [];
         try
@@ -104,7 +104,7 @@ internal static class CheckCommand
             ImmutableArray<ReportPort> checkedPorts =
             [
                 .. ports.Select((port, i) => ReportPort.Of(subjects[i], port.Description, results, complete && filter.Length == 0))
-                    .Zip(ports, (item, port) => Kept(troubles, item, () => item.Diagnosed(port, results, cancellation)))
+                    .Zip(ports, (item, port) => Kept(troubles, item, () => CheckView.Explaining(item.Subject, () => item.Diagnosed(port, results, cancellation))))
                     .Zip(ports, (item, port) => files.Html is null ? item : Kept(troubles, item, () => item.Portrayed(port, results, cancellation))),
             ];
             Report report = new(
@@ -171,7 +171,7 @@ internal static class CheckCommand
         }
 
         if (count == 0)
-            Console.WriteLine($"\nno reproducers in {folder}: no row of a port fails, or the run was stopped");
+            Console.WriteLine($"\nno reproducers in {folder}: no row of a port fails");
         return count;
     }
 }

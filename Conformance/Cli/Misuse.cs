@@ -23,8 +23,18 @@ internal static class Misuse
 
         return commands.Length > 0
             ? $"{asked}: which command? There are {string.Join(", ", commands)} ({help})"
-            : $"{asked}: {parsed.Errors[0].Message} ({help})";
+            : $"{asked}: {Unparsed(command, parsed) ?? parsed.Errors[0].Message} ({help})";
     }
+
+    // The library's message names a type of .NET.
+    private static string? Unparsed(Command command, ParseResult parsed) => (
+        from option in command.Options
+        let result = parsed.GetResult(option)
+        where result is { Implicit: false, Tokens.Count: > 0 } && parsed.Errors[0].SymbolResult == result && parsed.Errors[0].Message.StartsWith("Cannot parse argument", StringComparison.Ordinal)
+        let type = Nullable.GetUnderlyingType(option.ValueType) ?? option.ValueType
+        let rule = type == typeof(int) ? "a whole number" : type == typeof(double) ? "a number" : type.IsEnum ? "one of " + string.Join(", ", Enum.GetNames(type)) : null
+        where rule is not null
+        select $"{option.Name} {result.Tokens[^1].Value}: must be {rule}").FirstOrDefault();
 
     /// <summary>The command as it was called: s2attn, and the names behind it.</summary>
     public static string Asked(System.CommandLine.Parsing.CommandResult result) => string.Join(' ', Path(result).Reverse());

@@ -18,7 +18,6 @@ internal sealed record ReportFiles(FileInfo? Json, FileInfo? Junit, FileInfo? Ht
 
     /// <summary>A run of minutes must not end with a path that cannot be written, nor with one report that replaced another.</summary>
     /// <exception cref="IOException">One cannot be written.</exception>
-    /// <exception cref="UnauthorizedAccessException">One may not be written.</exception>
     /// <exception cref="FormatException">Two lead to one file.</exception>
     public void CheckWritable()
     {
@@ -27,8 +26,22 @@ internal sealed record ReportFiles(FileInfo? Json, FileInfo? Junit, FileInfo? Ht
             for (int j = 0; j < i; j++)
                 if (WholeFile.AreOne(asked[i].Path, asked[j].Path))
                     throw new FormatException($"{asked[j].Option} and {asked[i].Option} both name {asked[i].Path}; each report needs a file of its own");
-        foreach ((_, string path, _) in asked)
-            WholeFile.CheckWritable(path);
+        foreach ((string option, string path, _) in asked)
+            Try(option, path, WholeFile.CheckWritable);
+    }
+
+    /// <summary>Tries whether something can be written, and names the option where it cannot.</summary>
+    /// <exception cref="IOException">It cannot.</exception>
+    public static void Try(string option, string path, Action<string> check)
+    {
+        try
+        {
+            check(path);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new IOException($"{option} {path}: cannot be written: {error.Message}", error);
+        }
     }
 
     /// <summary>Writes each, whatever becomes of the others.</summary>

@@ -66,6 +66,11 @@ internal static class CheckView
         return (results, troubles);
     }
 
+    /// <summary>Does what may take a minute after the rows are through; a terminal shows that it goes on.</summary>
+    public static T Explaining<T>(string subject, Func<T> work) => Console.IsOutputRedirected || !AnsiConsole.Profile.Capabilities.Interactive
+        ? work()
+        : AnsiConsole.Status().Start(Markup.Escape($"{subject}: looking for what explains it; with a wrong port this may take longer than the rows"), _ => work());
+
     /// <summary>What was found: of each port what is wrong, its failures with their smallest cases, and its levels; then the verdict.</summary>
     public static void Summarise(bool verbose, Report report)
     {
@@ -77,7 +82,7 @@ internal static class CheckView
         string earned = report.Filter.Length == 0 && report.Complete && report.Ports is [var only] ? $", {ReportWords.Levels(only.Earned)} earned" : "";
         Page.Write(string.Create(
             CultureInfo.InvariantCulture,
-            $"{ReportWords.Verdict(report)}{earned}: {Tally.Of(report.Results)}; {report.Elapsed.TotalSeconds:0.0} s. The same cases again: --seed {report.Seed} --cases {report.Cases}"));
+            $"{ReportWords.Verdict(report)}{earned}: {Tally.Of(report.Results)}; {report.Elapsed.TotalSeconds:0.0} s. The same cases again: --seed {report.Seed} --cases {report.Cases}{(report.Filter.Length > 0 ? $" --filter {(report.Filter.Contains(' ', StringComparison.Ordinal) ? $"\"{report.Filter}\"" : report.Filter)}" : "")}"));
     }
 
     private static void ShowPort(Report report, ReportPort port)
@@ -90,7 +95,8 @@ internal static class CheckView
             Page.Gap();
             foreach (string sentence in port.Diagnosis.SelectMany(diagnosis => diagnosis.Sentences))
                 Page.Write(sentence, 2);
-            Page.Write("See it drawn beside the definition: s2attn xray, with the same port.", 2);
+            if (port.Diagnosis.Any(diagnosis => !diagnosis.Report.IsEmpty))
+                Page.Write("See it drawn beside the definition: s2attn xray, with the same port.", 2);
         }
 
         ShowFailures(rows);

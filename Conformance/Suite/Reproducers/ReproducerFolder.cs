@@ -31,7 +31,7 @@ public static class ReproducerFolder
     /// <param name="options">The options of the run; the search for plainer tensors may take as long as the shrinking of one failure.</param>
     /// <param name="results">The rows.</param>
     /// <param name="ports">The ports, still open.</param>
-    /// <param name="cancellation">Ends the work between rows.</param>
+    /// <param name="cancellation">Ends the search: of the rows that are left only what is known is written.</param>
     /// <returns>The files, as they are written.</returns>
     public static IEnumerable<string> Write(
         string folder, SuiteOptions options, IEnumerable<PropertyResult> results, ImmutableArray<ReproducedPort> ports, CancellationToken cancellation = default)
@@ -40,8 +40,6 @@ public static class ReproducerFolder
         foreach (IGrouping<string, PropertyResult> rows in results.Where(result => result.IsBad && !result.Counterexample[0].Shrunk.IsEmpty).GroupBy(result => result.Name))
             foreach ((int i, PropertyResult result) in rows.Index())
             {
-                if (cancellation.IsCancellationRequested)
-                    yield break;
                 ReproducedPort port = ports.Single(candidate => candidate.Subject == result.Subject);
                 foreach (string file in WriteOne(folder, options, result, port, i + 1, cancellation))
                     yield return file;
@@ -54,9 +52,11 @@ public static class ReproducerFolder
         string name = string.Create(CultureInfo.InvariantCulture, $"{result.Name}-{number}");
         string repeat = string.Create(CultureInfo.InvariantCulture, $"s2attn check {port.Arguments} --filter {result.Name} --seed {options.Seed} --cases {options.Cases}");
         string head = ReproducerText.Head(result, port.Port.Description, repeat);
+        if (cancellation.IsCancellationRequested)
+            return [Text(name + ".md", head + ReproducerText.Stopped)];
         SearchResult search = ReproducerSearch.Find(options.ShrinkLimit, property, port.Port, result.Counterexample[0].Shrunk[0], cancellation);
         if (cancellation.IsCancellationRequested)
-            return [];
+            return [Text(name + ".md", head + ReproducerText.Stopped)];
         if (search is not SearchResult.Wrong wrong)
             return [Text(name + ".md", head + ReproducerText.None(search))];
 

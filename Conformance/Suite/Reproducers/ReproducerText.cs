@@ -14,6 +14,9 @@ internal static class ReproducerText
     /// <summary>Tensors of up to so many elements are shown in full.</summary>
     public const int MaxShown = 64;
 
+    /// <summary>What follows where the run was stopped.</summary>
+    public const string Stopped = "The run was stopped before one question with a wrong answer was looked for; the command finds it.\n";
+
     /// <summary>What every report begins with.</summary>
     public static string Head(PropertyResult result, PortDescription port, string repeat) => $"""
         # {result.Name} {(result.Outcome is Outcome.Fails ? "fails" : "gets no tensors")} for {MarkdownText.Escape($"{port.Name} {port.Version} ({port.Language})")}

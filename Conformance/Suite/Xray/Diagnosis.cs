@@ -31,7 +31,11 @@ public sealed record Diagnosis(ImmutableArray<string> Names, ImmutableArray<stri
                 var invalid => Nothing($"{invalid}"),
             };
         }
-        catch (Exception error) when (error is XrayFailedException or FormatException or OperationCanceledException)
+        catch (OperationCanceledException)
+        {
+            return Nothing("the run was stopped before");
+        }
+        catch (Exception error) when (error is XrayFailedException or FormatException)
         {
             return Nothing(error.Message);
         }
@@ -54,5 +58,5 @@ public sealed record Diagnosis(ImmutableArray<string> Names, ImmutableArray<stri
             : new(names, [.. report.Verdict, .. words.Take(report.Explanation.IsWhole ? 1 : MostWords)], [report]);
     }
 
-    private static Diagnosis Nothing(string reason) => new([], [$"The port could not be X-rayed: {reason}."], []);
+    private static Diagnosis Nothing(string reason) => new([], [$"The port could not be X-rayed: {reason.TrimEnd('.')}."], []);
 }

@@ -21,12 +21,12 @@ internal static class XrayVerdict
             return $"{name} {leading.Lead}{Unanswered(report)}: {leading.Clause}. What else it does can be told once that is changed.{Capital([.. report.Habits.Where(habit => habit != leading)])}";
         if (explanation.ExplainedAt == 0)
             return string.Create(CultureInfo.InvariantCulture, $"{name} is nothing that up to three known defects explain{Unanswered(report)}{(explanation.Rows >= Most && explanation.Rows < 1 ? $"; {Is(report)} answers alike in {100 * explanation.Rows:0} % of its rows" : "")}.{Capital(report.Habits)}");
-        string at = explanation.Unexplained.IsEmpty ? Sizes(report)
-            : $"at {explanation.ExplainedAt} of {report.Pictures.Length + report.Silent.Length} probed sizes{Unanswered(report)}; at {string.Join(" and ", explanation.Unexplained.Take(2))}{(explanation.Unexplained.Length > 2 ? ", and others," : "")} it computes something that is not known";
+        string at = explanation.Unexplained.IsEmpty ? Sizes(report) : $"at {explanation.ExplainedAt} of {report.Pictures.Length + report.Silent.Length} probed sizes{Unanswered(report)}";
+        string elsewhere = explanation.Unexplained.IsEmpty ? "" : $" At {string.Join(" and ", explanation.Unexplained.Take(2))}{(explanation.Unexplained.Length > 2 ? ", and others," : "")} it computes something else, which is not known.";
         string unseen = explanation.Unseen.IsEmpty ? "" : $"; {string.Join(" and ", explanation.Unseen)} cannot be explained";
         return explanation.Composition.Defects.IsEmpty
-            ? $"{name} is {Masks(report)}: it equals the definition {at}{unseen}{beside}."
-            : $"{name} is {Is(report)} {at}{unseen}: {Defects(explanation.Composition, report)}{Capital(report.Habits)}";
+            ? $"{name} is {Masks(report)}: it equals the definition {at}{unseen}{beside}.{elsewhere}"
+            : $"{name} is {Is(report)} {at}{unseen}: {Defects(explanation.Composition, report)}{elsewhere}{Capital(report.Habits)}";
     }
 
     private static string Is(XrayReport report) => report.Explanation.Composition.Defects is { IsEmpty: false } defects ? string.Join(" + ", defects.Select(defect => defect.Name)) : Masks(report);

@@ -140,12 +140,23 @@ public sealed class ReproducerTests
         return new(new("Agreement.Output", "drawn", 3, 100), portCase, Reproducer.Expect(portCase, Agreement.ModelOf(type)));
     }
 
-    private static string[] Reproduce(string directory, IAttentionPort port, string property, int cases)
+    /// <summary>It left the folder empty, whatever had been found.</summary>
+    [Fact]
+    public void Of_a_run_that_was_stopped_what_is_known_is_written() => SamplePortTests.InTemporary(directory =>
+    {
+        using IAttentionPort wrong = MutantCatalogue.All.Single(item => item.Name == "plus-direction-odd").Open();
+        string report = File.ReadAllText(Assert.Single(Reproduce(directory, wrong, "Agreement.Output", 40, new(canceled: true))));
+        Assert.Contains("- smallest case: ", report, StringComparison.Ordinal);
+        Assert.Contains("s2attn check --port wrong --filter Agreement.Output --seed 20230921 --cases 40", report, StringComparison.Ordinal);
+        Assert.Contains("The run was stopped before", report, StringComparison.Ordinal);
+    });
+
+    private static string[] Reproduce(string directory, IAttentionPort port, string property, int cases, CancellationToken stopped = default)
     {
         SuiteOptions options = Options with { Cases = cases };
-        PropertyResult[] results = [.. SuiteRunner.Results(options, PropertyCatalogue.All.Where(candidate => candidate.Name == property), "wrong", port)];
+        PropertyResult[] results = [.. SuiteRunner.Results(options, PropertyCatalogue.All.Where(candidate => candidate.Name == property), "wrong", port, cancellation: CancellationToken.None)];
         Assert.True(Assert.Single(results).IsBad, string.Create(CultureInfo.InvariantCulture, $"{property} does not fail with seed {options.Seed}"));
-        return [.. ReproducerFolder.Write(directory, options, results, [new("wrong", port, "--port wrong")])];
+        return [.. ReproducerFolder.Write(directory, options, results, [new("wrong", port, "--port wrong")], stopped)];
     }
 
     // Right, but the last bit of every second answer differs.
