@@ -183,7 +183,7 @@ public static class BenchTables
             }
 
             foreach (FirstCallResult first in withVerdict ? file.FirstCalls : [])
-                text.Append(CultureInfo.InvariantCulture, $"\nFirst call of a process, {first.Bits} bits, {first.Case}: {Time(first.FirstSeconds)} where a warm one takes {Time(first.WarmSeconds)}; {Time(first.CompileSeconds)} of it compile {first.CompiledMethods} methods; {BenchTarget.Verdict(first)}.\n");
+                text.Append(CultureInfo.InvariantCulture, $"\nFirst call of a process, {first.Bits} bits, {first.Case}: {Time(first.FirstSeconds)} where a warm one takes {Time(first.WarmSeconds)}; {(first.CompiledMethods > 0 ? $"{Time(first.CompileSeconds)} of it compile {first.CompiledMethods} methods; " : "")}{BenchTarget.Verdict(first)}.\n");
         }
 
         return text.ToString();
