@@ -55,11 +55,11 @@ internal static unsafe class DecodeProducts<T, TStorage, V, TLanes>
 {
     private const int CacheLine = 64;
 
-    // Sixteen sums need more than the sixteen registers of AVX2.
+    // Sixteen sums need more than the sixteen registers of AVX2. By the width, not by what the processor has: 256 bits are the same code where there is AVX-512, and are tested there.
     private static bool HasManyRegisters
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => Avx512F.IsSupported || AdvSimd.Arm64.IsSupported;
+        get => typeof(V) == typeof(Vector512<float>) || AdvSimd.Arm64.IsSupported;
     }
 
     /// <summary>scores[j] of each row = its q . k[j] for j below count, with depth a multiple of two registers.</summary>

@@ -33,6 +33,21 @@ public sealed class GeometryTests
                             }), sizes);
     }
 
+    /// <summary>One kv head is read by heads of both kinds, the other by one kind alone: the kinds wait for each other all the same.</summary>
+    [Fact]
+    public void Heads_of_two_shifts_with_some_kv_head_in_common_are_two_phases() => Check(
+        S2Config.Create(new()
+        {
+            Tokens = 12,
+            Heads = 4,
+            KvHeads = 2,
+            HeadDim = 8,
+            GroupSize = GroupSizeRule.Of(4),
+            Mask = MaskPolicy.Split,
+            ShiftedHeads = HeadShift.Of([true, false, false, false]),
+        }),
+        new(8, 6, 16));
+
     private static void Check(S2Config config, BlockSizes sizes)
     {
         Geometry geometry = new(config, Sequences.Alike(config, 2), 2, new(0, config.Tokens), isSlice: false, sizes);

@@ -300,6 +300,31 @@ public sealed class KeyValueCacheTests
         }
     }
 
+    /// <summary>Each sequence starts at a first key of its own, whichever of them is the longest.</summary>
+    [Theory]
+    [InlineData(70, 9, 33)]
+    [InlineData(9, 70, 33)]
+    public void Sequences_of_any_lengths_attended_together_have_the_bits_of_each_alone(params int[] lengths)
+    {
+        S2Config config = Config(80, 16, 5, 2, 24);
+        int row = config.Heads * config.HeadDim, kvRow = config.KvHeads * config.HeadDim;
+        using KeyValueCache<float> cache = new(config, new() { Sequences = lengths.Length, MaxChunk = 4, Threads = 2 });
+        for (int i = 0; i < lengths.Length; i++)
+            cache.Append(Noise(lengths[i] * kvRow, i), Noise(lengths[i] * kvRow, 10 + i), i);
+        foreach (int tokens in new[] { 1, 3 })
+        {
+            float[] query = Noise(lengths.Length * tokens * row, 20), together = new float[query.Length], lse = new float[query.Length / config.HeadDim];
+            cache.Attend(query, together, lse);
+            for (int i = 0; i < lengths.Length; i++)
+            {
+                float[] alone = new float[tokens * row], aloneLse = new float[tokens * config.Heads];
+                cache.Attend(query.AsSpan(i * alone.Length, alone.Length), alone, aloneLse, i);
+                Assert.Equal(alone, together.AsSpan(i * alone.Length, alone.Length));
+                Assert.Equal(aloneLse, lse.AsSpan(i * aloneLse.Length, aloneLse.Length));
+            }
+        }
+    }
+
     private static float[] Noise(int length, int seed)
     {
         Random random = new(seed);
