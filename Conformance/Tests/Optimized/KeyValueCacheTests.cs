@@ -302,16 +302,16 @@ public sealed class KeyValueCacheTests
 
     /// <summary>Each sequence starts at a first key of its own, whichever of them is the longest.</summary>
     [Theory]
-    [InlineData(70, 9, 33)]
-    [InlineData(9, 70, 33)]
+    [InlineData(700, 310, 333)]
+    [InlineData(310, 700, 333)]
     public void Sequences_of_any_lengths_attended_together_have_the_bits_of_each_alone(params int[] lengths)
     {
-        S2Config config = Config(80, 16, 5, 2, 24);
+        S2Config config = Config(700, 16, 5, 2, 24);
         int row = config.Heads * config.HeadDim, kvRow = config.KvHeads * config.HeadDim;
-        using KeyValueCache<float> cache = new(config, new() { Sequences = lengths.Length, MaxChunk = 4, Threads = 2 });
+        using KeyValueCache<float> cache = new(config, new() { Sequences = lengths.Length, MaxChunk = 300, Threads = 2 });
         for (int i = 0; i < lengths.Length; i++)
             cache.Append(Noise(lengths[i] * kvRow, i), Noise(lengths[i] * kvRow, 10 + i), i);
-        foreach (int tokens in new[] { 1, 3 })
+        foreach (int tokens in new[] { 1, 3, 20, 300 })
         {
             float[] query = Noise(lengths.Length * tokens * row, 20), together = new float[query.Length], lse = new float[query.Length / config.HeadDim];
             cache.Attend(query, together, lse);
@@ -322,6 +322,43 @@ public sealed class KeyValueCacheTests
                 Assert.Equal(alone, together.AsSpan(i * alone.Length, alone.Length));
                 Assert.Equal(aloneLse, lse.AsSpan(i * aloneLse.Length, aloneLse.Length));
             }
+        }
+    }
+
+    /// <summary>A step and a chunk alike: what comes while a call is under way ends it or is refused.</summary>
+    [Theory]
+    [InlineData(1)]
+    [InlineData(20)]
+    public void A_call_under_way_is_cancelled_and_lets_no_other_in(int tokens)
+    {
+        S2Config config = Config(64, 16, 5, 2, 8);
+        Within within = new();
+        using CancellationTokenSource source = new();
+        using KeyValueCache<float> cache = new(config, new() { MaxChunk = 20, Threads = 2, Scheduler = within });
+        float[] rows = Noise(64 * 2 * 8, 1), query = Noise(tokens * 4 * 8, 2), output = new float[query.Length], other = new float[query.Length];
+        cache.Append(rows, rows);
+        within.Inside = () =>
+        {
+            Assert.Throws<InvalidOperationException>(() => cache.Reset(0));
+            Assert.Throws<InvalidOperationException>(() => cache.Append(rows, rows));
+            Assert.Throws<InvalidOperationException>(() => cache.Attend(query, other));
+        };
+        cache.Attend(query, output);
+        Assert.Equal(64, cache.LengthOf(0));
+        within.Inside = source.Cancel;
+        Assert.Throws<OperationCanceledException>(() => cache.Attend(query, output, cancellation: source.Token));
+    }
+
+    // Does something before the workers begin.
+    private sealed class Within : IWorkScheduler
+    {
+        public Action Inside { get; set; } = () => { };
+
+        public void Run(int workers, Action<int> body)
+        {
+            Inside();
+            for (int worker = 0; worker < workers; worker++)
+                body(worker);
         }
     }
 
