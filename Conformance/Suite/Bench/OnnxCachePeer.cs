@@ -10,23 +10,14 @@ namespace S2Attn.Conformance.Bench;
 /// ONNX Runtime's GroupQueryAttention for the last token of a sequence: the cache is input and output at once, so that nothing is copied but the token's own key and value, as a generation loop
 /// binds it. f32 and f16; there is no bf16 kernel on CPUs.
 /// </summary>
-internal sealed class OnnxCachePeer : IDisposable
+internal sealed class OnnxCachePeer : OnnxBound
 {
     // Numbers of TensorProto.DataType.
     private const int Float = 1, Int32 = 6, Float16 = 10;
 
-    private readonly InferenceSession session;
-    private readonly OrtIoBinding binding;
-    private readonly RunOptions options = new();
-    private readonly List<OrtValue> values = [];
-
     private OnnxCachePeer(byte[] model, int threads)
+        : base(model, threads)
     {
-        OnnxTelemetry.TurnOff();
-        using SessionOptions sessionOptions = new() { IntraOpNumThreads = threads, InterOpNumThreads = 1 };
-        sessionOptions.AddSessionConfigEntry("session.intra_op.allow_spinning", "0");
-        session = new(model, sessionOptions);
-        binding = session.CreateIoBinding();
     }
 
     /// <summary>The operator over f32: key and value [K, keys, D] head-major as it keeps them, query [H, D], the token's own key and value among the cached ones.</summary>
@@ -36,17 +27,6 @@ internal sealed class OnnxCachePeer : IDisposable
     /// <summary>The operator over f16.</summary>
     public static OnnxCachePeer OfHalf(int heads, int kvHeads, int headDim, int threads, Half[] query, Half[] key, Half[] value, Half[] output) =>
         Open(Float16, heads, kvHeads, headDim, threads, query, key, value, output, elements => Array.ConvertAll(elements, element => new Float16(BitConverter.HalfToUInt16Bits(element))));
-
-    /// <summary>Computes the token.</summary>
-    public void Run() => session.RunWithBinding(options, binding);
-
-    public void Dispose()
-    {
-        binding.Dispose();
-        values.ForEach(value => value.Dispose());
-        options.Dispose();
-        session.Dispose();
-    }
 
     private static OnnxCachePeer Open<T, TOrt>(int type, int heads, int kvHeads, int headDim, int threads, T[] query, T[] key, T[] value, T[] output, Func<T[], TOrt[]> view)
         where T : unmanaged
@@ -65,26 +45,18 @@ internal sealed class OnnxCachePeer : IDisposable
             ("num_heads", heads), ("kv_num_heads", kvHeads));
         OnnxCachePeer peer = new(graph.ToModel(), threads);
         OrtValue pastKey = peer.Tensor(view(key), 1, kvHeads, keys, headDim), pastValue = peer.Tensor(view(value), 1, kvHeads, keys, headDim);
-        peer.binding.BindInput("query", peer.Tensor(view(query), 1, 1, heads * headDim));
-        peer.binding.BindInput("key", peer.Tensor(view(LastOf(key)), 1, 1, kvHeads * headDim));
-        peer.binding.BindInput("value", peer.Tensor(view(LastOf(value)), 1, 1, kvHeads * headDim));
-        peer.binding.BindInput("past_key", pastKey);
-        peer.binding.BindInput("past_value", pastValue);
-        peer.binding.BindInput("last", peer.Tensor([keys - 1], 1));
-        peer.binding.BindInput("total", peer.Tensor([keys], 1));
-        peer.binding.BindOutput("output", peer.Tensor(view(output), 1, 1, heads * headDim));
-        peer.binding.BindOutput("present_key", pastKey);
-        peer.binding.BindOutput("present_value", pastValue);
+        peer.Binding.BindInput("query", peer.Tensor(view(query), 1, 1, heads * headDim));
+        peer.Binding.BindInput("key", peer.Tensor(view(LastOf(key)), 1, 1, kvHeads * headDim));
+        peer.Binding.BindInput("value", peer.Tensor(view(LastOf(value)), 1, 1, kvHeads * headDim));
+        peer.Binding.BindInput("past_key", pastKey);
+        peer.Binding.BindInput("past_value", pastValue);
+        peer.Binding.BindInput("last", peer.Tensor([keys - 1], 1));
+        peer.Binding.BindInput("total", peer.Tensor([keys], 1));
+        peer.Binding.BindOutput("output", peer.Tensor(view(output), 1, 1, heads * headDim));
+        peer.Binding.BindOutput("present_key", pastKey);
+        peer.Binding.BindOutput("present_value", pastValue);
         return peer;
 
         T[] LastOf(T[] all) => [.. Enumerable.Range(0, kvHeads).SelectMany(head => all[(((head + 1) * keys - 1) * headDim)..((head + 1) * keys * headDim)])];
-    }
-
-    private OrtValue Tensor<T>(T[] elements, params long[] shape)
-        where T : unmanaged
-    {
-        OrtValue value = OrtValue.CreateTensorValueFromMemory(elements, shape);
-        values.Add(value);
-        return value;
     }
 }

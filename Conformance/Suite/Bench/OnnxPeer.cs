@@ -4,16 +4,15 @@ using S2Attn.Conformance.Ports;
 
 namespace S2Attn.Conformance.Bench;
 
-/// <summary>A graph with its inputs and outputs bound once, so that a run measures the graph and no copies of ours.</summary>
-internal sealed class OnnxPeer : IDisposable
+/// <summary>A session on ONNX Runtime whose inputs and outputs are bound once.</summary>
+internal abstract class OnnxBound : IDisposable
 {
     private readonly InferenceSession session;
-    private readonly OrtIoBinding binding;
     private readonly RunOptions options = new();
     private readonly List<OrtValue> values = [];
 
-    /// <summary>Loads the model and binds every tensor by name.</summary>
-    public OnnxPeer(byte[] model, int threads, IReadOnlyList<(string Name, float[] Elements)> inputs, IReadOnlyList<(string Name, float[] Elements)> outputs, ReadOnlySpan<int> shape)
+    /// <summary>Loads the model.</summary>
+    protected OnnxBound(byte[] model, int threads)
     {
         OnnxTelemetry.TurnOff();
         using SessionOptions sessionOptions = new() { IntraOpNumThreads = threads, InterOpNumThreads = 1, GraphOptimizationLevel = GraphOptimizationLevel.ORT_ENABLE_ALL };
@@ -21,30 +20,44 @@ internal sealed class OnnxPeer : IDisposable
         // Its threads would spin after a run and take a core from whatever is measured next.
         sessionOptions.AddSessionConfigEntry("session.intra_op.allow_spinning", "0");
         session = new(model, sessionOptions);
-        binding = session.CreateIoBinding();
-        long[] dimensions = [.. shape.ToArray().Select(length => (long)length)];
-        foreach ((string name, float[] elements) in inputs)
-            binding.BindInput(name, Tensor(elements, dimensions));
-        foreach ((string name, float[] elements) in outputs)
-            binding.BindOutput(name, Tensor(elements, dimensions));
+        Binding = session.CreateIoBinding();
     }
 
+    protected OrtIoBinding Binding { get; }
+
     /// <summary>Computes the outputs.</summary>
-    public void Run() => session.RunWithBinding(options, binding);
+    public void Run() => session.RunWithBinding(options, Binding);
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        binding.Dispose();
+        Binding.Dispose();
         values.ForEach(value => value.Dispose());
         options.Dispose();
         session.Dispose();
     }
 
-    private OrtValue Tensor(float[] elements, long[] dimensions)
+    /// <summary>A tensor over memory that stays where it is.</summary>
+    protected OrtValue Tensor<T>(T[] elements, params long[] shape)
+        where T : unmanaged
     {
-        OrtValue value = OrtValue.CreateTensorValueFromMemory(elements, dimensions);
+        OrtValue value = OrtValue.CreateTensorValueFromMemory(elements, shape);
         values.Add(value);
         return value;
+    }
+}
+
+/// <summary>A graph with its inputs and outputs bound once, so that a run measures the graph and no copies of ours.</summary>
+internal sealed class OnnxPeer : OnnxBound
+{
+    /// <summary>Loads the model and binds every tensor by name.</summary>
+    public OnnxPeer(byte[] model, int threads, IReadOnlyList<(string Name, float[] Elements)> inputs, IReadOnlyList<(string Name, float[] Elements)> outputs, ReadOnlySpan<int> shape)
+        : base(model, threads)
+    {
+        long[] dimensions = [.. shape.ToArray().Select(length => (long)length)];
+        foreach ((string name, float[] elements) in inputs)
+            Binding.BindInput(name, Tensor(elements, dimensions));
+        foreach ((string name, float[] elements) in outputs)
+            Binding.BindOutput(name, Tensor(elements, dimensions));
     }
 }
