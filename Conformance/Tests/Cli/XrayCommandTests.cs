@@ -16,7 +16,7 @@ public sealed class XrayCommandTests
     [InlineData("--port mutant:scale-missing", 1, "scores are 1 q.k, and should be 0.125 q.k: the scale is missing")]
     [InlineData("--port reference --tokens 15 --group-size 4 --mask LocalCausal", 2, "15")]
     [InlineData("--port reference --group-size 0", 2, "GroupSize = 0")]
-    [InlineData("--port reference --tokens many", 2, "'many' for option '--tokens'")]
+    [InlineData("--port reference --tokens many", 2, "--tokens many: must be a whole number")]
     [InlineData("--port reference --shifted-heads some", 2, "--shifted-heads some: must be None, SecondHalf, All, or one 0 or 1 for each head")]
     [InlineData("--port profile:longlora-odd-group --mask Split", 2, "--mask Split: the port declares LocalCausal")]
     [InlineData("--port mutant:nosuch", 2, "the names behind mutant: are")]
