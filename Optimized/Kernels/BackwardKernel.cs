@@ -77,14 +77,14 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
         Pointer<float> logSumExp = workspace.Take(held);
         Pointer<float> delta = workspace.Take(held);
 
-        ScaleFactor scale = ScaleFactor.Of(config.Scale, 1), scoreScale = ScaleFactor.Of(config.Scale, Math.Log2(Math.E));
+        ScaleFactor scale = ScaleFactor.Of(config.Scale, 1), scoreScale = geometry.ScoreScale;
         for (int i = 0; i < panels * columns; i++)
             LoadRow(i);
         for (int p = 0; p < panels; p++)
         {
             nint at = (nint)p * columns * stride;
-            QueryPanel<T, TStorage, V, TLanes>.FromRows(sizes, scoreScale, queryRows + at, stride, queries + p * panelFloats);
-            QueryPanel<T, TStorage, V, TLanes>.FromRows(sizes, ScaleFactor.One, outputGradientRows + at, stride, outputGradients + p * panelFloats);
+            QueryPanel<T, TStorage, V, TLanes>.FromRows(sizes, scoreScale, queryRows + at, stride, queries + p * panelFloats, columns);
+            QueryPanel<T, TStorage, V, TLanes>.FromRows(sizes, ScaleFactor.One, outputGradientRows + at, stride, outputGradients + p * panelFloats, columns);
         }
 
         queryGradients.Span((int)(panels * panelFloats)).Clear();
@@ -187,7 +187,7 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
                         }
                         else
                         {
-                            Products<TTile>.Transposed(rowsOfBlock, (panels - firstPanel) * columns, width, panel + at, scoreStride, rows + (nint)firstPanel * columns * stride, stride, share);
+                            Products<TTile>.Transposed(rowsOfBlock, count - firstPanel * columns, width, panel + at, scoreStride, rows + (nint)firstPanel * columns * stride, stride, share);
                         }
 
                         float multiplier = factor.Mantissa;
@@ -238,7 +238,7 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
             }
 
             if (exact)
-                Exact.Weighted(mask, columns, depth, tile.Keys, stride, gradient, scoreStride, queryGradients + p * panelFloats);
+                Exact.Weighted(mask, columns, mask.Queries, depth, tile.Keys, stride, gradient, scoreStride, queryGradients + p * panelFloats);
             else
                 Products<TTile>.Weighted(mask, depth, tile.Keys, stride, gradient, scoreStride, queryGradients + p * panelFloats, accumulate: true, ref wanted);
         }

@@ -40,6 +40,7 @@ internal sealed class Geometry
         this.keys = keys;
         IsSlice = isSlice;
         Sizes = sizes;
+        ScoreScale = ScaleFactor.Of(config.Scale, Math.Log2(Math.E));
         Classes = new(config, isPacked: !sequences.AreAlike);
         runs = [.. Enumerable.Range(0, Classes.Count).Select(of => Enumerable.Range(0, sequences.Kinds).Select(kind => RunsOfKind(of, sequences.OfKind(kind))).ToArray())];
         forward = new(sequences, ForwardItemsOf);
@@ -50,6 +51,9 @@ internal sealed class Geometry
     public S2Config Config { get; }
 
     public BlockSizes Sizes { get; }
+
+    /// <summary>By what q is multiplied, for scores in base 2.</summary>
+    public ScaleFactor ScoreScale { get; }
 
     /// <summary>Whether dk and dv are cleared in a pass of their own: each run clears its own keys where the runs make up all of them.</summary>
     public bool IsSlice { get; }

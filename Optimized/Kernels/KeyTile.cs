@@ -38,7 +38,7 @@ internal unsafe struct KeyTile
     }
 
     /// <summary>The work item whose first tile this is, where another item loads it ahead: decoding an item's number takes divisions.</summary>
-    public (Sequence Sequence, ForwardItem Item) Owner { get; init; }
+    public (Sequence Sequence, ForwardItem Item, QueryRun<int> Run) Owner { get; init; }
 
     public Pointer<float> Keys { get; }
 
@@ -74,24 +74,14 @@ internal unsafe struct KeyTile
         where TLanes : struct, ILanes<V>
     {
         int depth = sizes.Depth, stride = sizes.Stride, first = FirstOf(part, parts), end = FirstOf(part + 1, parts), token = sequence.FirstToken + Start;
-        for (int j = first; j < end; j++)
-        {
-            Pointer<float> key = Keys + (nint)j * stride, value = Values + (nint)j * stride;
-            if (!Valid.IsNull && Valid[j] == 0)
-            {
-                key.Span(depth).Clear();
-                value.Span(depth).Clear();
-                continue;
-            }
-
-            Packing.Row<T, TStorage, V, TLanes>(problem.Key.At(sequence.Batch, token + j, kvHead), key, sizes.HeadDim, depth);
-            Packing.Row<T, TStorage, V, TLanes>(problem.Value.At(sequence.Batch, token + j, kvHead), value, sizes.HeadDim, depth);
-        }
-
+        Pointer<byte> valid = Valid.IsNull ? Valid : Valid + first;
+        Pointer<float> keys = Keys + (nint)first * stride, values = Values + (nint)first * stride;
+        Packing.Rows<T, TStorage, V, TLanes>(problem.Key, sequence.Batch, token + first, end - first, kvHead, valid, keys, stride, sizes.HeadDim, depth);
+        Packing.Rows<T, TStorage, V, TLanes>(problem.Value, sequence.Batch, token + first, end - first, kvHead, valid, values, stride, sizes.HeadDim, depth);
         if (checkKeys)
-            IsFinite &= Packing.AllFinite<V, TLanes>(Keys + (nint)first * stride, stride, end - first, depth);
+            IsFinite &= Packing.AllFinite<V, TLanes>(keys, stride, end - first, depth);
         if (checkValues)
-            IsFinite &= Packing.AllFinite<V, TLanes>(Values + (nint)first * stride, stride, end - first, depth);
+            IsFinite &= Packing.AllFinite<V, TLanes>(values, stride, end - first, depth);
         if (part < parts - 1)
             return;
 

@@ -9,8 +9,23 @@ namespace S2Attn.Optimized.Kernels;
 /// <summary>Copies that widen, pad and transpose. Pads are zero, so that whole register blocks can be computed and the surplus ignored.</summary>
 internal static unsafe class Packing
 {
-    /// <summary>Widens D elements to a row of a given width, zero behind D.</summary>
+    /// <summary>Widens the rows of some tokens of a head to rows of a given width, stride apart, zero behind D and where valid says that the token is padded.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows<T, TStorage, V, TLanes>(in Rows<T> tensor, long batch, long token, int count, long head, Pointer<byte> valid, Pointer<float> rows, nint stride, int headDim, int width)
+        where T : unmanaged
+        where TStorage : struct, IStorage<T>
+        where V : struct
+        where TLanes : struct, ILanes<V>
+    {
+        for (int i = 0; i < count; i++, rows += stride)
+            if (!valid.IsNull && valid[i] == 0)
+                rows.Span(width).Clear();
+            else
+                Row<T, TStorage, V, TLanes>(tensor.At(batch, token + i, head), rows, headDim, width);
+    }
+
+    /// <summary>Widens D elements to a row of a given width, zero behind D.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Row<T, TStorage, V, TLanes>(Pointer<T> source, Pointer<float> row, int headDim, int width)
         where T : unmanaged
         where TStorage : struct, IStorage<T>

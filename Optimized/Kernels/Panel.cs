@@ -19,8 +19,12 @@ internal readonly struct PanelMask
     /// <summary>First row that some query of the panel does not see; Rows where every pair is visible.</summary>
     public readonly int FirstMasked;
 
+    /// <summary>Lanes that hold a query.</summary>
+    public readonly int Queries;
+
     public PanelMask(bool causal, int firstQuery, int queries, int firstKey, int keys)
     {
+        Queries = queries;
         switch (Tiles.Classify(causal, firstQuery, queries, firstKey, keys))
         {
             case TileKind.Full:
@@ -37,6 +41,9 @@ internal readonly struct PanelMask
     public bool IsEmpty => Rows == 0;
 
     public bool IsPartial => FirstMasked < Rows;
+
+    /// <summary>How many key rows lane i sees.</summary>
+    public int SeenBy(int i) => IsPartial ? Math.Clamp(i + Offset + 1, 0, Rows) : Rows;
 
     /// <summary>Whether lane i sees key row j.</summary>
     public bool Sees(int i, int j) => j < FirstMasked || j <= i + Offset;
@@ -88,8 +95,9 @@ internal static unsafe class Panel<V, TLanes>
         return SoftmaxHalf(scores + TLanes.Count, rows, max + TLanes.Count, sum + TLanes.Count, factor + TLanes.Count) | shrinks;
     }
 
+    /// <summary>The same for a panel whose queries fill the lower register alone, or for one register of another.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static bool SoftmaxHalf(Pointer<float> scores, int rows, Pointer<float> max, Pointer<float> sum, Pointer<float> factor)
+    public static bool SoftmaxHalf(Pointer<float> scores, int rows, Pointer<float> max, Pointer<float> sum, Pointer<float> factor)
     {
         nint stride = 2 * TLanes.Count;
         V before = TLanes.Load(max);
@@ -165,6 +173,15 @@ internal static unsafe class Panel<V, TLanes>
             TLanes.Store(TLanes.Multiply(p0, TLanes.Subtract(TLanes.Load(gradients), d0)), gradients);
             TLanes.Store(TLanes.Multiply(p1, TLanes.Subtract(TLanes.Load(gradients + lanes), d1)), gradients + lanes);
         }
+    }
+
+    /// <summary>Multiplies a multiple of the lanes by one factor.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Multiply(Pointer<float> row, int count, float factor)
+    {
+        V f = TLanes.Broadcast(factor);
+        for (int i = 0; i < count; i += TLanes.Count)
+            TLanes.Store(TLanes.Multiply(TLanes.Load(row + i), f), row + i);
     }
 
     /// <summary>target[i] += factor source[i].</summary>

@@ -1,5 +1,6 @@
 // One call, as the kernels see it: pointers whose ranges were checked, sizes and strides.
 using System.Diagnostics;
+using System.Runtime.CompilerServices;
 
 namespace S2Attn.Optimized.Kernels;
 
@@ -41,9 +42,11 @@ internal readonly unsafe struct Rows<T>
     /// <summary>Elements from a row to that of the next token.</summary>
     public nint TokenStride => (nint)strides.Token;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public Pointer<T> At(long batch, long token, long head) => At(batch, token, head, width);
 
     /// <summary>The elements from the start of a row on, where they lie in order.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public Pointer<T> At(long batch, long token, long head, int elements)
     {
         Check(batch, token, head, elements);
