@@ -85,10 +85,10 @@ internal unsafe struct KeyTile
         if (part < parts - 1)
             return;
 
-        // The rows up to whole register blocks are computed too.
-        int pad = BlockSizes.RoundUp(Count, sizes.TileRows) - Count;
-        (Keys + (nint)Count * stride).Span(pad * stride).Clear();
-        (Values + (nint)Count * stride).Span(pad * stride).Clear();
+        // Blocks that begin before the last row end behind it. What they compute there is not used, but would take long where old bits are subnormal numbers.
+        int pad = Math.Min(Math.Max(BlockSizes.HalfRows, TLanes.Count) - 1, sizes.TileKeysHeld - Count) * stride;
+        (Keys + (nint)Count * stride).WithSlack((nint)BlockSizes.HalfRows * stride).Span(pad).Clear();
+        (Values + (nint)Count * stride).WithSlack((nint)BlockSizes.HalfRows * stride).Span(pad).Clear();
     }
 
     private readonly int FirstOf(int part, int parts) => (int)((long)Count * part / parts);
