@@ -53,7 +53,9 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
             ahead.Load<T, TStorage, V, TLanes>(problem, sizes, 0, 1);
         }
 
-        (Sequence sequence, (int head, QueryBlock block), QueryRun<int> run) = ahead.Owner;
+        (Sequence sequence, ForwardItem work) = ahead.Owner;
+        (int head, QueryBlock block) = work;
+        QueryRun<int> run = work.Run;
 
         // The last panel may be one of rows instead.
         int lone = LoneQueries<V, TLanes>.Of(block.Count), inPanels = block.Count - lone, panels = (inPanels + columns - 1) / columns + (lone > 0 ? 1 : 0);
@@ -117,9 +119,9 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
         {
             (Sequence sequence, ForwardItem owner) = geometry.Forward(item);
             (int head, QueryBlock block) = owner;
-            QueryRun<int> run = geometry.Run(sequence, head, block.Run);
+            QueryRun<int> run = owner.Run;
             KeySegment<int> segment = run.Other.Length > 0 ? run.Other : run.Own;
-            return TileAt(sequence, head, block, segment, segment.Start, keys, values) with { Owner = (sequence, owner, run) };
+            return TileAt(sequence, head, block, segment, segment.Start, keys, values) with { Owner = (sequence, owner) };
         }
 
         KeyTile TileAt(Sequence sequence, int head, QueryBlock block, KeySegment<int> segment, int start, Pointer<float> keys, Pointer<float> values)
@@ -141,7 +143,7 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
                 wanted.Add(problem.Output, sequence.Batch, sequence.FirstToken + block.Start + StartOf(p), CountOf(p), head, sizes.HeadDim);
             if (isLast && p == panels - 1 && nextItem >= 0)
             {
-                (Sequence next, (int nextHead, QueryBlock nextBlock), _) = following.Owner;
+                (Sequence next, (int nextHead, QueryBlock nextBlock)) = following.Owner;
                 wanted.Add(problem.Query, next.Batch, next.FirstToken + nextBlock.Start, Math.Min(columns, nextBlock.Count), nextHead, sizes.HeadDim);
             }
         }
@@ -204,14 +206,10 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
         void Finish(int p)
         {
             int first = block.Start + StartOf(p), count = CountOf(p), stride = IsLone(p) ? width : depth;
-            Pointer<float> total = sum + StartOf(p), greatest = max + StartOf(p);
-            for (int i = 0; i < count; i++)
-            {
-                if (!problem.LogSumExp.IsAbsent)
-                    problem.LogSumExp.At(sequence.Batch, sequence.FirstToken + first + i, head)[0] = (float)((greatest[i] + Math.Log2(total[i])) * Math.Log(2));
-                factor[i] = total[i] == 0 ? 0 : 1 / total[i];
-            }
-
+            Pointer<float> logSumExp = scores;
+            Panel<V, TLanes>.Finish(max + StartOf(p), sum + StartOf(p), count, factor, logSumExp);
+            for (int i = 0; i < count && !problem.LogSumExp.IsAbsent; i++)
+                problem.LogSumExp.At(sequence.Batch, sequence.FirstToken + first + i, head)[0] = logSumExp[i];
             Pointer<float> finished = rows;
             if (IsLone(p))
             {

@@ -4,7 +4,11 @@ using S2Attn.Spec;
 namespace S2Attn.Optimized.Kernels;
 
 /// <summary>A forward work item of a sequence.</summary>
-internal readonly record struct ForwardItem(int Head, QueryBlock Block);
+internal readonly record struct ForwardItem(int Head, QueryBlock Block)
+{
+    /// <summary>The run of the block.</summary>
+    public QueryRun<int> Run { get; init; }
+}
 
 /// <summary>A backward work item of a sequence: the heads of a class that read a kv head.</summary>
 internal readonly record struct BackwardItem(int Class, int KvHead, RunGroup Group);
@@ -84,7 +88,7 @@ internal sealed class Geometry
     }
 
     /// <summary>The runs of a class of heads in a sequence.</summary>
-    public HeadRuns RunsOf(Sequence sequence, int of) => runs[of][sequence.Kind];
+    public ref readonly HeadRuns RunsOf(in Sequence sequence, int of) => ref runs[of][sequence.Kind];
 
     /// <summary>A run of a query head.</summary>
     public QueryRun<int> Run(Sequence sequence, int head, int run)
@@ -109,11 +113,15 @@ internal sealed class Geometry
         for (int at = 0; ; at++)
         {
             int of = Classes.StartsUnshifted ? (at + 1) % Classes.Count : at;
-            HeadRuns head = RunsOf(sequence, of);
+            ref readonly HeadRuns head = ref RunsOf(sequence, of);
             int[] heads = Classes.Heads(of);
             long items = head.Blocks(step) * heads.Length;
             if (rest < items)
-                return (sequence, new(heads[rest % heads.Length], head.BlockFromLast(step, (int)(rest / heads.Length))));
+            {
+                QueryRun<int> run = head[step];
+                return (sequence, new(heads[rest % heads.Length], head.BlockFromLast(step, run, (int)(rest / heads.Length))) { Run = run });
+            }
+
             rest -= items;
         }
 
@@ -143,7 +151,7 @@ internal sealed class Geometry
     private long ForwardItemsOf(Sequence sequence) => ForwardItemsBefore(sequence, int.MaxValue);
 
     // Items of the runs 0 to step - 1 of all heads.
-    private long ForwardItemsBefore(Sequence sequence, int step)
+    private long ForwardItemsBefore(in Sequence sequence, int step)
     {
         long items = 0;
         for (int of = 0; of < Classes.Count; of++)

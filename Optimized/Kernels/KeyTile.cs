@@ -38,7 +38,7 @@ internal unsafe struct KeyTile
     }
 
     /// <summary>The work item whose first tile this is, where another item loads it ahead: decoding an item's number takes divisions.</summary>
-    public (Sequence Sequence, ForwardItem Item, QueryRun<int> Run) Owner { get; init; }
+    public (Sequence Sequence, ForwardItem Item) Owner { get; init; }
 
     public Pointer<float> Keys { get; }
 
@@ -86,9 +86,9 @@ internal unsafe struct KeyTile
             return;
 
         // Blocks that begin before the last row end behind it. What they compute there is not used, but would take long where old bits are subnormal numbers.
-        int pad = Math.Min(Math.Max(BlockSizes.HalfRows, TLanes.Count) - 1, sizes.TileKeysHeld - Count) * stride;
-        (Keys + (nint)Count * stride).WithSlack((nint)BlockSizes.HalfRows * stride).Span(pad).Clear();
-        (Values + (nint)Count * stride).WithSlack((nint)BlockSizes.HalfRows * stride).Span(pad).Clear();
+        int pads = Math.Min(Math.Max(BlockSizes.HalfRows, TLanes.Count) - 1, sizes.TileKeysHeld - Count);
+        Packing.Clear<V, TLanes>((Keys + (nint)Count * stride).WithSlack((nint)BlockSizes.HalfRows * stride), stride, pads, depth);
+        Packing.Clear<V, TLanes>((Values + (nint)Count * stride).WithSlack((nint)BlockSizes.HalfRows * stride), stride, pads, depth);
     }
 
     private readonly int FirstOf(int part, int parts) => (int)((long)Count * part / parts);

@@ -51,6 +51,18 @@ internal static unsafe class Packing
             (row + headDim).Span(width - headDim).Clear();
     }
 
+    /// <summary>Sets rows to 0 up to the register that holds their last element.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Clear<V, TLanes>(Pointer<float> rows, nint stride, int count, int width)
+        where V : struct
+        where TLanes : struct, ILanes<V>
+    {
+        V zero = TLanes.Broadcast(0);
+        for (int row = 0; row < count; row++, rows += stride)
+            for (int i = 0; i < width; i += TLanes.Count)
+                TLanes.Store(zero, rows + i);
+    }
+
     /// <summary>Whether no element of rows is NaN or infinite: x - x is 0 for finite x alone.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static bool AllFinite<V, TLanes>(Pointer<float> rows, nint stride, int count, int width)

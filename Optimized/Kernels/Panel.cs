@@ -1,5 +1,6 @@
 // What is done to a panel of scores: masking, softmax, and products that must not touch masked pairs.
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 using S2Attn.Spec;
 
 namespace S2Attn.Optimized.Kernels;
@@ -172,6 +173,22 @@ internal static unsafe class Panel<V, TLanes>
             TLanes.Store(p1, scores + lanes);
             TLanes.Store(TLanes.Multiply(p0, TLanes.Subtract(TLanes.Load(gradients), d0)), gradients);
             TLanes.Store(TLanes.Multiply(p1, TLanes.Subtract(TLanes.Load(gradients + lanes), d1)), gradients + lanes);
+        }
+    }
+
+    /// <summary>
+    /// What the softmax of a panel ends with: 1 / l, or 0 where a query sees nothing, and lse = (m + log2 l) ln 2, in double and rounded once. Four queries at a time, up to three more than there are.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Finish(Pointer<float> max, Pointer<float> sum, int queries, Pointer<float> inverse, Pointer<float> logSumExp)
+    {
+        for (int i = 0; i < queries; i += 4)
+        {
+            Vector128<float> m = Vector128.Load((max + i).For(4)), l = Vector128.Load((sum + i).For(4));
+            Vector128.ConditionalSelect(Vector128.Equals(l, Vector128<float>.Zero), Vector128<float>.Zero, Vector128<float>.One / l).Store((inverse + i).For(4));
+            Vector256<double> log = Vector256.Log2(Vector256.Create(Vector128.WidenLower(l), Vector128.WidenUpper(l)));
+            Vector256<double> lse = (Vector256.Create(Vector128.WidenLower(m), Vector128.WidenUpper(m)) + log) * Vector256.Create(Math.Log(2));
+            Vector128.Narrow(lse.GetLower(), lse.GetUpper()).Store((logSumExp + i).For(4));
         }
     }
 
