@@ -22,14 +22,15 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
 {
     /// <summary>Computes one work item.</summary>
     /// <param name="geometry">The work.</param>
-    /// <param name="problem">The tensors.</param>
+    /// <param name="tensors">The tensors.</param>
     /// <param name="item">The item.</param>
     /// <param name="nextItem">The item that this worker computes next; -1 where there is none.</param>
     /// <param name="ahead">The first tile of this item where the item before has loaded it, else default; then the first tile of the next one.</param>
     /// <param name="workspace">Scratch memory.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Run(Geometry geometry, Problem<T> problem, long item, long nextItem, ref KeyTile ahead, Workspace workspace)
+    public static void Run(Geometry geometry, in Problem<T> tensors, long item, long nextItem, ref KeyTile ahead, Workspace workspace)
     {
+        Problem<T> problem = tensors;
         BlockSizes sizes = geometry.Sizes;
         S2Config config = geometry.Config;
         int columns = sizes.TileColumns, half = columns / 2, depth = sizes.Depth, width = sizes.Width;
@@ -208,8 +209,12 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
             int first = block.Start + StartOf(p), count = CountOf(p), stride = IsLone(p) ? width : depth;
             Pointer<float> logSumExp = scores;
             Panel<V, TLanes>.Finish(max + StartOf(p), sum + StartOf(p), count, factor, logSumExp);
-            for (int i = 0; i < count && !problem.LogSumExp.IsAbsent; i++)
-                problem.LogSumExp.At(sequence.Batch, sequence.FirstToken + first + i, head)[0] = logSumExp[i];
+            if (!problem.LogSumExp.IsAbsent)
+            {
+                RowWalk<float> places = problem.LogSumExp.From(sequence.Batch, sequence.FirstToken + first, head);
+                for (int i = 0; i < count; i++)
+                    places.Next()[0] = logSumExp[i];
+            }
             Pointer<float> finished = rows;
             if (IsLone(p))
             {
@@ -222,8 +227,9 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
                 Packing.Transpose(output + p * panelFloats, columns, rows, depth, depth, count > half ? columns : half, factor, 1);
             }
 
+            RowWalk<T> rowsOfOutput = problem.Output.From(sequence.Batch, sequence.FirstToken + first, head);
             for (int i = 0; i < count; i++)
-                TStorage.Narrow<V, TLanes>(finished + (nint)i * stride, problem.Output.At(sequence.Batch, sequence.FirstToken + first + i, head), sizes.HeadDim);
+                TStorage.Narrow<V, TLanes>(finished + (nint)i * stride, rowsOfOutput.Next(), sizes.HeadDim);
         }
     }
 }

@@ -17,11 +17,15 @@ internal static unsafe class Packing
         where V : struct
         where TLanes : struct, ILanes<V>
     {
+        RowWalk<T> walk = tensor.From(batch, token, head);
         for (int i = 0; i < count; i++, rows += stride)
+        {
+            Pointer<T> row = walk.Next();
             if (!valid.IsNull && valid[i] == 0)
                 rows.Span(width).Clear();
             else
-                Row<T, TStorage, V, TLanes>(tensor.At(batch, token + i, head), rows, headDim, width);
+                Row<T, TStorage, V, TLanes>(row, rows, headDim, width);
+        }
     }
 
     /// <summary>Widens D elements to a row of a given width, zero behind D.</summary>
@@ -96,12 +100,20 @@ internal static unsafe class Packing
         int r = 0;
         if (Avx512F.IsSupported)
             for (; r + Vector512<float>.Count <= rows; r += Vector512<float>.Count)
-                for (int c = 0; c < columns; c += 4)
-                    Transpose16x4(source + r * sourceStride + c, sourceStride, destination + c * destinationStride + r, destinationStride, factors + c * factorStep, factorStep);
+            {
+                Pointer<float> from = source + r * sourceStride, to = destination + r, factor = factors;
+                for (int c = 0; c < columns; c += 4, from += 4, to += 4 * destinationStride, factor += 4 * factorStep)
+                    Transpose16x4(from, sourceStride, to, destinationStride, factor, factorStep);
+            }
+
         if (Avx.IsSupported)
             for (; r + Vector256<float>.Count <= rows; r += Vector256<float>.Count)
-                for (int c = 0; c < columns; c += 4)
-                    Transpose8x4(source + r * sourceStride + c, sourceStride, destination + c * destinationStride + r, destinationStride, factors + c * factorStep, factorStep);
+            {
+                Pointer<float> from = source + r * sourceStride, to = destination + r, factor = factors;
+                for (int c = 0; c < columns; c += 4, from += 4, to += 4 * destinationStride, factor += 4 * factorStep)
+                    Transpose8x4(from, sourceStride, to, destinationStride, factor, factorStep);
+            }
+
         for (; r < rows; r += Vector128<float>.Count)
             for (int c = 0; c < columns; c += 4)
                 Transpose4x4(source + r * sourceStride + c, sourceStride, destination + c * destinationStride + r, destinationStride, factors + c * factorStep, factorStep);

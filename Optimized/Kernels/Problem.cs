@@ -42,6 +42,13 @@ internal readonly unsafe struct Rows<T>
     /// <summary>Elements from a row to that of the next token.</summary>
     public nint TokenStride => (nint)strides.Token;
 
+    /// <summary>Whether the rows of a head's tokens lie <see cref="TokenStride"/> apart, one behind the other.</summary>
+    public bool IsEven => ring == 0;
+
+    /// <summary>The rows of a head from a token on.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public RowWalk<T> From(long batch, long token, long head) => new(this, batch, token, head);
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public Pointer<T> At(long batch, long token, long head) => At(batch, token, head, width);
 
@@ -65,6 +72,43 @@ internal readonly unsafe struct Rows<T>
 #endif
     }
 #pragma warning restore CA1822
+}
+
+/// <summary>Row after row of a head. Where rows are even a step is an addition; in Debug each is found, and checked, anew.</summary>
+internal struct RowWalk<T>
+    where T : unmanaged
+{
+    private readonly Rows<T> rows;
+    private readonly long batch, head;
+    private readonly nint step;
+    private long token;
+    private Pointer<T> row;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public RowWalk(in Rows<T> rows, long batch, long token, long head)
+    {
+        this.rows = rows;
+        this.batch = batch;
+        this.head = head;
+        this.token = token;
+#if DEBUG
+        step = 0;
+#else
+        step = rows.IsEven ? rows.TokenStride : 0;
+        row = step == 0 ? default : rows.At(batch, token, head);
+#endif
+    }
+
+    /// <summary>The next row.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public Pointer<T> Next()
+    {
+        if (step == 0)
+            return rows.At(batch, token++, head);
+        Pointer<T> next = row;
+        row += step;
+        return next;
+    }
 }
 
 /// <summary>What forward and backward read and write.</summary>

@@ -39,16 +39,24 @@ internal unsafe struct RowsAhead
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Ask()
     {
-        for (int i = 0; i < rowsOfStep && range < added; i++)
+        for (int left = rowsOfStep; left > 0 && range < added;)
         {
             ref Range current = ref ranges[range];
-            for (int at = 0; at < current.Bytes; at += CacheLine)
-                Sse.Prefetch1(current.Row + at);
+            int count = Math.Min(left, current.Count);
+            nint stride = current.Stride, last = current.Bytes - 1;
+            byte* row = current.Row;
+            for (int i = 0; i < count; i++, row += stride)
+            {
+                // Every line of it: a row that does not start on a line ends in one more.
+                byte* end = row + last;
+                for (byte* line = (byte*)((nint)row & -CacheLine); line <= end; line += CacheLine)
+                    Sse.Prefetch1(line);
+            }
 
-            // A row that does not start on a line ends in one more.
-            Sse.Prefetch1(current.Row + current.Bytes - 1);
-            current.Row += current.Stride;
-            if (--current.Count == 0)
+            current.Row = row;
+            current.Count -= count;
+            left -= count;
+            if (current.Count == 0)
                 range++;
         }
     }
