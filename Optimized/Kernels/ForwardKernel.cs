@@ -222,6 +222,11 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
                 for (int i = 0; i < count; i++)
                     Panel<V, TLanes>.Multiply(finished + (nint)i * width, width, factor[i]);
             }
+            else if (count % half == 0 && problem.Output.IsDense(depth))
+            {
+                Packing.Transpose(output + p * panelFloats, columns, problem.Output.Block(sequence.Batch, sequence.FirstToken + first, count, head), problem.Output.TokenStride, depth, count, factor, 1);
+                return;
+            }
             else
             {
                 Packing.Transpose(output + p * panelFloats, columns, rows, depth, depth, count > half ? columns : half, factor, 1);

@@ -11,6 +11,9 @@ namespace S2Attn.Optimized.Kernels;
 internal readonly unsafe struct Rows<T>
     where T : unmanaged
 {
+    // In elements: half a page.
+    private const int DenseStride = 512;
+
     private readonly T* data;
     private readonly TensorStrides strides;
     private readonly int width, ring;
@@ -44,6 +47,17 @@ internal readonly unsafe struct Rows<T>
 
     /// <summary>Whether the rows of a head's tokens lie <see cref="TokenStride"/> apart, one behind the other.</summary>
     public bool IsEven => ring == 0;
+
+    /// <summary>Whether transposes may read or write the rows where they lie: f32, one behind the other, few enough bytes apart that several share a memory page, and of a width that leaves no pad.</summary>
+    public bool IsDense(int width) => typeof(T) == typeof(float) && ring == 0 && this.width == width && strides.Token >= width && strides.Token <= DenseStride;
+
+    /// <summary>Rows of a head that are <see cref="IsDense"/>, from the first to the last.</summary>
+    public Pointer<float> Block(long batch, long token, int count, long head)
+    {
+        Check(batch, token, head, width);
+        Check(batch, token + count - 1, head, width);
+        return new((float*)(data + batch * strides.Batch + token * strides.Token + head * strides.Head), (count - 1) * (nint)strides.Token + width);
+    }
 
     /// <summary>The rows of a head from a token on.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -24,6 +24,12 @@ internal static unsafe class QueryPanel<T, TStorage, V, TLanes>
     public static void Load(in Rows<T> tensor, BlockSizes sizes, Sequence sequence, int head, int first, int count, ScaleFactor scale, Pointer<float> rows, Pointer<float> panel)
     {
         int depth = sizes.Depth;
+        if (count % TLanes.Count == 0 && tensor.IsDense(depth))
+        {
+            FromRows(sizes, scale, tensor.Block(sequence.Batch, sequence.FirstToken + first, count, head), tensor.TokenStride, panel, count);
+            return;
+        }
+
         Packing.Rows<T, TStorage, V, TLanes>(tensor, sequence.Batch, sequence.FirstToken + first, count, head, default, rows, depth, sizes.HeadDim, depth);
 
         // Lanes of a register without a query compute like the others; a register without one is left alone.
