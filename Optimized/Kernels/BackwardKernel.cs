@@ -128,7 +128,8 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
             {
                 int keyCount = Math.Min(sizes.TileKeys, end - start);
                 bool mayMask = isPadded || Tiles.Classify(segment.Causal, first, count, start, keyCount) is TileKind.Partial;
-                KeyTile tile = new(sequence, problem.ValidOf(sequence, start, keyCount), kvHead, segment, start, keyCount, mayMask, mayMask, keys, values);
+                KeyTile tile = default;
+                tile.Begin(sequence, problem.ValidOf(sequence, start, keyCount), kvHead, segment, start, keyCount, mayMask, mayMask, keys, values);
                 tile.Load<T, TStorage, V, TLanes>(problem, sizes, 0, 1);
                 bool exact = mayMask && !(tile.IsFinite && isFinite);
                 int firstPanel = 0;

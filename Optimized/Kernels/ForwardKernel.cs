@@ -50,7 +50,7 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
         ScaleFactor scale = geometry.ScoreScale;
         if (ahead.Keys.IsNull)
         {
-            ahead = FirstTile(item, keysOfOne, valuesOfOne);
+            FirstTile(item, keysOfOne, valuesOfOne, ref ahead);
             ahead.Load<T, TStorage, V, TLanes>(problem, sizes, 0, 1);
         }
 
@@ -67,9 +67,12 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
             Pointer<float> keys = inOne ? keysOfOther : keysOfOne, values = inOne ? valuesOfOther : valuesOfOne;
             (KeySegment<int> segment, int start) = Following(tile);
             isLast = start < 0;
-            ahead = !isLast ? TileAt(sequence, head, block, segment, start, keys, values)
-                : nextItem >= 0 ? FirstTile(nextItem, keys, values)
-                : default;
+            if (!isLast)
+                TileAt(sequence, head, block, segment, start, keys, values, ref ahead);
+            else if (nextItem >= 0)
+                FirstTile(nextItem, keys, values, ref ahead);
+            else
+                ahead = default;
 
             // Panels before the diagonal see nothing of the tile. Between the others the loading of the next tile is shared out, so that its rows arrive while one computes.
             int firstPanel = 0;
@@ -116,20 +119,21 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
                 : (run.Own, run.Own.Start);
         }
 
-        KeyTile FirstTile(long item, Pointer<float> keys, Pointer<float> values)
+        void FirstTile(long item, Pointer<float> keys, Pointer<float> values, ref KeyTile tile)
         {
             (Sequence sequence, ForwardItem owner) = geometry.Forward(item);
             (int head, QueryBlock block) = owner;
             QueryRun<int> run = owner.Run;
             KeySegment<int> segment = run.Other.Length > 0 ? run.Other : run.Own;
-            return TileAt(sequence, head, block, segment, segment.Start, keys, values) with { Owner = (sequence, owner) };
+            TileAt(sequence, head, block, segment, segment.Start, keys, values, ref tile);
+            tile.Owner = (sequence, owner);
         }
 
-        KeyTile TileAt(Sequence sequence, int head, QueryBlock block, KeySegment<int> segment, int start, Pointer<float> keys, Pointer<float> values)
+        void TileAt(in Sequence sequence, int head, QueryBlock block, KeySegment<int> segment, int start, Pointer<float> keys, Pointer<float> values, ref KeyTile tile)
         {
             int count = Math.Min(sizes.TileKeys, EndOf(block, segment) - start);
             bool crossesDiagonal = Tiles.Classify(segment.Causal, block.Start, block.Count, start, count) is TileKind.Partial;
-            return new(sequence, problem.ValidOf(sequence, start, count), config.KvHeadOf(head), segment, start, count, checkKeys: false, checkValues: crossesDiagonal, keys, values);
+            tile.Begin(sequence, problem.ValidOf(sequence, start, count), config.KvHeadOf(head), segment, start, count, checkKeys: false, checkValues: crossesDiagonal, keys, values);
         }
 
         static int EndOf(QueryBlock block, KeySegment<int> segment) => segment.Causal ? block.Start + block.Count : segment.Start + segment.Length;

@@ -103,16 +103,16 @@ internal sealed class Geometry
         Sequence sequence = sequences[index];
 
         // Only the last runs are short: the step is found at once, or is the one after.
-        long first = Before(1), each = RunsOf(sequence, 0).BlocksOfGroup * Config.Heads;
+        long first = ForwardItemsBefore(sequence, 1), each = RunsOf(sequence, 0).BlocksOfGroup * Config.Heads;
         int step = rest < first ? 0 : (int)Math.Min(1 + (rest - first) / each, int.MaxValue);
-        if (rest >= Before(step + 1))
-            step++;
-        rest -= Before(step);
+        rest -= ForwardItemsBefore(sequence, step);
 
         // Run k of the heads that shift starts before run k of the others, but for the first ones.
         for (int at = 0; ; at++)
         {
-            int of = Classes.StartsUnshifted ? (at + 1) % Classes.Count : at;
+            if (at == Classes.Count)
+                (at, step) = (0, step + 1);
+            int of = !Classes.StartsUnshifted ? at : at < Classes.Count - 1 ? at + 1 : 0;
             ref readonly HeadRuns head = ref RunsOf(sequence, of);
             int[] heads = Classes.Heads(of);
             long items = head.Blocks(step) * heads.Length;
@@ -124,8 +124,6 @@ internal sealed class Geometry
 
             rest -= items;
         }
-
-        long Before(int step) => ForwardItemsBefore(sequence, step);
     }
 
     public (Sequence Sequence, BackwardItem Item) Backward(int phase, long item)
