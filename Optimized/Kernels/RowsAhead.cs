@@ -10,7 +10,8 @@ namespace S2Attn.Optimized.Kernels;
 /// </summary>
 internal unsafe struct RowsAhead
 {
-    private const int CacheLine = 64, MaxRanges = 6;
+    // Rows of so many bytes are few enough to come into the first-level cache without driving out what is computed with; longer ones come into the second.
+    private const int CacheLine = 64, MaxRanges = 6, ShortRow = 2 * CacheLine;
 
     private Ranges ranges;
     private int range, added, rows, rowsOfStep;
@@ -45,13 +46,16 @@ internal unsafe struct RowsAhead
             int count = Math.Min(left, current.Count);
             nint stride = current.Stride, last = current.Bytes - 1;
             byte* row = current.Row;
-            for (int i = 0; i < count; i++, row += stride)
-            {
-                // Every line of it: a row that does not start on a line ends in one more.
-                byte* end = row + last;
-                for (byte* line = (byte*)((nint)row & -CacheLine); line <= end; line += CacheLine)
-                    Sse.Prefetch1(line);
-            }
+
+            // Every line of a row: one that does not start on a line ends in one more.
+            if (last < ShortRow)
+                for (int i = 0; i < count; i++, row += stride)
+                    for (byte* line = LineOf(row); line <= row + last; line += CacheLine)
+                        Sse.Prefetch0(line);
+            else
+                for (int i = 0; i < count; i++, row += stride)
+                    for (byte* line = LineOf(row); line <= row + last; line += CacheLine)
+                        Sse.Prefetch1(line);
 
             current.Row = row;
             current.Count -= count;
@@ -60,6 +64,9 @@ internal unsafe struct RowsAhead
                 range++;
         }
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static byte* LineOf(byte* address) => (byte*)((nint)address & -CacheLine);
 
     private struct Range
     {
