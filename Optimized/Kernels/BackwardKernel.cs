@@ -88,7 +88,6 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
         }
 
         queryGradients.Span((int)(panels * panelFloats)).Clear();
-        bool isPadded = count < panels * columns;
         bool isFinite = Packing.AllFinite<V, TLanes>(queryRows, stride, count, width) && Packing.AllFinite<V, TLanes>(outputGradientRows, stride, count, width);
         Visit(run.Other);
         Visit(run.Own);
@@ -127,7 +126,7 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
             for (int start = segment.Start; start < end; start += sizes.TileKeys)
             {
                 int keyCount = Math.Min(sizes.TileKeys, end - start);
-                bool mayMask = isPadded || Tiles.Classify(segment.Causal, first, count, start, keyCount) is TileKind.Partial;
+                bool mayMask = Tiles.Classify(segment.Causal, first, count, start, keyCount) is TileKind.Partial;
                 KeyTile tile = default;
                 tile.Begin(sequence, problem.ValidOf(sequence, start, keyCount), kvHead, segment, start, keyCount, mayMask, mayMask, keys, values);
                 tile.Load<T, TStorage, V, TLanes>(problem, sizes, 0, 1);
@@ -225,7 +224,7 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
             Products<TTile>.Scores(mask, depth, tile.Keys, stride, queries + p * panelFloats, weight, scoreStride, ref wanted);
             Products<TTile>.Scores(mask, depth, tile.Values, stride, outputGradients + p * panelFloats, gradient, scoreStride, ref wanted);
             scoreScale.Raise<V, TLanes>(weight, scoreStride, mask.Rows);
-            Panel<V, TLanes>.SoftmaxGradient(weight, gradient, scoreStride, mask.Rows, logSumExp + p * columns, delta + p * columns);
+            Panel<V, TLanes>.SoftmaxGradient(weight, gradient, scoreStride, mask.Rows, logSumExp + p * columns, delta + p * columns, Products<TTile>.IsHalf(mask));
 
             // After the step and not before: a logsumexp that is NaN makes even 2^-infinity NaN.
             Panel<V, TLanes>.Mask(weight, scoreStride, mask, tile.Valid, 0);

@@ -181,7 +181,7 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
                 ? Panel<V, TLanes>.SoftmaxHalf(scores, mask.Rows, max + p * columns, sum + p * columns, factor)
                 : Panel<V, TLanes>.SoftmaxStep(scores, Products<TTile>.RowsOfBoth(mask), mask.Rows, max + p * columns, sum + p * columns, factor);
             if (shrinks && !isFirst)
-                Panel<V, TLanes>.Scale(accumulator, depth, factor);
+                Panel<V, TLanes>.Scale(accumulator, depth, factor, Products<TTile>.IsHalf(mask));
             bool exact = mask.IsPartial && !tile.IsFinite;
             if (exact && isFirst)
                 accumulator.Span((int)panelFloats).Clear();

@@ -145,33 +145,37 @@ internal static unsafe class Panel<V, TLanes>
         return !TLanes.EqualsAll(before, after);
     }
 
-    /// <summary>Multiplies each row of a panel, two registers wide, by the same factors.</summary>
+    /// <summary>Multiplies each row of a panel by the same factors: of two registers, or of the lower one alone, as what stands in the upper one of a half panel may be subnormal and slow.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Scale(Pointer<float> panel, int rows, Pointer<float> factor)
+    public static void Scale(Pointer<float> panel, int rows, Pointer<float> factor, bool isHalf)
     {
         V f0 = TLanes.Load(factor), f1 = TLanes.Load(factor + TLanes.Count);
         for (int d = 0; d < rows; d++, panel += 2 * TLanes.Count)
         {
             TLanes.Store(TLanes.Multiply(TLanes.Load(panel), f0), panel);
+            if (isHalf)
+                continue;
             TLanes.Store(TLanes.Multiply(TLanes.Load(panel + TLanes.Count), f1), panel + TLanes.Count);
         }
     }
 
     /// <summary>
-    /// The backward step: scores become weights p = 2^(score - logsumexp), and gradients of weights become gradients of scores, p (dp - delta).
+    /// The backward step: scores become weights p = 2^(score - logsumexp), and gradients of weights become gradients of scores, p (dp - delta). Of a half panel the lower register alone.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void SoftmaxGradient(Pointer<float> scores, Pointer<float> gradients, nint stride, int rows, Pointer<float> logSumExp, Pointer<float> delta)
+    public static void SoftmaxGradient(Pointer<float> scores, Pointer<float> gradients, nint stride, int rows, Pointer<float> logSumExp, Pointer<float> delta, bool isHalf)
     {
         int lanes = TLanes.Count;
         V l0 = TLanes.Load(logSumExp), l1 = TLanes.Load(logSumExp + lanes), d0 = TLanes.Load(delta), d1 = TLanes.Load(delta + lanes);
         for (int j = 0; j < rows; j++, scores += stride, gradients += stride)
         {
             V p0 = Exponential.PowerOfTwo<V, TLanes>(TLanes.Subtract(TLanes.Load(scores), l0));
-            V p1 = Exponential.PowerOfTwo<V, TLanes>(TLanes.Subtract(TLanes.Load(scores + lanes), l1));
             TLanes.Store(p0, scores);
-            TLanes.Store(p1, scores + lanes);
             TLanes.Store(TLanes.Multiply(p0, TLanes.Subtract(TLanes.Load(gradients), d0)), gradients);
+            if (isHalf)
+                continue;
+            V p1 = Exponential.PowerOfTwo<V, TLanes>(TLanes.Subtract(TLanes.Load(scores + lanes), l1));
+            TLanes.Store(p1, scores + lanes);
             TLanes.Store(TLanes.Multiply(p1, TLanes.Subtract(TLanes.Load(gradients + lanes), d1)), gradients + lanes);
         }
     }
