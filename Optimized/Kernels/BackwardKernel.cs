@@ -77,18 +77,17 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
         Pointer<float> logSumExp = workspace.Take(held);
         Pointer<float> delta = workspace.Take(held);
 
-        ScaleFactor scale = ScaleFactor.Of(config.Scale, 1), scoreScale = ScaleFactor.Of(config.Scale, Math.Log2(Math.E));
+        ScaleFactor scale = ScaleFactor.Of(config.Scale, 1), scoreScale = geometry.ScoreScale;
         for (int i = 0; i < panels * columns; i++)
             LoadRow(i);
         for (int p = 0; p < panels; p++)
         {
             nint at = (nint)p * columns * stride;
-            QueryPanel<T, TStorage, V, TLanes>.FromRows(sizes, scoreScale, queryRows + at, stride, queries + p * panelFloats);
-            QueryPanel<T, TStorage, V, TLanes>.FromRows(sizes, ScaleFactor.One, outputGradientRows + at, stride, outputGradients + p * panelFloats);
+            QueryPanel<T, TStorage, V, TLanes>.FromRows(sizes, scoreScale, queryRows + at, stride, queries + p * panelFloats, columns);
+            QueryPanel<T, TStorage, V, TLanes>.FromRows(sizes, ScaleFactor.One, outputGradientRows + at, stride, outputGradients + p * panelFloats, columns);
         }
 
         queryGradients.Span((int)(panels * panelFloats)).Clear();
-        bool isPadded = count < panels * columns;
         bool isFinite = Packing.AllFinite<V, TLanes>(queryRows, stride, count, width) && Packing.AllFinite<V, TLanes>(outputGradientRows, stride, count, width);
         Visit(run.Other);
         Visit(run.Own);
@@ -127,8 +126,9 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
             for (int start = segment.Start; start < end; start += sizes.TileKeys)
             {
                 int keyCount = Math.Min(sizes.TileKeys, end - start);
-                bool mayMask = isPadded || Tiles.Classify(segment.Causal, first, count, start, keyCount) is TileKind.Partial;
-                KeyTile tile = new(sequence, problem.ValidOf(sequence, start, keyCount), kvHead, segment, start, keyCount, mayMask, mayMask, keys, values);
+                bool mayMask = Tiles.Classify(segment.Causal, first, count, start, keyCount) is TileKind.Partial;
+                KeyTile tile = default;
+                tile.Begin(sequence, problem.ValidOf(sequence, start, keyCount), kvHead, segment, start, keyCount, mayMask, mayMask, keys, values);
                 tile.Load<T, TStorage, V, TLanes>(problem, sizes, 0, 1);
                 bool exact = mayMask && !(tile.IsFinite && isFinite);
                 int firstPanel = 0;
@@ -187,7 +187,7 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
                         }
                         else
                         {
-                            Products<TTile>.Transposed(rowsOfBlock, (panels - firstPanel) * columns, width, panel + at, scoreStride, rows + (nint)firstPanel * columns * stride, stride, share);
+                            Products<TTile>.Transposed(rowsOfBlock, count - firstPanel * columns, width, panel + at, scoreStride, rows + (nint)firstPanel * columns * stride, stride, share);
                         }
 
                         float multiplier = factor.Mantissa;
@@ -224,7 +224,7 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
             Products<TTile>.Scores(mask, depth, tile.Keys, stride, queries + p * panelFloats, weight, scoreStride, ref wanted);
             Products<TTile>.Scores(mask, depth, tile.Values, stride, outputGradients + p * panelFloats, gradient, scoreStride, ref wanted);
             scoreScale.Raise<V, TLanes>(weight, scoreStride, mask.Rows);
-            Panel<V, TLanes>.SoftmaxGradient(weight, gradient, scoreStride, mask.Rows, logSumExp + p * columns, delta + p * columns);
+            Panel<V, TLanes>.SoftmaxGradient(weight, gradient, scoreStride, mask.Rows, logSumExp + p * columns, delta + p * columns, Products<TTile>.IsHalf(mask));
 
             // After the step and not before: a logsumexp that is NaN makes even 2^-infinity NaN.
             Panel<V, TLanes>.Mask(weight, scoreStride, mask, tile.Valid, 0);
@@ -238,7 +238,7 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
             }
 
             if (exact)
-                Exact.Weighted(mask, columns, depth, tile.Keys, stride, gradient, scoreStride, queryGradients + p * panelFloats);
+                Exact.Weighted(mask, columns, mask.Queries, depth, tile.Keys, stride, gradient, scoreStride, queryGradients + p * panelFloats);
             else
                 Products<TTile>.Weighted(mask, depth, tile.Keys, stride, gradient, scoreStride, queryGradients + p * panelFloats, accumulate: true, ref wanted);
         }

@@ -15,6 +15,9 @@ internal static class BlockForms
     /// <summary>Rows of a register block that is one register wide.</summary>
     public const int HalfRows = 8;
 
+    /// <summary>A register's lanes over the most queries that the forward pass takes one by one, because they would leave such a register almost empty.</summary>
+    public const int LanesOfLone = 4;
+
     /// <summary>Keys of a tile of the decode kernel, at most.</summary>
     public const int MaxDecodeKeys = 128;
 
@@ -46,7 +49,7 @@ internal static class BlockForms
         where I : IInteger<I, B>
         where B : IProposition<B>
     {
-        I held = sizes.TileKeys + HalfRows, block = sizes.BlockQueries * sizes.Depth, tile = held * sizes.Stride;
+        I held = sizes.TileKeys + HalfRows, lone = sizes.TileColumns / 2 / LanesOfLone * sizes.Width, block = sizes.BlockQueries * sizes.Depth + lone, tile = held * sizes.Stride;
         return [block, block, tile, tile, tile, tile, sizes.TileColumns * sizes.Depth, held * sizes.TileColumns, sizes.BlockQueries, sizes.BlockQueries, sizes.TileColumns];
     }
 

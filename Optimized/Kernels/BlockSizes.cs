@@ -57,6 +57,9 @@ internal sealed record BlockSizes
     /// <summary>Queries of a work item: a multiple of the panel.</summary>
     public int BlockQueries { get; }
 
+    /// <summary>Queries of a block that the forward pass takes one by one, at most.</summary>
+    public int LoneQueries => TileColumns / 2 / BlockForms.LanesOfLone;
+
     /// <summary>Queries that the backward pass holds at a time; it keeps more operands of each than the forward pass.</summary>
     public int BackwardQueries { get; }
 

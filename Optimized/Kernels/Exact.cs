@@ -11,13 +11,13 @@ internal static unsafe class Exact
 {
     /// <summary>result[d, i] += sum over visible j of values[j, d] weights[j, i].</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Weighted(PanelMask mask, int queries, int depth, Pointer<float> values, nint stride, Pointer<float> weights, nint columnsOfWeights, Pointer<float> result)
+    public static void Weighted(PanelMask mask, int columns, int queries, int depth, Pointer<float> values, nint stride, Pointer<float> weights, nint columnsOfWeights, Pointer<float> result)
     {
         for (int i = 0; i < queries; i++)
             for (int j = 0; j < mask.Rows; j++)
                 if (mask.Sees(i, j))
                     for (int d = 0; d < depth; d++)
-                        result[(nint)d * queries + i] = float.MultiplyAddEstimate(values[j * stride + d], weights[j * columnsOfWeights + i], result[(nint)d * queries + i]);
+                        result[(nint)d * columns + i] = float.MultiplyAddEstimate(values[j * stride + d], weights[j * columnsOfWeights + i], result[(nint)d * columns + i]);
     }
 
     /// <summary>result[j, d] = sum over the queries i that see j of weights[j, i] rows[i, d], for rows [firstKey, firstKey + keys).</summary>

@@ -22,25 +22,23 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
 {
     /// <summary>Computes one work item.</summary>
     /// <param name="geometry">The work.</param>
-    /// <param name="problem">The tensors.</param>
+    /// <param name="tensors">The tensors.</param>
     /// <param name="item">The item.</param>
     /// <param name="nextItem">The item that this worker computes next; -1 where there is none.</param>
     /// <param name="ahead">The first tile of this item where the item before has loaded it, else default; then the first tile of the next one.</param>
     /// <param name="workspace">Scratch memory.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Run(Geometry geometry, Problem<T> problem, long item, long nextItem, ref KeyTile ahead, Workspace workspace)
+    public static void Run(Geometry geometry, in Problem<T> tensors, long item, long nextItem, ref KeyTile ahead, Workspace workspace)
     {
+        Problem<T> problem = tensors;
         BlockSizes sizes = geometry.Sizes;
         S2Config config = geometry.Config;
-        (Sequence sequence, (int head, QueryBlock block)) = ahead.Keys.IsNull ? geometry.Forward(item) : ahead.Owner;
-        QueryRun<int> run = geometry.Run(sequence, head, block.Run);
-        int columns = sizes.TileColumns, depth = sizes.Depth;
-        int panels = (block.Count + columns - 1) / columns;
+        int columns = sizes.TileColumns, half = columns / 2, depth = sizes.Depth, width = sizes.Width;
         nint panelFloats = (nint)depth * columns, tileFloats = (nint)sizes.TileKeys * sizes.Stride, slack = (nint)BlockSizes.HalfRows * sizes.Stride;
 
         workspace.Reset();
-        Pointer<float> queries = workspace.Take((nint)sizes.BlockQueries * depth);
-        Pointer<float> output = workspace.Take((nint)sizes.BlockQueries * depth);
+        Pointer<float> queries = workspace.Take((nint)sizes.BlockQueries * depth + sizes.LoneQueries * width);
+        Pointer<float> output = workspace.Take((nint)sizes.BlockQueries * depth + sizes.LoneQueries * width);
         Pointer<float> keysOfOne = workspace.Take(tileFloats, slack), valuesOfOne = workspace.Take(tileFloats, slack);
         Pointer<float> keysOfOther = workspace.Take(tileFloats, slack), valuesOfOther = workspace.Take(tileFloats, slack);
         Pointer<float> rows = workspace.Take(panelFloats);
@@ -49,13 +47,19 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
         Pointer<float> sum = workspace.Take(sizes.BlockQueries);
         Pointer<float> factor = workspace.Take(columns);
 
-        ScaleFactor scale = ScaleFactor.Of(config.Scale, Math.Log2(Math.E));
+        ScaleFactor scale = geometry.ScoreScale;
         if (ahead.Keys.IsNull)
         {
-            ahead = FirstTile(item, keysOfOne, valuesOfOne);
+            FirstTile(item, keysOfOne, valuesOfOne, ref ahead);
             ahead.Load<T, TStorage, V, TLanes>(problem, sizes, 0, 1);
         }
 
+        (Sequence sequence, ForwardItem work) = ahead.Owner;
+        (int head, QueryBlock block) = work;
+        QueryRun<int> run = work.Run;
+
+        // The last panel may be one of rows instead.
+        int lone = LoneQueries<V, TLanes>.Of(block.Count), inPanels = block.Count - lone, panels = (inPanels + columns - 1) / columns + (lone > 0 ? 1 : 0);
         for (bool isFirst = true, isLast = false; !isLast; isFirst = false)
         {
             KeyTile tile = ahead;
@@ -63,25 +67,34 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
             Pointer<float> keys = inOne ? keysOfOther : keysOfOne, values = inOne ? valuesOfOther : valuesOfOne;
             (KeySegment<int> segment, int start) = Following(tile);
             isLast = start < 0;
-            ahead = !isLast ? TileAt(sequence, head, block, segment, start, keys, values)
-                : nextItem >= 0 ? FirstTile(nextItem, keys, values)
-                : default;
+            if (!isLast)
+                TileAt(sequence, head, block, segment, start, keys, values, ref ahead);
+            else if (nextItem >= 0)
+                FirstTile(nextItem, keys, values, ref ahead);
+            else
+                ahead = default;
 
             // Panels before the diagonal see nothing of the tile. Between the others the loading of the next tile is shared out, so that its rows arrive while one computes.
             int firstPanel = 0;
-            while (MaskOf(tile.Segment, tile.Start, tile.Count, firstPanel).IsEmpty)
-                firstPanel++;
+            PanelMask mask = MaskOf(tile, firstPanel);
+            while (mask.IsEmpty)
+                mask = MaskOf(tile, ++firstPanel);
             for (int p = firstPanel; p < panels; p++)
             {
+                if (p > firstPanel)
+                    mask = MaskOf(tile, p);
                 int part = p - firstPanel, parts = panels - firstPanel;
-                bool ends = isLast || MaskOf(ahead.Segment, ahead.Start, ahead.Count, p).IsEmpty;
+                bool ends = isLast || MaskOf(ahead, p).IsEmpty;
                 if (isFirst)
                     Begin(p);
                 RowsAhead wanted = default;
                 AskAround(p, isFirst, ends, isLast, ahead, ref wanted);
                 if (!ahead.Keys.IsNull)
                     ahead.Ask(problem, sizes.HeadDim, part, parts, ref wanted);
-                Attend(tile, p, MaskOf(tile.Segment, tile.Start, tile.Count, p), isFirst, ref wanted);
+                if (IsLone(p))
+                    AttendLone(tile, p, mask, isFirst, ref wanted);
+                else
+                    Attend(tile, p, mask, isFirst, ref wanted);
                 if (!ahead.Keys.IsNull)
                     ahead.Load<T, TStorage, V, TLanes>(problem, sizes, part, parts);
                 if (ends)
@@ -89,9 +102,13 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
             }
         }
 
-        int CountOf(int p) => Math.Min(columns, block.Count - p * columns);
+        bool IsLone(int p) => lone > 0 && p == panels - 1;
 
-        PanelMask MaskOf(KeySegment<int> segment, int start, int count, int p) => new(segment.Causal, block.Start + p * columns, CountOf(p), start, count);
+        int StartOf(int p) => IsLone(p) ? inPanels : p * columns;
+
+        int CountOf(int p) => IsLone(p) ? lone : Math.Min(columns, inPanels - p * columns);
+
+        PanelMask MaskOf(in KeyTile tile, int p) => new(tile.Segment.Causal, block.Start + StartOf(p), CountOf(p), tile.Start, tile.Count);
 
         // Where the tile after this one starts; -1 where it is the last one of the item.
         (KeySegment<int> Segment, int Start) Following(in KeyTile tile)
@@ -102,20 +119,21 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
                 : (run.Own, run.Own.Start);
         }
 
-        KeyTile FirstTile(long item, Pointer<float> keys, Pointer<float> values)
+        void FirstTile(long item, Pointer<float> keys, Pointer<float> values, ref KeyTile tile)
         {
-            (Sequence Sequence, ForwardItem Item) owner = geometry.Forward(item);
-            (Sequence sequence, (int head, QueryBlock block)) = owner;
-            QueryRun<int> run = geometry.Run(sequence, head, block.Run);
+            (Sequence sequence, ForwardItem owner) = geometry.Forward(item);
+            (int head, QueryBlock block) = owner;
+            QueryRun<int> run = owner.Run;
             KeySegment<int> segment = run.Other.Length > 0 ? run.Other : run.Own;
-            return TileAt(sequence, head, block, segment, segment.Start, keys, values) with { Owner = owner };
+            TileAt(sequence, head, block, segment, segment.Start, keys, values, ref tile);
+            tile.Owner = (sequence, owner);
         }
 
-        KeyTile TileAt(Sequence sequence, int head, QueryBlock block, KeySegment<int> segment, int start, Pointer<float> keys, Pointer<float> values)
+        void TileAt(in Sequence sequence, int head, QueryBlock block, KeySegment<int> segment, int start, Pointer<float> keys, Pointer<float> values, ref KeyTile tile)
         {
             int count = Math.Min(sizes.TileKeys, EndOf(block, segment) - start);
             bool crossesDiagonal = Tiles.Classify(segment.Causal, block.Start, block.Count, start, count) is TileKind.Partial;
-            return new(sequence, problem.ValidOf(sequence, start, count), config.KvHeadOf(head), segment, start, count, checkKeys: false, checkValues: crossesDiagonal, keys, values);
+            tile.Begin(sequence, problem.ValidOf(sequence, start, count), config.KvHeadOf(head), segment, start, count, checkKeys: false, checkValues: crossesDiagonal, keys, values);
         }
 
         static int EndOf(QueryBlock block, KeySegment<int> segment) => segment.Causal ? block.Start + block.Count : segment.Start + segment.Length;
@@ -125,9 +143,9 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
         void AskAround(int p, bool isFirst, bool ends, bool isLast, in KeyTile following, ref RowsAhead wanted)
         {
             if (isFirst && p < panels - 1)
-                wanted.Add(problem.Query, sequence.Batch, sequence.FirstToken + block.Start + (p + 1) * columns, CountOf(p + 1), head, sizes.HeadDim);
+                wanted.Add(problem.Query, sequence.Batch, sequence.FirstToken + block.Start + StartOf(p + 1), CountOf(p + 1), head, sizes.HeadDim);
             if (ends)
-                wanted.Add(problem.Output, sequence.Batch, sequence.FirstToken + block.Start + p * columns, CountOf(p), head, sizes.HeadDim);
+                wanted.Add(problem.Output, sequence.Batch, sequence.FirstToken + block.Start + StartOf(p), CountOf(p), head, sizes.HeadDim);
             if (isLast && p == panels - 1 && nextItem >= 0)
             {
                 (Sequence next, (int nextHead, QueryBlock nextBlock)) = following.Owner;
@@ -138,6 +156,14 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         void Begin(int p)
         {
+            if (IsLone(p))
+            {
+                QueryPanel<T, TStorage, V, TLanes>.LoadRows(problem.Query, sizes, sequence, head, block.Start + inPanels, lone, scale, queries + p * panelFloats);
+                (max + inPanels).Span(lone).Fill(float.NegativeInfinity);
+                (sum + inPanels).Span(lone).Clear();
+                return;
+            }
+
             QueryPanel<T, TStorage, V, TLanes>.Load(problem.Query, sizes, sequence, head, block.Start + p * columns, CountOf(p), scale, rows, queries + p * panelFloats);
             Panel<V, TLanes>.Fill(max + p * columns, float.NegativeInfinity);
             Panel<V, TLanes>.Fill(sum + p * columns, 0);
@@ -151,32 +177,68 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
             Products<TTile>.Scores(mask, depth, tile.Keys, sizes.Stride, queries + p * panelFloats, scores, columns, ref wanted);
             scale.Raise<V, TLanes>(scores, columns, mask.Rows);
             Panel<V, TLanes>.Mask(scores, columns, mask, tile.Valid, float.NegativeInfinity);
-            if (Panel<V, TLanes>.SoftmaxStep(scores, Products<TTile>.RowsOfBoth(mask), mask.Rows, max + p * columns, sum + p * columns, factor) && !isFirst)
-                Panel<V, TLanes>.Scale(accumulator, depth, factor);
+            bool shrinks = Products<TTile>.IsHalf(mask)
+                ? Panel<V, TLanes>.SoftmaxHalf(scores, mask.Rows, max + p * columns, sum + p * columns, factor)
+                : Panel<V, TLanes>.SoftmaxStep(scores, Products<TTile>.RowsOfBoth(mask), mask.Rows, max + p * columns, sum + p * columns, factor);
+            if (shrinks && !isFirst)
+                Panel<V, TLanes>.Scale(accumulator, depth, factor, Products<TTile>.IsHalf(mask));
             bool exact = mask.IsPartial && !tile.IsFinite;
             if (exact && isFirst)
                 accumulator.Span((int)panelFloats).Clear();
             if (exact)
-                Exact.Weighted(mask, columns, depth, tile.Values, sizes.Stride, scores, columns, accumulator);
+                Exact.Weighted(mask, columns, mask.Queries, depth, tile.Values, sizes.Stride, scores, columns, accumulator);
             else
                 Products<TTile>.Weighted(mask, depth, tile.Values, sizes.Stride, scores, columns, accumulator, accumulate: !isFirst, ref wanted);
         }
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        void AttendLone(in KeyTile tile, int p, PanelMask mask, bool isFirst, ref RowsAhead wanted)
+        {
+            int columnsOfScores = BlockSizes.RoundUp(sizes.TileKeys, columns);
+            wanted.Spread((mask.Rows + columns - 1) / columns);
+            LoneQueries<V, TLanes>.Scores(mask, depth, tile.Keys, sizes.Stride, queries + p * panelFloats, width, rows, scores, columnsOfScores, ref wanted);
+            for (int i = 0; i < lone; i++)
+            {
+                Pointer<float> row = scores + (nint)i * columnsOfScores;
+                int seen = mask.SeenBy(i);
+                scale.Raise<V, TLanes>(row, columns, (seen + columns - 1) / columns);
+                float shrink = LoneQueries<V, TLanes>.SoftmaxStep(row, seen, tile.Valid, ref max[inPanels + i], ref sum[inPanels + i]);
+                LoneQueries<V, TLanes>.Weighted(seen, width, tile.Values, sizes.Stride, row, shrink, output + p * panelFloats + (nint)i * width, accumulate: !isFirst);
+            }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         void Finish(int p)
         {
-            int first = block.Start + p * columns, count = CountOf(p);
-            Pointer<float> total = sum + p * columns;
-            for (int i = 0; i < count; i++)
+            int first = block.Start + StartOf(p), count = CountOf(p), stride = IsLone(p) ? width : depth;
+            Pointer<float> logSumExp = scores;
+            Panel<V, TLanes>.Finish(max + StartOf(p), sum + StartOf(p), count, factor, logSumExp);
+            if (!problem.LogSumExp.IsAbsent)
             {
-                if (!problem.LogSumExp.IsAbsent)
-                    problem.LogSumExp.At(sequence.Batch, sequence.FirstToken + first + i, head)[0] = (float)((max[p * columns + i] + Math.Log2(total[i])) * Math.Log(2));
-                factor[i] = total[i] == 0 ? 0 : 1 / total[i];
+                RowWalk<float> places = problem.LogSumExp.From(sequence.Batch, sequence.FirstToken + first, head);
+                for (int i = 0; i < count; i++)
+                    places.Next()[0] = logSumExp[i];
+            }
+            Pointer<float> finished = rows;
+            if (IsLone(p))
+            {
+                finished = output + p * panelFloats;
+                for (int i = 0; i < count; i++)
+                    Panel<V, TLanes>.Multiply(finished + (nint)i * width, width, factor[i]);
+            }
+            else if (count % half == 0 && problem.Output.IsDense(depth))
+            {
+                Packing.Transpose(output + p * panelFloats, columns, problem.Output.Block(sequence.Batch, sequence.FirstToken + first, count, head), problem.Output.TokenStride, depth, count, factor, 1);
+                return;
+            }
+            else
+            {
+                Packing.Transpose(output + p * panelFloats, columns, rows, depth, depth, count > half ? columns : half, factor, 1);
             }
 
-            Packing.Transpose(output + p * panelFloats, columns, rows, depth, depth, columns, factor, 1);
+            RowWalk<T> rowsOfOutput = problem.Output.From(sequence.Batch, sequence.FirstToken + first, head);
             for (int i = 0; i < count; i++)
-                TStorage.Narrow<V, TLanes>(rows + (nint)i * depth, problem.Output.At(sequence.Batch, sequence.FirstToken + first + i, head), sizes.HeadDim);
+                TStorage.Narrow<V, TLanes>(finished + (nint)i * stride, rowsOfOutput.Next(), sizes.HeadDim);
         }
     }
 }

@@ -4,7 +4,11 @@ using S2Attn.Spec;
 namespace S2Attn.Optimized.Kernels;
 
 /// <summary>A forward work item of a sequence.</summary>
-internal readonly record struct ForwardItem(int Head, QueryBlock Block);
+internal readonly record struct ForwardItem(int Head, QueryBlock Block)
+{
+    /// <summary>The run of the block.</summary>
+    public QueryRun<int> Run { get; init; }
+}
 
 /// <summary>A backward work item of a sequence: the heads of a class that read a kv head.</summary>
 internal readonly record struct BackwardItem(int Class, int KvHead, RunGroup Group);
@@ -40,6 +44,7 @@ internal sealed class Geometry
         this.keys = keys;
         IsSlice = isSlice;
         Sizes = sizes;
+        ScoreScale = ScaleFactor.Of(config.Scale, Math.Log2(Math.E));
         Classes = new(config, isPacked: !sequences.AreAlike);
         runs = [.. Enumerable.Range(0, Classes.Count).Select(of => Enumerable.Range(0, sequences.Kinds).Select(kind => RunsOfKind(of, sequences.OfKind(kind))).ToArray())];
         forward = new(sequences, ForwardItemsOf);
@@ -50,6 +55,9 @@ internal sealed class Geometry
     public S2Config Config { get; }
 
     public BlockSizes Sizes { get; }
+
+    /// <summary>By what q is multiplied, for scores in base 2.</summary>
+    public ScaleFactor ScoreScale { get; }
 
     /// <summary>Whether dk and dv are cleared in a pass of their own: each run clears its own keys where the runs make up all of them.</summary>
     public bool IsSlice { get; }
@@ -80,7 +88,7 @@ internal sealed class Geometry
     }
 
     /// <summary>The runs of a class of heads in a sequence.</summary>
-    public HeadRuns RunsOf(Sequence sequence, int of) => runs[of][sequence.Kind];
+    public ref readonly HeadRuns RunsOf(in Sequence sequence, int of) => ref runs[of][sequence.Kind];
 
     /// <summary>A run of a query head.</summary>
     public QueryRun<int> Run(Sequence sequence, int head, int run)
@@ -95,25 +103,27 @@ internal sealed class Geometry
         Sequence sequence = sequences[index];
 
         // Only the last runs are short: the step is found at once, or is the one after.
-        long first = Before(1), each = RunsOf(sequence, 0).BlocksOfGroup * Config.Heads;
+        long first = ForwardItemsBefore(sequence, 1), each = RunsOf(sequence, 0).BlocksOfGroup * Config.Heads;
         int step = rest < first ? 0 : (int)Math.Min(1 + (rest - first) / each, int.MaxValue);
-        if (rest >= Before(step + 1))
-            step++;
-        rest -= Before(step);
+        rest -= ForwardItemsBefore(sequence, step);
 
         // Run k of the heads that shift starts before run k of the others, but for the first ones.
         for (int at = 0; ; at++)
         {
-            int of = Classes.StartsUnshifted ? (at + 1) % Classes.Count : at;
-            HeadRuns head = RunsOf(sequence, of);
+            if (at == Classes.Count)
+                (at, step) = (0, step + 1);
+            int of = !Classes.StartsUnshifted ? at : at < Classes.Count - 1 ? at + 1 : 0;
+            ref readonly HeadRuns head = ref RunsOf(sequence, of);
             int[] heads = Classes.Heads(of);
             long items = head.Blocks(step) * heads.Length;
             if (rest < items)
-                return (sequence, new(heads[rest % heads.Length], head.BlockFromLast(step, (int)(rest / heads.Length))));
+            {
+                QueryRun<int> run = head[step];
+                return (sequence, new(heads[rest % heads.Length], head.BlockFromLast(step, run, (int)(rest / heads.Length))) { Run = run });
+            }
+
             rest -= items;
         }
-
-        long Before(int step) => ForwardItemsBefore(sequence, step);
     }
 
     public (Sequence Sequence, BackwardItem Item) Backward(int phase, long item)
@@ -139,7 +149,7 @@ internal sealed class Geometry
     private long ForwardItemsOf(Sequence sequence) => ForwardItemsBefore(sequence, int.MaxValue);
 
     // Items of the runs 0 to step - 1 of all heads.
-    private long ForwardItemsBefore(Sequence sequence, int step)
+    private long ForwardItemsBefore(in Sequence sequence, int step)
     {
         long items = 0;
         for (int of = 0; of < Classes.Count; of++)

@@ -68,10 +68,9 @@ internal readonly struct HeadRuns
     /// <summary>Blocks of a run of G tokens.</summary>
     public long BlocksOfGroup => BlocksOf(sequence.GroupSize);
 
-    /// <summary>A block of a run, counted from its last one.</summary>
-    public QueryBlock BlockFromLast(int run, int fromLast)
+    /// <summary>A block of a run and of its queries, counted from its last one.</summary>
+    public QueryBlock BlockFromLast(int run, QueryRun<int> queries, int fromLast)
     {
-        QueryRun<int> queries = this[run];
         int start = ((queries.Length - 1) / blockQueries - fromLast) * blockQueries;
         return new(firstRun + run, queries.Start + start, Math.Min(blockQueries, queries.Length - start));
     }

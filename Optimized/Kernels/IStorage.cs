@@ -35,7 +35,7 @@ internal unsafe struct SingleStorage : IStorage<float>
         where V : struct
         where TLanes : struct, ILanes<V> => TLanes.Load(source);
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Narrow<V, TLanes>(Pointer<float> source, Pointer<float> destination, int count)
         where V : struct
         where TLanes : struct, ILanes<V>
@@ -47,7 +47,8 @@ internal unsafe struct SingleStorage : IStorage<float>
             TLanes.Store(TLanes.Load(source, i + TLanes.Count), destination + i + TLanes.Count);
         }
 
-        (source + i).Span(count - i).CopyTo((destination + i).Span(count - i));
+        if (i < count)
+            (source + i).Span(count - i).CopyTo((destination + i).Span(count - i));
     }
 }
 

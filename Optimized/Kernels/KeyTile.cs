@@ -7,11 +7,11 @@ namespace S2Attn.Optimized.Kernels;
 /// <summary>A tile of keys and values, widened and padded: rows of Depth floats, Stride apart, zero in pads and where the key is padded.</summary>
 internal unsafe struct KeyTile
 {
-    private readonly Sequence sequence;
-    private readonly int kvHead;
-    private readonly bool checkKeys, checkValues;
+    private Sequence sequence;
+    private int kvHead;
+    private bool checkKeys, checkValues;
 
-    /// <summary>A tile whose rows are still to be loaded.</summary>
+    /// <summary>Makes this a tile whose rows are still to be loaded. In place: a copy of what has just been written field by field waits until all that was stored before is in the cache.</summary>
     /// <param name="sequence">The sequence of the keys.</param>
     /// <param name="valid">valid of the tile's first key; null where no key is padded.</param>
     /// <param name="kvHead">The kv head.</param>
@@ -22,7 +22,7 @@ internal unsafe struct KeyTile
     /// <param name="checkValues">The same for values and masked weights.</param>
     /// <param name="keys">TileKeys rows, and slack of BlockSizes.HalfRows behind them.</param>
     /// <param name="values">The same for the values.</param>
-    public KeyTile(Sequence sequence, Pointer<byte> valid, int kvHead, KeySegment<int> segment, int start, int count, bool checkKeys, bool checkValues, Pointer<float> keys, Pointer<float> values)
+    public void Begin(in Sequence sequence, Pointer<byte> valid, int kvHead, KeySegment<int> segment, int start, int count, bool checkKeys, bool checkValues, Pointer<float> keys, Pointer<float> values)
     {
         this.sequence = sequence;
         this.kvHead = kvHead;
@@ -38,20 +38,20 @@ internal unsafe struct KeyTile
     }
 
     /// <summary>The work item whose first tile this is, where another item loads it ahead: decoding an item's number takes divisions.</summary>
-    public (Sequence Sequence, ForwardItem Item) Owner { get; init; }
+    public (Sequence Sequence, ForwardItem Item) Owner { get; set; }
 
-    public Pointer<float> Keys { get; }
+    public Pointer<float> Keys { get; private set; }
 
-    public Pointer<float> Values { get; }
+    public Pointer<float> Values { get; private set; }
 
     /// <summary>valid of the tile's first key; null where no key of the tile is padded.</summary>
-    public Pointer<byte> Valid { get; }
+    public Pointer<byte> Valid { get; private set; }
 
-    public KeySegment<int> Segment { get; }
+    public KeySegment<int> Segment { get; private set; }
 
-    public int Start { get; }
+    public int Start { get; private set; }
 
-    public int Count { get; }
+    public int Count { get; private set; }
 
     /// <summary>Whether a product with a masked weight of 0 is 0, so that a partial tile may be multiplied whole.</summary>
     public bool IsFinite { get; private set; }
@@ -74,31 +74,21 @@ internal unsafe struct KeyTile
         where TLanes : struct, ILanes<V>
     {
         int depth = sizes.Depth, stride = sizes.Stride, first = FirstOf(part, parts), end = FirstOf(part + 1, parts), token = sequence.FirstToken + Start;
-        for (int j = first; j < end; j++)
-        {
-            Pointer<float> key = Keys + (nint)j * stride, value = Values + (nint)j * stride;
-            if (!Valid.IsNull && Valid[j] == 0)
-            {
-                key.Span(depth).Clear();
-                value.Span(depth).Clear();
-                continue;
-            }
-
-            Packing.Row<T, TStorage, V, TLanes>(problem.Key.At(sequence.Batch, token + j, kvHead), key, sizes.HeadDim, depth);
-            Packing.Row<T, TStorage, V, TLanes>(problem.Value.At(sequence.Batch, token + j, kvHead), value, sizes.HeadDim, depth);
-        }
-
+        Pointer<byte> valid = Valid.IsNull ? Valid : Valid + first;
+        Pointer<float> keys = Keys + (nint)first * stride, values = Values + (nint)first * stride;
+        Packing.Rows<T, TStorage, V, TLanes>(problem.Key, sequence.Batch, token + first, end - first, kvHead, valid, keys, stride, sizes.HeadDim, depth);
+        Packing.Rows<T, TStorage, V, TLanes>(problem.Value, sequence.Batch, token + first, end - first, kvHead, valid, values, stride, sizes.HeadDim, depth);
         if (checkKeys)
-            IsFinite &= Packing.AllFinite<V, TLanes>(Keys + (nint)first * stride, stride, end - first, depth);
+            IsFinite &= Packing.AllFinite<V, TLanes>(keys, stride, end - first, depth);
         if (checkValues)
-            IsFinite &= Packing.AllFinite<V, TLanes>(Values + (nint)first * stride, stride, end - first, depth);
+            IsFinite &= Packing.AllFinite<V, TLanes>(values, stride, end - first, depth);
         if (part < parts - 1)
             return;
 
-        // The rows up to whole register blocks are computed too.
-        int pad = BlockSizes.RoundUp(Count, sizes.TileRows) - Count;
-        (Keys + (nint)Count * stride).Span(pad * stride).Clear();
-        (Values + (nint)Count * stride).Span(pad * stride).Clear();
+        // Blocks that begin before the last row end behind it. What they compute there is not used, but would take long where old bits are subnormal numbers.
+        int pads = Math.Min(Math.Max(BlockSizes.HalfRows, TLanes.Count) - 1, sizes.TileKeysHeld - Count);
+        Packing.Clear<V, TLanes>((Keys + (nint)Count * stride).WithSlack((nint)BlockSizes.HalfRows * stride), stride, pads, depth);
+        Packing.Clear<V, TLanes>((Values + (nint)Count * stride).WithSlack((nint)BlockSizes.HalfRows * stride), stride, pads, depth);
     }
 
     private readonly int FirstOf(int part, int parts) => (int)((long)Count * part / parts);

@@ -9,8 +9,27 @@ namespace S2Attn.Optimized.Kernels;
 /// <summary>Copies that widen, pad and transpose. Pads are zero, so that whole register blocks can be computed and the surplus ignored.</summary>
 internal static unsafe class Packing
 {
-    /// <summary>Widens D elements to a row of a given width, zero behind D.</summary>
+    /// <summary>Widens the rows of some tokens of a head to rows of a given width, stride apart, zero behind D and where valid says that the token is padded.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Rows<T, TStorage, V, TLanes>(in Rows<T> tensor, long batch, long token, int count, long head, Pointer<byte> valid, Pointer<float> rows, nint stride, int headDim, int width)
+        where T : unmanaged
+        where TStorage : struct, IStorage<T>
+        where V : struct
+        where TLanes : struct, ILanes<V>
+    {
+        RowWalk<T> walk = tensor.From(batch, token, head);
+        for (int i = 0; i < count; i++, rows += stride)
+        {
+            Pointer<T> row = walk.Next();
+            if (!valid.IsNull && valid[i] == 0)
+                rows.Span(width).Clear();
+            else
+                Row<T, TStorage, V, TLanes>(row, rows, headDim, width);
+        }
+    }
+
+    /// <summary>Widens D elements to a row of a given width, zero behind D.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Row<T, TStorage, V, TLanes>(Pointer<T> source, Pointer<float> row, int headDim, int width)
         where T : unmanaged
         where TStorage : struct, IStorage<T>
@@ -34,6 +53,18 @@ internal static unsafe class Packing
             TStorage.Widen<V, TLanes>(source + i, row + i, headDim - i);
         if (headDim < width)
             (row + headDim).Span(width - headDim).Clear();
+    }
+
+    /// <summary>Sets rows to 0 up to the register that holds their last element.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Clear<V, TLanes>(Pointer<float> rows, nint stride, int count, int width)
+        where V : struct
+        where TLanes : struct, ILanes<V>
+    {
+        V zero = TLanes.Broadcast(0);
+        for (int row = 0; row < count; row++, rows += stride)
+            for (int i = 0; i < width; i += TLanes.Count)
+                TLanes.Store(zero, rows + i);
     }
 
     /// <summary>Whether no element of rows is NaN or infinite: x - x is 0 for finite x alone.</summary>
@@ -69,12 +100,20 @@ internal static unsafe class Packing
         int r = 0;
         if (Avx512F.IsSupported)
             for (; r + Vector512<float>.Count <= rows; r += Vector512<float>.Count)
-                for (int c = 0; c < columns; c += 4)
-                    Transpose16x4(source + r * sourceStride + c, sourceStride, destination + c * destinationStride + r, destinationStride, factors + c * factorStep, factorStep);
+            {
+                Pointer<float> from = source + r * sourceStride, to = destination + r, factor = factors;
+                for (int c = 0; c < columns; c += 4, from += 4, to += 4 * destinationStride, factor += 4 * factorStep)
+                    Transpose16x4(from, sourceStride, to, destinationStride, factor, factorStep);
+            }
+
         if (Avx.IsSupported)
             for (; r + Vector256<float>.Count <= rows; r += Vector256<float>.Count)
-                for (int c = 0; c < columns; c += 4)
-                    Transpose8x4(source + r * sourceStride + c, sourceStride, destination + c * destinationStride + r, destinationStride, factors + c * factorStep, factorStep);
+            {
+                Pointer<float> from = source + r * sourceStride, to = destination + r, factor = factors;
+                for (int c = 0; c < columns; c += 4, from += 4, to += 4 * destinationStride, factor += 4 * factorStep)
+                    Transpose8x4(from, sourceStride, to, destinationStride, factor, factorStep);
+            }
+
         for (; r < rows; r += Vector128<float>.Count)
             for (int c = 0; c < columns; c += 4)
                 Transpose4x4(source + r * sourceStride + c, sourceStride, destination + c * destinationStride + r, destinationStride, factors + c * factorStep, factorStep);

@@ -1,5 +1,6 @@
 // What is done to a panel of scores: masking, softmax, and products that must not touch masked pairs.
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 using S2Attn.Spec;
 
 namespace S2Attn.Optimized.Kernels;
@@ -19,8 +20,12 @@ internal readonly struct PanelMask
     /// <summary>First row that some query of the panel does not see; Rows where every pair is visible.</summary>
     public readonly int FirstMasked;
 
+    /// <summary>Lanes that hold a query.</summary>
+    public readonly int Queries;
+
     public PanelMask(bool causal, int firstQuery, int queries, int firstKey, int keys)
     {
+        Queries = queries;
         switch (Tiles.Classify(causal, firstQuery, queries, firstKey, keys))
         {
             case TileKind.Full:
@@ -37,6 +42,9 @@ internal readonly struct PanelMask
     public bool IsEmpty => Rows == 0;
 
     public bool IsPartial => FirstMasked < Rows;
+
+    /// <summary>How many key rows lane i sees.</summary>
+    public int SeenBy(int i) => IsPartial ? Math.Clamp(i + Offset + 1, 0, Rows) : Rows;
 
     /// <summary>Whether lane i sees key row j.</summary>
     public bool Sees(int i, int j) => j < FirstMasked || j <= i + Offset;
@@ -88,8 +96,9 @@ internal static unsafe class Panel<V, TLanes>
         return SoftmaxHalf(scores + TLanes.Count, rows, max + TLanes.Count, sum + TLanes.Count, factor + TLanes.Count) | shrinks;
     }
 
+    /// <summary>The same for a panel whose queries fill the lower register alone, or for one register of another.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static bool SoftmaxHalf(Pointer<float> scores, int rows, Pointer<float> max, Pointer<float> sum, Pointer<float> factor)
+    public static bool SoftmaxHalf(Pointer<float> scores, int rows, Pointer<float> max, Pointer<float> sum, Pointer<float> factor)
     {
         nint stride = 2 * TLanes.Count;
         V before = TLanes.Load(max);
@@ -136,35 +145,64 @@ internal static unsafe class Panel<V, TLanes>
         return !TLanes.EqualsAll(before, after);
     }
 
-    /// <summary>Multiplies each row of a panel, two registers wide, by the same factors.</summary>
+    /// <summary>Multiplies each row of a panel by the same factors: of two registers, or of the lower one alone, as what stands in the upper one of a half panel may be subnormal and slow.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Scale(Pointer<float> panel, int rows, Pointer<float> factor)
+    public static void Scale(Pointer<float> panel, int rows, Pointer<float> factor, bool isHalf)
     {
         V f0 = TLanes.Load(factor), f1 = TLanes.Load(factor + TLanes.Count);
         for (int d = 0; d < rows; d++, panel += 2 * TLanes.Count)
         {
             TLanes.Store(TLanes.Multiply(TLanes.Load(panel), f0), panel);
+            if (isHalf)
+                continue;
             TLanes.Store(TLanes.Multiply(TLanes.Load(panel + TLanes.Count), f1), panel + TLanes.Count);
         }
     }
 
     /// <summary>
-    /// The backward step: scores become weights p = 2^(score - logsumexp), and gradients of weights become gradients of scores, p (dp - delta).
+    /// The backward step: scores become weights p = 2^(score - logsumexp), and gradients of weights become gradients of scores, p (dp - delta). Of a half panel the lower register alone.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void SoftmaxGradient(Pointer<float> scores, Pointer<float> gradients, nint stride, int rows, Pointer<float> logSumExp, Pointer<float> delta)
+    public static void SoftmaxGradient(Pointer<float> scores, Pointer<float> gradients, nint stride, int rows, Pointer<float> logSumExp, Pointer<float> delta, bool isHalf)
     {
         int lanes = TLanes.Count;
         V l0 = TLanes.Load(logSumExp), l1 = TLanes.Load(logSumExp + lanes), d0 = TLanes.Load(delta), d1 = TLanes.Load(delta + lanes);
         for (int j = 0; j < rows; j++, scores += stride, gradients += stride)
         {
             V p0 = Exponential.PowerOfTwo<V, TLanes>(TLanes.Subtract(TLanes.Load(scores), l0));
-            V p1 = Exponential.PowerOfTwo<V, TLanes>(TLanes.Subtract(TLanes.Load(scores + lanes), l1));
             TLanes.Store(p0, scores);
-            TLanes.Store(p1, scores + lanes);
             TLanes.Store(TLanes.Multiply(p0, TLanes.Subtract(TLanes.Load(gradients), d0)), gradients);
+            if (isHalf)
+                continue;
+            V p1 = Exponential.PowerOfTwo<V, TLanes>(TLanes.Subtract(TLanes.Load(scores + lanes), l1));
+            TLanes.Store(p1, scores + lanes);
             TLanes.Store(TLanes.Multiply(p1, TLanes.Subtract(TLanes.Load(gradients + lanes), d1)), gradients + lanes);
         }
+    }
+
+    /// <summary>
+    /// What the softmax of a panel ends with: 1 / l, or 0 where a query sees nothing, and lse = (m + log2 l) ln 2, in double and rounded once. Four queries at a time, up to three more than there are.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Finish(Pointer<float> max, Pointer<float> sum, int queries, Pointer<float> inverse, Pointer<float> logSumExp)
+    {
+        for (int i = 0; i < queries; i += 4)
+        {
+            Vector128<float> m = Vector128.Load((max + i).For(4)), l = Vector128.Load((sum + i).For(4));
+            Vector128.ConditionalSelect(Vector128.Equals(l, Vector128<float>.Zero), Vector128<float>.Zero, Vector128<float>.One / l).Store((inverse + i).For(4));
+            Vector256<double> log = Vector256.Log2(Vector256.Create(Vector128.WidenLower(l), Vector128.WidenUpper(l)));
+            Vector256<double> lse = (Vector256.Create(Vector128.WidenLower(m), Vector128.WidenUpper(m)) + log) * Vector256.Create(Math.Log(2));
+            Vector128.Narrow(lse.GetLower(), lse.GetUpper()).Store((logSumExp + i).For(4));
+        }
+    }
+
+    /// <summary>Multiplies a multiple of the lanes by one factor.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Multiply(Pointer<float> row, int count, float factor)
+    {
+        V f = TLanes.Broadcast(factor);
+        for (int i = 0; i < count; i += TLanes.Count)
+            TLanes.Store(TLanes.Multiply(TLanes.Load(row + i), f), row + i);
     }
 
     /// <summary>target[i] += factor source[i].</summary>

@@ -1,5 +1,6 @@
 // One call, as the kernels see it: pointers whose ranges were checked, sizes and strides.
 using System.Diagnostics;
+using System.Runtime.CompilerServices;
 
 namespace S2Attn.Optimized.Kernels;
 
@@ -10,6 +11,9 @@ namespace S2Attn.Optimized.Kernels;
 internal readonly unsafe struct Rows<T>
     where T : unmanaged
 {
+    // In elements: half a page.
+    private const int DenseStride = 512;
+
     private readonly T* data;
     private readonly TensorStrides strides;
     private readonly int width, ring;
@@ -41,9 +45,29 @@ internal readonly unsafe struct Rows<T>
     /// <summary>Elements from a row to that of the next token.</summary>
     public nint TokenStride => (nint)strides.Token;
 
+    /// <summary>Whether the rows of a head's tokens lie <see cref="TokenStride"/> apart, one behind the other.</summary>
+    public bool IsEven => ring == 0;
+
+    /// <summary>Whether transposes may read or write the rows where they lie: f32, one behind the other, few enough bytes apart that several share a memory page, and of a width that leaves no pad.</summary>
+    public bool IsDense(int width) => typeof(T) == typeof(float) && ring == 0 && this.width == width && strides.Token >= width && strides.Token <= DenseStride;
+
+    /// <summary>Rows of a head that are <see cref="IsDense"/>, from the first to the last.</summary>
+    public Pointer<float> Block(long batch, long token, int count, long head)
+    {
+        Check(batch, token, head, width);
+        Check(batch, token + count - 1, head, width);
+        return new((float*)(data + batch * strides.Batch + token * strides.Token + head * strides.Head), (count - 1) * (nint)strides.Token + width);
+    }
+
+    /// <summary>The rows of a head from a token on.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public RowWalk<T> From(long batch, long token, long head) => new(this, batch, token, head);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public Pointer<T> At(long batch, long token, long head) => At(batch, token, head, width);
 
     /// <summary>The elements from the start of a row on, where they lie in order.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public Pointer<T> At(long batch, long token, long head, int elements)
     {
         Check(batch, token, head, elements);
@@ -62,6 +86,43 @@ internal readonly unsafe struct Rows<T>
 #endif
     }
 #pragma warning restore CA1822
+}
+
+/// <summary>Row after row of a head. Where rows are even a step is an addition; in Debug each is found, and checked, anew.</summary>
+internal struct RowWalk<T>
+    where T : unmanaged
+{
+    private readonly Rows<T> rows;
+    private readonly long batch, head;
+    private readonly nint step;
+    private long token;
+    private Pointer<T> row;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public RowWalk(in Rows<T> rows, long batch, long token, long head)
+    {
+        this.rows = rows;
+        this.batch = batch;
+        this.head = head;
+        this.token = token;
+#if DEBUG
+        step = 0;
+#else
+        step = rows.IsEven ? rows.TokenStride : 0;
+        row = step == 0 ? default : rows.At(batch, token, head);
+#endif
+    }
+
+    /// <summary>The next row.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public Pointer<T> Next()
+    {
+        if (step == 0)
+            return rows.At(batch, token++, head);
+        Pointer<T> next = row;
+        row += step;
+        return next;
+    }
 }
 
 /// <summary>What forward and backward read and write.</summary>

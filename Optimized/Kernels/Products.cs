@@ -8,18 +8,22 @@ internal static unsafe class Products<TTile>
     where TTile : struct, ITile
 {
     /// <summary>Register blocks of the two products below: between them rows are asked for.</summary>
-    public static int Steps(PanelMask mask, int depth) => (RowsOfBoth(mask) + depth) / TTile.Rows;
+    public static int Steps(PanelMask mask, int depth) => IsHalf(mask) ? (mask.Rows + depth) / BlockSizes.HalfRows : (RowsOfBoth(mask) + depth) / TTile.Rows;
 
-    /// <summary>Key rows of which both halves of a panel are computed; from there on the upper half is alone.</summary>
+    /// <summary>Whether the queries of a panel fill its lower register alone: of all key rows only that half is computed.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool IsHalf(PanelMask mask) => mask.Queries <= TTile.Columns / 2;
+
+    /// <summary>Key rows of which both halves of a panel are computed; from there on one half is alone: the upper one, whose queries come later.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int RowsOfBoth(PanelMask mask) =>
-        mask.IsPartial ? Math.Min(mask.Rows, RowBlocks<TTile>.Covered(Math.Max(mask.Offset + TTile.Columns / 2, 0))) : mask.Rows;
+        IsHalf(mask) ? 0 : mask.IsPartial ? Math.Min(mask.Rows, RowBlocks<TTile>.Covered(Math.Max(mask.Offset + TTile.Columns / 2, 0))) : mask.Rows;
 
     /// <summary>scores[j, m] = sum over d of keys[j, d] queries[d, m]: q.k, or do.v, of one panel. Entries that no query sees may be left as they are.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Scores(PanelMask mask, int depth, Pointer<float> keys, nint stride, Pointer<float> queries, Pointer<float> scores, nint columnsOfScores, ref RowsAhead ahead)
     {
-        int lanes = TTile.Columns / 2, both = RowsOfBoth(mask), whole = RowBlocks<TTile>.Whole(both);
+        int alone = IsHalf(mask) ? 0 : TTile.Columns / 2, both = RowsOfBoth(mask), whole = RowBlocks<TTile>.Whole(both);
         for (int j = 0; j < whole; j += TTile.Rows)
         {
             ahead.Step();
@@ -33,14 +37,29 @@ internal static unsafe class Products<TTile>
         keys = keys.WithSlack(BlockSizes.HalfRows * stride);
         scores = scores.WithSlack(BlockSizes.HalfRows * columnsOfScores);
         for (int j = both; j < mask.Rows; j += BlockSizes.HalfRows)
-            TTile.MultiplyHalf(depth, keys + j * stride, stride, 1, queries + lanes, TTile.Columns, scores + j * columnsOfScores + lanes, columnsOfScores, accumulate: false);
+        {
+            ahead.Step();
+            TTile.MultiplyHalf(depth, keys + j * stride, stride, 1, queries + alone, TTile.Columns, scores + j * columnsOfScores + alone, columnsOfScores, accumulate: false);
+        }
     }
 
     /// <summary>result[d, m] (+)= sum over j of values[j, d] weights[j, m]: p v, or ds k, of one panel.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Weighted(PanelMask mask, int depth, Pointer<float> values, nint stride, Pointer<float> weights, nint columnsOfWeights, Pointer<float> result, bool accumulate, ref RowsAhead ahead)
     {
-        int lanes = TTile.Columns / 2, both = RowsOfBoth(mask), whole = RowBlocks<TTile>.Whole(depth);
+        int both = RowsOfBoth(mask);
+        if (IsHalf(mask))
+        {
+            for (int d = 0; d < depth; d += BlockSizes.HalfRows)
+            {
+                ahead.Step();
+                TTile.MultiplyHalf(mask.Rows, values + d, 1, stride, weights, columnsOfWeights, result + (nint)d * TTile.Columns, TTile.Columns, accumulate);
+            }
+
+            return;
+        }
+
+        int lanes = TTile.Columns / 2, whole = RowBlocks<TTile>.Whole(depth);
         for (int d = 0; d < whole; d += TTile.Rows)
         {
             ahead.Step();

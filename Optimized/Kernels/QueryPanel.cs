@@ -10,7 +10,7 @@ internal static unsafe class QueryPanel<T, TStorage, V, TLanes>
     where V : struct
     where TLanes : struct, ILanes<V>
 {
-    /// <summary>panel[d, i] = scale * tensor[first + i, d] for i below count; the other lanes and the pads of d are 0.</summary>
+    /// <summary>panel[d, i] = scale * tensor[first + i, d] for i below count; the pads of d and the other lanes are 0, but for a register in which no query stands.</summary>
     /// <param name="tensor">The tensor.</param>
     /// <param name="sizes">Block sizes.</param>
     /// <param name="sequence">The sequence that the queries belong to.</param>
@@ -24,18 +24,35 @@ internal static unsafe class QueryPanel<T, TStorage, V, TLanes>
     public static void Load(in Rows<T> tensor, BlockSizes sizes, Sequence sequence, int head, int first, int count, ScaleFactor scale, Pointer<float> rows, Pointer<float> panel)
     {
         int depth = sizes.Depth;
-        for (int i = 0; i < count; i++)
-            Packing.Row<T, TStorage, V, TLanes>(tensor.At(sequence.Batch, sequence.FirstToken + first + i, head), rows + (nint)i * depth, sizes.HeadDim, depth);
-        (rows + (nint)count * depth).Span((sizes.TileColumns - count) * depth).Clear();
-        FromRows(sizes, scale, rows, depth, panel);
+        if (count % TLanes.Count == 0 && tensor.IsDense(depth))
+        {
+            FromRows(sizes, scale, tensor.Block(sequence.Batch, sequence.FirstToken + first, count, head), tensor.TokenStride, panel, count);
+            return;
+        }
+
+        Packing.Rows<T, TStorage, V, TLanes>(tensor, sequence.Batch, sequence.FirstToken + first, count, head, default, rows, depth, sizes.HeadDim, depth);
+
+        // Lanes of a register without a query compute like the others; a register without one is left alone.
+        int lanes = count > TLanes.Count ? 2 * TLanes.Count : TLanes.Count;
+        if (count < lanes)
+            (rows + (nint)count * depth).Span((lanes - count) * depth).Clear();
+        FromRows(sizes, scale, rows, depth, panel, lanes);
     }
 
-    /// <summary>panel[d, i] = scale * rows[i, d] for TileColumns rows of Depth floats or more.</summary>
+    /// <summary>rows[i, d] = scale * tensor[first + i, d] for i below count, and 0 from D up to Width: the same numbers where queries stand in rows.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void FromRows(BlockSizes sizes, ScaleFactor scale, Pointer<float> rows, nint stride, Pointer<float> panel)
+    public static void LoadRows(in Rows<T> tensor, BlockSizes sizes, Sequence sequence, int head, int first, int count, ScaleFactor scale, Pointer<float> rows)
+    {
+        Packing.Rows<T, TStorage, V, TLanes>(tensor, sequence.Batch, sequence.FirstToken + first, count, head, default, rows, sizes.Width, sizes.HeadDim, sizes.Width);
+        scale.MultiplyQueries<V, TLanes>(rows, count * sizes.Width / sizes.TileColumns);
+    }
+
+    /// <summary>panel[d, i] = scale * rows[i, d] for so many lanes, and rows of Depth floats or more.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void FromRows(BlockSizes sizes, ScaleFactor scale, Pointer<float> rows, nint stride, Pointer<float> panel, int lanes)
     {
         float mantissa = scale.Mantissa;
-        Packing.Transpose(rows, stride, panel, sizes.TileColumns, sizes.TileColumns, sizes.Depth, new(&mantissa, 1), 0);
+        Packing.Transpose(rows, stride, panel, sizes.TileColumns, lanes, sizes.Depth, new(&mantissa, 1), 0);
         if (scale.Exponent < 0)
             scale.Lower<V, TLanes>(panel, sizes.TileColumns, sizes.Depth);
     }

@@ -10,7 +10,8 @@ namespace S2Attn.Optimized.Kernels;
 /// </summary>
 internal unsafe struct RowsAhead
 {
-    private const int CacheLine = 64, MaxRanges = 6;
+    // Rows of so many bytes are few enough to come into the first-level cache without driving out what is computed with; longer ones come into the second.
+    private const int CacheLine = 64, MaxRanges = 6, ShortRow = 2 * CacheLine;
 
     private Ranges ranges;
     private int range, added, rows, rowsOfStep;
@@ -39,19 +40,33 @@ internal unsafe struct RowsAhead
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Ask()
     {
-        for (int i = 0; i < rowsOfStep && range < added; i++)
+        for (int left = rowsOfStep; left > 0 && range < added;)
         {
             ref Range current = ref ranges[range];
-            for (int at = 0; at < current.Bytes; at += CacheLine)
-                Sse.Prefetch1(current.Row + at);
+            int count = Math.Min(left, current.Count);
+            nint stride = current.Stride, last = current.Bytes - 1;
+            byte* row = current.Row;
 
-            // A row that does not start on a line ends in one more.
-            Sse.Prefetch1(current.Row + current.Bytes - 1);
-            current.Row += current.Stride;
-            if (--current.Count == 0)
+            // Every line of a row: one that does not start on a line ends in one more.
+            if (last < ShortRow)
+                for (int i = 0; i < count; i++, row += stride)
+                    for (byte* line = LineOf(row); line <= row + last; line += CacheLine)
+                        Sse.Prefetch0(line);
+            else
+                for (int i = 0; i < count; i++, row += stride)
+                    for (byte* line = LineOf(row); line <= row + last; line += CacheLine)
+                        Sse.Prefetch1(line);
+
+            current.Row = row;
+            current.Count -= count;
+            left -= count;
+            if (current.Count == 0)
                 range++;
         }
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static byte* LineOf(byte* address) => (byte*)((nint)address & -CacheLine);
 
     private struct Range
     {

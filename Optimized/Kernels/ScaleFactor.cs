@@ -36,6 +36,15 @@ internal readonly record struct ScaleFactor(float Mantissa, int Exponent)
         where V : struct
         where TLanes : struct, ILanes<V> => Shift<V, TLanes>(panel, stride, rows, Math.Min(Exponent, 0));
 
+    /// <summary>Multiplies rows of two registers of q by the mantissa, and by 2^Exponent where that is below 1.</summary>
+    public void MultiplyQueries<V, TLanes>(Pointer<float> rows, int count)
+        where V : struct
+        where TLanes : struct, ILanes<V>
+    {
+        Multiply<V, TLanes>(rows, 2 * TLanes.Count, count, Mantissa);
+        Lower<V, TLanes>(rows, 2 * TLanes.Count, count);
+    }
+
     /// <summary>Multiplies rows of two registers by the whole scale.</summary>
     public void Multiply<V, TLanes>(Pointer<float> panel, int rows)
         where V : struct

@@ -54,8 +54,8 @@ public sealed class BlockSizeTests
             {
                 BlockSizes sizes = new(dim, engines.TileRows, engines.TileColumns);
                 long depth = sizes.Depth, columns = sizes.TileColumns, queries = sizes.BlockQueries, backward = sizes.BackwardQueries, held = sizes.TileKeysHeld;
-                long tile = held * sizes.Stride, rows = backward * sizes.Stride, scores = held * sizes.ScoreStride;
-                long forwardFloats = Sum(queries * depth, queries * depth, tile, tile, tile, tile, columns * depth, held * columns, queries, queries, columns);
+                long tile = held * sizes.Stride, rows = backward * sizes.Stride, scores = held * sizes.ScoreStride, lone = columns / 8 * sizes.Width;
+                long forwardFloats = Sum(queries * depth + lone, queries * depth + lone, tile, tile, tile, tile, columns * depth, held * columns, queries, queries, columns);
                 long backwardFloats = Sum(
                     backward * depth, backward * depth, backward * depth, rows, rows, tile, tile, scores, scores, columns * depth, (long)sizes.TileRows * sizes.Width, backward, backward);
                 long floats = engines.WorkspaceFloats(sizes);

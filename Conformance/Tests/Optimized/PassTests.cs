@@ -264,7 +264,9 @@ public sealed unsafe class PassTests
                 Note(Stale, item);
             held(item);
             float* somewhere = stackalloc float[1];
-            ahead = nextItem < 0 ? default : new(default, default, 0, default, (int)nextItem, 1, checkKeys: false, checkValues: false, new(somewhere, 1), new(somewhere, 1));
+            ahead = default;
+            if (nextItem >= 0)
+                ahead.Begin(default, default, 0, default, (int)nextItem, 1, checkKeys: false, checkValues: false, new(somewhere, 1), new(somewhere, 1));
             Note(Computed, item);
         }
 
