@@ -21,7 +21,9 @@ internal unsafe struct RowsAhead
     {
         if (!Sse.IsSupported || count <= 0)
             return;
-        ranges[added++] = new Range { Row = tensor.At(batch, first, head).Line, Stride = tensor.TokenStride * sizeof(T), Count = count, Bytes = headDim * sizeof(T) };
+        int* order = tensor.OrderFrom(first);
+        byte* row = (order == null ? tensor.At(batch, first, head) : tensor.Origin(batch, head)).Line;
+        ranges[added++] = new Range { Row = row, Order = order, Stride = tensor.TokenStride * sizeof(T), Count = count, Bytes = headDim * sizeof(T) };
         rows += count;
     }
 
@@ -42,12 +44,16 @@ internal unsafe struct RowsAhead
         for (int i = 0; i < rowsOfStep && range < added; i++)
         {
             ref Range current = ref ranges[range];
+            byte* row = current.Row;
+            if (current.Order == null)
+                current.Row += current.Stride;
+            else
+                row += *current.Order++ * current.Stride;
             for (int at = 0; at < current.Bytes; at += CacheLine)
-                Sse.Prefetch1(current.Row + at);
+                Sse.Prefetch1(row + at);
 
             // A row that does not start on a line ends in one more.
-            Sse.Prefetch1(current.Row + current.Bytes - 1);
-            current.Row += current.Stride;
+            Sse.Prefetch1(row + current.Bytes - 1);
             if (--current.Count == 0)
                 range++;
         }
@@ -56,6 +62,7 @@ internal unsafe struct RowsAhead
     private struct Range
     {
         public byte* Row;
+        public int* Order;
         public nint Stride;
         public int Count, Bytes;
     }
