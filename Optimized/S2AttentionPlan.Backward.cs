@@ -170,8 +170,8 @@ public sealed unsafe partial class S2AttentionPlan
                 calls,
                 problem with
                 {
-                    KeyGradient = new(keySums, places.KeySums, Config.HeadDim, places.Key.FirstToken),
-                    ValueGradient = new(keySums + sums, places.KeySums, Config.HeadDim, places.Key.FirstToken),
+                    KeyGradient = new(keySums, places.KeySums),
+                    ValueGradient = new(keySums + sums, places.KeySums),
                     StoredQueryGradient = new((T*)queryGradient, places.QueryGradient),
                     StoredKeyGradient = new((T*)keyGradient, places.KeyGradient),
                     StoredValueGradient = new((T*)valueGradient, places.ValueGradient),

@@ -1,5 +1,6 @@
 // The safe face of the kernels: everything is checked here, once, before anything is read or written.
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using S2Attn.Optimized.Kernels;
 using S2Attn.Spec;
 
@@ -11,7 +12,7 @@ namespace S2Attn.Optimized;
 /// </summary>
 /// <remarks>
 /// A plan serves one call at a time. Workspace is below 1 MiB for each thread up to D = 256, whatever N is; a plan's own memory does not depend on N or G, and is
-/// for each sequence of a packed batch 16 bytes and 8 for each shift, and for each length that occurs 100 for each shift. A plan that is no longer used ends its threads when it is disposed of, or when it is collected.
+/// for each sequence of a packed batch 16 bytes and 8 for each shift, and for each length that occurs 100 for each shift; for a grid see <see cref="OfGrid"/>. A plan that is no longer used ends its threads when it is disposed of, or when it is collected.
 /// </remarks>
 public sealed unsafe partial class S2AttentionPlan : IDisposable
 {
@@ -19,6 +20,7 @@ public sealed unsafe partial class S2AttentionPlan : IDisposable
 
     private readonly CallGate gate = new();
     private readonly Places places;
+    private readonly GridWindows? windows;
     private readonly PlanResources resources;
     private readonly Calls<float> single;
     private readonly Calls<Half> half;
@@ -34,7 +36,7 @@ public sealed unsafe partial class S2AttentionPlan : IDisposable
 
     /// <summary>Plans with other kernels than those of this processor, as a test that makes them fail does.</summary>
     internal S2AttentionPlan(S2Config config, S2AttentionOptions options, Func<VectorWidth, IEngines> enginesFor)
-        : this(config, options, options.Batch ?? config?.Batch ?? 0, new(0, config?.Tokens ?? 0), new(0, config?.Tokens ?? 0), Sequences.Alike, enginesFor)
+        : this(config, options, options.Batch ?? config?.Batch ?? 0, new(0, config?.Tokens ?? 0), new(0, config?.Tokens ?? 0), null, Sequences.Alike, enginesFor)
     {
     }
 
@@ -44,6 +46,7 @@ public sealed unsafe partial class S2AttentionPlan : IDisposable
         int batch,
         TokenRange<int> queries,
         TokenRange<int> keys,
+        GridWindows? windows,
         Func<S2Config, int, Sequences> sequences,
         Func<VectorWidth, IEngines> enginesFor,
         bool isSlice = false)
@@ -56,7 +59,8 @@ public sealed unsafe partial class S2AttentionPlan : IDisposable
         ArgumentOutOfRangeException.ThrowIfNegative(batch, "options.Batch");
         BlockForms.CheckHeadDim(nameof(config), config.HeadDim);
         IEngines engines = enginesFor(options.VectorWidth);
-        places = new(config, options, batch, queries, keys);
+        this.windows = windows;
+        places = new(config, options, batch, queries, keys, windows);
         BlockSizes sizes = new(config.HeadDim, engines.TileRows, engines.TileColumns);
         Geometry geometry = new(config, sequences(config, batch), batch, keys, isSlice, sizes);
         WorkerPool? pool = options.Scheduler is null ? new(Threads) : null;
@@ -68,7 +72,7 @@ public sealed unsafe partial class S2AttentionPlan : IDisposable
         bfloat16 = new(geometry, engines.BFloat16, scheduler, resources, decides);
     }
 
-    /// <summary>The configuration; of a slice that of its sequence, of a packed batch that of its longest sequence alone.</summary>
+    /// <summary>The configuration; of a slice that of its sequence, of a packed batch that of its longest sequence alone, of a grid that of its tokens, whose G and S say nothing.</summary>
     public S2Config Config { get; }
 
     /// <summary>Workers of a call, at most: where the options leave their number open, a call that is too small to gain from several runs on the calling thread.</summary>
@@ -100,7 +104,7 @@ public sealed unsafe partial class S2AttentionPlan : IDisposable
         int[] starts = cumulativeLengths.ToArray();
         S2Config config = CheckPacked(request, starts);
         TokenRange<int> tokens = new(0, request.Tokens);
-        return new(config, options ?? new(), 1, tokens, tokens, (_, _) => Sequences.Packed(request, starts), Engines.For);
+        return new(config, options ?? new(), 1, tokens, tokens, null, (_, _) => Sequences.Packed(request, starts), Engines.For);
     }
 
     /// <summary>
@@ -117,7 +121,27 @@ public sealed unsafe partial class S2AttentionPlan : IDisposable
     public static S2AttentionPlan OfSlice(S2Slice slice, S2AttentionOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(slice);
-        return new(slice.Config, options ?? new(), options?.Batch ?? slice.Config.Batch, slice.Queries, slice.Keys, (_, batch) => Sequences.Of(slice, batch), Engines.For, isSlice: true);
+        return new(slice.Config, options ?? new(), options?.Batch ?? slice.Config.Batch, slice.Queries, slice.Keys, null, (_, batch) => Sequences.Of(slice, batch), Engines.For, isSlice: true);
+    }
+
+    /// <summary>
+    /// Plans attention over tokens on one to three axes, as the shifted windows of Swin: q and o [B,N,H,D], k and v [B,N,K,D], logsumexp [B,N,H], valid [B,N], gradients as what they are the
+    /// gradients of, N tokens in raster order.
+    /// </summary>
+    /// <param name="grid">The axes, and heads, D, mask and scale.</param>
+    /// <param name="options">Options.</param>
+    /// <remarks>
+    /// Nothing is rolled or copied: each window is read and written where its tokens stand. For that a plan keeps 4 bytes for each token, and as much again where some heads shift and some do
+    /// not, and up to 32 for each window; a call with padded keys takes a byte for each of these tokens and batch entry. The bits of o and dq are those of each window attended alone.
+    /// </remarks>
+    /// <exception cref="ArgumentOutOfRangeException">The grid has more tokens than an array holds, an option is out of its range, or strides let rows of a tensor that is written share elements.</exception>
+    /// <exception cref="PlatformNotSupportedException">The vector width is not available.</exception>
+    public static S2AttentionPlan OfGrid(S2Grid grid, S2AttentionOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(grid);
+        GridWindows windows = new(grid);
+        TokenRange<int> tokens = new(0, grid.Tokens.Tokens);
+        return new(grid.Tokens, options ?? new(), options?.Batch ?? grid.Tokens.Batch, tokens, tokens, windows, (_, batch) => windows.Sequences(batch), Engines.For);
     }
 
     // Every length that occurs is validated as Spec validates it alone. The configuration of the longest.
@@ -201,13 +225,24 @@ public sealed unsafe partial class S2AttentionPlan : IDisposable
         where T : unmanaged
     {
         gate.Enter(this);
+        byte* ordered = null;
         try
         {
             cancellation.ThrowIfCancellationRequested();
-            calls.Run(problem, isBackward, cancellation);
+            if (windows is null || problem.Valid.IsAbsent)
+            {
+                calls.Run(problem, isBackward, cancellation);
+                return;
+            }
+
+            int batch = places.Valid.Batch;
+            ordered = (byte*)NativeMemory.Alloc((nuint)batch, (nuint)windows.Count);
+            windows.Order(problem.Valid, batch, ordered);
+            calls.Run(problem with { Valid = new(ordered, places.OrderedValid) }, isBackward, cancellation);
         }
         finally
         {
+            NativeMemory.Free(ordered);
             gate.Leave();
             GC.KeepAlive(this);
         }

@@ -65,7 +65,7 @@ internal sealed class Geometry
     public long ForwardItems => forward.Total;
 
     /// <summary>About how many floating-point operations a forward call makes: those of a causal mask.</summary>
-    public double Work => 2.0 * batch * (keys.End - keys.Start) * Config.Heads * Config.HeadDim * Math.Min(Config.GroupSize, keys.End - keys.Start);
+    public double Work => 2.0 * batch * (keys.End - keys.Start) * Config.Heads * Config.HeadDim * Math.Min(sequences.LargestGroup, keys.End - keys.Start);
 
     /// <summary>Items that clear dk and dv, or round them to storage.</summary>
     public long StoreItems => keys.End == keys.Start ? 0 : batch * StoresOfBatch;
@@ -99,8 +99,8 @@ internal sealed class Geometry
 
     public (Sequence Sequence, ForwardItem Item) Forward(long item)
     {
-        (int index, long rest) = forward.Find(item);
-        Sequence sequence = sequences[index];
+        (int entry, int index, long rest) = forward.Find(item);
+        Sequence sequence = sequences[entry, index];
 
         // Only the last runs are short: the step is found at once, or is the one after.
         long first = ForwardItemsBefore(sequence, 1), each = RunsOf(sequence, 0).BlocksOfGroup * Config.Heads;
@@ -131,9 +131,9 @@ internal sealed class Geometry
         int of = Classes.Phase(phase).Start;
         while (item >= backward[of].Total)
             item -= backward[of++].Total;
-        (int index, long rest) = backward[of].Find(item);
+        (int entry, int index, long rest) = backward[of].Find(item);
         int[] kvHeads = Classes.KvHeads(of);
-        Sequence sequence = sequences[index];
+        Sequence sequence = sequences[entry, index];
         return (sequence, new(of, kvHeads[rest % kvHeads.Length], RunsOf(sequence, of).Group((int)(rest / kvHeads.Length))));
     }
 
@@ -144,7 +144,9 @@ internal sealed class Geometry
         return ((int)(item / StoresOfBatch), first, Math.Min(TokensOfStore, keys.End - first));
     }
 
-    private HeadRuns RunsOfKind(int of, Sequence sequence) => new(Config.Mask, sequence, Classes.ShiftIn(sequence, of), Sizes.BlockQueries);
+    // None in a sequence that other heads attend.
+    private HeadRuns RunsOfKind(int of, Sequence sequence) =>
+        new(Config.Mask, sequences.AreAttendedBy(of, sequence.Kind) ? sequence : sequence with { QueryEnd = sequence.QueryStart }, Classes.ShiftIn(sequence, of), Sizes.BlockQueries);
 
     private long ForwardItemsOf(Sequence sequence) => ForwardItemsBefore(sequence, int.MaxValue);
 
@@ -158,7 +160,7 @@ internal sealed class Geometry
     }
 }
 
-/// <summary>Which sequence owns an item: a division where all are alike, else a search in the first items of each.</summary>
+/// <summary>Which sequence owns an item: a division by the items of a batch entry, then a search in the first items of each of its sequences.</summary>
 internal sealed class ItemStarts
 {
     private readonly long each;
@@ -166,24 +168,22 @@ internal sealed class ItemStarts
 
     public ItemStarts(Sequences sequences, Func<Sequence, long> count)
     {
-        starts = sequences.AreAlike ? [] : new long[sequences.Count + 1];
-        each = sequences is { AreAlike: true, Count: > 0 } ? count(sequences[0]) : 0;
-
         // Sequences of one length make the same items, and a batch has few lengths.
-        long[] counts = starts.Length == 0 ? [] : [.. Enumerable.Range(0, sequences.Kinds).Select(kind => count(sequences.OfKind(kind)))];
+        long[] counts = [.. Enumerable.Range(0, sequences.Kinds).Select(kind => count(sequences.OfKind(kind)))];
+        starts = new long[sequences.OfEntry + 1];
         for (int i = 1; i < starts.Length; i++)
-            starts[i] = starts[i - 1] + counts[sequences[i - 1].Kind];
-
-        Total = sequences.AreAlike ? each * sequences.Count : starts[^1];
+            starts[i] = starts[i - 1] + counts[sequences.KindOf(i - 1)];
+        each = starts[^1];
+        Total = each * sequences.Batch;
     }
 
     public long Total { get; }
 
-    /// <summary>The sequence of an item, and its number there.</summary>
-    public (int Sequence, long Item) Find(long item)
+    /// <summary>The batch entry and the sequence of an item, and its number there.</summary>
+    public (int Entry, int Sequence, long Item) Find(long item)
     {
-        if (starts.Length == 0)
-            return ((int)(item / each), item % each);
+        int entry = (int)(item / each);
+        item -= entry * each;
 
         // The last sequence that starts at the item or before: those without items start where the next one does.
         int low = 0, high = starts.Length - 1;
@@ -193,6 +193,6 @@ internal sealed class ItemStarts
             (low, high) = starts[middle] <= item ? (middle, high) : (low, middle);
         }
 
-        return (low, item - starts[low]);
+        return (entry, low, item - starts[low]);
     }
 }

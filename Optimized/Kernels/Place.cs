@@ -12,9 +12,10 @@ internal sealed class Place
     /// <summary>Axes whose strides are the caller's; the elements of a row are contiguous.</summary>
     public const int Axes = 3;
 
-    private Place(string name, TensorStrides strides, (int Batch, int Tokens, int Heads, int Width) shape, int firstToken, long lowest, long extent)
+    private Place(string name, TensorStrides strides, (int Batch, int Tokens, int Heads, int Width) shape, int firstToken, GridWindows? windows, long lowest, long extent)
     {
         FirstToken = firstToken;
+        Windows = windows;
         Name = name;
         Strides = strides;
         (Batch, Tokens, Heads, Width) = shape;
@@ -38,6 +39,9 @@ internal sealed class Place
 
     public int Width { get; }
 
+    /// <summary>By which order kernels count the tokens; null where it is the tensor's own.</summary>
+    public GridWindows? Windows { get; }
+
     /// <summary>Offset of the lowest element from element [0,0,0,0]: negative where a stride is.</summary>
     public long Lowest { get; }
 
@@ -46,12 +50,12 @@ internal sealed class Place
 
     /// <summary>Places a tensor.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The strides reach further than memory does.</exception>
-    public static Place Of(string name, string option, TensorStrides strides, int batch, TokenRange<int> range, int heads, int width)
+    public static Place Of(string name, string option, TensorStrides strides, int batch, TokenRange<int> range, int heads, int width, GridWindows? windows = null)
     {
         int tokens = range.End - range.Start;
         Int128 lowest = 0, highest = 0;
         strides = new(batch > 1 ? strides.Batch : 0, tokens > 1 ? strides.Token : 0, heads > 1 ? strides.Head : 0);
-        Place place = new(name, strides, (batch, tokens, heads, width), range.Start, 0, 0);
+        Place place = new(name, strides, (batch, tokens, heads, width), range.Start, windows, 0, 0);
         for (int axis = 0; axis < Axes; axis++)
         {
             (long stride, int length) = place.Axis(axis);
@@ -63,7 +67,7 @@ internal sealed class Place
         bool isEmpty = batch == 0 || tokens == 0;
         if (!isEmpty && highest - lowest + width > MaxReach)
             throw new ArgumentOutOfRangeException(option, strides, $"The strides reach over {highest - lowest + width} elements: at most {MaxReach} are supported.");
-        return new(name, strides, (batch, tokens, heads, width), range.Start, isEmpty ? 0 : (long)lowest, isEmpty ? 0 : (long)(highest - lowest) + width);
+        return new(name, strides, (batch, tokens, heads, width), range.Start, windows, isEmpty ? 0 : (long)lowest, isEmpty ? 0 : (long)(highest - lowest) + width);
     }
 
     /// <summary>

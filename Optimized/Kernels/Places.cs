@@ -7,7 +7,7 @@ namespace S2Attn.Optimized.Kernels;
 internal sealed class Places
 {
     /// <exception cref="ArgumentOutOfRangeException">A layout is undefined, strides reach too far, or rows that are written share elements.</exception>
-    public Places(S2Config config, S2AttentionOptions options, int batch, TokenRange<int> queries, TokenRange<int> keys)
+    public Places(S2Config config, S2AttentionOptions options, int batch, TokenRange<int> queries, TokenRange<int> keys, GridWindows? windows)
     {
         if (!Enum.IsDefined(options.Layout))
             throw new ArgumentOutOfRangeException("options.Layout", (int)options.Layout, "must be one of " + string.Join(", ", Enum.GetNames<TensorLayout>()));
@@ -18,17 +18,18 @@ internal sealed class Places
         Value = Read("value", options.Value ?? Dense(keyCount, kvHeads), keys, kvHeads, dim);
         Output = Written("output", options.Output ?? Dense(queryCount, heads), queries, heads, dim);
         LogSumExp = Written("logSumExp", options.LogSumExp ?? new((long)queryCount * heads, heads, 1), queries, heads, 1);
-        Valid = Read("valid", new(keyCount, 1, 0), keys, 1, 1);
+        Valid = Place.Of("valid", "valid", new(keyCount, 1, 0), batch, keys, 1, 1);
+        OrderedValid = windows is null ? Valid : Place.Of("valid", "valid", new(windows.Count, 1, 0), batch, new(0, windows.Count), 1, 1);
         OutputGradient = Read("outputGradient", options.OutputGradient ?? Output.Strides, queries, heads, dim);
         LogSumExpGradient = Read("logSumExpGradient", options.LogSumExpGradient ?? LogSumExp.Strides, queries, heads, 1);
         QueryGradient = Gradient("queryGradient", options.QueryGradient, Query, queries);
         KeyGradient = Gradient("keyGradient", options.KeyGradient, Key, keys);
         ValueGradient = Gradient("valueGradient", options.ValueGradient, Value, keys);
-        KeySums = TensorStrides.Dense(TensorLayout.TokenMajor, keyCount, kvHeads, dim);
+        KeySums = Read("keySums", TensorStrides.Dense(TensorLayout.TokenMajor, keyCount, kvHeads, dim), keys, kvHeads, dim);
 
         TensorStrides Dense(int tokens, int heads) => TensorStrides.Dense(options.Layout, tokens, heads, dim);
 
-        Place Read(string name, TensorStrides strides, TokenRange<int> tokens, int heads, int width) => Place.Of(name, OptionOf(name), strides, batch, tokens, heads, width);
+        Place Read(string name, TensorStrides strides, TokenRange<int> tokens, int heads, int width) => Place.Of(name, OptionOf(name), strides, batch, tokens, heads, width, windows);
 
         Place Written(string name, TensorStrides strides, TokenRange<int> tokens, int heads, int width)
         {
@@ -54,6 +55,9 @@ internal sealed class Places
 
     public Place Valid { get; }
 
+    /// <summary>valid in the order by which kernels count the tokens: they read it many keys at a time.</summary>
+    public Place OrderedValid { get; }
+
     public Place OutputGradient { get; }
 
     public Place LogSumExpGradient { get; }
@@ -64,6 +68,6 @@ internal sealed class Places
 
     public Place ValueGradient { get; }
 
-    /// <summary>Strides of the f32 sums behind dk and dv where those are stored in fewer bits.</summary>
-    public TensorStrides KeySums { get; }
+    /// <summary>The f32 sums behind dk, and behind dv, where those are stored in fewer bits.</summary>
+    public Place KeySums { get; }
 }

@@ -6,7 +6,7 @@ namespace S2Attn.Optimized.Kernels;
 
 /// <summary>
 /// A tensor of rows of D elements with unit stride: the row of (batch, token, head) starts at Data + the sum of index times stride. Tokens count from the start of the sequence;
-/// where the tensor holds a slice, Data is where token 0 would stand.
+/// where the tensor holds a slice, Data is where token 0 would stand; over a grid they count in the order of its windows.
 /// </summary>
 internal readonly unsafe struct Rows<T>
     where T : unmanaged
@@ -14,17 +14,22 @@ internal readonly unsafe struct Rows<T>
     // In elements: half a page.
     private const int DenseStride = 512;
 
+    // In place of a ring: tokens stand where an order says.
+    private const int Ordered = -1;
+
     private readonly T* data;
     private readonly TensorStrides strides;
     private readonly int width, ring;
+    private readonly Pointer<int> order;
 #if DEBUG
     private readonly Place? place;
 #endif
 
     /// <summary>A tensor of the caller's.</summary>
     public Rows(T* data, Place place)
-        : this(data, place.Strides, place.Width, place.FirstToken)
+        : this(data, place.Strides, place.Width, place.FirstToken, place.Windows is null ? 0 : Ordered)
     {
+        order = place.Windows is { } windows ? windows.Tokens : default;
 #if DEBUG
         this.place = place;
 #endif
@@ -63,6 +68,12 @@ internal readonly unsafe struct Rows<T>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public RowWalk<T> From(long batch, long token, long head) => new(this, batch, token, head);
 
+    /// <summary>From a token on, where the order says that each of them stands, counted in rows from <see cref="Origin"/>; null where they stand one behind the other.</summary>
+    public int* OrderFrom(long token) => order.IsNull ? null : (order + (nint)token).For(0);
+
+    /// <summary>The row of token 0.</summary>
+    public Pointer<T> Origin(long batch, long head) => new(data + batch * strides.Batch + head * strides.Head, 0);
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public Pointer<T> At(long batch, long token, long head) => At(batch, token, head, width);
 
@@ -70,9 +81,9 @@ internal readonly unsafe struct Rows<T>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public Pointer<T> At(long batch, long token, long head, int elements)
     {
-        Check(batch, token, head, elements);
         if (ring != 0)
-            token %= ring;
+            token = ring == Ordered ? order[(nint)token] : token % ring;
+        Check(batch, token, head, elements);
         return new(data + batch * strides.Batch + token * strides.Token + head * strides.Head, elements);
     }
 

@@ -22,7 +22,9 @@ internal unsafe struct RowsAhead
     {
         if (!Sse.IsSupported || count <= 0)
             return;
-        ranges[added++] = new Range { Row = tensor.At(batch, first, head).Line, Stride = tensor.TokenStride * sizeof(T), Count = count, Bytes = headDim * sizeof(T) };
+        int* order = tensor.OrderFrom(first);
+        byte* row = (order == null ? tensor.At(batch, first, head) : tensor.Origin(batch, head)).Line;
+        ranges[added++] = new Range { Row = row, Order = order, Stride = tensor.TokenStride * sizeof(T), Count = count, Bytes = headDim * sizeof(T) };
         rows += count;
     }
 
@@ -45,19 +47,27 @@ internal unsafe struct RowsAhead
             ref Range current = ref ranges[range];
             int count = Math.Min(left, current.Count);
             nint stride = current.Stride, last = current.Bytes - 1;
-            byte* row = current.Row;
+            byte* start = current.Row;
+            int* order = current.Order;
+            for (int i = 0; i < count; i++)
+            {
+                byte* row = start;
+                if (order == null)
+                    start += stride;
+                else
+                    row += *order++ * stride;
 
-            // Every line of a row: one that does not start on a line ends in one more.
-            if (last < ShortRow)
-                for (int i = 0; i < count; i++, row += stride)
+                // Every line of a row: one that does not start on a line ends in one more.
+                if (last < ShortRow)
                     for (byte* line = LineOf(row); line <= row + last; line += CacheLine)
                         Sse.Prefetch0(line);
-            else
-                for (int i = 0; i < count; i++, row += stride)
+                else
                     for (byte* line = LineOf(row); line <= row + last; line += CacheLine)
                         Sse.Prefetch1(line);
+            }
 
-            current.Row = row;
+            current.Row = start;
+            current.Order = order;
             current.Count -= count;
             left -= count;
             if (current.Count == 0)
@@ -71,6 +81,7 @@ internal unsafe struct RowsAhead
     private struct Range
     {
         public byte* Row;
+        public int* Order;
         public nint Stride;
         public int Count, Bytes;
     }

@@ -8,24 +8,46 @@ namespace S2Attn.Optimized.Kernels;
 /// </summary>
 internal readonly record struct Sequence(int Batch, int FirstToken, int Tokens, int GroupSize, int Shift, int QueryStart, int QueryEnd, int Kind = 0);
 
-/// <summary>The sequences of a batch: alike and side by side, or packed one behind the other. Memory: nothing, or eight bytes for each packed one and a few numbers for each length.</summary>
+/// <summary>
+/// The sequences of a batch: alike and side by side, or packed one behind the other, or in each entry of the batch the windows of a grid. Memory: nothing, or eight bytes for each packed
+/// one or window and a few numbers for each length.
+/// </summary>
 internal sealed class Sequences
 {
     private readonly Sequence[] kinds;
-    private readonly int[] starts, kindOf;
+    private readonly int[] starts, kindOf, classOfKind;
 
-    private Sequences(int count, Sequence[] kinds, int[] starts, int[] kindOf)
+    /// <param name="batch">Entries of the batch, each with the same sequences.</param>
+    /// <param name="kinds">The sequences that differ in more than where they stand.</param>
+    /// <param name="starts">The first token of each sequence of an entry; empty where an entry is one sequence.</param>
+    /// <param name="kindOf">The kind of each.</param>
+    /// <param name="classOfKind">The class of heads that attends each kind; empty where all classes attend all.</param>
+    public Sequences(int batch, Sequence[] kinds, int[] starts, int[] kindOf, int[] classOfKind)
     {
-        Count = count;
+        Batch = batch;
         this.kinds = kinds;
         this.starts = starts;
         this.kindOf = kindOf;
+        this.classOfKind = classOfKind;
     }
 
-    public int Count { get; }
+    /// <summary>Entries of the batch.</summary>
+    public int Batch { get; }
 
-    /// <summary>Whether all sequences have one length.</summary>
+    /// <summary>Sequences of an entry.</summary>
+    public int OfEntry => AreAlike ? 1 : kindOf.Length;
+
+    /// <summary>Whether each entry is one sequence, of one length.</summary>
     public bool AreAlike => starts.Length == 0;
+
+    /// <summary>G of the sequence that has the largest.</summary>
+    public int LargestGroup => kinds.Length == 0 ? 0 : kinds.Max(kind => kind.GroupSize);
+
+    /// <summary>Whether a class of heads attends the sequences of a kind.</summary>
+    public bool AreAttendedBy(int of, int kind) => classOfKind.Length == 0 || classOfKind[kind] == of;
+
+    /// <summary>The kind of a sequence of each entry.</summary>
+    public int KindOf(int index) => AreAlike ? 0 : kindOf[index];
 
     /// <summary>How many lengths there are.</summary>
     public int Kinds => kinds.Length;
@@ -35,14 +57,14 @@ internal sealed class Sequences
 
     /// <summary>A dense batch.</summary>
     public static Sequences Alike(S2Config config, int batch) =>
-        new(batch, [new(0, 0, config.Tokens, config.GroupSize, config.Shift, 0, config.Tokens)], [], []);
+        new(batch, [new(0, 0, config.Tokens, config.GroupSize, config.Shift, 0, config.Tokens)], [], [], []);
 
     /// <summary>A dense batch of slices. Where N is not known, queries see what they see in the text that ends with them.</summary>
     public static Sequences Of(S2Slice slice, int batch)
     {
         S2Config config = slice.Config;
         int tokens = slice.IsUnbounded ? slice.Queries.End : config.Tokens;
-        return new(batch, [new(0, 0, tokens, config.GroupSize, config.Shift, slice.Queries.Start, slice.Queries.End)], [], []);
+        return new(batch, [new(0, 0, tokens, config.GroupSize, config.Shift, slice.Queries.Start, slice.Queries.End)], [], [], []);
     }
 
     /// <summary>Sequence i has the tokens from starts[i] to starts[i + 1].</summary>
@@ -62,8 +84,9 @@ internal sealed class Sequences
             }
         }
 
-        return new(kindOf.Length, [.. kinds], starts, kindOf);
+        return new(1, [.. kinds], starts, kindOf, []);
     }
 
-    public Sequence this[int index] => AreAlike ? kinds[0] with { Batch = index } : kinds[kindOf[index]] with { FirstToken = starts[index] };
+    /// <summary>A sequence of an entry of the batch.</summary>
+    public Sequence this[int batch, int index] => AreAlike ? kinds[0] with { Batch = batch } : kinds[kindOf[index]] with { Batch = batch, FirstToken = starts[index] };
 }

@@ -52,14 +52,16 @@ public static class Agreement
         switch (answer)
         {
             case PortAnswer.Forward forward when portCase.Operation is PortOperation.Forward:
-                BoundedOutput output = ErrorBound.Forward(portCase.Part, portCase.Input, model);
+                BoundedOutput output = portCase.Grid is { } windows ? GridErrorBound.Forward(windows, portCase.Input, model) : ErrorBound.Forward(portCase.Part, portCase.Input, model);
                 return
                 [
                     Compare("o", forward.Output, output.Exact.Output, output.Bound.Output),
                     .. forward.LogSumExp.Select(lse => Compare("lse", lse, output.Exact.LogSumExp, output.Bound.LogSumExp)),
                 ];
             case PortAnswer.Backward backward when portCase.Operation is PortOperation.Backward:
-                BoundedGradients gradients = GradientErrorBound.Backward(portCase.Part, portCase.Input, portCase.OutputGradient[0], portCase.LogSumExpGradientOrZero, model);
+                BoundedGradients gradients = portCase.Grid is { } grid
+                    ? GridErrorBound.Backward(grid, portCase.Input, portCase.OutputGradient[0], portCase.LogSumExpGradientOrZero, model)
+                    : GradientErrorBound.Backward(portCase.Part, portCase.Input, portCase.OutputGradient[0], portCase.LogSumExpGradientOrZero, model);
                 return
                 [
                     Compare("dq", backward.Gradients.Query, gradients.Exact.Query, gradients.Bound.Query),

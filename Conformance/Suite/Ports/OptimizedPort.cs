@@ -37,6 +37,7 @@ public sealed class OptimizedPort(S2AttentionOptions options) : IAttentionPort
             Slices = true,
             LogSumExpGradient = true,
             Phases = true,
+            Grids = true,
             Strides = [.. Enum.GetValues<StrideKind>()],
             Tiles = KernelTiles.Of(1, options.VectorWidth).Lengths,
         });
@@ -90,7 +91,8 @@ public sealed class OptimizedPort(S2AttentionOptions options) : IAttentionPort
         Storage<T> o = Written("o", portCase.Input.Query.Shape, narrow);
         Storage<float> lse = Written("lse", portCase.Input.Query.Shape[..3], value => (float)value);
         S2AttentionOptions placed = Placed(portCase);
-        using S2AttentionPlan plan = portCase.IsSlice ? S2AttentionPlan.OfSlice(portCase.Part, placed)
+        using S2AttentionPlan plan = portCase.Grid is { } grid ? S2AttentionPlan.OfGrid(grid, placed)
+            : portCase.IsSlice ? S2AttentionPlan.OfSlice(portCase.Part, placed)
             : portCase.Memory.Starts.IsEmpty ? new(portCase.Config, placed)
             : S2AttentionPlan.Packed(portCase.Config.ToRequest(), portCase.Memory.Starts.AsSpan(), placed);
         plan.Forward<T>(q.Rows, k.Rows, v.Rows, o.Rows, lse.Rows, valid);

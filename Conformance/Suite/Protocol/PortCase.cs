@@ -33,6 +33,15 @@ public sealed record PortCase(S2Config Config, ElementType ElementType, Attentio
     /// <summary>Whether less than the whole is asked, or a text that may still grow.</summary>
     public bool IsSlice => slice is not null;
 
+    private readonly S2Grid? grid;
+
+    /// <summary>The axes on which the tokens stand; null where they are a text. The configuration's own G and S then say nothing.</summary>
+    public S2Grid? Grid
+    {
+        get => grid;
+        init => (Config, grid) = (value?.Tokens ?? Config, value);
+    }
+
     /// <summary>dlse [B,N,H] for the backward pass, where lse has a gradient of its own; empty where it has none.</summary>
     public ImmutableArray<Tensor<double>> LogSumExpGradient { get; init; } = [];
 

@@ -61,7 +61,7 @@ internal sealed class CheckedKernels
 
     /// <summary>What forward and backward write for a case, dense and on one thread.</summary>
     /// <exception cref="InvalidOperationException">A kernel read or wrote outside of a buffer.</exception>
-    public KernelBits Run(AttentionCase item, VectorWidth width)
+    public KernelBits Run(AttentionCase item, VectorWidth width, S2Grid? grid = null)
     {
         Type storage = item.Type switch
         {
@@ -70,7 +70,7 @@ internal sealed class CheckedKernels
             _ => assembly.GetType("S2Attn.Optimized.BFloat16", throwOnError: true)!,
         };
         return (KernelBits)Unwrapped(() => typeof(CheckedKernels).GetMethod(nameof(RunAs), BindingFlags.NonPublic | BindingFlags.Instance)!
-            .MakeGenericMethod(storage).Invoke(this, [item, width])!);
+            .MakeGenericMethod(storage).Invoke(this, [item, width, grid])!);
     }
 
     private delegate void ForwardCall<T>(ReadOnlySpan<T> q, ReadOnlySpan<T> k, ReadOnlySpan<T> v, Span<T> o, Span<float> lse, ReadOnlySpan<byte> valid, CancellationToken cancellation);
@@ -79,7 +79,7 @@ internal sealed class CheckedKernels
         ReadOnlySpan<T> q, ReadOnlySpan<T> k, ReadOnlySpan<T> v, ReadOnlySpan<T> o, ReadOnlySpan<float> lse, ReadOnlySpan<T> outputGradient,
         Span<float> dq, Span<float> dk, Span<float> dv, ReadOnlySpan<byte> valid, ReadOnlySpan<float> lseGradient, CancellationToken cancellation);
 
-    private KernelBits RunAs<T>(AttentionCase item, VectorWidth width)
+    private KernelBits RunAs<T>(AttentionCase item, VectorWidth width, S2Grid? grid)
         where T : unmanaged
     {
         S2Config config = item.Config;
@@ -89,7 +89,7 @@ internal sealed class CheckedKernels
         PropertyInfo widthProperty = optionsType.GetProperty(nameof(S2AttentionOptions.VectorWidth))!;
         widthProperty.SetValue(options, Enum.ToObject(widthProperty.PropertyType, (int)width));
         optionsType.GetProperty(nameof(S2AttentionOptions.Threads))!.SetValue(options, 1);
-        using IDisposable plan = (IDisposable)Unwrapped(() => Activator.CreateInstance(planType, config, options)!);
+        using IDisposable plan = (IDisposable)Unwrapped(() => grid is null ? Activator.CreateInstance(planType, config, options)! : planType.GetMethod(nameof(S2AttentionPlan.OfGrid))!.Invoke(null, [grid, options])!);
 
         T[] q = Stored(input.Query), k = Stored(input.Key), v = Stored(input.Value), outputGradient = Stored(item.BuildOutputGradient()), o = new T[q.Length];
         byte[] valid = new byte[item.IsPadded ? config.Batch * config.Tokens : 0];

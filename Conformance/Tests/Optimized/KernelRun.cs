@@ -24,15 +24,15 @@ internal sealed record KernelBits(byte[] Output, byte[] LogSumExp, byte[] QueryG
 internal static class KernelRun
 {
     /// <summary>Dense tensors in guarded memory.</summary>
-    public static KernelBits Run(AttentionCase item, S2AttentionOptions options, GuardSide side = GuardSide.After) => item.Type switch
+    public static KernelBits Run(AttentionCase item, S2AttentionOptions options, GuardSide side = GuardSide.After, S2Grid? grid = null) => item.Type switch
     {
-        ElementType.F32 => Run(item, options, side, value => (float)value),
-        ElementType.F16 => Run(item, options, side, value => (Half)value),
-        ElementType.BF16 => Run(item, options, side, value => (BFloat16)(float)value),
+        ElementType.F32 => Run(item, options, side, grid, value => (float)value),
+        ElementType.F16 => Run(item, options, side, grid, value => (Half)value),
+        ElementType.BF16 => Run(item, options, side, grid, value => (BFloat16)(float)value),
         _ => throw new InvalidOperationException($"The kernels do not store {item.Type}."),
     };
 
-    private static KernelBits Run<T>(AttentionCase item, S2AttentionOptions options, GuardSide side, Func<double, T> narrow)
+    private static KernelBits Run<T>(AttentionCase item, S2AttentionOptions options, GuardSide side, S2Grid? grid, Func<double, T> narrow)
         where T : unmanaged
     {
         S2Config config = item.Config;
@@ -54,7 +54,7 @@ internal static class KernelRun
         for (int i = 0; i < valid.Length; i++)
             valid.Span[i] = input.Valid.Elements[i] ? (byte)1 : (byte)0;
 
-        using S2AttentionPlan plan = new(config, options);
+        using S2AttentionPlan plan = grid is null ? new(config, options) : S2AttentionPlan.OfGrid(grid, options);
         plan.Forward<T>(q.Span, k.Span, v.Span, o.Span, lse.Span, valid.Span);
         plan.Backward<T>(q.Span, k.Span, v.Span, o.Span, lse.Span, outputGradient.Span, dq.Span, dk.Span, dv.Span, valid.Span);
         return new(o.Dense(narrow(3)), MemoryMarshal.AsBytes(lse.Span).ToArray(), dq.Dense(Canary), dk.Dense(Canary), dv.Dense(Canary));
