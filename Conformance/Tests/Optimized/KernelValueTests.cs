@@ -29,6 +29,44 @@ public sealed class KernelValueTests
     }
 
     /// <summary>
+    /// A tile or block is looked through for NaN and infinities once, and then multiplied whole or element by element: one of them stands in each panel and each register block of keys in turn, in q, k, v
+    /// and do, with no, one and two tiles before it.
+    /// </summary>
+    [Theory]
+    [MemberData(nameof(ExponentialTests.Widths), MemberType = typeof(ExponentialTests))]
+    public void A_poisoned_number_in_any_part_of_a_block_spoils_only_the_rows_that_see_it(VectorWidth width)
+    {
+        using OptimizedPort port = new(new S2AttentionOptions { VectorWidth = width, Threads = 1 });
+        double[] poisons = [double.NaN, double.PositiveInfinity, double.NegativeInfinity];
+        int turn = 0;
+        foreach (int dim in new[] { 3, 100 })
+        {
+            KernelTiles tiles = KernelTiles.Of(dim, width);
+            int step = Math.Min(tiles.PanelQueries, tiles.BlockKeys);
+            for (int at = step - 1; at < tiles.BackwardQueries + tiles.PanelQueries; at += step)
+                for (int tensor = 0; tensor < 4; tensor++, turn++)
+                {
+                    // Rows stand before and behind the poisoned one in its panel. Every third token of long blocks: each remainder comes to each tensor in some width.
+                    int tokens = at + 1 + step / 2;
+                    if (tokens > 100 && turn % 3 != 0)
+                        continue;
+                    MaskPolicy mask = turn % 2 == 0 ? MaskPolicy.Split : MaskPolicy.PositionCausal;
+                    AttentionCase item = Cases.Of(tokens, tokens, mask, shifted: HeadShift.None, headDim: dim, seed: turn);
+                    AttentionInput<double> input = item.BuildInput();
+                    Tensor<double>[] tensors = [input.Query, input.Key, input.Value, item.BuildOutputGradient()];
+                    Tensor<double> clean = tensors[tensor];
+                    int poisoned = (at * dim) + (turn % dim);
+                    tensors[tensor] = Tensor<double>.Build(clean.Shape.AsSpan(), i => i == poisoned ? poisons[turn % 3] : clean.Elements[i]);
+                    PortCase asked = new(item.Config, item.Type, new(tensors[0], tensors[1], tensors[2], input.Valid), [tensors[3]]);
+                    foreach (PortCase each in new[] { asked with { OutputGradient = [] }, asked })
+                        Assert.All(
+                            Agreement.Compare(each, port.Run(each), OptimizedPort.ModelOf(item.Config, item.Type)),
+                            agreement => Assert.True(agreement.Agrees, $"tensor {tensor}, token {at} of {tokens}, D = {dim}: {agreement}"));
+                }
+        }
+    }
+
+    /// <summary>
     /// A scale of 1e39 with q of 1e-30 gave NaN where 1.4875 was right: q scale log2 e overflowed, though the score is an ordinary number. Powers of two moved between q, k and the
     /// scale change nothing of o and dv, and move dq and dk by as much. A scale of 1e-42 with q and k of 1e22 gave NaN likewise: q.k overflowed before it was scaled.
     /// </summary>
