@@ -136,14 +136,14 @@ public sealed unsafe class KernelPartsTests
         }
     }
 
-    // Dense [B,N,H,D]; a packed batch is one sequence of tensors. Every third question has padded keys, which hold NaN, and all but tensor spans take a gradient of lse.
+    // Dense [B,N,H,D]; a packed batch is one sequence of tensors. Every third question has padded keys, which hold NaN; any byte but 0 is a real one, and all but tensor spans take a gradient of lse.
     private static Inputs<T> InputsOf<T>(Question question, Func<float, T> narrow)
         where T : unmanaged
     {
         S2Request request = question.Request;
         Random random = new(question.Seed);
         int tokens = request.Batch * request.Tokens, keyRow = request.KvHeads!.Value * request.HeadDim;
-        byte[] valid = [.. Enumerable.Range(0, question.Seed % 3 == 0 ? tokens : 0).Select(_ => random.Next(4) > 0 ? (byte)1 : (byte)0)];
+        byte[] valid = [.. Enumerable.Range(0, question.Seed % 3 == 0 ? tokens : 0).Select(_ => (byte)(random.Next(4) * random.Next(1, 86)))];
         return new(
             Noise(request.Heads * request.HeadDim), Keys(Noise(keyRow)), Keys(Noise(keyRow)), Noise(request.Heads * request.HeadDim),
             [.. Enumerable.Range(0, question.Face is Face.TensorSpans ? 0 : tokens * request.Heads).Select(_ => random.NextSingle() - 0.5f)], valid);
@@ -180,7 +180,7 @@ public sealed unsafe class KernelPartsTests
                 float[] lse = new float[length * share];
                 TGradient[] dq = new TGradient[o.Length], dk = new TGradient[length * dim], dv = new TGradient[dk.Length];
                 T[] q = Part(inputs.Q, heads, share, dim), k = Part(inputs.K, kvHeads, 1, dim), v = Part(inputs.V, kvHeads, 1, dim);
-                byte[] valid = inputs.Valid.Length == 0 ? [] : inputs.Valid[first..(first + length)];
+                byte[] valid = inputs.Valid.Length == 0 ? [] : [.. inputs.Valid[first..(first + length)].Select(real => real == 0 ? (byte)0 : (byte)1)];
                 float[] dlse = inputs.Dlse.Length == 0 ? [] : Part(inputs.Dlse, heads, share, 1);
                 using S2AttentionPlan plan = new(alone, new() { Threads = 1, VectorWidth = question.Width });
                 plan.Forward<T>(q, k, v, o, lse, valid);

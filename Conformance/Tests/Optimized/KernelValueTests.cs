@@ -50,7 +50,7 @@ public sealed class KernelValueTests
                     int tokens = at + 1 + step / 2;
                     if (tokens > 100 && turn % 3 != 0)
                         continue;
-                    MaskPolicy mask = turn % 2 == 0 ? MaskPolicy.Split : MaskPolicy.PositionCausal;
+                    MaskPolicy mask = (turn / 4 % 4) switch { 0 or 1 => MaskPolicy.Split, 2 => MaskPolicy.PositionCausal, _ => MaskPolicy.Bidirectional };
                     AttentionCase item = Cases.Of(tokens, tokens, mask, shifted: HeadShift.None, headDim: dim, seed: turn);
                     AttentionInput<double> input = item.BuildInput();
                     Tensor<double>[] tensors = [input.Query, input.Key, input.Value, item.BuildOutputGradient()];

@@ -16,32 +16,42 @@ public sealed unsafe class KernelWorkspaceTests
 {
     [Theory]
     [MemberData(nameof(ExponentialTests.Widths), MemberType = typeof(ExponentialTests))]
-    public void No_pass_reads_what_it_did_not_write(VectorWidth width)
+    public void No_pass_reads_what_it_did_not_write_and_slices_have_the_rows_of_the_whole(VectorWidth width)
     {
         IEngines engines = Engines.For(width);
         int seed = 0;
         foreach (int dim in new[] { 3, 64, 100 })
         {
-            // Slices begin at every distance from a block of keys, and are a few panels long.
-            int panel = engines.TileColumns;
-            for (int from = 0; from <= engines.TileRows; from++)
-                foreach (int count in new[] { 1, panel + 1, 2 * panel, 3 * panel - 1 })
+            // Slices begin at every distance from a block of keys and around the first tile's end, and are a few panels long.
+            int panel = engines.TileColumns, tile = new BlockSizes(dim, engines.TileRows, panel).TileKeys;
+            int[] nearTile = dim == 64 ? [] : [tile - panel - 1, tile - panel + 2, tile - 3];
+            foreach (int from in Enumerable.Range(0, engines.TileRows + 1).Concat(nearTile))
+                foreach (int count in from <= engines.TileRows ? new[] { 1, panel + 1, 2 * panel, 3 * panel - 1 } : [panel + 1])
                 {
                     MaskPolicy mask = MaskPolicies.All[seed % 5];
                     int length = 2 * ((from + count + 1) / 2);
                     PaddingPattern padding = seed % 3 == 0 ? PaddingPattern.Sparse : PaddingPattern.None;
                     AttentionCase item = Cases.Of(2 * length, length, mask, shift: seed % length, heads: 2, kvHeads: 1, headDim: dim, padding: padding, seed: seed++);
-                    Check(item, engines, S2Slice.Create(item.Config, new() { FirstQuery = from, EndQuery = from + count }));
-                    Check(item, engines, null);
+                    float[][] whole = Check(item, engines, null);
+                    S2Slice slice = S2Slice.Create(item.Config, new() { FirstQuery = from, EndQuery = from + count });
+                    float[][] part = Check(item, engines, slice);
+                    for (int tensor = 0; tensor < 3; tensor++)
+                    {
+                        int row = whole[tensor].Length / item.Config.Tokens;
+                        Assert.True(
+                            whole[tensor].AsSpan(from * row, count * row).SequenceEqual(part[tensor].AsSpan(from * row, count * row)),
+                            $"tensor {tensor} of the slice has other bits than that of the whole: {item} {slice.Queries}");
+                    }
                 }
         }
     }
 
-    private static void Check(AttentionCase item, IEngines engines, S2Slice? slice)
+    private static float[][] Check(AttentionCase item, IEngines engines, S2Slice? slice)
     {
         float[][] clean = Run(item, engines, engines.Single, slice), spoiled = Run(item, engines, new SpoilingEngine(engines, item.Config.HeadDim), slice);
         foreach ((float[] expected, float[] found) in clean.Zip(spoiled))
             Assert.True(MemoryMarshal.AsBytes<float>(expected).SequenceEqual(MemoryMarshal.AsBytes<float>(found)), $"{item} {slice?.Queries}");
+        return clean;
     }
 
     // o, lse, dq, dk and dv of a sequence or a part of it, on one thread.

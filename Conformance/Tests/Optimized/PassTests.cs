@@ -245,6 +245,26 @@ public sealed unsafe class PassTests
         }
     }
 
+    /// <summary>So has every thread of a plan when its resources are released; and a plan that has none any more can be told to stop them.</summary>
+    [Fact]
+    public void No_thread_of_a_plan_lives_when_it_is_disposed_of()
+    {
+        for (int round = 0; round < 12; round++)
+        {
+            WorkerPool pool = new(4);
+            using PlanResources resources = new(4, 16, pool);
+            pool.Run(4, _ => { });
+            Thread[] threads = [.. pool.Threads];
+            resources.Dispose();
+            Assert.DoesNotContain(threads, thread => thread.IsAlive);
+        }
+
+        S2AttentionPlan plan = new(Config);
+        plan.Dispose();
+        plan.StopThreads();
+        plan.Dispose();
+    }
+
     private static TimeSpan Limit => TimeSpan.FromSeconds(60);
 
     private static Thread Started(Action body)
