@@ -158,6 +158,30 @@ public sealed class KernelValueTests
         static bool Near(float found, double expected) => Math.Abs(found - expected) <= 1e-6 * Math.Max(1, Math.Abs(expected));
     }
 
+    /// <summary>The largest number of f32 in q or k, and a scale of any mantissa: the score is 30, and no product on the way to it is infinite.</summary>
+    [Theory]
+    [MemberData(nameof(ExponentialTests.Widths), MemberType = typeof(ExponentialTests))]
+    public void The_largest_numbers_have_the_scores_of_the_definition_under_any_scale(VectorWidth width)
+    {
+        foreach (double scale in new[] { 0.1, 0.5, 0.7, 0.9, 1, 1.2, 1.38, 1.5, 1.9, 2, 2.7, 3, 100, 1e-3, 1e30, 1e-30 })
+            foreach (bool isQuery in new[] { true, false })
+            {
+                S2Config config = S2Config.Create(new() { Tokens = 2, HeadDim = 1, GroupSize = GroupSizeRule.Of(2), Mask = MaskPolicy.PositionCausal, ShiftedHeads = HeadShift.None, Scale = scale });
+                double small = 30 / scale / float.MaxValue;
+                if (small is < 1e-37 or > 1e37)
+                    continue;
+                using S2AttentionPlan plan = new(config, new() { Threads = 1, VectorWidth = width });
+                float q = isQuery ? float.MaxValue : (float)small, k = isQuery ? (float)small : float.MaxValue;
+                float[] o = new float[2], lse = new float[2], dq = new float[2], dk = new float[2], dv = new float[2];
+                plan.Forward<float>([q, q], [k, k], [3, 3], o, lse);
+                plan.Backward<float>([q, q], [k, k], [3, 3], o, lse, [1, 1], dq, dk, dv);
+                double score = (double)q * k * scale;
+                string where = $"scale {scale}, q = {q}, k = {k}: lse {lse[0]} and {lse[1]}, o {o[0]} and {o[1]}, dv {dv[0]} and {dv[1]}";
+                Assert.True(Math.Abs(lse[0] - score) < 1e-4 && Math.Abs(lse[1] - score - Math.Log(2)) < 1e-4 && o[0] == 3 && o[1] == 3, where);
+                Assert.True(Math.Abs(dv[0] - 1.5) < 1e-3 && Math.Abs(dv[1] - 0.5) < 1e-3, where);
+            }
+    }
+
     /// <summary>The same bits whatever the keys and values hold that nobody sees: with causal masks every key after the last query of its segment, and padded keys.</summary>
     [Fact]
     public void Invisible_keys_have_no_influence_and_gradients_of_exactly_zero()
