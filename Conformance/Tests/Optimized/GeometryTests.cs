@@ -48,6 +48,42 @@ public sealed class GeometryTests
         }),
         new(8, 6, 16));
 
+    /// <summary>Sizes and shifts by chance: ragged ends of every number of blocks, and kv heads that heads of any shifts share.</summary>
+    [Fact]
+    public void Items_of_random_sizes_and_shifts_cover_every_query_once_and_no_key_twice_in_a_phase()
+    {
+        BlockSizes sizes = new(8192, 6, 16);
+        Random random = new(4);
+        int most = 4 * sizes.BlockQueries, phases = 0;
+        for (int i = 0; i < 400; i++)
+        {
+            MaskPolicy mask = MaskPolicies.All[i % 5];
+            int kvHeads = random.Next(1, 4), heads = kvHeads * random.Next(1, 4), groupSize = random.Next(1, most);
+            int tokens = mask.CutsWrappedRun() ? groupSize + random.Next(2 * most) : groupSize * random.Next(1, 4);
+            HeadShift shifted = (i % 3) switch
+            {
+                0 => HeadShift.Each(Enumerable.Range(0, heads).Select(_ => random.Next(4) * (groupSize - 1) / 3)),
+                1 => HeadShift.Of(Enumerable.Range(0, heads).Select(_ => random.Next(2) == 0)),
+                _ => HeadShift.Phased(random.Next(1, 6), isRotated: random.Next(2) == 0),
+            };
+            S2Config config = S2Config.Create(new()
+            {
+                Tokens = tokens,
+                Heads = heads,
+                KvHeads = kvHeads,
+                HeadDim = 8192,
+                GroupSize = GroupSizeRule.Of(groupSize),
+                Shift = shifted.HasOwnShifts ? null : random.Next(groupSize),
+                Mask = mask,
+                ShiftedHeads = shifted,
+            });
+            Check(config, sizes);
+            phases = Math.Max(phases, new HeadClasses(config, isPacked: false).Phases);
+        }
+
+        Assert.True(phases >= 3, $"{phases} phases at most");
+    }
+
     private static void Check(S2Config config, BlockSizes sizes)
     {
         Geometry geometry = new(config, Sequences.Alike(config, 2), 2, new(0, config.Tokens), isSlice: false, sizes);

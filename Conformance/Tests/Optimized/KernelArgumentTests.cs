@@ -45,12 +45,13 @@ public sealed class KernelArgumentTests
     [InlineData("keyGradient")]
     [InlineData("valueGradient")]
     [InlineData("valid")]
+    [InlineData("logSumExpGradient")]
     public void Backward_refuses_a_short_span(string name)
     {
         using S2AttentionPlan plan = new(S2Config.Create(Request));
         Refused<ArgumentException>(name, $"{name} has", () => plan.Backward<float>(
             Short(q, "query"), Short(k, "key"), Short(v, "value"), Short(o, "output"), Short(lse, "logSumExp"), Short(outputGradient, "outputGradient"),
-            Short(dq, "queryGradient"), Short(dk, "keyGradient"), Short(dv, "valueGradient"), Short(valid, "valid")));
+            Short(dq, "queryGradient"), Short(dk, "keyGradient"), Short(dv, "valueGradient"), Short(valid, "valid"), Short(lse, "logSumExpGradient")));
 
         T[] Short<T>(T[] full, string argument) => argument == name ? full[..^1] : full;
     }
@@ -181,6 +182,9 @@ public sealed class KernelArgumentTests
             Refused<ArgumentException>("cumulativeLengths", "cumulativeLengths", () => S2AttentionPlan.Packed(Request, lengths));
         Refused<ArgumentException>("cumulativeLengths", "Sequence 1 has 5 tokens: GroupSize = 4: must divide Tokens = 5", () => S2AttentionPlan.Packed(Request with { Mask = MaskPolicy.LocalCausal }, [0, 3, 8]));
         Refused<ArgumentException>("request", "Batch", () => S2AttentionPlan.Packed(Request with { Batch = 2 }, [0, 8]));
+        foreach (int batch in new[] { 0, 2 })
+            Refused<ArgumentOutOfRangeException>("options.Batch", "must be 1", () => S2AttentionPlan.Packed(Request, [0, 8], new() { Batch = batch }));
+        S2AttentionPlan.Packed(Request, [0, 8], new() { Batch = 1 }).Dispose();
         Refused<ArgumentException>("cumulativeLengths", "Sequence 1 has 3 tokens: GroupSize = 0", () => S2AttentionPlan.Packed(Request with { GroupSize = GroupSizeRule.LongLora }, [0, 4, 7, 8]));
         Assert.Contains("Shift = 4", Assert.Throws<InvalidConfigException>(() => S2AttentionPlan.Packed(Request with { Shift = 4 }, [0, 2, 8])).Message, StringComparison.Ordinal);
         Assert.Contains("GroupSize = null", Assert.Throws<InvalidConfigException>(() => S2AttentionPlan.Packed(Request with { GroupSize = null! }, [0, 8])).Message, StringComparison.Ordinal);

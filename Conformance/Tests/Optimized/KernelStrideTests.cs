@@ -1,5 +1,4 @@
 // Does every tensor stand where its strides say, or by default where the options promise, whatever their order, gaps and signs?
-using System.Collections.Immutable;
 using FsCheck;
 using FsCheck.Fluent;
 using S2Attn.Optimized;
@@ -53,18 +52,18 @@ public sealed class KernelStrideTests
                 ValueGradient = Sometimes(KvHeads, Dim),
             };
             TensorStrides keyGradient = options.KeyGradient ?? (repeats.Contains(true) ? TensorStrides.Dense(layout, Tokens, KvHeads, Dim) : key);
-            Placed q = new(query, Heads, Dim), k = new(key, KvHeads, Dim), v = new(value, KvHeads, Dim), o = new(output, Heads, Dim), l = new(lse, Heads, 1);
-            Placed dout = new(options.OutputGradient ?? output, Heads, Dim), dlse = new(options.LogSumExpGradient ?? lse, Heads, 1);
-            Placed dq = new(options.QueryGradient ?? query, Heads, Dim), dk = new(keyGradient, KvHeads, Dim), dv = new(options.ValueGradient ?? value, KvHeads, Dim);
+            PlacedTensor<float> q = Stored(query, Heads, Dim), k = Stored(key, KvHeads, Dim), v = Stored(value, KvHeads, Dim), o = Stored(output, Heads, Dim), l = Stored(lse, Heads, 1);
+            PlacedTensor<float> dout = Stored(options.OutputGradient ?? output, Heads, Dim), dlse = Stored(options.LogSumExpGradient ?? lse, Heads, 1);
+            PlacedTensor<float> dq = Stored(options.QueryGradient ?? query, Heads, Dim), dk = Stored(keyGradient, KvHeads, Dim), dv = Stored(options.ValueGradient ?? value, KvHeads, Dim);
             float[][] inputs = [Noise(Heads, Dim), Repeated(Noise(KvHeads, Dim), repeats), Noise(KvHeads, Dim), Noise(Heads, Dim), Noise(Heads, 1)];
-            foreach ((Placed placed, float[] dense) in new[] { q, k, v, dout, dlse }.Zip(inputs))
+            foreach ((PlacedTensor<float> placed, float[] dense) in new[] { q, k, v, dout, dlse }.Zip(inputs))
                 placed.Fill(dense);
 
             using S2AttentionPlan plan = new(Config, options);
             plan.Forward<float>(q.Memory, k.Memory, v.Memory, o.Memory, l.Memory);
             plan.Backward<float>(q.Memory, k.Memory, v.Memory, o.Memory, l.Memory, dout.Memory, dq.Memory, dk.Memory, dv.Memory, default, dlse.Memory);
             float[][] expected = Dense(inputs);
-            foreach ((string name, Placed placed, float[] dense) in new[] { ("o", o, expected[0]), ("lse", l, expected[1]), ("dq", dq, expected[2]), ("dk", dk, expected[3]), ("dv", dv, expected[4]) })
+            foreach ((string name, PlacedTensor<float> placed, float[] dense) in new[] { ("o", o, expected[0]), ("lse", l, expected[1]), ("dq", dq, expected[2]), ("dk", dk, expected[3]), ("dv", dv, expected[4]) })
                 Assert.True(dense.AsSpan().SequenceEqual(placed.Read()) && placed.GapsAreUntouched(), $"{name} with seed {seed}: {options}");
 
             TensorStrides? Sometimes(int heads, int width) => random.Next(2) == 0 ? Any(random, heads, width) : null;
@@ -130,22 +129,7 @@ public sealed class KernelStrideTests
         return [o, lse, dq, dk, dv];
     }
 
-    // Axes in any order, with gaps, some running backwards.
-    private static TensorStrides Any(Random random, int heads, int width)
-    {
-        int[] lengths = [Batch, Tokens, heads], order = [0, 1, 2];
-        long[] strides = new long[3];
-        random.Shuffle(order);
-        long extent = width;
-        foreach (int axis in order)
-        {
-            long stride = extent + random.Next(4);
-            strides[axis] = random.Next(3) == 0 ? -stride : stride;
-            extent = stride * lengths[axis];
-        }
-
-        return new(strides[0], strides[1], strides[2]);
-    }
+    private static TensorStrides Any(Random random, int heads, int width) => AnyStrides.Of(random, Batch, Tokens, heads, width);
 
     private static TensorStrides Expanded(TensorStrides strides, bool[] repeats) => new(repeats[0] ? 0 : strides.Batch, repeats[1] ? 0 : strides.Token, repeats[2] ? 0 : strides.Head);
 
@@ -154,34 +138,5 @@ public sealed class KernelStrideTests
         [.. from b in Enumerable.Range(0, Batch) from t in Enumerable.Range(0, Tokens) from h in Enumerable.Range(0, KvHeads) from d in Enumerable.Range(0, Dim)
             select dense[((((repeats[0] ? 0 : b) * Tokens) + (repeats[1] ? 0 : t)) * KvHeads + (repeats[2] ? 0 : h)) * Dim + d]];
 
-    /// <summary>A tensor at strides; what lies between its rows holds a canary.</summary>
-    private sealed class Placed
-    {
-        private const float Canary = -12345.5f;
-
-        private readonly ImmutableArray<int> offsets;
-
-        public Placed(TensorStrides strides, int heads, int width)
-        {
-            long lowest = new[] { strides.Batch * (Batch - 1), strides.Token * (Tokens - 1), strides.Head * (heads - 1) }.Sum(reach => Math.Min(reach, 0));
-            offsets =
-            [
-                .. from b in Enumerable.Range(0, Batch) from t in Enumerable.Range(0, Tokens) from h in Enumerable.Range(0, heads) from d in Enumerable.Range(0, width)
-                   select (int)((b * strides.Batch) + (t * strides.Token) + (h * strides.Head) + d - lowest),
-            ];
-            Memory = [.. Enumerable.Repeat(Canary, offsets.Max() + 1)];
-        }
-
-        public float[] Memory { get; }
-
-        public void Fill(float[] dense)
-        {
-            for (int i = 0; i < dense.Length; i++)
-                Memory[offsets[i]] = dense[i];
-        }
-
-        public float[] Read() => [.. offsets.Select(offset => Memory[offset])];
-
-        public bool GapsAreUntouched() => Enumerable.Range(0, Memory.Length).Except(offsets).All(i => Memory[i] == Canary);
-    }
+    private static PlacedTensor<float> Stored(TensorStrides strides, int heads, int width) => new(strides, Batch, Tokens, heads, width, canary: -12345.5f);
 }

@@ -29,6 +29,47 @@ public sealed class KernelValueTests
     }
 
     /// <summary>
+    /// A tile or block is looked through for NaN and infinities once, and then multiplied whole or element by element: one of them stands in each panel and each register block of keys in turn, in q, k, v
+    /// and do, with no, one and two tiles before it; and a key of infinity that weighs nothing, because every query has the other sign there.
+    /// </summary>
+    [Theory]
+    [MemberData(nameof(ExponentialTests.Widths), MemberType = typeof(ExponentialTests))]
+    public void A_poisoned_number_in_any_part_of_a_block_spoils_only_the_rows_that_see_it(VectorWidth width)
+    {
+        using OptimizedPort port = new(new S2AttentionOptions { VectorWidth = width, Threads = 1 });
+        double[] poisons = [double.NaN, double.PositiveInfinity, double.NegativeInfinity];
+        int turn = 0;
+        foreach (int dim in new[] { 3, 100 })
+        {
+            KernelTiles tiles = KernelTiles.Of(dim, width);
+            int step = Math.Min(tiles.PanelQueries, tiles.BlockKeys);
+            for (int at = step - 1; at < tiles.BackwardQueries + tiles.PanelQueries; at += step)
+                for (int kind = 0; kind < 5; kind++, turn++)
+                {
+                    // Rows stand before and behind the poisoned one in its panel. Every third token of long blocks: each remainder comes to each tensor in some width.
+                    int tokens = at + 1 + step / 2;
+                    if (tokens > 100 && (turn + at) % 3 != 0)
+                        continue;
+                    MaskPolicy mask = (turn / 5 % 4) switch { 0 or 1 => MaskPolicy.Split, 2 => MaskPolicy.PositionCausal, _ => MaskPolicy.Bidirectional };
+                    AttentionCase item = Cases.Of(tokens, tokens, mask, shifted: HeadShift.None, headDim: dim, seed: turn);
+                    AttentionInput<double> input = item.BuildInput();
+                    Tensor<double>[] tensors = [input.Query, input.Key, input.Value, item.BuildOutputGradient()];
+                    int tensor = kind == 4 ? 1 : kind, poisoned = (at * dim) + (turn % dim);
+                    double poison = kind < 4 ? poisons[turn % 3] : double.PositiveInfinity;
+                    Tensor<double> clean = tensors[tensor], query = tensors[0];
+                    tensors[tensor] = Tensor<double>.Build(clean.Shape.AsSpan(), i => i == poisoned ? poison : clean.Elements[i]);
+                    if (kind == 4)
+                        tensors[0] = Tensor<double>.Build(query.Shape.AsSpan(), i => i % dim == turn % dim ? -Math.Abs(query.Elements[i]) : query.Elements[i]);
+                    PortCase asked = new(item.Config, item.Type, new(tensors[0], tensors[1], tensors[2], input.Valid), [tensors[3]]);
+                    foreach (PortCase each in new[] { asked with { OutputGradient = [] }, asked })
+                        Assert.All(
+                            Agreement.Compare(each, port.Run(each), OptimizedPort.ModelOf(item.Config, item.Type)),
+                            agreement => Assert.True(agreement.Agrees, $"kind {kind}, token {at} of {tokens}, D = {dim}: {agreement}"));
+                }
+        }
+    }
+
+    /// <summary>
     /// A scale of 1e39 with q of 1e-30 gave NaN where 1.4875 was right: q scale log2 e overflowed, though the score is an ordinary number. Powers of two moved between q, k and the
     /// scale change nothing of o and dv, and move dq and dk by as much. A scale of 1e-42 with q and k of 1e22 gave NaN likewise: q.k overflowed before it was scaled.
     /// </summary>
@@ -115,6 +156,30 @@ public sealed class KernelValueTests
         Assert.True(looked > 200, $"{looked}");
 
         static bool Near(float found, double expected) => Math.Abs(found - expected) <= 1e-6 * Math.Max(1, Math.Abs(expected));
+    }
+
+    /// <summary>The largest number of f32 in q or k, and a scale of any mantissa: the score is 30, and no product on the way to it is infinite.</summary>
+    [Theory]
+    [MemberData(nameof(ExponentialTests.Widths), MemberType = typeof(ExponentialTests))]
+    public void The_largest_numbers_have_the_scores_of_the_definition_under_any_scale(VectorWidth width)
+    {
+        foreach (double scale in new[] { 0.1, 0.5, 0.7, 0.9, 1, 1.2, 1.38, 1.5, 1.9, 2, 2.7, 3, 100, 1e-3, 1e30, 1e-30 })
+            foreach (bool isQuery in new[] { true, false })
+            {
+                S2Config config = S2Config.Create(new() { Tokens = 2, HeadDim = 1, GroupSize = GroupSizeRule.Of(2), Mask = MaskPolicy.PositionCausal, ShiftedHeads = HeadShift.None, Scale = scale });
+                double small = 30 / scale / float.MaxValue;
+                if (small is < 1e-37 or > 1e37)
+                    continue;
+                using S2AttentionPlan plan = new(config, new() { Threads = 1, VectorWidth = width });
+                float q = isQuery ? float.MaxValue : (float)small, k = isQuery ? (float)small : float.MaxValue;
+                float[] o = new float[2], lse = new float[2], dq = new float[2], dk = new float[2], dv = new float[2];
+                plan.Forward<float>([q, q], [k, k], [3, 3], o, lse);
+                plan.Backward<float>([q, q], [k, k], [3, 3], o, lse, [1, 1], dq, dk, dv);
+                double score = (double)q * k * scale;
+                string where = $"scale {scale}, q = {q}, k = {k}: lse {lse[0]} and {lse[1]}, o {o[0]} and {o[1]}, dv {dv[0]} and {dv[1]}";
+                Assert.True(Math.Abs(lse[0] - score) < 1e-4 && Math.Abs(lse[1] - score - Math.Log(2)) < 1e-4 && o[0] == 3 && o[1] == 3, where);
+                Assert.True(Math.Abs(dv[0] - 1.5) < 1e-3 && Math.Abs(dv[1] - 0.5) < 1e-3, where);
+            }
     }
 
     /// <summary>The same bits whatever the keys and values hold that nobody sees: with causal masks every key after the last query of its segment, and padded keys.</summary>

@@ -10,6 +10,9 @@ namespace S2Attn.Tests.Optimized;
 
 public sealed class KeyValueCacheTests
 {
+    // Every number of registers up to four, and what is left behind four, eight and twelve of them.
+    private static readonly int[] LongDims = [32, 96, 64, 40, 130, 72, 200];
+
     public static TheoryData<ElementType, VectorWidth> Paths
     {
         get
@@ -64,12 +67,12 @@ public sealed class KeyValueCacheTests
                         Tokens = keys + shift,
                         Heads = kvHeads * share,
                         KvHeads = kvHeads,
-                        HeadDim = 1 + (seed % 17),
+                        HeadDim = seed % 2 == 0 ? 1 + (seed % 17) : LongDims[seed / 2 % LongDims.Length],
                         GroupSize = GroupSizeRule.Of(keys + shift),
                         Shift = shift,
                         Mask = MaskPolicy.Split,
                         ShiftedHeads = HeadShift.Of(Enumerable.Range(0, kvHeads * share).Select(head => (head + seed) % 2 == 0)),
-                        Scale = new double?[] { null, 9.5, -0.25, 1e-39 }[seed % 4],
+                        Scale = new double?[] { null, 9.5, -0.25, 1, 1e-39 }[seed % 5],
                     });
                     ElementType type = seed % 3 == 0 ? ElementType.F32 : seed % 3 == 1 ? ElementType.BF16 : ElementType.F16;
                     Check(new(config, type, TensorKind.Normal, PaddingPattern.None, seed), KernelPaths.Widths[seed % KernelPaths.Widths.Length], random, last: 1 + (seed++ % 9));

@@ -71,6 +71,27 @@ public sealed unsafe class PassTests
         Assert.InRange(engine.Computed.Count, 2, isBackward ? 2 : 3);
     }
 
+    /// <summary>Where one worker has failed, the others begin nothing more: the answer is lost, and the caller waits for them.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void No_worker_begins_an_item_after_another_has_failed(bool isBackward)
+    {
+        Watching engine = new(item =>
+        {
+            if (item == 0)
+                throw new NotImplementedException("planted");
+        });
+        Assert.Equal("planted", Assert.Throws<NotImplementedException>(() => Run(engine, 3, new Scripted((workers, body) =>
+        {
+            for (int worker = 0; worker < workers; worker++)
+                body(worker);
+        }), isBackward, default)).Message);
+
+        // What the failed worker of the forward pass had claimed ahead another one may take.
+        Assert.Equal(isBackward ? [] : [1], engine.Computed);
+    }
+
     /// <summary>Four threads that begin together take three million items: each once.</summary>
     [Fact]
     public void Taking_is_one_step()
@@ -222,6 +243,26 @@ public sealed unsafe class PassTests
             Assert.DoesNotContain(threads, thread => thread.IsAlive);
             Assert.Empty(pool.Threads);
         }
+    }
+
+    /// <summary>So has every thread of a plan when its resources are released; and a plan that has none any more can be told to stop them.</summary>
+    [Fact]
+    public void No_thread_of_a_plan_lives_when_it_is_disposed_of()
+    {
+        for (int round = 0; round < 12; round++)
+        {
+            WorkerPool pool = new(4);
+            using PlanResources resources = new(4, 16, pool);
+            pool.Run(4, _ => { });
+            Thread[] threads = [.. pool.Threads];
+            resources.Dispose();
+            Assert.DoesNotContain(threads, thread => thread.IsAlive);
+        }
+
+        S2AttentionPlan plan = new(Config);
+        plan.Dispose();
+        plan.StopThreads();
+        plan.Dispose();
     }
 
     private static TimeSpan Limit => TimeSpan.FromSeconds(60);

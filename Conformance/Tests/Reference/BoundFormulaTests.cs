@@ -70,6 +70,11 @@ public sealed class BoundFormulaTests
             Assert.All(bound.LogSumExp.Elements.ToArray(), error => Assert.Equal(0, error));
             for (int t = 0; t < 3; t++)
                 Assert.Equal([isOpen ? double.PositiveInfinity : 0, 0], bound.Output.Row(0, t, 0).ToArray());
+
+            // Weights of 0 times infinite operands: no gradient of a token of such a row is judged.
+            Gradients<double> gradients = GradientErrorBound.Backward(config, input, Of(1, 1), model).Bound;
+            foreach (Tensor<double> gradient in new[] { gradients.Query, gradients.Key, gradients.Value })
+                Assert.All(gradient.Elements.ToArray(), error => Assert.Equal(double.PositiveInfinity, error));
         }
 
         static Tensor<double> Of(double first, double second) => Tensor<double>.Build([1, 3, 1, 2], i => i % 2 == 0 ? first : second);
@@ -103,12 +108,19 @@ public sealed class BoundFormulaTests
     [Fact]
     public void What_may_overflow_is_not_judged_and_what_nothing_touches_is_zero()
     {
-        Assert.All(new[] { (2e19, true), (1e18, false) }, sizes =>
+        // A score of half of the largest number and a little more, or less.
+        const double Largest = 3.4028234663852886e38;
+        Assert.All(new[] { (2e19, true), (1e18, false), (Math.Sqrt(0.51 * Largest), true), (Math.Sqrt(0.49 * Largest), false) }, sizes =>
         {
             Tensor<double> q = Tensor<double>.Of([1, 1, 1, 1], [sizes.Item1]), v = Tensor<double>.Of([1, 1, 1, 1], [1.0]);
             AttentionInput<double> input = new(q, q, v);
             S2Config one = Cases.Of(1, 1, MaskPolicy.Split, headDim: 1).Config;
             Assert.Equal(sizes.Item2, double.IsPositiveInfinity(ErrorBound.Forward(one, input, S2Attn.Conformance.Ports.Agreement.ModelOf(ElementType.F32)).Bound.Output[0, 0, 0, 0]));
+
+            // The same of do v.
+            Gradients<double> gradient = GradientErrorBound.Backward(one, new(v, v, q), q, S2Attn.Conformance.Ports.Agreement.ModelOf(ElementType.F32)).Bound;
+            Assert.Equal(sizes.Item2, double.IsPositiveInfinity(gradient.Query[0, 0, 0, 0]));
+            Assert.Equal(sizes.Item2, double.IsPositiveInfinity(gradient.Key[0, 0, 0, 0]));
         });
 
         AttentionCase item = Cases.Of(6, 6, MaskPolicy.Split, padding: PaddingPattern.One, seed: 0);

@@ -13,6 +13,20 @@ public sealed class SliceAttentionTests
         { MaskPolicy.LocalCausal, 12, 4, 2 }, { MaskPolicy.PositionCausal, 12, 4, 1 }, { MaskPolicy.Bidirectional, 12, 4, 2 }, { MaskPolicy.BidirectionalSplit, 11, 4, 2 },
     };
 
+    /// <summary>A row that sees nothing in either part sees nothing in both, and hands on no gradient; one that sees something in one part alone is that part.</summary>
+    [Fact]
+    public void Merging_parts_that_see_nothing_gives_a_row_that_sees_nothing()
+    {
+        AttentionOutput<double> nothing = Of(0, double.NegativeInfinity), something = Of(3, 0.5), neither = AttentionMerge.Forward(nothing, nothing);
+        Assert.Equal((0, double.NegativeInfinity), (neither.Output.Elements[0], neither.LogSumExp.Elements[0]));
+        foreach (AttentionOutput<double> one in new[] { AttentionMerge.Forward(nothing, something), AttentionMerge.Forward(something, nothing) })
+            Assert.Equal((3, 0.5), (one.Output.Elements[0], one.LogSumExp.Elements[0]));
+        (OutputGradient<double> a, OutputGradient<double> b) = AttentionMerge.Backward(nothing, nothing, new(Of(7, 0).Output, Of(0, 2).LogSumExp));
+        Assert.All(new[] { a.Output, a.LogSumExp, b.Output, b.LogSumExp }, share => Assert.Equal(0, share.Elements[0]));
+
+        static AttentionOutput<double> Of(double output, double logSumExp) => new(Tensor<double>.Of([1, 1, 1, 1], [output]), Tensor<double>.Of([1, 1, 1], [logSumExp]));
+    }
+
     [Theory]
     [MemberData(nameof(Cuts))]
     public void SlicesCompose_rows_of_a_slice_are_those_of_the_whole_to_the_bit(MaskPolicy mask, int tokens, int groupSize, int shift)

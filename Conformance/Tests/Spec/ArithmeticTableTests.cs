@@ -114,6 +114,22 @@ public sealed class ArithmeticTableTests
         Assert.Equal(HeadShift.Of([true, false]).GetHashCode(), HeadShift.Of([true, false]).GetHashCode());
     }
 
+    /// <summary>Phases 0 and up shift by floor(G p / P), so that the first does not; half a step later every one does.</summary>
+    [Fact]
+    public void Heads_in_phases_or_with_shifts_of_their_own_shift()
+    {
+        Assert.Equal("01", Shifted(HeadShift.Phased(2), 2));
+        Assert.Equal("00111111", Shifted(HeadShift.Phased(4), 8));
+        Assert.Equal("000", Shifted(HeadShift.Phased(1), 3));
+        Assert.Equal("11", Shifted(HeadShift.Phased(2, isRotated: true), 2));
+        Assert.Equal("1111", Shifted(HeadShift.Phased(1, isRotated: true), 4));
+        Assert.Equal("0101", Shifted(HeadShift.Each([0, 3, 0, 1]), 4));
+
+        // Where a group has room for every phase, exactly those heads shift by more than nothing.
+        foreach (HeadShift heads in new[] { HeadShift.None, HeadShift.SecondHalf, HeadShift.All, HeadShift.Phased(3), HeadShift.Phased(3, isRotated: true), HeadShift.Phased(5), HeadShift.Each([0, 1, 5, 0, 2, 0]) })
+            Assert.All(Enumerable.Range(0, 6), head => Assert.Equal(heads.ShiftOf(head, 6, 32, 7) > 0, heads.IsShifted(head, 6)));
+    }
+
     [Fact]
     public void A_shift_is_of_the_heads_that_shift_alone()
     {

@@ -115,6 +115,36 @@ public sealed class SliceTests
         Assert.Equal(new TokenRange<int>(2, 6), Slices.KeysNeeded(config, 4, 6));
     }
 
+    /// <summary>N = 12, G = 4, S = 2, two heads, of which the second shifts: queries [5, 7) see keys 2 to 6. Each end at the last value that is allowed, and at the first that is not.</summary>
+    [Theory]
+    [InlineData(5, 7, null, null, "")]
+    [InlineData(5, 7, 2, 7, "")]
+    [InlineData(5, 7, 0, 12, "")]
+    [InlineData(0, 12, 0, 12, "")]
+    [InlineData(11, 12, null, null, "")]
+    [InlineData(5, 7, -1, null, "FirstKey = -1: must be from 0 to 2")]
+    [InlineData(5, 7, 3, null, "FirstKey = 3: must be from 0 to 2")]
+    [InlineData(5, 7, null, 6, "EndKey = 6: must be at least 7")]
+    [InlineData(5, 7, null, 13, "EndKey = 13: must be at most Tokens = 12")]
+    [InlineData(-1, 7, null, null, "FirstQuery = -1: must be at least 0")]
+    [InlineData(5, 5, null, null, "EndQuery = 5: must be more than FirstQuery = 5")]
+    [InlineData(5, 4, null, null, "EndQuery = 4: must be more than FirstQuery = 5")]
+    [InlineData(5, 13, null, null, "EndQuery = 13: must be at most Tokens = 12")]
+    public void Each_end_of_a_slice_is_checked(int firstQuery, int endQuery, int? firstKey, int? endKey, string expected)
+    {
+        S2Config config = S2Config.Create(new S2Request { Tokens = 12, Heads = 2, HeadDim = 1, GroupSize = GroupSizeRule.Of(4), Mask = MaskPolicy.Split });
+        SliceRequest request = new() { FirstQuery = firstQuery, EndQuery = endQuery, FirstKey = firstKey, EndKey = endKey };
+        Assert.Equal(expected, Told(S2Slice.TryCreate(config, request)));
+
+        // Of a text that may still grow no end is too far, but all others hold.
+        bool isTooFar = expected.Contains("at most Tokens", StringComparison.Ordinal);
+        Assert.Equal(isTooFar ? "" : expected, Told(S2Slice.TryCreate(config, request with { IsUnbounded = true })));
+
+        string Told(SliceResult result) => result is SliceResult.Invalid invalid ? Start(invalid.ToString(), expected) : "";
+
+        static string Start(string text, string like) => text.StartsWith(like, StringComparison.Ordinal) ? like : text;
+    }
+
     private static bool Visible(MaskPolicy mask, int n, int g, int s, int t, int u) => Visibility.Visible<Int, Bool>(mask, n, g, s, t, u).Value;
 
     private static IEnumerable<(int N, int G, int S)> SizesOf(MaskPolicy mask) =>
