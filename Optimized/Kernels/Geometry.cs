@@ -90,13 +90,6 @@ internal sealed class Geometry
     /// <summary>The runs of a class of heads in a sequence.</summary>
     public ref readonly HeadRuns RunsOf(in Sequence sequence, int of) => ref runs[of][sequence.Kind];
 
-    /// <summary>A run of a query head.</summary>
-    public QueryRun<int> Run(Sequence sequence, int head, int run)
-    {
-        int of = Classes.Of(head);
-        return HeadRuns.Run(Config.Mask, sequence, runs[of][sequence.Kind].Shift, run);
-    }
-
     public (Sequence Sequence, ForwardItem Item) Forward(long item)
     {
         (int entry, int index, long rest) = forward.Find(item);

@@ -36,7 +36,7 @@ internal readonly struct HeadRuns
     }
 
     /// <summary>A run with those of its queries that are computed; the keys that they see are those of the whole run.</summary>
-    public static QueryRun<int> Run(MaskPolicy mask, Sequence sequence, int shift, int run)
+    private static QueryRun<int> Run(MaskPolicy mask, Sequence sequence, int shift, int run)
     {
         QueryRun<int> whole = Segments.Run(mask, sequence.Tokens, sequence.GroupSize, shift, run);
         int start = Math.Max(whole.Start, sequence.QueryStart);

@@ -167,15 +167,20 @@ internal static unsafe class Panel<V, TLanes>
     {
         int lanes = TLanes.Count;
         V l0 = TLanes.Load(logSumExp), l1 = TLanes.Load(logSumExp + lanes), d0 = TLanes.Load(delta), d1 = TLanes.Load(delta + lanes);
-        for (int j = 0; j < rows; j++, scores += stride, gradients += stride)
+        for (int j = 0; isHalf && j < rows; j++, scores += stride, gradients += stride)
         {
             V p0 = Exponential.PowerOfTwo<V, TLanes>(TLanes.Subtract(TLanes.Load(scores), l0));
             TLanes.Store(p0, scores);
             TLanes.Store(TLanes.Multiply(p0, TLanes.Subtract(TLanes.Load(gradients), d0)), gradients);
-            if (isHalf)
-                continue;
+        }
+
+        for (int j = 0; !isHalf && j < rows; j++, scores += stride, gradients += stride)
+        {
+            V p0 = Exponential.PowerOfTwo<V, TLanes>(TLanes.Subtract(TLanes.Load(scores), l0));
             V p1 = Exponential.PowerOfTwo<V, TLanes>(TLanes.Subtract(TLanes.Load(scores + lanes), l1));
+            TLanes.Store(p0, scores);
             TLanes.Store(p1, scores + lanes);
+            TLanes.Store(TLanes.Multiply(p0, TLanes.Subtract(TLanes.Load(gradients), d0)), gradients);
             TLanes.Store(TLanes.Multiply(p1, TLanes.Subtract(TLanes.Load(gradients + lanes), d1)), gradients + lanes);
         }
     }

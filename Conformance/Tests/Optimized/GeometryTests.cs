@@ -91,8 +91,9 @@ public sealed class GeometryTests
         int lastStart = 0, lastBatch = 0;
         for (long item = 0; item < geometry.ForwardItems; item++)
         {
-            (Sequence sequence, (int head, QueryBlock block)) = geometry.Forward(item);
-            QueryRun<int> run = geometry.Run(sequence, head, block.Run);
+            (Sequence sequence, ForwardItem work) = geometry.Forward(item);
+            (int head, QueryBlock block) = work;
+            QueryRun<int> run = work.Run;
             Assert.Equal(Segments.Run(config, head, block.Run), run);
             Assert.InRange(block.Count, 1, sizes.BlockQueries);
             Assert.InRange(block.Start, run.Start, run.Start + run.Length - block.Count);
