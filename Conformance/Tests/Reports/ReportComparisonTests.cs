@@ -67,7 +67,7 @@ public sealed class ReportComparisonTests : IDisposable
         }
     }
 
-    /// <summary>All sets of three levels before and after, the empty ones and a port that is gone among them.</summary>
+    /// <summary>All sets of three levels before and after, the empty ones among them; and a port that is gone, which has lost them all, or new.</summary>
     [Fact]
     public void A_port_is_worse_exactly_where_it_lost_a_level()
     {
@@ -80,6 +80,14 @@ public sealed class ReportComparisonTests : IDisposable
                 Assert.Equal(before.Except(after), comparison.Levels.Single().Lost.Select(level => (int)level));
                 Assert.Equal(before.Except(after).Any(), comparison.IsWorse);
             }
+
+        JsonNode report = JsonNode.Parse(Json("holds", [1, 5]))!;
+        report["ports"]!.AsArray().Clear();
+        ReportDigest without = ReportDigest.Parse(Encoding.UTF8.GetBytes(report.ToJsonString())), with = Digest("holds", [1, 5]);
+        ReportComparison gone = ReportComparison.Of(with, without), come = ReportComparison.Of(without, with);
+        Assert.Equal(("mine", true), (gone.Levels.Single().Subject, gone.IsWorse));
+        Assert.Equal([1, 5], gone.Levels.Single().Lost.Select(level => (int)level));
+        Assert.Equal(("mine", false), (come.Levels.Single().Subject, come.IsWorse));
     }
 
     [Theory]

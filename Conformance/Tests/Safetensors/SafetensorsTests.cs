@@ -157,6 +157,11 @@ public sealed class SafetensorsTests : IDisposable
         Assert.Empty(SafetensorsReader.Parse("x", Bytes("{}  ", 0)).Tensors);
         SafetensorsTensor tensor = SafetensorsReader.Parse("x", Bytes("""{"a":{"dtype":"F32","shape":[3,0],"data_offsets":[0,0]}}""", 0)).Tensors[0];
         Assert.Equal([3, 0], tensor.Values.Shape.ToArray());
+
+        // It begins where another one does, and the header may name either first.
+        string[] entries = ["\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}", "\"b\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}", "\"c\":{\"dtype\":\"F32\",\"shape\":[0,2],\"data_offsets\":[4,4]}"];
+        foreach (int[] order in new int[][] { [0, 1, 2], [1, 0, 2], [2, 1, 0], [2, 0, 1], [0, 2, 1], [1, 2, 0] })
+            Assert.Equal(3, SafetensorsReader.Parse("x", Bytes("{" + string.Join(',', order.Select(i => entries[i])) + "}", 4)).Tensors.Length);
     }
 
     [Fact]
