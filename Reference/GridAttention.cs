@@ -54,12 +54,22 @@ public static class GridAttention
     public static Gradients<double> Backward(S2Grid grid, AttentionInput<double> input, Tensor<double> outputGradient)
     {
         ArgumentNullException.ThrowIfNull(grid);
+        return Backward(grid, input, outputGradient, Tensor<double>.Build([grid.Tokens.Batch, grid.Tokens.Tokens, grid.Tokens.Heads], _ => 0));
+    }
+
+    /// <summary>The same where lse has a gradient dlse [B,N,H] too.</summary>
+    /// <exception cref="ArgumentException">A tensor does not have the shape that the grid asks for.</exception>
+    public static Gradients<double> Backward(S2Grid grid, AttentionInput<double> input, Tensor<double> outputGradient, Tensor<double> logSumExpGradient)
+    {
+        ArgumentNullException.ThrowIfNull(grid);
         ArgumentNullException.ThrowIfNull(outputGradient);
+        ArgumentNullException.ThrowIfNull(logSumExpGradient);
         S2Config all = grid.Tokens;
         double[] dq = new double[all.Batch * all.Tokens * all.Heads * all.HeadDim], dk = new double[all.Batch * all.Tokens * all.KvHeads * all.HeadDim], dv = new double[dk.Length];
         foreach (WindowPart part in Parts(grid, input))
         {
-            Gradients<double> of = AttentionGradients.Backward(part.Config, part.Input, Gather(outputGradient, part.Window, part.Head));
+            Gradients<double> of = AttentionGradients.Backward(
+                S2Slice.Whole(part.Config), part.Input, Gather(outputGradient, part.Window, part.Head), NumbersOf(Gather(RowsOf(logSumExpGradient), part.Window, part.Head)));
             Scatter(of.Query, part.Window, part.Head, all.Heads, dq);
             Scatter(of.Key, part.Window, all.KvHeadOf(part.Head), all.KvHeads, dk);
             Scatter(of.Value, part.Window, all.KvHeadOf(part.Head), all.KvHeads, dv);
@@ -77,6 +87,11 @@ public static class GridAttention
         int count = window.Tokens.Length, dim = tensor.Shape[3];
         return Tensor<double>.Build([tensor.Shape[0], count, 1, dim], i => tensor[i / (count * dim), window.Tokens[i / dim % count], head, i % dim]);
     }
+
+    /// <summary>[B,n,heads] as rows of one element, and back.</summary>
+    internal static Tensor<double> RowsOf(Tensor<double> numbers) => Tensor<double>.Of([.. numbers.Shape.AsSpan(), 1], numbers.Elements);
+
+    internal static Tensor<double> NumbersOf(Tensor<double> rows) => Tensor<double>.Of(rows.Shape.AsSpan()[..3], rows.Elements);
 
     private static S2Config ConfigOf(S2Config all, GridWindow window) => S2Config.Create(new()
     {

@@ -17,7 +17,7 @@ public static class GridErrorBound
         {
             AttentionOutput<double> of = ErrorBound.Forward(part.Config, part.Input, model).Bound;
             GridAttention.Scatter(of.Output, part.Window, part.Head, all.Heads, bound);
-            GridAttention.Scatter(RowsOf(of.LogSumExp), part.Window, part.Head, all.Heads, lseBound);
+            GridAttention.Scatter(GridAttention.RowsOf(of.LogSumExp), part.Window, part.Head, all.Heads, lseBound);
         }
 
         return new(
@@ -45,9 +45,8 @@ public static class GridErrorBound
         foreach (WindowPart part in GridAttention.Parts(grid, input))
         {
             int kvHead = all.KvHeadOf(part.Head);
-            Tensor<double> dlse = GridAttention.Gather(RowsOf(logSumExpGradient), part.Window, part.Head);
-            BoundedGradients of = GradientErrorBound.Backward(
-                part.Config, part.Input, GridAttention.Gather(outputGradient, part.Window, part.Head), Tensor<double>.Of(dlse.Shape.AsSpan()[..3], dlse.Elements), model);
+            Tensor<double> dlse = GridAttention.NumbersOf(GridAttention.Gather(GridAttention.RowsOf(logSumExpGradient), part.Window, part.Head));
+            BoundedGradients of = GradientErrorBound.Backward(part.Config, part.Input, GridAttention.Gather(outputGradient, part.Window, part.Head), dlse, model);
             dq.Add(of.Exact.Query, of.Bound.Query, part.Window, part.Head, 0);
             dk.Add(of.Exact.Key, of.Bound.Key, part.Window, kvHead, gamma);
             dv.Add(of.Exact.Value, of.Bound.Value, part.Window, kvHead, gamma);
@@ -55,9 +54,6 @@ public static class GridErrorBound
 
         return new(new(dq.Exact, dk.Exact, dv.Exact), new(dq.Bound, dk.Bound, dv.Bound));
     }
-
-    // [B,n,heads] as rows of one element.
-    private static Tensor<double> RowsOf(Tensor<double> numbers) => Tensor<double>.Of([.. numbers.Shape.AsSpan(), 1], numbers.Elements);
 
     // A gradient of all windows and its bound.
     private sealed class Whole(S2Config all, int heads)

@@ -1,4 +1,5 @@
 // What is true of S2-Attn, where exactly, and what is not? The catalogue.
+using System.Collections.Immutable;
 using S2Attn.Spec.Algebra;
 using S2Attn.Spec.Claims;
 
@@ -111,6 +112,9 @@ public static class Theorems
         True("CostOfShift", 12, "Split: a head that shifts by S sees S(G-S) pairs less than one that does not; LocalCausal: just as many", Multiple, new CostOfShift()),
         True("LeakStep", 12, "LocalCausal with both kinds of head: t sees u exactly where t is less than two borders ahead of u's own along the ring", "N = nG, 0 < S < G", new LeakStep()),
         True("LeakRound", 12, "2N/G borders span the ring of N tokens, from any border on", "N = nG, 0 < S < G", new LeakRound()),
+        False("GridLocalCausalNeverLeaks", 13, "LocalCausal over N x N tokens: (x, y) sees no (y, x) that is later in raster order", Multiple, new GridLocalCausalNeverLeaks()),
+        False("GridIsCausalOnEveryAxis", 13, "Split over N x N tokens: (x, y) sees (y, x) exactly where it does on each axis alone, causality included", AnyN, new GridIsCausalOnEveryAxis()),
+        False("GridRunOfTheLastAxisSuffices", 13, "BidirectionalSplit over N x N tokens: (x, y) sees (y, y) wherever they are of one group, and of one run on the last axis", AnyN, new GridRunOfTheLastAxisSuffices()),
     ];
 
     /// <summary>What heads in phases and layers that differ reach: facts, all true.</summary>
@@ -141,6 +145,20 @@ public static class Theorems
             $"{RegionOf(mask)}, c = mG, m >= 1, t and u on either side of c",
             ["N", "G", "S", "c", "t", "u"],
             new CutCrossings(mask))),
+    ];
+
+    /// <summary>What tokens on several axes see: facts, all true. Fewer axes are three of which some have one token.</summary>
+    public static IReadOnlyList<Statement> Grids { get; } =
+    [
+        .. MaskPolicies.All.Select(mask => new Statement(
+            $"GridIsItsAxes.{mask}", $"{mask}: t sees u exactly where {GridPoints.Whole(mask)} lets it on every axis alone{OrderOf(mask)}", GridRegionOf(mask), AxesNamed(3), new GridIsItsAxes(mask))),
+        .. MaskPolicies.All.Select(mask => new Statement(
+            $"GridWindows.{mask}", $"{mask}: t sees u exactly where both are of one window, the same {(mask.CutsWrappedRun() ? "run" : "group")} on every axis{OrderOf(mask)}", GridRegionOf(mask), AxesNamed(3),
+            new GridWindowsAreVisibility(mask))),
+        .. MaskPolicies.All.Select(mask => new Statement(
+            $"GridOfFewerAxes.{mask}", $"{mask}: an axis of one token changes nothing, and one axis is the text", GridRegionOf(mask), AxesNamed(2), new GridOfFewerAxes(mask))),
+        .. new[] { MaskPolicy.Split, MaskPolicy.PositionCausal }.Select(mask => new Statement(
+            $"GridNeverSeesTheFuture.{mask}", $"{mask}: no token is seen that is later in raster order", GridRegionOf(mask), AxesNamed(3), new GridNeverSeesTheFuture(mask))),
     ];
 
     /// <summary>What kernels rely on beyond the catalogue: facts about tiles and offsets, all true.</summary>
@@ -190,6 +208,12 @@ public static class Theorems
             yield return False($"Direction.{mask}.OddGroup", 7, $"{mask}: shifting by +S and by -S gives the same visibility", "N = nG, n >= 2, odd G >= 3, S = G / 2", new Direction(mask, OddGroup: true));
         }
     }
+
+    private static string GridRegionOf(MaskPolicy mask) => $"on each axis {RegionOf(mask)}, 0 <= t, u < N";
+
+    private static string OrderOf(MaskPolicy mask) => !mask.IsCausal() ? "" : mask is MaskPolicy.LocalCausal ? ", and the raster index of u's positions is not above t's" : ", and the raster index of u is not above t's";
+
+    private static ImmutableArray<string> AxesNamed(int axes) => [.. Enumerable.Range(1, axes).SelectMany(axis => new[] { "N", "G", "S", "t", "u" }.Select(name => $"{name}{axis}"))];
 
     private static string RegionOf(MaskPolicy mask) => mask.CutsWrappedRun() ? AnyN : Multiple;
 

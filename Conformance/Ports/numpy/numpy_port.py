@@ -33,11 +33,33 @@ def visible(config, shift):
     }[mask]
 
 
+def visible_on_axes(config, shifts):
+    """The same where tokens stand on several axes, the last one fastest: same group and same run are asked on every axis. Delete it if you know of one axis only."""
+    axes, mask = config["axes"], config["mask"]
+    places = np.indices([axis["tokens"] for axis in axes]).reshape(len(axes), -1)
+    same_group = same_run = True
+    order = 0                               # of shifted positions, compared axis by axis from the slowest
+    for axis, place in zip(axes, places):
+        n, g, shift = axis["tokens"], axis["groupSize"], axis["shift"] if shifts else 0
+        position, run = (place - shift) % (-(-n // g) * g), place >= shift
+        same_group = same_group & (position[:, None] // g == position[None, :] // g)
+        same_run = same_run & (run[:, None] == run[None, :])
+        order = order * n + position
+    not_after = np.tri(config["tokens"], dtype=bool)
+    return {
+        "LocalCausal": same_group & (order[None, :] <= order[:, None]),
+        "Split": same_group & same_run & not_after,
+        "PositionCausal": same_group & not_after,
+        "Bidirectional": same_group,
+        "BidirectionalSplit": same_group & same_run,
+    }[mask]
+
+
 def rows(config, valid):
     """Yields each query row (b, t, h), the kv head that it reads, and the keys that it sees."""
     heads, group = config["heads"], config["heads"] // config["kvHeads"]
-    shifts = shifts_of(config)
-    masks = {shift: visible(config, shift) for shift in set(shifts)}
+    see, shifts = (visible_on_axes, shifted_heads(config["shiftedHeads"], heads)) if "axes" in config else (visible, shifts_of(config))
+    masks = {shift: see(config, shift) for shift in set(shifts)}
     for b in range(config["batch"]):
         for h in range(heads):
             mask = masks[shifts[h]]
@@ -97,7 +119,7 @@ CAPABILITIES = {                                # claim what you have: what is l
     "ops": ["forward", "backward"],
     "dtypes": ["f32", "f64", "f16", "bf16"],
     "masks": ["LocalCausal", "Split", "PositionCausal", "Bidirectional", "BidirectionalSplit"],
-    "gqa": True, "padding": True, "oddGroup": True, "ragged": True, "phases": True,
+    "gqa": True, "padding": True, "oddGroup": True, "ragged": True, "phases": True, "grids": True,
 }
 
 

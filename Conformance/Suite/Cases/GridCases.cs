@@ -7,20 +7,21 @@ namespace S2Attn.Conformance.Cases;
 /// <summary>Draws grids of tokens for cases: one to three axes of a few windows each, with heads, mask and scale of the case.</summary>
 public static class GridCases
 {
-    // Two axes have as many tokens as four of one had, so that there is more than one window on each.
-    private const int Wider = 4;
+    // A grid has up to four times the tokens of a short text, so that there is more than one window on each axis.
+    private const int Wider = 4, Wide = 256;
 
-    /// <summary>A grid of at most so many tokens, and four times those of the case. Two equal cases have equal grids.</summary>
-    public static S2Grid Of(AttentionCase item, int maxTokens)
+    /// <summary>A grid that a port claims, where it claims grids at all. Two equal cases have equal grids.</summary>
+    public static S2Grid Of(PortCapabilities capabilities, AttentionCase item)
     {
+        ArgumentNullException.ThrowIfNull(capabilities);
         ArgumentNullException.ThrowIfNull(item);
         Random choices = new(item.Seed ^ 0x6121d);
         int count = choices.Next(4) switch { 0 => 1, 1 => S2Grid.MaxAxes, _ => 2 };
-        int left = Math.Max(1, Math.Min(maxTokens, Math.Min(item.Config.Tokens, int.MaxValue / Wider) * Wider));
+        int left = Math.Min(capabilities.MaxTokens, Math.Max(item.Config.Tokens, (int)Math.Min((long)item.Config.Tokens * Wider, Wide)));
         GridAxis<int>[] axes = new GridAxis<int>[count];
         for (int i = 0; i < count; i++)
         {
-            axes[i] = Axis(item.Config.Mask, Math.Max(1, (int)Math.Pow(left + 0.5, 1.0 / (count - i))), choices);
+            axes[i] = Axis(capabilities, item.Config.Mask, Math.Max(1, (int)Math.Pow(left + 0.5, 1.0 / (count - i))), choices);
             left /= axes[i].Tokens;
         }
 
@@ -39,11 +40,12 @@ public static class GridCases
     }
 
     // Two groups or more where there is room, of several tokens where there is more of it.
-    private static GridAxis<int> Axis(MaskPolicy mask, int most, Random choices)
+    private static GridAxis<int> Axis(PortCapabilities capabilities, MaskPolicy mask, int most, Random choices)
     {
-        int group = choices.Next(1, Math.Max(1, Math.Min(most, choices.Next(4) == 0 ? most : (most + 1) / 2)) + 1);
-        int tokens = group * choices.Next(1, most / group + 1);
-        if (mask.CutsWrappedRun())
+        int step = capabilities.OddGroup ? 1 : 2;
+        most = Math.Max(most, step);
+        int group = step * choices.Next(1, Math.Max(1, (choices.Next(4) == 0 ? most : (most + 1) / 2) / step) + 1), tokens = group * choices.Next(1, most / group + 1);
+        if (mask.CutsWrappedRun() && capabilities.Ragged)
             tokens = Math.Min(most, tokens + choices.Next(group));
         return new(tokens, group, choices.Next(3) == 0 ? choices.Next(group) : group / 2);
     }

@@ -175,7 +175,7 @@ public static class GoldenFolder
             record.Integer("rowsDifferingFromDefinition", 0, int.MaxValue),
             record.Element)
         {
-            Grid = GoldenGrid.Read(record, config),
+            Grid = GridJson.Read(record, config),
         };
 
         ElementType TypeOf(string stage) => ProtocolNames.TryReadElementType(arithmetic.Text(stage), out ElementType known) ? known : throw arithmetic.Wrong(stage, "f32, f64, f16 or bf16");

@@ -1,7 +1,5 @@
 // Does Reference over a grid of tokens equal what upstream computed with its windows?
-using System.Collections.Immutable;
 using S2Attn.Conformance.Safetensors;
-using S2Attn.Conformance.Validation;
 using S2Attn.Reference;
 using S2Attn.Spec;
 
@@ -10,27 +8,6 @@ namespace S2Attn.Conformance.Golden;
 /// <summary>Golden cases whose tokens stand on several axes: each window is judged as a text of its own, within the bound of such a text.</summary>
 internal static class GoldenGrid
 {
-    /// <summary>The axes of a record, if it has some.</summary>
-    /// <exception cref="FormatException">They break a rule.</exception>
-    public static S2Grid? Read(JsonFields record, S2Config config)
-    {
-        if (!record.Has("axes"))
-            return null;
-        ImmutableArray<GridAxis<int>> axes =
-        [
-            .. record.Items("axes", S2Grid.MaxAxes).Select((item, i) => new JsonFields($"axes[{i}]", item))
-                .Select(axis => new GridAxis<int>(axis.Integer("tokens", 1, int.MaxValue), axis.Integer("groupSize", 1, int.MaxValue), axis.Integer("shift", 0, int.MaxValue))),
-        ];
-        try
-        {
-            return S2Grid.Create(config, axes);
-        }
-        catch (InvalidConfigException error)
-        {
-            throw new FormatException($"axes: {error.Message}", error);
-        }
-    }
-
     /// <summary>Where upstream's tensors are not Reference's.</summary>
     public static IEnumerable<string> Failures(GoldenCase golden, S2Grid grid, SafetensorsFile file)
     {

@@ -37,6 +37,7 @@ public sealed class OptimizedPort(S2AttentionOptions options) : IAttentionPort
             Slices = true,
             LogSumExpGradient = true,
             Phases = true,
+            Grids = true,
             Strides = [.. Enum.GetValues<StrideKind>()],
             Tiles = KernelTiles.Of(1, options.VectorWidth).Lengths,
         });

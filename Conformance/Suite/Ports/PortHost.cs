@@ -48,7 +48,9 @@ public static class PortHost
             if (!ProtocolNames.TryReadOperation(op, out PortOperation operation))
                 return Refused("unsupported", $"op {op}");
             (S2Attn.Spec.S2Config config, ElementType elementType) = ReadConfig(request);
+            S2Attn.Spec.S2Grid? grid = GridJson.Read(new("config", request.GetProperty("config")), config);
             PortCase portCase = PortTensors.ReadInputs(SliceJson.Read(config, request), elementType, operation, MemoryJson.Read(request), SafetensorsReader.Read(Text(request, "inputs")));
+            portCase = grid is null ? portCase : portCase with { Grid = grid };
             switch (port.Run(portCase))
             {
                 case PortAnswer.Unsupported unsupported:

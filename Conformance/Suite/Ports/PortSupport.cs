@@ -13,9 +13,26 @@ public static class PortSupport
     /// <summary>Every reason for which the capabilities do not cover the case; empty where the port claims it.</summary>
     public static ImmutableArray<string> Lacks(PortCapabilities capabilities, PortCase portCase)
     {
+        ArgumentNullException.ThrowIfNull(capabilities);
         ArgumentNullException.ThrowIfNull(portCase);
-        return [.. Lacks(capabilities, portCase.Config, portCase.ElementType, portCase.Operation, portCase.IsPadded), .. Lacks(capabilities, portCase.Memory), .. LacksOfPart(capabilities, portCase)];
+        return
+        [
+            .. portCase.Grid is { } grid ? LacksOfAxes(capabilities, grid) : [],
+            .. Lacks(portCase.Grid is null ? capabilities : AnyGroups(capabilities), portCase.Config, portCase.ElementType, portCase.Operation, portCase.IsPadded),
+            .. Lacks(capabilities, portCase.Memory),
+            .. LacksOfPart(capabilities, portCase),
+        ];
     }
+
+    private static IEnumerable<string> LacksOfAxes(PortCapabilities capabilities, S2Grid grid) =>
+    [
+        .. Where(!capabilities.Grids, "grids"),
+        .. Where(!capabilities.OddGroup && grid.Axes.Any(axis => int.IsOddInteger(axis.GroupSize)), "oddGroup"),
+        .. Where(!capabilities.Ragged && grid.Axes.Any(axis => axis.Tokens % axis.GroupSize != 0), "ragged"),
+    ];
+
+    // The G of all tokens of a grid says nothing.
+    private static PortCapabilities AnyGroups(PortCapabilities capabilities) => capabilities with { OddGroup = true, Ragged = true };
 
     private static IEnumerable<string> LacksOfPart(PortCapabilities capabilities, PortCase portCase) =>
     [

@@ -29,6 +29,7 @@ public sealed class ReferencePort : IAttentionPort
             Slices = true,
             LogSumExpGradient = true,
             Phases = true,
+            Grids = true,
             Strides = [.. Enum.GetValues<StrideKind>()],
         });
 
@@ -40,11 +41,13 @@ public sealed class ReferencePort : IAttentionPort
             return PackedCase.Joined(portCase, [.. PackedCase.Sequences(portCase).Select(Run)]);
         if (portCase.Operation is PortOperation.Backward)
         {
-            Gradients<double> gradients = AttentionGradients.Backward(portCase.Part, portCase.Input, portCase.OutputGradient[0], portCase.LogSumExpGradientOrZero);
+            Gradients<double> gradients = portCase.Grid is { } windows
+                ? GridAttention.Backward(windows, portCase.Input, portCase.OutputGradient[0], portCase.LogSumExpGradientOrZero)
+                : AttentionGradients.Backward(portCase.Part, portCase.Input, portCase.OutputGradient[0], portCase.LogSumExpGradientOrZero);
             return new PortAnswer.Backward(new(Round(gradients.Query), Round(gradients.Key), Round(gradients.Value)));
         }
 
-        AttentionOutput<double> output = Attention.Forward(portCase.Part, portCase.Input);
+        AttentionOutput<double> output = portCase.Grid is { } grid ? GridAttention.Forward(grid, portCase.Input) : Attention.Forward(portCase.Part, portCase.Input);
 
         // The protocol returns the logsumexp in F32 for every format but F64.
         ElementType lseType = portCase.ElementType is ElementType.F64 ? ElementType.F64 : ElementType.F32;

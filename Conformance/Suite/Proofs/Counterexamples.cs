@@ -27,6 +27,8 @@ public static class Counterexamples
         if (theorem.Claim.Holds<Int, Bool>(new Sizes<Int>(n, g, s), x, y).Value)
             return new(false, $"Spec computes that the claim holds at {witness}");
 
+        if (OverAGrid(theorem.Claim, x, y) is { } over)
+            return ConfirmOverAGrid(over.Mask, new(n, g, s), over.Query, over.Key);
         View whole = new(default, "", n, s, s, y);
         View[] views = theorem.Claim switch
         {
@@ -60,6 +62,34 @@ public static class Counterexamples
         return new(true, seen.Count > 0 ? string.Join("; ", seen) : theorem.Claim is TwoShiftsReach ? Reached(g, s, x, y) : Rolled(n, g, x));
     }
 
+    // What a claim about N x N tokens looks at: a policy, and the places of a query and of a key.
+    private static (MaskPolicy Mask, int[] Query, int[] Key)? OverAGrid(IClaim claim, int x, int y) => claim switch
+    {
+        GridLocalCausalNeverLeaks => (MaskPolicy.LocalCausal, [x, y], [y, x]),
+        GridIsCausalOnEveryAxis => (MaskPolicy.Split, [x, y], [y, x]),
+        GridRunOfTheLastAxisSuffices => (MaskPolicy.BidirectionalSplit, [x, y], [y, y]),
+        _ => null,
+    };
+
+    private static Confirmation ConfirmOverAGrid(MaskPolicy mask, GridAxis<int> axis, int[] query, int[] key)
+    {
+        int tokens = axis.Tokens * axis.Tokens, t = query[0] * axis.Tokens + query[1], u = key[0] * axis.Tokens + key[1];
+        S2Grid grid = S2Grid.Create(
+            S2Config.Create(new() { Tokens = tokens, HeadDim = tokens, GroupSize = GroupSizeRule.Of(tokens), Shift = 0, Mask = mask, ShiftedHeads = HeadShift.All }), axis, axis);
+        double weight = GridAttention.Forward(grid, OneHot(tokens)).Output[0, t, 0, u];
+        bool visible = grid.Visible(0, t, u);
+        string seen = FormattableString.Invariant($"query ({query[0]}, {query[1]}) {(visible ? $"sees key ({key[0]}, {key[1]}) with weight {weight:0.###}" : $"does not see key ({key[0]}, {key[1]})")}");
+        return weight > 0 == visible ? new(true, seen) : new(false, $"Reference gives the weight {weight}, but Spec says: {seen} ({grid})");
+    }
+
+    // Equal scores, and values that say which key was weighted.
+    private static AttentionInput<double> OneHot(int n)
+    {
+        int[] shape = [1, n, 1, n];
+        Tensor<double> zero = Tensor<double>.Build(shape, _ => 0);
+        return new(zero, zero, Tensor<double>.Build(shape, offset => offset / n == offset % n ? 1 : 0));
+    }
+
     private static string Reached(int g, int s, int token, int second)
     {
         long First(long shift, long t) => Math.Min(Slices.FirstKeyNeeded<Int, Bool>(g, 0, t).Value, Slices.FirstKeyNeeded<Int, Bool>(g, shift, t).Value);
@@ -88,10 +118,7 @@ public static class Counterexamples
             Mask = mask,
             ShiftedHeads = HeadShift.All,
         });
-        int[] shape = [1, n, 1, n];
-        Tensor<double> zero = Tensor<double>.Build(shape, _ => 0);
-        Tensor<double> oneHot = Tensor<double>.Build(shape, offset => offset / n == offset % n ? 1 : 0);
-        return Attention.Forward(config, new AttentionInput<double>(zero, zero, oneHot)).Output[0, t, 0, u];
+        return Attention.Forward(config, OneHot(n)).Output[0, t, 0, u];
     }
 
     /// <summary>A solver's values as a witness; none where a value is missing or leaves 32 bits.</summary>

@@ -46,6 +46,9 @@ public sealed record Help(bool Products, bool Parts, ImmutableArray<Prop> Splits
             {
                 Instances = [.. values.Select(value => new LemmaInstance(Lemmas.Halves, [value])), new(Lemmas.SquareSum, [.. values])],
             },
+            GridIsItsAxes grid when grid.Mask.IsCausal() => None with { Instances = [.. Rastered(grid.Mask, values)] },
+            GridWindowsAreVisibility grid when grid.Mask.IsCausal() => None with { Instances = [.. Rastered(grid.Mask, values)] },
+            GridNeverSeesTheFuture grid => None with { Instances = [.. Rastered(grid.Mask, values)] },
             KvHeadIsShared => None with { Instances = [.. Shared(values)] },
             PhaseOfHead => None with { Parts = true, Instances = [.. Phase(values[0], values[1], values[2], values[3])] },
             PhaseBorders => None with { Parts = true, Instances = [.. PhaseBorder(values[0], values[1], values[2], values[3])] },
@@ -123,6 +126,25 @@ public sealed record Help(bool Products, bool Parts, ImmutableArray<Prop> Splits
             yield return new(Lemmas.Multiples, [early, late, 1, length]);
             yield return new(Lemmas.Products, [early, length, late, length, 0]);
             (early, late) = (early * length + values[next], late * length + values[next + 3]);
+        }
+    }
+
+    // Indices in raster order are compared axis by axis: a place more on a slow axis outweighs all of the faster ones.
+    private static IEnumerable<LemmaInstance> Rastered(MaskPolicy mask, IReadOnlyList<Term> values)
+    {
+        // N, G, S, t, u of each axis.
+        const int Fields = 5;
+        Term Place(int axis, int which) => mask is MaskPolicy.LocalCausal
+            ? IndexMaps.Position<Term, Prop>(IndexMaps.Ring<Term, Prop>(values[axis * Fields], values[axis * Fields + 1]), values[axis * Fields + 2], values[axis * Fields + which])
+            : values[axis * Fields + which];
+        (Term t, Term u) = (Place(0, 3), Place(0, 4));
+        for (int axis = 1; axis < values.Count / Fields; axis++)
+        {
+            Term tokens = values[axis * Fields];
+            foreach ((Term a, Term b) in new[] { (t, u), (u, t) })
+                for (int distance = 0; distance <= 1; distance++)
+                    yield return new(Lemmas.Multiples, [a, b, distance, tokens]);
+            (t, u) = (t * tokens + Place(axis, 3), u * tokens + Place(axis, 4));
         }
     }
 

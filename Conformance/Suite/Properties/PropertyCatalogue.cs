@@ -19,5 +19,6 @@ public static class PropertyCatalogue
         .. MemoryProperties.All,
         .. SliceProperties.All,
         .. PhaseProperties.All,
+        .. GridProperties.All,
     ];
 }

@@ -45,6 +45,9 @@ public sealed record PortCapabilities(
     /// <summary>Whether heads may have shifts of their own, in phases or one for each; since protocol 1.1.</summary>
     public bool Phases { get; init; }
 
+    /// <summary>Whether tokens may stand on several axes; since protocol 1.2.</summary>
+    public bool Grids { get; init; }
+
     /// <summary>Whether sequences of different lengths may be packed one behind the other.</summary>
     public bool Packed { get; init; }
 

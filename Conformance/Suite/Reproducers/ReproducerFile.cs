@@ -33,7 +33,7 @@ public static class ReproducerFile
         ArgumentNullException.ThrowIfNull(portCase);
         using MemoryStream stream = new();
         using (Utf8JsonWriter json = new(stream))
-            PortRequests.WriteConfig(json, portCase.Config, portCase.ElementType);
+            PortRequests.WriteConfig(json, portCase);
         return Encoding.UTF8.GetString(stream.ToArray());
     }
 
@@ -86,8 +86,9 @@ public static class ReproducerFile
             throw new FormatException($"{VersionField} is {Clean(version)}; this program reads version {Version}");
         if (!ProtocolNames.TryReadOperation(Text(file, "op"), out PortOperation operation))
             throw new FormatException($"op is {Clean(Text(file, "op"))}, but must be forward or backward");
-        (S2Config config, ElementType type) = Config(Text(file, "config"));
+        (S2Config config, ElementType type, S2Grid? grid) = Config(Text(file, "config"));
         PortCase portCase = PortTensors.ReadInputs(S2Slice.Whole(config), type, operation, CaseMemory.Dense, file);
+        portCase = grid is null ? portCase : portCase with { Grid = grid };
         int[] query = [config.Batch, config.Tokens, config.Heads, config.HeadDim], key = [config.Batch, config.Tokens, config.KvHeads, config.HeadDim];
         return new(
             new(Clean(Text(file, "property")), Clean(Text(file, "port")), Integer(file, "seed"), Integer(file, "cases")),
@@ -104,10 +105,11 @@ public static class ReproducerFile
         }
     }
 
-    private static (S2Config Config, ElementType Type) Config(string text)
+    private static (S2Config Config, ElementType Type, S2Grid? Grid) Config(string text)
     {
-        (S2Config config, ElementType type) = PortConfigs.Read(JsonFields.Parse("config", text).Element);
-        return CaseBudget.Holds(config) ? (config, type) : throw new FormatException($"config {ForeignText.Name(text)} is too large: {CaseBudget.Rule}");
+        JsonFields fields = JsonFields.Parse("config", text);
+        (S2Config config, ElementType type) = PortConfigs.Read(fields.Element);
+        return CaseBudget.Holds(config) ? (config, type, GridJson.Read(fields, config)) : throw new FormatException($"config {ForeignText.Name(text)} is too large: {CaseBudget.Rule}");
     }
 
     private static string Text(SafetensorsFile file, string name) => file.Metadata.TryGetValue(name, out string? text)

@@ -14,8 +14,6 @@ namespace S2Attn.Tests.Optimized;
 
 public sealed class KernelGridTests
 {
-    private const int MaxTokens = 150;
-
     private static readonly Gen<AttentionCase> Drawn = CaseGenerator.Kernels(60, 40, ElementType.F32, ElementType.F16, ElementType.BF16);
 
     // Both kinds of heads on one kv head, windows of four sizes, and a last one that is short on each axis.
@@ -35,7 +33,7 @@ public sealed class KernelGridTests
         using OptimizedPort port = new(new S2AttentionOptions { VectorWidth = width, Threads = 2 });
         Prop.ForAll(Arb.From(Drawn, CaseShrinker.Simpler), item =>
         {
-            S2Grid grid = GridCases.Of(item, MaxTokens);
+            S2Grid grid = GridCases.Of(port.Description.Capabilities, item);
             AttentionCase whole = item with { Config = grid.Tokens };
             Random choices = new(item.Seed);
             PortCase forward = whole.Forward() with { Grid = grid, Memory = MemoryOf(PortOperation.Forward) };

@@ -82,6 +82,44 @@ public sealed class ProtocolRoundTripTests
         Assert.Contains(expected, Assert.Throws<FormatException>(() => PortConfigs.Read(JsonDocument.Parse(json).RootElement)).Message, StringComparison.Ordinal);
     }
 
+    /// <summary>Protocol 1.2. Axes come last in a configuration, and only where tokens stand on several.</summary>
+    [Fact]
+    public void Axes_survive_and_are_written_for_no_other_case()
+    {
+        using ReferencePort reference = new();
+        foreach (GridAxis<int>[] axes in new GridAxis<int>[][] { [new(12, 4, 1)], [new(3, 2, 1), new(4, 3, 2)], [new(2, 1, 0), new(3, 3, 2), new(2, 2, 1)] })
+        {
+            S2Grid grid = S2Grid.Create(
+                S2Config.Create(new() { Batch = 2, Tokens = 12, Heads = 4, KvHeads = 2, HeadDim = 3, GroupSize = GroupSizeRule.Of(12), Shift = 0, Mask = MaskPolicy.Split }), axes);
+            PortCase asked = PortCases.Draw(grid.Tokens, ElementType.F32, backward: true, padded: true, seed: 7) with { Grid = grid };
+            Assert.Equal(Bits(reference.Run(asked)), Bits(Serve(reference, asked)));
+            Assert.NotEqual(Bits(reference.Run(asked)), Bits(reference.Run(asked with { Grid = null })));
+            Assert.Equal(string.Join(",", axes.Select(axis => $$"""{"tokens":{{axis.Tokens}},"groupSize":{{axis.GroupSize}},"shift":{{axis.Shift}}}""")), AxesOf(asked)[1..^1]);
+            Assert.Equal("grids", PortSupport.Lacks(reference.Description.Capabilities with { Grids = false }, asked)[0]);
+            Assert.Equal(axes.Any(axis => axis.GroupSize % 2 == 1), PortSupport.Lacks(reference.Description.Capabilities with { OddGroup = false }, asked).Contains("oddGroup"));
+            Assert.Equal(axes.Any(axis => axis.Tokens % axis.GroupSize > 0), PortSupport.Lacks(reference.Description.Capabilities with { Ragged = false }, asked).Contains("ragged"));
+        }
+
+        static string AxesOf(PortCase asked)
+        {
+            JsonProperty last = JsonDocument.Parse(PortRequests.Run(1, asked, "in", "out")).RootElement.GetProperty("config").EnumerateObject().Last();
+            Assert.Equal("axes", last.Name);
+            return last.Value.GetRawText();
+        }
+    }
+
+    [Theory]
+    [InlineData("[]", "axes: Axes = 0: must be from 1 to 3 axes")]
+    [InlineData("[1,2]", "axes[0] must be an object")]
+    [InlineData("""[{"tokens":4,"groupSize":2}]""", "axes[0] has no shift")]
+    [InlineData("""[{"tokens":4,"groupSize":2,"shift":1}]""", "axes: Axes = 4: must have Tokens = 8 places in all")]
+    [InlineData("""[{"tokens":4,"groupSize":2,"shift":1},{"tokens":2,"groupSize":2,"shift":2}]""", "Axes[1].Shift = 2: must be from 0 to GroupSize - 1 = 1")]
+    public void Wrong_axes_are_named(string axes, string expected)
+    {
+        string request = $$$"""{"id":1,"op":"forward","inputs":"none","outputs":"none","config":{"groupSize":8,"shift":0,"mask":"Split","shiftedHeads":"All","scale":1,"dtype":"f32","batch":1,"tokens":8,"heads":4,"kvHeads":4,"headDim":1,"axes":{{{axes}}}}}""";
+        Assert.Contains(expected, Converse(new ReferencePort(), request).Single(), StringComparison.Ordinal);
+    }
+
     [Fact]
     public void A_declaration_survives_with_fixed_values()
     {
@@ -89,6 +127,7 @@ public sealed class ProtocolRoundTripTests
             [PortOperation.Backward], [ElementType.BF16], [MaskPolicy.PositionCausal, MaskPolicy.Split], true, false, true, false, 17)
         {
             Phases = true,
+            Grids = true,
             Fixed = new() { Batch = 1, HeadDim = 64, GroupSize = 4, Shift = 1, ShiftedHeads = HeadShift.Of([true, false]), Scale = 0.1 },
         });
         using MemoryStream stream = new();

@@ -128,6 +128,29 @@ public sealed class CaseTests
             return (lacks.IsEmpty && keeps && CaseFitting.Fit(capabilities, fitted).ToString() == fitted.ToString()).Label($"{item} became {fitted}, and the port lacks {string.Join(", ", lacks)}");
         });
 
+    /// <summary>A port that declares grids, and no sizes of its own, is asked about grids that it claims; many of them have several axes, and several groups on one.</summary>
+    [Fact]
+    public void A_grid_is_drawn_within_what_a_port_claims()
+    {
+        int asked = 0, several = 0, ragged = 0;
+        Prop.ForAll(
+            Arb.From(Capabilities().Where(capabilities => capabilities.MaxTokens >= 8 && capabilities.Fixed.GroupSize.IsFree && capabilities.Fixed.Tokens.IsFree)),
+            Arb.From(CaseGenerator.Cases(48)),
+            (capabilities, item) =>
+            {
+                capabilities = capabilities with { Grids = true };
+                AttentionCase fitted = CaseFitting.Fit(capabilities, item);
+                S2Grid grid = GridCases.Of(capabilities, fitted);
+                Assert.Equal(grid, GridCases.Of(capabilities, fitted));
+                asked++;
+                several += grid.Axes.Length > 1 && grid.Axes.Any(axis => axis.Tokens > axis.GroupSize && axis.GroupSize > 1 && axis.Shift > 0) ? 1 : 0;
+                ragged += grid.Axes.Any(axis => axis.Tokens % axis.GroupSize > 0) ? 1 : 0;
+                ImmutableArray<string> lacks = PortSupport.Lacks(capabilities, (fitted with { Config = grid.Tokens }).Forward() with { Grid = grid });
+                return lacks.IsEmpty.Label($"{fitted} became {grid}, and the port lacks {string.Join(", ", lacks)}");
+            }).Check(Config.QuickThrowOnFailure.WithMaxTest(300));
+        Assert.True(several > asked / 4 && ragged > asked / 20, $"{several} of {asked} have several axes, {ragged} are ragged");
+    }
+
     /// <summary>A head's own shift shrinks to the smallest that fails, and phases to the fewest.</summary>
     [Fact]
     public void Shifts_of_heads_shrink_to_the_smallest_that_fail()

@@ -12,7 +12,7 @@ internal sealed class MutantPort(string name, Func<PortCase, PortAnswer> run) : 
 {
     private static readonly ReferencePort Right = new();
 
-    public PortDescription Description { get; init; } = Right.Description with { Name = name, Capabilities = Right.Description.Capabilities with { Slices = false, LogSumExpGradient = false } };
+    public PortDescription Description { get; init; } = Right.Description with { Name = name, Capabilities = Right.Description.Capabilities with { Slices = false, LogSumExpGradient = false, Grids = false } };
 
     public PortAnswer Run(PortCase portCase) => run(portCase);
 
@@ -65,6 +65,7 @@ internal sealed class MutantPort(string name, Func<PortCase, PortAnswer> run) : 
         new MutantPort("gradients-without-padding", item => item.Operation is PortOperation.Forward
             ? Right.Run(item) : Right.Run(item with { Input = item.Input with { Valid = item.Input.Valid.Map(_ => true) } })),
         .. MemoryMutants.All(),
+        .. GridMutants.All(),
     ];
 
     private static PortCase With(PortCase item, Func<S2Request, S2Request> change) => item with { Config = item.Config.With(change) };
@@ -125,7 +126,7 @@ internal sealed class MutantPort(string name, Func<PortCase, PortAnswer> run) : 
     }
 
     /// <summary>The forward pass with one step replaced; the backward pass stays right.</summary>
-    private static PortAnswer Variant(
+    internal static PortAnswer Variant(
         PortCase item, Func<double, double>? exp = null, Func<int, int>? kvHead = null, bool normalise = true, Func<int, int, int, double>? bias = null, Func<int, int, int, bool>? visible = null)
     {
         S2Config config = item.Config;

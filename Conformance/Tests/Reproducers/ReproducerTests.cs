@@ -11,6 +11,7 @@ using S2Attn.Conformance.Safetensors;
 using S2Attn.Reference;
 using S2Attn.Spec;
 using S2Attn.Tests.Ports;
+using S2Attn.Tests.Properties;
 
 namespace S2Attn.Tests.Reproducers;
 
@@ -74,6 +75,25 @@ public sealed class ReproducerTests
         string[] files = Reproduce(directory, throwing, "Agreement.Output", 5);
         Assert.Equal(3, files.Length);
         Assert.Contains("Crash: the port threw InvalidOperationException: out of coffee", File.ReadAllText(files[1]), StringComparison.Ordinal);
+    });
+
+    /// <summary>The axes are part of what is kept: the question is put again on them, and its right answers are those of the grid.</summary>
+    [Theory]
+    [InlineData("grid-axes-swapped", "Grids.Output")]
+    [InlineData("grid-dk-of-shifted-heads-only", "Grids.Gradients")]
+    public void A_failure_over_a_grid_is_kept_with_its_axes(string mutant, string property) => SamplePortTests.InTemporary(directory =>
+    {
+        using IAttentionPort wrong = GridMutants.All().Single(item => item.Description.Name == mutant);
+        using ReferencePort right = new();
+        string[] files = Reproduce(directory, wrong, property, 40);
+        Assert.Equal(3, files.Length);
+        Reproducer reproducer = ReproducerFile.Read(files[0]);
+        Assert.NotNull(reproducer.Case.Grid);
+        Assert.NotEmpty(Reproducer.Differences(reproducer.Expected, PortCalls.Ask(wrong, reproducer.Case)));
+        Assert.Empty(Reproducer.Differences(reproducer.Expected, PortCalls.Ask(right, reproducer.Case)));
+        Assert.True(reproducer.Case.Config.Tokens <= 24, $"not shrunk: {reproducer.Case.Grid}");
+        Assert.Contains("\"axes\":[{\"tokens\":", File.ReadAllText(files[1]), StringComparison.Ordinal);
+        Assert.Contains(" axes=[(", File.ReadAllText(files[2]), StringComparison.Ordinal);
     });
 
     [Theory]

@@ -4,6 +4,7 @@ using FsCheck.Fluent;
 using S2Attn.Reference;
 using S2Attn.Spec;
 using S2Attn.Spec.Algebra;
+using S2Attn.Spec.Claims;
 
 namespace S2Attn.Tests.Spec;
 
@@ -78,6 +79,32 @@ public sealed class GridTests
 
         return true.Label("");
     }).Check(Config.QuickThrowOnFailure.WithMaxTest(200));
+
+    public static TheoryData<string> Statements => [.. Theorems.Grids.Select(statement => statement.Name)];
+
+    /// <summary>What is proved, evaluated: at random sizes and places, among them neighbours and the same place on some axis.</summary>
+    [Theory]
+    [MemberData(nameof(Statements))]
+    public void Statements_about_grids_hold_at_random_points(string name)
+    {
+        Statement statement = Theorems.Grids.Single(statement => statement.Name == name);
+        int claimed = 0, most = 0;
+        Random random = new(5);
+        while (claimed < 3000 && most++ < 300_000)
+        {
+            Int[] values = [.. Enumerable.Range(0, statement.Variables.Length / 5).SelectMany(_ =>
+            {
+                int g = random.Next(1, 5), n = random.Next(3) == 0 ? g * random.Next(1, 4) : random.Next(g, 3 * g + 1), t = random.Next(n);
+                return new Int[] { n, g, random.Next(g), t, random.Next(3) == 0 ? t : random.Next(n) };
+            })];
+            if (!statement.Claim.Assumes<Int, Bool>(values).Value)
+                continue;
+            claimed++;
+            Assert.True(statement.Claim.Holds<Int, Bool>(values).Value, $"{name} ({statement.Text}) fails at {string.Join(' ', statement.Variables.Zip(values))}.");
+        }
+
+        Assert.Equal(3000, claimed);
+    }
 
     /// <summary>A window is runs of neighbours on the last axis: one for each place on the others, or two where the policy joins what the roll wraps.</summary>
     [Fact]

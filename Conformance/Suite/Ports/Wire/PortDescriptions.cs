@@ -61,6 +61,8 @@ public static class PortDescriptions
             json.WriteBoolean("lseGradient", true);
         if (capabilities.Phases)
             json.WriteBoolean("phases", true);
+        if (capabilities.Grids)
+            json.WriteBoolean("grids", true);
         if (!capabilities.Strides.IsEmpty)
             WriteNames("strides", capabilities.Strides.Select(ProtocolNames.Of));
         if (capabilities.MaxTokens < int.MaxValue)
@@ -129,6 +131,7 @@ public static class PortDescriptions
             Slices = Flag(declared, "slice"),
             LogSumExpGradient = Flag(declared, "lseGradient"),
             Phases = Flag(declared, "phases"),
+            Grids = Flag(declared, "grids"),
             Strides = Names<StrideKind>(declared, "strides", ProtocolNames.TryReadStrides),
             Fixed = declared.TryGetProperty("fixed", out JsonElement fixedFields) ? Fixed(fixedFields) : FixedConfig.None,
             Tiles = Tiles(declared),

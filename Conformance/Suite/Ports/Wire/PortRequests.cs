@@ -34,15 +34,16 @@ internal static class PortRequests
         json.WriteString("inputs", inputs);
         json.WriteString("outputs", outputs);
         json.WritePropertyName("config");
-        WriteConfig(json, portCase.Config, portCase.ElementType);
+        WriteConfig(json, portCase);
         if (portCase.IsSlice)
             SliceJson.Write(json, portCase.Part);
         MemoryJson.Write(json, portCase.Memory);
     });
 
-    /// <summary>Writes a configuration as the protocol has it.</summary>
-    public static void WriteConfig(Utf8JsonWriter json, S2Config config, ElementType elementType)
+    /// <summary>Writes the configuration of a case as the protocol has it.</summary>
+    public static void WriteConfig(Utf8JsonWriter json, PortCase portCase)
     {
+        S2Config config = portCase.Config;
         json.WriteStartObject();
         json.WriteNumber("groupSize", config.GroupSize);
         json.WriteNumber("shift", config.Shift);
@@ -51,12 +52,14 @@ internal static class PortRequests
         WriteHeads(json, config.ShiftedHeads.HasOwnShifts ? HeadShift.Of(Enumerable.Range(0, config.Heads).Select(head => config.ShiftOf(head) > 0)) : config.ShiftedHeads);
         WriteOwnShifts(json, config);
         json.WriteNumber("scale", config.Scale);
-        json.WriteString("dtype", ProtocolNames.Of(elementType));
+        json.WriteString("dtype", ProtocolNames.Of(portCase.ElementType));
         json.WriteNumber("batch", config.Batch);
         json.WriteNumber("tokens", config.Tokens);
         json.WriteNumber("heads", config.Heads);
         json.WriteNumber("kvHeads", config.KvHeads);
         json.WriteNumber("headDim", config.HeadDim);
+        if (portCase.Grid is { } grid)
+            GridJson.Write(json, grid);
         json.WriteEndObject();
     }
 
