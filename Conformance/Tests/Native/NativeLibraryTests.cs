@@ -23,6 +23,7 @@ public sealed class NativeLibraryTests : IDisposable
     [InlineData("guards")]
     [InlineData("strides")]
     [InlineData("slices")]
+    [InlineData("grids")]
     [InlineData("cache")]
     [InlineData("edges")]
     public void A_C_program_passes(string test) => NativeBuild.Succeed("env", $"S2ATTN_LIBRARY={NativeBuild.Library}", Program(), test);
@@ -45,6 +46,7 @@ public sealed class NativeLibraryTests : IDisposable
     [InlineData("guards")]
     [InlineData("strides")]
     [InlineData("slices")]
+    [InlineData("grids")]
     [InlineData("cache")]
     [InlineData("edges")]
     public void A_C_program_passes_on_an_emulated_arm64(string test)

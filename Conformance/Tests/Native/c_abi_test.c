@@ -489,6 +489,78 @@ static void refused_slice(const s2attn_config *config, s2attn_slice slice, const
     CHECK(strstr(s2attn_last_error(), named) != NULL);
 }
 
+static void refused_grid(const s2attn_config *config, const s2attn_axis *axes, int64_t count, const char *named) {
+    s2attn_plan plan = 12345;
+    CHECK(s2attn_create_grid(config, axes, count, &plan) == S2ATTN_ERROR_ARGUMENT && plan == 0);
+    CHECK(strstr(s2attn_last_error(), named) != NULL);
+}
+
+/* Tokens on axes: one axis is the text that it was, with the same bits; two are windows, by the definition in double; and each argument wrong in turn. */
+static void grids(void) {
+    enum { ROWS = 8, COLUMNS = 8, G = 4, S = 1 };
+    s2attn_config config = usual(2);
+    s2attn_plan plan = planned(&config);
+    float *whole = malloc(8 * sizeof q), *o = whole, *dq = whole + ELEMENTS, *dk = dq + ELEMENTS, *dv = dk + ELEMENTS, *grid_o = dv + ELEMENTS, *grid_dq = grid_o + ELEMENTS;
+    float *grid_dk = grid_dq + ELEMENTS, *grid_dv = grid_dk + ELEMENTS, lse[N * H], grid_lse[N * H];
+    CHECK(s2attn_forward(plan, q, k, v, NULL, o, lse) == S2ATTN_SUCCESS);
+    CHECK(s2attn_backward(plan, q, k, v, NULL, o, lse, dout, NULL, dq, dk, dv) == S2ATTN_SUCCESS);
+    CHECK(s2attn_destroy(plan) == S2ATTN_SUCCESS);
+    s2attn_axis text = {N, 16, S2ATTN_DEFAULT_SHIFT};
+    config.group_size = 0;
+    CHECK(s2attn_create_grid(&config, &text, 1, &plan) == S2ATTN_SUCCESS && plan != 0);
+    CHECK(s2attn_forward(plan, q, k, v, NULL, grid_o, grid_lse) == S2ATTN_SUCCESS);
+    CHECK(s2attn_backward(plan, q, k, v, NULL, grid_o, grid_lse, dout, NULL, grid_dq, grid_dk, grid_dv) == S2ATTN_SUCCESS);
+    CHECK(memcmp(o, grid_o, sizeof q) == 0 && memcmp(lse, grid_lse, sizeof lse) == 0);
+    CHECK(memcmp(dq, grid_dq, sizeof q) == 0 && memcmp(dk, grid_dk, sizeof q) == 0 && memcmp(dv, grid_dv, sizeof q) == 0);
+    CHECK(s2attn_destroy(plan) == S2ATTN_SUCCESS);
+
+    s2attn_axis axes[] = {{ROWS, G, S}, {COLUMNS, G, S}, {1, 1, 0}};
+    config.mask = S2ATTN_MASK_BIDIRECTIONAL_SPLIT;
+    for (int64_t count = 2; count <= 3; count++) { /* a third axis of one token changes nothing */
+        CHECK(s2attn_create_grid(&config, axes, count, &plan) == S2ATTN_SUCCESS);
+        CHECK(s2attn_forward(plan, q, k, v, NULL, grid_o, NULL) == S2ATTN_SUCCESS && s2attn_destroy(plan) == S2ATTN_SUCCESS);
+        for (int h = 0; h < H; h++)
+            for (int t = 0; t < N; t++) {
+                int shift = h >= H / 2 ? S : 0;
+                double total = 0, row[D] = {0};
+                for (int u = 0; u < N; u++) {
+                    int of_t[] = {t / COLUMNS, t % COLUMNS}, of_u[] = {u / COLUMNS, u % COLUMNS}, sees = 1;
+                    for (int axis = 0; axis < 2; axis++)
+                        sees &= (of_t[axis] - shift + ROWS) % ROWS / G == (of_u[axis] - shift + ROWS) % ROWS / G && (of_t[axis] >= shift) == (of_u[axis] >= shift);
+                    double dot = 0;
+                    for (int d = 0; d < D; d++) dot += (double)q[(t * H + h) * D + d] * k[(u * H + h) * D + d];
+                    double weight = sees ? exp(dot / 4) : 0;
+                    total += weight;
+                    for (int d = 0; d < D; d++) row[d] += weight * v[(u * H + h) * D + d];
+                }
+                for (int d = 0; d < D; d++) row[d] /= total, o[(t * H + h) * D + d] = (float)row[d];
+            }
+        CHECK(close_to(grid_o, o, ELEMENTS));
+    }
+    free(whole);
+
+    CHECK(s2attn_create_grid(&config, axes, 2, NULL) == S2ATTN_ERROR_ARGUMENT);
+    CHECK(s2attn_create_grid(NULL, axes, 2, &plan) == S2ATTN_ERROR_ARGUMENT && plan == 0);
+    refused_grid(&config, NULL, 2, "axes is NULL");
+    refused_grid(&config, axes, 0, "count = 0"), refused_grid(&config, axes, 4, "count = 4"), refused_grid(&config, axes, INT64_MIN, "count");
+    refused_grid(&config, axes, 1, "64 places");
+    int64_t wrong[] = {0, -1, 9, INT64_MAX, INT64_MIN, (int64_t)1 << 40};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        s2attn_axis bad[] = {{ROWS, G, S}, {COLUMNS, G, S}};
+        bad[1].group_size = wrong[i], refused_grid(&config, bad, 2, "axes[1].group_size");
+        bad[1].group_size = G, bad[1].tokens = wrong[i], refused_grid(&config, bad, 2, wrong[i] == 9 ? "64 places" : "axes[1].tokens");
+        bad[1].tokens = COLUMNS, bad[1].shift = wrong[i];
+        if (wrong[i] != 0 && wrong[i] != -1) refused_grid(&config, bad, 2, "axes[1].shift");
+    }
+    s2attn_axis ragged[] = {{ROWS, 3, 1}, {COLUMNS, G, S}};
+    config.mask = S2ATTN_MASK_BIDIRECTIONAL, refused_grid(&config, ragged, 2, "axes[0].group_size");
+    config.group_size = 16, refused_grid(&config, axes, 2, "group_size = 16");
+    config.group_size = 0, config.shift = 2, refused_grid(&config, axes, 2, "shift = 2");
+    config.shift = S2ATTN_DEFAULT_SHIFT;
+    int64_t own[H] = {0, 0, 1, 1};
+    config.shifted_heads = S2ATTN_HEADS_SHIFTS, config.shifts = own, refused_grid(&config, axes, 2, "shifted_heads");
+}
+
 static void slices(void) {
     enum { ROW = H * D };
     s2attn_config config = usual(2);
@@ -714,7 +786,7 @@ int main(int count, char **given) {
         void (*run)(void);
     } tests[] = {
         {"arguments", arguments}, {"threads", threads}, {"fork", forks}, {"fork-while-busy", fork_while_busy}, {"fork-in-a-long-call", fork_in_a_long_call},
-        {"interrupt", interrupt}, {"unload", unload}, {"large", large}, {"guards", guards}, {"level", level}, {"isa", isa}, {"strides", strides}, {"slices", slices}, {"cache", cache}, {"edges", edges},
+        {"interrupt", interrupt}, {"unload", unload}, {"large", large}, {"guards", guards}, {"level", level}, {"isa", isa}, {"strides", strides}, {"slices", slices}, {"grids", grids}, {"cache", cache}, {"edges", edges},
     };
     alarm(120); /* a hang is a failure */
     define();

@@ -97,6 +97,8 @@ internal static partial class Errors
         "valueGradient" or "options.ValueGradient" => "dv",
         "cumulativeLengths" => "cu_seqlens",
         "options.Threads" => "threads",
+        "Axes" => "axes",
+        "grid" => "config",
         "options.Sequences" => "sequences",
         "options.MaxChunk" => "max_chunk",
         "Batch*Tokens*Heads*HeadDim" => "batch*tokens*heads*head_dim",

@@ -19,6 +19,10 @@ internal static unsafe class Exports
     public static int CreateSlice(NativeConfig* config, NativeSlice* slice, ulong* plan)
         => Errors.Guard(() => *plan = Handles.Plans.Add(new(Recipe.Read(config, slice))));
 
+    [UnmanagedCallersOnly(EntryPoint = "s2attn_core_create_grid")]
+    public static int CreateGrid(NativeConfig* config, NativeAxis* axes, long count, ulong* plan)
+        => Errors.Guard(() => *plan = Handles.Plans.Add(new(Recipe.Read(config).OverGrid(config, axes, count))));
+
     [UnmanagedCallersOnly(EntryPoint = "s2attn_core_slice_keys")]
     public static int SliceKeys(NativeConfig* config, NativeSlice* slice)
         => Errors.Guard(() =>

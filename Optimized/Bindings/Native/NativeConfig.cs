@@ -29,6 +29,13 @@ internal unsafe struct NativeConfig
     public NativeStrides* Query, Key, Value, Output, LogSumExp, OutputGradient, QueryGradient, KeyGradient, ValueGradient;
 }
 
+/// <summary>s2attn_axis.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct NativeAxis
+{
+    public long Tokens, GroupSize, Shift;
+}
+
 /// <summary>s2attn_info.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct NativeInfo

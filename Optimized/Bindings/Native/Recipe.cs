@@ -30,9 +30,13 @@ internal sealed record Recipe(S2Request Request, S2AttentionOptions Options, Imm
     /// <summary>The part of the sequence that is asked, where it is not the whole.</summary>
     public S2Slice? Slice { get; init; }
 
+    /// <summary>The axes on which the tokens stand, where there are some.</summary>
+    public S2Grid? Grid { get; init; }
+
     /// <summary>Plans it.</summary>
     public S2AttentionPlan Plan(S2AttentionOptions options) =>
-        Slice is not null ? S2AttentionPlan.OfSlice(Slice, options)
+        Grid is not null ? S2AttentionPlan.OfGrid(Grid, options)
+        : Slice is not null ? S2AttentionPlan.OfSlice(Slice, options)
         : CumulativeLengths.IsDefault ? new(S2Config.Create(Request), options)
         : S2AttentionPlan.Packed(Request, CumulativeLengths.AsSpan(), options);
 
@@ -157,6 +161,30 @@ internal sealed record Recipe(S2Request Request, S2AttentionOptions Options, Imm
         for (int i = 0; i < (int)count; i++)
             lengths.Add(indexType == 0 ? ((int*)cumulative)[i] : Size($"cu_seqlens[{i}]", ((long*)cumulative)[i]));
         return this with { CumulativeLengths = lengths.MoveToImmutable() };
+    }
+
+    /// <summary>The recipe for tokens on several axes.</summary>
+    /// <exception cref="NativeArgumentException">An argument breaks a rule.</exception>
+    /// <exception cref="InvalidConfigException">The configuration or an axis breaks a rule.</exception>
+    public unsafe Recipe OverGrid(NativeConfig* config, NativeAxis* axes, long count)
+    {
+        if (axes == null)
+            throw new NativeArgumentException("axes is NULL");
+        if (count is < 1 or > S2Grid.MaxAxes)
+            throw new NativeArgumentException($"count = {count}: must be from 1 to {S2Grid.MaxAxes} axes");
+        if (config->GroupRule != 0 || config->GroupSize != 0)
+            throw new NativeArgumentException($"group_rule = {config->GroupRule}, group_size = {config->GroupSize}: must be 0: each axis has a group_size of its own");
+        if (config->Shift != DefaultShift)
+            throw new NativeArgumentException($"shift = {config->Shift}: must be S2ATTN_DEFAULT_SHIFT: each axis has a shift of its own");
+        GridAxis<int>[] given = new GridAxis<int>[count];
+        for (int i = 0; i < given.Length; i++)
+        {
+            int groupSize = Size($"axes[{i}].group_size", axes[i].GroupSize);
+            given[i] = new(Size($"axes[{i}].tokens", axes[i].Tokens), groupSize, axes[i].Shift == DefaultShift ? groupSize / 2 : Size($"axes[{i}].shift", axes[i].Shift));
+        }
+
+        S2Config tokens = S2Config.Create(Request with { GroupSize = GroupSizeRule.Of(Math.Max(1, Request.Tokens)), Shift = Request.ShiftedHeads.HasOwnShifts ? null : 0 });
+        return this with { Grid = S2Grid.Create(tokens, given) };
     }
 
     /// <summary>S2ATTN_MASK_*, one more than the policy's number: 0 is no mask.</summary>

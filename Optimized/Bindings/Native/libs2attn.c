@@ -23,6 +23,7 @@ static struct {
     int32_t (*create)(const s2attn_config *, s2attn_plan *);
     int32_t (*create_varlen)(const s2attn_config *, const void *, int64_t, int32_t, s2attn_plan *);
     int32_t (*create_slice)(const s2attn_config *, const s2attn_slice *, s2attn_plan *);
+    int32_t (*create_grid)(const s2attn_config *, const s2attn_axis *, int64_t, s2attn_plan *);
     int32_t (*slice_keys)(const s2attn_config *, s2attn_slice *);
     int32_t (*cache_create)(const s2attn_config *, int64_t, int64_t, s2attn_cache *);
     int32_t (*cache_append)(s2attn_cache, int64_t, int64_t, const void *, const void *);
@@ -138,6 +139,7 @@ static int resolve(void *library) {
         {"s2attn_core_create", &core.create},
         {"s2attn_core_create_varlen", &core.create_varlen},
         {"s2attn_core_create_slice", &core.create_slice},
+        {"s2attn_core_create_grid", &core.create_grid},
         {"s2attn_core_slice_keys", &core.slice_keys},
         {"s2attn_core_cache_create", &core.cache_create},
         {"s2attn_core_cache_append", &core.cache_append},
@@ -278,6 +280,13 @@ int32_t s2attn_create_slice(const s2attn_config *config, const s2attn_slice *sli
     *plan = 0;
     int32_t code = ready();
     return code ? code : answered(core.create_slice(config, slice, plan));
+}
+
+int32_t s2attn_create_grid(const s2attn_config *config, const s2attn_axis *axes, int64_t count, s2attn_plan *plan) {
+    if (plan == NULL) return failed(S2ATTN_ERROR_ARGUMENT, "plan is NULL");
+    *plan = 0;
+    int32_t code = ready();
+    return code ? code : answered(core.create_grid(config, axes, count, plan));
 }
 
 int32_t s2attn_slice_keys(const s2attn_config *config, s2attn_slice *slice) {

@@ -143,13 +143,20 @@ typedef struct s2attn_slice {
 
 #define S2ATTN_NEEDED (-1) /* slice.first_key, slice.end_key */
 
+/* One axis of a grid of tokens: rows or columns of an image, frames of a video. */
+typedef struct s2attn_axis {
+    int64_t tokens;     /* N of the axis */
+    int64_t group_size; /* G, 1 <= G <= N; divides N unless the mask is one of the split ones */
+    int64_t shift;      /* S, 0 <= S < G, of the heads that shift; or S2ATTN_DEFAULT_SHIFT: G / 2 rounded down */
+} s2attn_axis;
+
 /* A plan: never 0, never reused. */
 typedef uint64_t s2attn_plan;
 
 /* What a plan resolved and needs. */
 typedef struct s2attn_info {
     int64_t struct_size;                /* in: sizeof(s2attn_info) */
-    int64_t group_size;                 /* G */
+    int64_t group_size;                 /* G; of a grid N */
     int64_t shift;                      /* S of the heads that shift, the largest where each has its own */
     double scale;                       /* factor of q.k */
     int64_t workspace_bytes_per_thread; /* scratch memory, owned by the plan and independent of N */
@@ -170,6 +177,11 @@ S2ATTN_API int32_t s2attn_create_varlen(const s2attn_config *config, const void 
 /* Plans a part of a sequence: fewer queries than keys, a chunk of a prompt, or the share of one machine. dk and dv are this slice's shares: over slices that make up
  * the sequence they add up to the whole's. o, lse and dq have the bits of the whole. */
 S2ATTN_API int32_t s2attn_create_slice(const s2attn_config *config, const s2attn_slice *slice, s2attn_plan *plan);
+
+/* Plans tokens on one to three axes, the slowest first: two tokens are of one group, or of one run, where they are so on every axis, and causal masks order them in raster order. With
+ * S2ATTN_MASK_BIDIRECTIONAL_SPLIT over two axes these are the shifted windows of Swin, over three those of Video Swin. config.tokens is the product of the axes, and config.group_size
+ * and config.shift stay as s2attn_config_init left them. The plan keeps 4 bytes for each token, and as much again where some heads shift and some do not. */
+S2ATTN_API int32_t s2attn_create_grid(const s2attn_config *config, const s2attn_axis *axes, int64_t count, s2attn_plan *plan);
 
 /* Sets first_key and end_key to the shortest range that holds every key that the slice's queries see, in any head. */
 S2ATTN_API int32_t s2attn_slice_keys(const s2attn_config *config, s2attn_slice *slice);

@@ -3,7 +3,7 @@ import math
 import numbers
 import operator
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Optional, Sequence, Tuple, Union
 
 from ._library import DTYPES, MASKS, SHIFTED_HEADS
@@ -11,6 +11,7 @@ from ._library import DTYPES, MASKS, SHIFTED_HEADS
 GroupSize = Union[int, float, str]
 Shift = Union[None, int, Sequence[int]]
 ShiftedHeads = Union[str, Sequence[bool]]
+Axes = Sequence[Sequence[int]]
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,26 @@ class Settings:
     shifted_heads: Union[str, Tuple[bool, ...]]
     scale: Optional[float]
     part: Optional[Part] = None
+    axes: Optional[Tuple[Tuple[int, int, int], ...]] = None     # N, G and S of each axis; group_size is then the tokens of all
+
+    @staticmethod
+    def of_grid(axes: Any, mask: Any, shifted_heads: Any, softmax_scale: Any) -> "Settings":
+        rule = "one to three axes, the slowest first, each (tokens, group_size) or (tokens, group_size, shift)"
+        try:
+            given = [tuple(axis) for axis in axes]
+        except TypeError:
+            raise TypeError(f"axes={axes!r}: must be {rule}") from None
+        if not 1 <= len(given) <= 3 or any(len(axis) not in (2, 3) for axis in given):
+            raise ValueError(f"axes={axes!r}: must be {rule}")
+        checked = []
+        for index, axis in enumerate(given):
+            tokens, group_size = (_integer(f"axes[{index}]", value, "ints") for value in axis[:2])
+            shift = group_size // 2 if len(axis) == 2 or axis[2] is None else _integer(f"axes[{index}]", axis[2], "ints")
+            if not (1 <= group_size <= tokens < 1 << 31 and 0 <= shift < group_size):
+                raise ValueError(f"axes[{index}]={axis!r}: must have 1 <= group_size <= tokens < 2**31 and 0 <= shift < group_size")
+            checked.append((tokens, group_size, shift))
+        tokens = math.prod(axis[0] for axis in checked)
+        return replace(Settings.of(tokens, mask, 0, shifted_heads, softmax_scale), axes=tuple(checked))
 
     @staticmethod
     def of(group_size: Any, mask: Any, shift: Any, shifted_heads: Any, softmax_scale: Any) -> "Settings":
@@ -165,6 +186,8 @@ def check_shapes(settings: Settings, packed: bool, shapes: "dict[str, Tuple[int,
         raise ValueError(f"shift has {len(settings.shift)} ints: must be one for each of the {heads} heads of q")
     if not isinstance(settings.shifted_heads, str) and len(settings.shifted_heads) != heads:
         raise ValueError(f"shifted_heads has {len(settings.shifted_heads)} flags: must be one for each of the {heads} heads of q")
+    if settings.axes is not None and q[1] != settings.group_size:
+        raise ValueError(f"q has {q[1]} tokens: must be {settings.group_size}, the places of axes={settings.axes!r}")
     if not packed and settings.part is None and isinstance(settings.group_size, int) and q[1] > 0:
         check_group(settings, q[1], f"the {q[1]} tokens of q")
         if settings.group_size > q[1]:

@@ -50,7 +50,7 @@ def key_of(settings: Settings, shape: Tuple[int, int, int, int], key_shape: Tupl
     if part is not None:
         tokens = int(settings.group_size) if part.tokens is None else part.tokens
     return PlanKey(batch, tokens, heads, key_shape[-2], dim, dtype, settings.group_size, settings.mask, settings.shift, settings.shifted_heads, settings.scale,
-                   _threads or threads, q.strides, k.strides, v.strides, None, cu_seqlens, bounds)
+                   _threads or threads, q.strides, k.strides, v.strides, None, cu_seqlens, settings.axes, bounds)
 
 
 def forward(key: PlanKey, q: View, k: View, v: View, valid: Optional[int], o: int, lse: int) -> None:

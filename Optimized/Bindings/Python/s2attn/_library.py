@@ -40,6 +40,12 @@ class Slice(ctypes.Structure):
     _fields_ = [(name, c_int64) for name in ("struct_size", "first_query", "end_query", "first_key", "end_key")] + [("is_unbounded", c_int32), ("reserved", c_int32)]
 
 
+class Axis(ctypes.Structure):
+    """s2attn_axis."""
+
+    _fields_ = [(name, c_int64) for name in ("tokens", "group_size", "shift")]
+
+
 class CacheInfo(ctypes.Structure):
     """s2attn_cache_info."""
 
@@ -51,6 +57,7 @@ _FUNCTIONS: "dict[str, tuple[Any, list[Any]]]" = {
     "s2attn_create": (c_int32, [POINTER(Config), POINTER(c_uint64)]),
     "s2attn_create_varlen": (c_int32, [POINTER(Config), c_void_p, c_int64, c_int32, POINTER(c_uint64)]),
     "s2attn_create_slice": (c_int32, [POINTER(Config), POINTER(Slice), POINTER(c_uint64)]),
+    "s2attn_create_grid": (c_int32, [POINTER(Config), POINTER(Axis), c_int64, POINTER(c_uint64)]),
     "s2attn_cache_create": (c_int32, [POINTER(Config), c_int64, c_int64, POINTER(c_uint64)]),
     "s2attn_cache_append": (c_int32, [c_uint64, c_int64, c_int64, c_void_p, c_void_p]),
     "s2attn_cache_attend": (c_int32, [c_uint64, c_int64, c_int64, c_void_p, c_void_p, c_void_p]),

@@ -15,13 +15,14 @@ NAMESPACE = "s2attn"
 
 def encode(settings: Settings) -> str:
     """Settings as a text, the only kind of constant that operators have room for."""
-    return json.dumps([settings.group_size, settings.mask, settings.shift, settings.shifted_heads, settings.scale, astuple(settings.part) if settings.part else None])
+    return json.dumps([settings.group_size, settings.mask, settings.shift, settings.shifted_heads, settings.scale, astuple(settings.part) if settings.part else None, settings.axes])
 
 
 def decode(text: str) -> Settings:
     """What encode wrote."""
-    group_size, mask, shift, shifted_heads, scale, part = json.loads(text)
-    return Settings(group_size, mask, tuple(shift) if isinstance(shift, list) else shift, shifted_heads if isinstance(shifted_heads, str) else tuple(shifted_heads), scale, Part(*part) if part else None)
+    group_size, mask, shift, shifted_heads, scale, part, axes = json.loads(text)
+    return Settings(group_size, mask, tuple(shift) if isinstance(shift, list) else shift, shifted_heads if isinstance(shifted_heads, str) else tuple(shifted_heads), scale, Part(*part) if part else None,
+                    tuple(map(tuple, axes)) if axes else None)
 
 
 def _ends(settings: Settings, cu_seqlens: Optional[torch.Tensor], q: torch.Tensor) -> Optional[bytes]:

@@ -37,6 +37,7 @@ class PlanKey:
     value: Stride3
     output_gradient: Optional[Stride3] = None
     cu_seqlens: Optional[bytes] = None
+    axes: Optional[Tuple[Tuple[int, int, int], ...]] = None     # N, G and S of each axis
     part: Optional[Tuple[int, int, int, int, bool]] = None      # first and end of the queries, first and end of the keys, whether the text may still grow
 
     @property
@@ -61,9 +62,11 @@ class PlanKey:
         config.dtype = config.gradient_dtype = _library.DTYPES[self.dtype]
         config.mask = _library.MASKS[self.mask]
         config.threads = self.threads
-        config.shift = self.shift if isinstance(self.shift, int) else _library.DEFAULT_SHIFT
+        config.shift = self.shift if isinstance(self.shift, int) and self.axes is None else _library.DEFAULT_SHIFT
         config.scale = math.nan if self.scale is None else self.scale
-        if self.group_size == "sft":
+        if self.axes is not None:
+            config.group_rule, config.group_size = _library.EXPLICIT, 0
+        elif self.group_size == "sft":
             config.group_rule = _library.SFT
         elif isinstance(self.group_size, float):
             config.group_rule, config.group_ratio = _library.RATIO, self.group_size
@@ -83,10 +86,12 @@ class PlanKey:
         """A new plan's handle. ValueError where the library refuses the configuration."""
         config = self.config()
         handle = c_uint64()
-        what = f"s2attn, group_size={self.group_size!r}, mask={self.mask!r}, {self.tokens} tokens"
+        what = f"s2attn, {f'axes={self.axes!r}' if self.axes else f'group_size={self.group_size!r}'}, mask={self.mask!r}, {self.tokens} tokens"
         if self.part is not None:
             part = _library.Slice(ctypes.sizeof(_library.Slice), *self.part, 0)
             check(LIBRARY.s2attn_create_slice(byref(config), byref(part), byref(handle)), what)
+        elif self.axes is not None:
+            check(LIBRARY.s2attn_create_grid(byref(config), (_library.Axis * len(self.axes))(*self.axes), len(self.axes), byref(handle)), what)
         elif self.cu_seqlens is None:
             check(LIBRARY.s2attn_create(byref(config), byref(handle)), what)
         else:

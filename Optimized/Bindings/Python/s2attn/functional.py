@@ -3,7 +3,7 @@ import sys
 from dataclasses import replace
 from typing import Any, Optional
 
-from ._arguments import GroupSize, Part, Settings, Shift, ShiftedHeads
+from ._arguments import Axes, GroupSize, Part, Settings, Shift, ShiftedHeads
 
 _DOCUMENTATION = """
     mask: which keys a query sees, by name; there is no default, because ports differ in just this (docs/semantics.md). With position(t) = (t - shift) mod N:
@@ -46,6 +46,25 @@ def s2_attn_varlen_func(q: Any, k: Any, v: Any, cu_seqlens: Any, group_size: Gro
     settings = Settings.of(group_size, mask, shift, shifted_heads, softmax_scale)
     o, lse = _engine(q).forward(settings, q, k, v, cu_seqlens, key_padding_mask)
     return (o, lse) if return_lse else o
+
+
+def s2_attn_grid_func(q: Any, k: Any, v: Any, axes: Axes, *, mask: str, shifted_heads: ShiftedHeads = "second_half", softmax_scale: Optional[float] = None,
+                      key_padding_mask: Any = None, return_lse: bool = False) -> Any:
+    """S2-Attn of tokens on one to three axes, as the shifted windows of Swin over images and videos: q [B,N,H,D], k and v [B,N,K,D], N tokens in raster order, the last axis fastest.
+
+    axes: the slowest first, each (tokens, group_size, shift), or (tokens, group_size) for a shift of group_size // 2; N is the product of their tokens. Two tokens are of one group, or on one
+    side of the wrap-around, where they are so on every axis, and causal masks order them in raster order ("local_causal": that of their positions). "bidirectional_split" over two axes
+    is Swin: s2_attn_grid_func(q, k, v, [(56, 7, 3), (56, 7, 3)], mask="bidirectional_split", shifted_heads="all"), and in every second layer shifted_heads="none".
+    """
+    o, lse = _engine(q).forward(Settings.of_grid(axes, mask, shifted_heads, softmax_scale), q, k, v, None, key_padding_mask)
+    return (o, lse) if return_lse else o
+
+
+def s2_attn_grid_backward(do: Any, q: Any, k: Any, v: Any, o: Any, lse: Any, axes: Axes, *, mask: str, shifted_heads: ShiftedHeads = "second_half",
+                          softmax_scale: Optional[float] = None, key_padding_mask: Any = None, dlse: Any = None) -> Any:
+    """(dq, dk, dv) of s2_attn_grid_func for NumPy arrays, as s2_attn_backward gives those of s2_attn_func."""
+    from . import _numpy
+    return _numpy.backward(Settings.of_grid(axes, mask, shifted_heads, softmax_scale), do, q, k, v, o, lse, dlse, None, key_padding_mask)
 
 
 def s2_attn_slice_func(q: Any, k: Any, v: Any, group_size: GroupSize, *, mask: str, first_query: Optional[int] = None, first_key: int = 0, tokens: Optional[int] = None,
@@ -99,5 +118,8 @@ def _engine(q: Any) -> Any:
     return _numpy
 
 
-for _function, _padding, _lse in ((s2_attn_func, "[B,N]", "[B,H,N]"), (s2_attn_varlen_func, "[T]", "[H,T]"), (s2_attn_slice_func, "[B,U]", "[B,H,T]")):
-    _function.__doc__ = (_function.__doc__ or "").rstrip() + "\n" + _DOCUMENTATION.replace("{padding}", _padding).replace("{lse}", _lse)
+# The axes of a grid have groups and shifts of their own.
+_OF_GRIDS = "\n".join(line for line in _DOCUMENTATION.split("\n") if not line.startswith(("    group_size:", "    shift:")))
+
+for _function, _padding, _lse in ((s2_attn_func, "[B,N]", "[B,H,N]"), (s2_attn_varlen_func, "[T]", "[H,T]"), (s2_attn_grid_func, "[B,N]", "[B,H,N]"), (s2_attn_slice_func, "[B,U]", "[B,H,T]")):
+    _function.__doc__ = (_function.__doc__ or "").rstrip() + "\n" + (_OF_GRIDS if _function is s2_attn_grid_func else _DOCUMENTATION).replace("{padding}", _padding).replace("{lse}", _lse)

@@ -38,7 +38,7 @@ class NumpyTensors:
     def backward(self, inputs: Any, settings: Any) -> Any:
         q, k, v = (inputs[name] for name in "qkv")
         o, lse = function(settings)(q, k, v, return_lse=True, **settings)
-        backward = s2attn.s2_attn_slice_backward if "first_key" in settings else s2attn.s2_attn_backward
+        backward = s2attn.s2_attn_slice_backward if "first_key" in settings else s2attn.s2_attn_grid_backward if "axes" in settings else s2attn.s2_attn_backward
         dlse = inputs["dlse"].swapaxes(-1, -2) if "dlse" in inputs else None
         return dict(zip(("dq", "dk", "dv"), backward(inputs["do"], q, k, v, o, lse, dlse=dlse, **settings)))
 
@@ -95,7 +95,7 @@ def write(tensors: Any, path: str, answer: Any) -> None:
 
 
 def function(settings: Any) -> Any:
-    return s2attn.s2_attn_slice_func if "first_key" in settings else s2attn.s2_attn_varlen_func if "cu_seqlens" in settings else s2attn.s2_attn_func
+    return s2attn.s2_attn_slice_func if "first_key" in settings else s2attn.s2_attn_grid_func if "axes" in settings else s2attn.s2_attn_varlen_func if "cu_seqlens" in settings else s2attn.s2_attn_func
 
 
 def arranged(tensors: Any, request: Any, inputs: Any) -> Any:
@@ -125,6 +125,9 @@ def settings_of(request: Any, inputs: Any) -> Any:
     packed = {"cu_seqlens": request["cuSeqlens"]} if "cuSeqlens" in request else {}
     names = {"None": "none", "SecondHalf": "second_half", "All": "all"}
     own = {"shift": config["shifts"]} if "shifts" in config else {"shift": config["shift"], "shifted_heads": names[heads] if isinstance(heads, str) else heads}
+    if "axes" in config:
+        axes = [(axis["tokens"], axis["groupSize"], axis["shift"]) for axis in config["axes"]]
+        return {"axes": axes, "mask": config["mask"], "softmax_scale": config["scale"], "shifted_heads": own["shifted_heads"], "key_padding_mask": inputs.get("valid")}
     return {"group_size": config["groupSize"], "mask": config["mask"], "softmax_scale": config["scale"], **own,
             "key_padding_mask": inputs.get("valid"), **packed, **part_of(request)}
 
@@ -143,7 +146,7 @@ def answer(tensors: Any, request: Any) -> Any:
     if op == "describe":
         return {**head, "ok": True, "name": tensors.name, "version": s2attn.__version__, "language": "python", "capabilities": {
             "ops": ["forward", "backward"], "dtypes": tensors.dtypes, "masks": ["LocalCausal", "Split", "PositionCausal", "Bidirectional", "BidirectionalSplit"],
-            "gqa": True, "padding": True, "oddGroup": True, "ragged": True, "layouts": ["BNHD", "BHND"], "packed": True, "phases": True, "slice": True, "lseGradient": True, "strides": tensors.strides}}
+            "gqa": True, "padding": True, "oddGroup": True, "ragged": True, "layouts": ["BNHD", "BHND"], "packed": True, "phases": True, "grids": True, "slice": True, "lseGradient": True, "strides": tensors.strides}}
     if op not in ("forward", "backward"):
         return {**head, "ok": False, "unsupported": f"op {op}"}
     try:
