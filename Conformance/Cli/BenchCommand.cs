@@ -36,7 +36,7 @@ internal static class BenchCommand
         Option<bool> longOne = new("--long") { Description = "Also measure H=32 K=8 D=128 N=32768 (needs 2 GB)." };
         Option<string> filter = new("--filter") { Description = "Only rows whose name contains this text, as \"f32 N=8192 G=512 D=128 threads=1\".", HelpName = "TEXT", DefaultValueFactory = _ => "" };
         Option<bool> alone = new("--alone") { Description = "The kernel without its peers and in this process alone, as a profiler wants it." };
-        Option<bool> decode = new("--decode") { Description = "Measure instead one token at a time against 8192 cached keys, as a ratio to the memory bandwidth of the same run, and a prompt in chunks." };
+        Option<bool> decode = new("--decode") { Description = "Measure instead one token at a time against 8192 cached keys, as a ratio to the memory bandwidth of the same run, and a prompt in chunks (needs memory for six times the last-level cache)." };
         Option<string?> torch = new("--torch") { Description = "An interpreter that has PyTorch 2 or later: its fused attention between LongLoRA's rolls becomes a peer.", HelpName = "PROGRAM" };
         Option<FileInfo?> json = new("--json") { Description = "Write the results to this file." };
         Option<bool> keep = new("--keep") { Description = "Measure everything but the curves, forward and with backward, and keep it as docs/benchmarks/CPU.json; run it in the repository." };

@@ -14,11 +14,13 @@ internal static class GraphCommand
         Option<MaskPolicy> mask = new("--mask") { Description = "LocalCausal or Split; any with --custom-op.", Required = true };
         Option<int> groupSize = new("--group-size") { Description = "G, tokens of a group.", Required = true };
         Option<int?> shift = new("--shift") { Description = "S, by how many tokens the second half of the heads is shifted; G / 2 where not given." };
+        Option<int?> phases = new("--phases") { Description = "Instead of the second half: so many phases of heads, with --custom-op." };
+        Option<bool> rotated = new("--rotated") { Description = "With --phases: half a step more." };
         Option<bool> customOp = new("--custom-op") { Description = "One node s2attn::S2Attention, which needs libs2attn at run time, instead of a composition of ONNX's own operators. Also has input valid [B,N] (uint8)." };
         Option<string> dtype = new("--dtype") { Description = "f32, f16 or bf16; others than f32 with --custom-op.", DefaultValueFactory = _ => "f32" };
         Option<int> threads = new("--threads") { Description = "Threads of the operator of --custom-op; 0 for the processors of the machine.", DefaultValueFactory = _ => 1 };
         Option<FileInfo> output = new("--output") { Description = "The .onnx file to write.", Required = true };
-        Command command = new("graph", "Write S2-Attn as an ONNX model with inputs q, k, v [B,N,H,D] and outputs o, lse.") { mask, groupSize, shift, customOp, dtype, threads, output };
+        Command command = new("graph", "Write S2-Attn as an ONNX model with inputs q, k, v [B,N,H,D] and outputs o, lse.") { mask, groupSize, shift, phases, rotated, customOp, dtype, threads, output };
         command.SetAction(result =>
         {
             try
@@ -28,8 +30,15 @@ internal static class GraphCommand
                 string type = result.GetValue(dtype) ?? "";
                 if (!ProtocolNames.TryReadElementType(type, out ElementType elementType) || (elementType is not ElementType.F32 && !result.GetValue(customOp)))
                     throw new ArgumentException($"--dtype {type}: must be f32 or, with --custom-op, f32, f16 or bf16");
+                HeadShift heads = result.GetValue(phases) is { } count ? HeadShift.Phased(count, result.GetValue(rotated)) : HeadShift.SecondHalf;
+                if (heads.HasOwnShifts && (!result.GetValue(customOp) || result.GetValue(shift) is not null))
+                    throw new ArgumentException($"--phases {result.GetValue(phases)}: needs --custom-op, and stands without --shift");
+                if (result.GetValue(rotated) && !heads.HasOwnShifts)
+                    throw new ArgumentException("--rotated: needs --phases");
+                if (result.GetValue(phases) < 1)
+                    throw new ArgumentException($"--phases {result.GetValue(phases)}: must be at least 1");
                 byte[] model = result.GetValue(customOp)
-                    ? CustomOpGraph.Build(result.GetValue(mask), size, by, elementType, HeadShift.SecondHalf, result.GetValue(threads))
+                    ? CustomOpGraph.Build(result.GetValue(mask), size, by, elementType, heads, result.GetValue(threads))
                     : S2AttnGraph.Build(result.GetValue(mask), size, by);
                 WholeFile.Write(result.GetValue(output)!.FullName, model);
                 return 0;

@@ -11,7 +11,7 @@ namespace S2Attn.Cli.Rendering;
 /// <summary>Shows events while they come.</summary>
 internal static class CheckView
 {
-    private const int LevelColumn = 30, ReasonsShown = 8;
+    private const int LevelColumn = 30, ReasonsShown = 8, FailuresOfOneBug = 3, FailuresShown = 8;
 
     /// <summary>Passes the events through to the end, and gives the rows. A terminal gets a progress bar for each subject, a file or pipe a line when a subject is through.</summary>
     /// <param name="verbose">Whether each row is a line of its own.</param>
@@ -75,8 +75,8 @@ internal static class CheckView
     public static void Summarise(bool verbose, Report report)
     {
         foreach (ReportPort port in report.Ports)
-            ShowPort(report, port);
-        ShowFailures([.. report.Results.Where(row => report.Ports.All(port => port.Subject != row.Subject))]);
+            ShowPort(verbose, report, port);
+        ShowFailures(int.MaxValue, [.. report.Results.Where(row => report.Ports.All(port => port.Subject != row.Subject))]);
         ShowVariants(verbose, report);
         Page.Gap();
         string earned = report.Filter.Length == 0 && report.Complete && report.Ports is [var only] ? $", {ReportWords.Levels(only.Earned)} earned" : "";
@@ -85,7 +85,7 @@ internal static class CheckView
             $"{ReportWords.Verdict(report)}{earned}: {Tally.Of(report.Results)}; {report.Elapsed.TotalSeconds:0.0} s. The same cases again: --seed {report.Seed} --cases {report.Cases}{(report.Filter.Length > 0 ? $" --filter {(report.Filter.Contains(' ', StringComparison.Ordinal) ? $"\"{report.Filter}\"" : report.Filter)}" : "")}"));
     }
 
-    private static void ShowPort(Report report, ReportPort port)
+    private static void ShowPort(bool verbose, Report report, ReportPort port)
     {
         PropertyResult[] rows = [.. report.Results.Where(row => row.Subject == port.Subject)];
         Page.Gap();
@@ -99,7 +99,8 @@ internal static class CheckView
                 Page.Write("See it drawn beside the definition: s2attn xray, with the same port.", 2);
         }
 
-        ShowFailures(rows);
+        // Where one bug explains them all, a few rows show it; every one of them stands in the files.
+        ShowFailures(verbose ? int.MaxValue : port.Diagnosis.Any(diagnosis => !diagnosis.Names.IsEmpty) ? FailuresOfOneBug : FailuresShown, rows);
         Page.Gap();
         Page.Write("levels, with the cases that held of each kind they rest on:", 2);
         foreach (LevelJudgement level in port.Levels)
@@ -115,9 +116,10 @@ internal static class CheckView
         var standing => $"{ReportWords.Standing(standing)}: {level.Reason}",
     };
 
-    private static void ShowFailures(IReadOnlyList<PropertyResult> rows)
+    private static void ShowFailures(int most, IReadOnlyList<PropertyResult> rows)
     {
-        foreach (PropertyResult row in rows.Where(row => row.IsBad || row.Outcome is Outcome.Lacks))
+        PropertyResult[] failures = [.. rows.Where(row => row.IsBad || row.Outcome is Outcome.Lacks)];
+        foreach (PropertyResult row in failures.Take(most))
         {
             Page.Gap();
             Page.Write($"{row.Subject}: {row.Name} {Words(row.Outcome)}", 2);
@@ -128,6 +130,12 @@ internal static class CheckView
                     Page.Write("case", example.Case, 4, 11);
                 Page.Write("found", example.Reason, 4, 11);
             }
+        }
+
+        if (failures.Length > most)
+        {
+            Page.Gap();
+            Page.Write($"{failures.Length - most} more rows do not hold (each in full: --verbose): {string.Join(", ", failures.Skip(most).Select(row => row.Name))}", 2);
         }
     }
 

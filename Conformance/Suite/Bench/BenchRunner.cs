@@ -10,8 +10,6 @@ namespace S2Attn.Conformance.Bench;
 /// <summary>Runs one case: in every round the FMA peak, the kernel and each peer take their turn in a random order, so that what slows one down slows all.</summary>
 public static class BenchRunner
 {
-    private const int PeakRepeats = 20;
-
     // More than the last-level cache of any processor this is likely to meet.
     private const int SweptBytes = 64 << 20;
 
@@ -51,7 +49,7 @@ public static class BenchRunner
         long allocated = 0;
         Random order = new(1);
         byte[] swept = new byte[SweptBytes];
-        int calls = Calls(kernel);
+        (int calls, double turn) = Calls(kernel);
         for (int round = 0; round <= rounds; round++)
         {
             cancellation.ThrowIfCancellationRequested();
@@ -59,8 +57,8 @@ public static class BenchRunner
             long bytes = 0;
             Action[] turns =
             [
-                () => flops = Enumerable.Range(0, PeakRepeats).Max(_ => PeakFlops.Measure()),
-                () => together = benchCase.Threads > 1 ? PeakFlops.Together(benchCase.Threads, PeakRepeats) : 0,
+                () => flops = PeakFlops.Best(turn),
+                () => together = benchCase.Threads > 1 ? PeakFlops.Together(benchCase.Threads, turn) : 0,
                 () =>
                 {
                     long before = GC.GetTotalAllocatedBytes(precise: true);
@@ -149,11 +147,13 @@ public static class BenchRunner
     }
 
     // A turn lasts some milliseconds: the clock, and a thread that is woken once, would weigh in a single call of a small problem. The call that is timed here warms up.
-    private static int Calls(Action run)
+    private static (int Calls, double Seconds) Calls(Action run)
     {
         const double Turn = 3e-3;
         run();
-        return (int)Math.Clamp(Turn / Seconds(run, 1), 1, 1000);
+        double one = Seconds(run, 1);
+        int calls = (int)Math.Clamp(Turn / one, 1, 1000);
+        return (calls, calls * one);
     }
 
     private static double Seconds(Action run, int calls)

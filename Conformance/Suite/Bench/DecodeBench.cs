@@ -1,5 +1,7 @@
 // How close to the speed of memory does one token at a time run, and how close to one call does a prompt in chunks?
+using System.Collections.Immutable;
 using System.Diagnostics;
+using System.Globalization;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
@@ -23,7 +25,10 @@ namespace S2Attn.Conformance.Bench;
 public sealed record DecodeResult(
     string Dtype, int Bits, int Threads, int Keys, double StepMicroseconds, long CacheBytes, double ReadBandwidth, double OfBandwidth, double MedianOfBandwidth, double? ChunkedOfWhole, double? VsOnnx);
 
-/// <summary>Measures decode steps beside plain reading, turn by turn.</summary>
+/// <summary>
+/// Measures decode steps beside plain reading, turn by turn. A model has many layers, each with a cache of its own, and so a step finds nothing of the one before in the processor's caches: here too
+/// as many caches take turns as are twice the last-level cache.
+/// </summary>
 public static unsafe class DecodeBench
 {
     private const int Heads = 32, KvHeads = 8, HeadDim = 128, Chunk = 512;
@@ -51,29 +56,35 @@ public static unsafe class DecodeBench
             Mask = MaskPolicy.Split,
         });
         T[] k = Noise(keys * KvHeads * HeadDim, store), v = Noise(keys * KvHeads * HeadDim, store), q = Noise(Heads * HeadDim, store), o = new T[q.Length];
-        using KeyValueCache<T> cache = new(config, new() { Threads = threads });
-        cache.Append(k, v);
         long bytes = 2L * k.Length * sizeof(T);
+        int layers = (int)Math.Max(1, (2 * LastLevelBytes() + bytes - 1) / bytes);
+        using Layers<KeyValueCache<T>> caches = new(layers, () =>
+        {
+            KeyValueCache<T> cache = new(config, new() { Threads = threads });
+            cache.Append(k, v);
+            return cache;
+        });
+
+        using Layers<OnnxCachePeer> peers = new(withPeers && (q is float[] || q is Half[]) ? layers : 0, () =>
+            q is float[] q32 && HeadMajor(k) is float[] k32 && HeadMajor(v) is float[] v32 ? OnnxCachePeer.OfSingle(Heads, KvHeads, HeadDim, threads, q32, k32, v32, new float[o.Length])
+            : OnnxCachePeer.OfHalf(Heads, KvHeads, HeadDim, threads, (Half[])(object)q, (Half[])(object)HeadMajor(k), (Half[])(object)HeadMajor(v), new Half[o.Length]));
 
         // As many bytes elsewhere, read by as many threads.
-        byte* memory = (byte*)NativeMemory.AlignedAlloc((nuint)bytes, 4096);
-        new Span<byte>(memory, (int)bytes).Fill(1);
-        List<double> steps = [], reads = [], peers = [];
-        using OnnxCachePeer? peer = !withPeers ? null
-            : q is float[] q32 && HeadMajor(k) is float[] k32 && HeadMajor(v) is float[] v32 ? OnnxCachePeer.OfSingle(Heads, KvHeads, HeadDim, threads, q32, k32, v32, new float[o.Length])
-            : q is Half[] q16 && HeadMajor(k) is Half[] k16 && HeadMajor(v) is Half[] v16 ? OnnxCachePeer.OfHalf(Heads, KvHeads, HeadDim, threads, q16, k16, v16, new Half[o.Length])
-            : null;
+        byte* memory = (byte*)NativeMemory.AlignedAlloc(checked((nuint)(bytes * layers)), 4096);
+        List<double> steps = [], reads = [], others = [];
         try
         {
+            for (int layer = 0; layer < layers; layer++)
+                new Span<byte>(memory + layer * bytes, (int)bytes).Fill(1);
             for (int round = 0; round <= rounds; round++)
             {
                 cancellation.ThrowIfCancellationRequested();
-                double step = Seconds(() => cache.Attend(q, o)), read = Read(memory, bytes, threads), other = peer is null ? double.NaN : Seconds(peer.Run);
+                double step = Seconds(() => caches.Each(cache => cache.Attend(q, o))), read = Read(memory, bytes * layers, threads), other = Seconds(() => peers.Each(peer => peer.Run()));
                 if (round == 0)
                     continue;
-                peers.Add(other);
-                steps.Add(step);
-                reads.Add(read);
+                steps.Add(step / layers);
+                reads.Add(read / layers);
+                others.Add(other / layers);
             }
         }
         finally
@@ -83,10 +94,10 @@ public static unsafe class DecodeBench
 
         steps.Sort();
         reads.Sort();
-        peers.Sort();
+        others.Sort();
         return new(
             typeof(T) == typeof(float) ? "f32" : typeof(T) == typeof(Half) ? "f16" : "bf16", VectorWidths.Bits(VectorWidth.Widest), threads, keys, steps[0] * 1e6, bytes, bytes / reads[0], reads[0] / steps[0],
-            reads[reads.Count / 2] / steps[steps.Count / 2], withPeers ? ChunkedOfWhole(threads, store, cancellation) : null, peer is null ? null : peers[0] / steps[0]);
+            reads[reads.Count / 2] / steps[steps.Count / 2], withPeers ? ChunkedOfWhole(threads, store, cancellation) : null, peers.Count == 0 ? null : others[0] / steps[0]);
 
         static T[] HeadMajor(T[] rows)
         {
@@ -95,6 +106,14 @@ public static unsafe class DecodeBench
                 rows.AsSpan(i, HeadDim).CopyTo(elements.AsSpan((i / HeadDim % KvHeads * (rows.Length / KvHeads / HeadDim) + i / HeadDim / KvHeads) * HeadDim));
             return elements;
         }
+    }
+
+    // Linux says how large it is; elsewhere more than most have.
+    private static long LastLevelBytes()
+    {
+        const long Assumed = 64 << 20;
+        const string File = "/sys/devices/system/cpu/cpu0/cache/index3/size";
+        return System.IO.File.Exists(File) && long.TryParse(System.IO.File.ReadAllText(File).Trim().TrimEnd('K'), CultureInfo.InvariantCulture, out long kibibytes) ? kibibytes << 10 : Assumed;
     }
 
     private static double ChunkedOfWhole<T>(int threads, Func<float, T> store, CancellationToken cancellation)
@@ -171,7 +190,6 @@ public static unsafe class DecodeBench
 
     private static long sink;
 
-
     private static double Seconds(Action run)
     {
         long start = Stopwatch.GetTimestamp();
@@ -186,5 +204,22 @@ public static unsafe class DecodeBench
         for (int i = 0; i < length; i++)
             elements[i] = store((2 * random.NextSingle()) - 1);
         return elements;
+    }
+
+    /// <summary>So many things that take turns and are disposed of together.</summary>
+    private sealed class Layers<TLayer>(int count, Func<TLayer> create) : IDisposable
+        where TLayer : IDisposable
+    {
+        private readonly ImmutableArray<TLayer> all = [.. Enumerable.Range(0, count).Select(_ => create())];
+
+        public int Count => all.Length;
+
+        public void Each(Action<TLayer> action)
+        {
+            foreach (TLayer layer in all)
+                action(layer);
+        }
+
+        public void Dispose() => Each(layer => layer.Dispose());
     }
 }

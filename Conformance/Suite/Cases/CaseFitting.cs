@@ -35,7 +35,7 @@ public static class CaseFitting
                 HeadDim = rules.HeadDim.Fit(request.HeadDim),
                 Tokens = lengths[0].Tokens,
                 GroupSize = GroupSizeRule.Of(lengths[0].Group),
-                Shift = lengths[0].Shift,
+                Shift = shifted.HasOwnShifts ? null : lengths[0].Shift,
                 ShiftedHeads = shifted,
                 Scale = rules.DefaultScale ? null : rules.Scale ?? (Configs.HasDefaultScale(item.Config) ? null : request.Scale),
             }),
@@ -49,7 +49,7 @@ public static class CaseFitting
     // H near what is wanted first; K, which divides it, as near as it then can be.
     private static IEnumerable<(int Heads, int KvHeads)> HeadCounts(PortCapabilities capabilities, int heads, int kvHeads) =>
         from h in Allowed(capabilities.Fixed.Heads, heads, int.MaxValue)
-        where capabilities.Fixed.ShiftedHeads is not HeadShift.Given given || given.Flags.Length == h
+        where capabilities.Fixed.ShiftedHeads switch { HeadShift.Given given => given.Flags.Length == h, HeadShift.ByEach each => each.Shifts.Length == h, _ => true }
         from k in Enumerable.Range(1, h).Where(k => h % k == 0 && (capabilities.GroupedQuery || k == h) && capabilities.Fixed.KvHeads.Allows(k)).OrderBy(k => Math.Abs(k - kvHeads)).Take(1)
         select (h, k);
 
@@ -57,7 +57,7 @@ public static class CaseFitting
     private static IEnumerable<(int Tokens, int Group, int Shift)> Lengths(PortCapabilities capabilities, MaskPolicy mask, S2Config wanted)
     {
         bool whole = !capabilities.Ragged || !mask.CutsWrappedRun();
-        foreach (int g in Allowed(capabilities.Fixed.GroupSize, wanted.GroupSize, capabilities.MaxTokens).Where(g => capabilities.OddGroup || g % 2 == 0))
+        foreach (int g in Allowed(capabilities.Fixed.GroupSize, wanted.GroupSize, capabilities.MaxTokens).Where(g => (capabilities.OddGroup || g % 2 == 0) && g > capabilities.Fixed.LargestOwnShift))
             foreach (int n in TokenCounts(capabilities, g, whole, wanted).Take(1))
                 if (capabilities.Fixed.TryShift(g, wanted.Shift, out int s))
                     yield return (n, g, s);

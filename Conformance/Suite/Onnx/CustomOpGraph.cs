@@ -17,9 +17,9 @@ public static class CustomOpGraph
     /// <summary>The bytes of a model with inputs q [B,N,H,D], k and v [B,N,K,D], valid [B,N] (uint8), and outputs o and lse.</summary>
     /// <param name="mask">The mask: any.</param>
     /// <param name="groupSize">G.</param>
-    /// <param name="shift">S.</param>
+    /// <param name="shift">S; not asked for where heads have shifts of their own.</param>
     /// <param name="elementType">Storage of q, k, v and o: F32, F16 or BF16.</param>
-    /// <param name="shiftedHeads">Any; flags must be one for each query head.</param>
+    /// <param name="shiftedHeads">Any; flags, or shifts, must be one for each query head.</param>
     /// <param name="threads">Workers of a call: 0 for the processors of the machine.</param>
     /// <param name="scale">Factor of q.k; 1 / sqrt(D) where it is not given.</param>
     /// <exception cref="ArgumentException">An argument is not as said, or not 0 &lt;= S &lt; G.</exception>
@@ -45,9 +45,8 @@ public static class CustomOpGraph
         ImmutableArray<(string Name, object Value)> attributes =
         [
             ("groupSize", groupSize),
-            ("shift", shift),
             ("mask", mask.ToString()),
-            ("shiftedHeads", shiftedHeads is HeadShift.Given given ? given.Flags.Select(flag => flag ? 1L : 0L).ToArray() : (object)shiftedHeads.ToString()),
+            .. Attributes(shift, shiftedHeads),
             ("threads", threads),
             .. scale is { } factor ? [("scale", (object)factor)] : Array.Empty<(string, object)>(),
         ];
@@ -55,12 +54,23 @@ public static class CustomOpGraph
         foreach ((string key, string value) in new[]
         {
             ("groupSize", groupSize.ToString(CultureInfo.InvariantCulture)),
-            ("shift", shift.ToString(CultureInfo.InvariantCulture)),
             ("mask", mask.ToString()),
-            ("shiftedHeads", shiftedHeads.ToString()),
             ("ragged", mask.CutsWrappedRun() ? "true" : "false"),
-        })
+        }.Concat(Attributes(shift, shiftedHeads).Select(attribute => (attribute.Name, shiftedHeads is HeadShift.Given && attribute.Value is long[] ? shiftedHeads.ToString() : Word(attribute.Value)))))
             graph.Metadata("s2attn." + key, value);
         return graph.ToCustomModel();
     }
+
+    // The same names in the node and in the metadata, where flags are true and false.
+    private static ImmutableArray<(string Name, object Value)> Attributes(int shift, HeadShift shiftedHeads) => shiftedHeads switch
+    {
+        HeadShift.InPhases phased => [("phases", phased.Count), ("rotated", phased.IsRotated ? 1 : 0)],
+        HeadShift.ByEach each => [("shifts", each.Shifts.Select(own => (long)own).ToArray())],
+        HeadShift.Given given => [("shift", shift), ("shiftedHeads", given.Flags.Select(flag => flag ? 1L : 0L).ToArray())],
+        _ => [("shift", shift), ("shiftedHeads", shiftedHeads.ToString())],
+    };
+
+    private static string Word(object value) => value is long[] numbers
+        ? $"[{string.Join(",", numbers)}]"
+        : string.Create(CultureInfo.InvariantCulture, $"{value}");
 }

@@ -6,11 +6,11 @@ namespace S2Attn.Conformance.Onnx;
 
 /// <summary>
 /// Builds ONNX models of float tensors; each operator returns the name of its result. Field numbers are those of onnx.proto3, operators those of
-/// the default domain's opset 17 unless a domain is named.
+/// the default domain's opset 17 unless a domain is named or another opset asked for.
 /// </summary>
 public sealed class OnnxGraph
 {
-    private const int IrVersion = 8, OpsetVersion = 17, ContribVersion = 1;
+    private const int IrVersion = 8, ContribVersion = 1;
     private const string Contrib = "com.microsoft", Ours = "s2attn";
     private const int FloatType = 1, Int64Type = 7, BoolType = 9;
 
@@ -19,6 +19,9 @@ public sealed class OnnxGraph
 
     /// <summary>An empty graph with this name.</summary>
     public OnnxGraph(string name) => graph.Text(2, name);
+
+    /// <summary>Version of the default domain's operators.</summary>
+    public int Opset { get; init; } = 17;
 
     /// <summary>Declares a float input of fixed shape.</summary>
     public string Input(string name, params ReadOnlySpan<int> shape)
@@ -114,7 +117,7 @@ public sealed class OnnxGraph
         .Integer(1, IrVersion)
         .Text(2, "S2Attn.Verified")
         .Message(7, graph)
-        .Message(8, new ProtobufWriter().Text(1, "").Integer(2, OpsetVersion))
+        .Message(8, new ProtobufWriter().Text(1, "").Integer(2, Opset))
         .Message(8, new ProtobufWriter().Text(1, extra).Integer(2, ContribVersion))
         .Append(metadata)
         .ToArray();

@@ -136,7 +136,7 @@ public static class InvarianceProperties
                 if (index != pick)
                     continue;
                 int from = start, length = Math.Min(end, config.Tokens) - start;
-                S2Config segment = config.With(request => request with { Tokens = length, GroupSize = GroupSizeRule.Of(length), Shift = 0 });
+                S2Config segment = config.With(request => request with { Tokens = length, GroupSize = GroupSizeRule.Of(length), Shift = 0, ShiftedHeads = request.ShiftedHeads.HasOwnShifts ? HeadShift.None : request.ShiftedHeads });
                 AttentionInput<double> input = new(Cut(probe.Input.Query), Cut(probe.Input.Key), Cut(probe.Input.Value));
                 Tensor<double> alone = Head(probe.Forward(segment, input).Output);
                 Tensor<double> bound = Head(Cut(UnknownRowBound.Tensors(probe, config, probe.Input).Output));

@@ -22,6 +22,7 @@ public static class DeclaredSizes
         FixedConfig values = capabilities.Fixed;
         int batch = Least("batch", values.Batch, 1, MaxBatch), heads = Least("heads", values.Heads, 1, MaxHeads), kvHeads = Least("kvHeads", values.KvHeads, 1, MaxHeads);
         int dim = Least("headDim", values.HeadDim, 1, MaxDim), shift = Least("shift", values.Shift, 0, MaxTokens);
+        shift = Math.Max(shift, OwnShift(capabilities));
         int group = Least("groupSize", values.GroupSize, 1, MaxTokens), tokens = Least("tokens", values.Tokens, 1, MaxTokens);
         int groups = Least("groups", values.Groups, 1, MaxTokens);
         if (group > capabilities.MaxTokens)
@@ -46,6 +47,26 @@ public static class DeclaredSizes
         heads = Math.Max(heads, kvHeads);
         if ((Int128)batch * tokens * heads * dim > Array.MaxLength)
             throw new FormatException($"fixed: the smallest case that keeps all of it has batch*tokens*heads*headDim = {batch}*{tokens}*{heads}*{dim}: must be at most {Array.MaxLength}");
+    }
+
+    // The greatest of the shifts that are built in where each head has one of its own; 0 where none has.
+    private static int OwnShift(PortCapabilities capabilities)
+    {
+        FixedConfig values = capabilities.Fixed;
+        if (values.ShiftedHeads is not { HasOwnShifts: true } own)
+            return 0;
+        if (!capabilities.Phases)
+            throw new FormatException("fixed.shifts, or fixed.phases, is given: \"phases\" must be true beside it");
+        if (values.HalfShift || !values.Shift.IsFree)
+            throw new FormatException("fixed.shifts, or fixed.phases, is given: fixed.shift must not be, as heads say themselves by how much they shift");
+        if (own is Spec.HeadShift.InPhases phased)
+            return phased.Count is >= 1 and <= MaxTokens ? 0 : throw Wrong("phases", phased.Count, string.Create(CultureInfo.InvariantCulture, $"must be from 1 to {MaxTokens}"));
+        var each = (Spec.HeadShift.ByEach)own;
+        foreach (int shift in each.Shifts.Where(shift => shift is < 0 or >= MaxTokens))
+            throw Wrong("shifts", shift, string.Create(CultureInfo.InvariantCulture, $"must hold numbers from 0 to {MaxTokens - 1}"));
+        return values.Heads.Allows(each.Shifts.Length)
+            ? values.LargestOwnShift
+            : throw Wrong("shifts", each.Shifts.Length, $"must hold one number for each of the heads = {values.Heads}");
     }
 
     // The least value that the rule allows.

@@ -52,6 +52,9 @@ public sealed record FixedConfig
     /// <summary>Whether neither the amount of the shift nor the heads that shift are built in.</summary>
     public bool HasFreeShifts => ShiftedHeads is null && !HalfShift && Shift.IsFree;
 
+    /// <summary>G must be greater: the largest shift of a head where each has one that is built in, else 0.</summary>
+    public int LargestOwnShift => ShiftedHeads is HeadShift.ByEach { Shifts.IsEmpty: false } each ? each.Shifts.Max() : 0;
+
     /// <summary>The rules of sizes by their name in the port protocol.</summary>
     public ImmutableArray<(string Name, SizeRule Rule)> Sizes =>
     [
@@ -93,7 +96,7 @@ public sealed record FixedConfig
 
     // Two ways to say the same set of heads are the same configuration.
     private static bool SameHeads(HeadShift fixedHeads, S2Config config) =>
-        (fixedHeads is not HeadShift.Given given || given.Flags.Length == config.Heads)
+        fixedHeads switch { HeadShift.Given given => given.Flags.Length == config.Heads, HeadShift.ByEach each => each.Shifts.Length == config.Heads, _ => true }
         && Enumerable.Range(0, config.Heads).All(h => fixedHeads.IsShifted(h, config.Heads) == config.ShiftedHeads.IsShifted(h, config.Heads)
-            && (!config.ShiftedHeads.HasOwnShifts || config.ShiftOf(h) == fixedHeads.ShiftOf(h, config.Heads, config.GroupSize, config.Shift)));
+            && (!(config.ShiftedHeads.HasOwnShifts || fixedHeads.HasOwnShifts) || config.ShiftOf(h) == fixedHeads.ShiftOf(h, config.Heads, config.GroupSize, config.Shift)));
 }

@@ -48,6 +48,57 @@ public sealed partial class OnnxOperatorTests
         }
     });
 
+    public static TheoryData<HeadShift, int> OwnShifts() => new()
+    {
+        { HeadShift.Phased(3), 4 },
+        { HeadShift.Phased(2, isRotated: true), 6 },
+        { HeadShift.Each([0, 5, 2, 0, 1, 5]), 6 },
+    };
+
+    [RequiresToolTheory("gcc", "clang")]
+    [MemberData(nameof(OwnShifts))]
+    public void Heads_with_shifts_of_their_own_agree_with_Reference_and_other_shifts_are_not_asked(HeadShift shifts, int heads) => SamplePortTests.InTemporary(directory =>
+    {
+        string path = Path.Combine(directory, "model.onnx");
+        File.WriteAllBytes(path, CustomOpGraph.Build(MaskPolicy.Split, 6, 0, ElementType.F32, shifts, threads: 1));
+        using IAttentionPort port = PortFactory.CreateOnnx(new ProcessPortOptions(), path, [$"library={NativeBuild.Library}"]);
+        S2Request request = new() { Batch = 2, Tokens = 21, Heads = heads, KvHeads = heads / 2, HeadDim = 8, GroupSize = GroupSizeRule.Of(6), Mask = MaskPolicy.Split, ShiftedHeads = shifts };
+        PortCase portCase = PortCases.Draw(S2Config.Create(request), ElementType.F32, backward: false, padded: true, seed: 7);
+        foreach (TensorAgreement tensor in Agreement.Compare(portCase, port.Run(portCase), Agreement.ModelOf(ElementType.F32)))
+            Assert.True(tensor.Agrees, $"{portCase.Config}: {tensor}");
+        S2Config other = S2Config.Create(request with { ShiftedHeads = HeadShift.Each(Enumerable.Repeat(3, heads)) });
+        Assert.Contains("fixed.shiftedHeads", Assert.IsType<PortAnswer.Unsupported>(port.Run(PortCases.Draw(other, ElementType.F32, backward: false, padded: false, seed: 7))).Reason, StringComparison.Ordinal);
+        PropertyResult[] results = [.. SuiteRunner.Results(new SuiteOptions { Seed = 1, Cases = 3 }, PropertyCatalogue.All, "operator", port)];
+        string bad = string.Join("\n", results.Where(result => result.IsBad).Select(result => $"{result.Name}: {result.Counterexample[0].Case}: {result.Counterexample[0].Reason}"));
+        Assert.True(bad.Length == 0, bad);
+        Assert.Contains(results, result => result is { Name: "Agreement.Output", Outcome: Outcome.Holds, Cases: > 0 });
+    });
+
+    [RequiresToolTheory("gcc", "clang")]
+    [InlineData("shifts and phases are given", "shifts", "phases")]
+    [InlineData("shift and shiftedHeads must not be given beside it", "shifts", "shift")]
+    [InlineData("shift and shiftedHeads must not be given beside it", "phases", "shiftedHeads")]
+    [InlineData("rotated = 1: must be 0 or 1, beside phases", "rotated")]
+    [InlineData("ShiftedHeads", "shifts")]
+    public void Attributes_that_contradict_each_other_are_a_message(string expected, params string[] names)
+    {
+        Dictionary<string, object> values = new() { ["shifts"] = new long[] { 0, 4 }, ["phases"] = 2, ["shift"] = 1, ["shiftedHeads"] = "All", ["rotated"] = 1 };
+        OnnxGraph graph = new("contradicting");
+        const int Float = 1;
+        string[] inputs = [graph.TypedInput("q", Float, "B", "N", "H", "D"), graph.TypedInput("k", Float, "B", "N", "K", "D"), graph.TypedInput("v", Float, "B", "N", "K", "D")];
+        graph.CustomNode("S2Attention", [.. inputs], [("o", Float, ["B", "N", "H", "D"])], [("groupSize", 4), ("mask", "Split"), .. names.Select(name => (name, values[name]))]);
+        using SessionOptions options = new();
+        options.RegisterCustomOpLibraryV2(NativeBuild.Library, out _);
+        OnnxRuntimeException error = Assert.Throws<OnnxRuntimeException>(() =>
+        {
+            using InferenceSession session = new(graph.ToCustomModel(), options);
+            using OrtValue q = OrtValue.CreateTensorValueFromMemory(new float[8 * 2 * 3], [1, 8, 2, 3]);
+            using RunOptions run = new();
+            session.Run(run, new Dictionary<string, OrtValue> { ["q"] = q, ["k"] = q, ["v"] = q }, ["o"]).Dispose();
+        });
+        Assert.Contains(expected, error.Message, StringComparison.Ordinal);
+    }
+
     [RequiresToolFact("gcc", "clang")]
     public void The_operator_earns_every_level_of_a_forward_pass() => SamplePortTests.InTemporary(directory =>
     {

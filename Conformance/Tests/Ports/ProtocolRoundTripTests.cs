@@ -76,6 +76,7 @@ public sealed class ProtocolRoundTripTests
     [InlineData("\"shifts\":[0,1,1,3],\"phases\":4", "shifts must be those of phases, [0,1,2,3]")]
     [InlineData("\"phases\":\"4\"", "phases must be a whole number")]
     [InlineData("\"phases\":0", "must have at least 1 phase")]
+    [InlineData("\"phases\":2,\"rotated\":\"yes\"", "config: rotated must be true or false")]
     public void Wrong_shifts_of_heads_are_named(string fields, string expected)
     {
         string json = $$"""{"groupSize":4,"shift":3,{{fields}},"mask":"Split","shiftedHeads":"All","scale":1,"dtype":"f32","batch":1,"tokens":8,"heads":4,"kvHeads":4,"headDim":1}""";
@@ -120,15 +121,18 @@ public sealed class ProtocolRoundTripTests
         Assert.Contains(expected, Converse(new ReferencePort(), request).Single(), StringComparison.Ordinal);
     }
 
-    [Fact]
-    public void A_declaration_survives_with_fixed_values()
+    public static TheoryData<HeadShift> BuiltInShifts() => [HeadShift.Of([true, false]), HeadShift.Phased(3), HeadShift.Phased(2, isRotated: true), HeadShift.Each([0, 3, 1])];
+
+    [Theory]
+    [MemberData(nameof(BuiltInShifts))]
+    public void A_declaration_survives_with_fixed_values(HeadShift shifts)
     {
         PortDescription described = new("a \"port\" \U0001F600", "1.2", "C", new(
             [PortOperation.Backward], [ElementType.BF16], [MaskPolicy.PositionCausal, MaskPolicy.Split], true, false, true, false, 17)
         {
             Phases = true,
             Grids = true,
-            Fixed = new() { Batch = 1, HeadDim = 64, GroupSize = 4, Shift = 1, ShiftedHeads = HeadShift.Of([true, false]), Scale = 0.1 },
+            Fixed = new() { Batch = 1, HeadDim = 64, GroupSize = 4, Shift = shifts.HasOwnShifts ? SizeRule.Free : 1, ShiftedHeads = shifts, Scale = 0.1 },
         });
         using MemoryStream stream = new();
         using (Utf8JsonWriter json = new(stream))

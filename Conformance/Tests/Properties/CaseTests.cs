@@ -134,7 +134,7 @@ public sealed class CaseTests
     {
         int asked = 0, several = 0, ragged = 0;
         Prop.ForAll(
-            Arb.From(Capabilities().Where(capabilities => capabilities.MaxTokens >= 8 && capabilities.Fixed.GroupSize.IsFree && capabilities.Fixed.Tokens.IsFree)),
+            Arb.From(Capabilities().Where(capabilities => capabilities.MaxTokens >= 8 && capabilities.Fixed.GroupSize.IsFree && capabilities.Fixed.Tokens.IsFree && capabilities.Fixed.ShiftedHeads is null)),
             Arb.From(CaseGenerator.Cases(48)),
             (capabilities, item) =>
             {

@@ -51,4 +51,31 @@ public sealed class AttentionTests
         ArgumentException error = Assert.Throws<ArgumentException>(() => Attention.Forward(config, input));
         Assert.Contains("Key has shape [1,3,2,1]", error.Message, StringComparison.Ordinal);
     }
+
+    /// <summary>docs/semantics.md, "What the scores can be": scale q.k - slope (t - u) over the visible keys, written out, is attention with one more element in each head's vector.</summary>
+    [Fact]
+    public void A_slope_for_each_head_is_one_more_element_of_its_vectors()
+    {
+        const int Dim = 3;
+        double[] slopes = [0.25, 0.5];
+        Random random = new(1);
+        S2Config config = S2Config.Create(new() { Tokens = 12, Heads = 2, HeadDim = Dim, GroupSize = GroupSizeRule.Of(4), Mask = MaskPolicy.Split });
+        S2Config wider = S2Config.Create(config.ToRequest() with { HeadDim = Dim + 1, Scale = config.Scale });
+        Tensor<double> q = Noise(), k = Noise(), v = Noise();
+        AttentionOutput<double> o = Attention.Forward(wider, new AttentionInput<double>(Widened(q, (_, h) => slopes[h] / config.Scale), Widened(k, (u, _) => u), Widened(v, (_, _) => 0)));
+        for (int h = 0; h < config.Heads; h++)
+            for (int t = 0; t < config.Tokens; t++)
+            {
+                int[] keys = [.. Enumerable.Range(0, config.Tokens).Where(u => Visibility.Visible(config, h, t, u))];
+                double[] weights = [.. keys.Select(u => Math.Exp(config.Scale * Enumerable.Range(0, Dim).Sum(d => q[0, t, h, d] * k[0, u, h, d]) - slopes[h] * (t - u)))];
+                for (int d = 0; d < Dim; d++)
+                    Assert.Equal(keys.Select((u, i) => weights[i] * v[0, u, h, d]).Sum() / weights.Sum(), o.Output[0, t, h, d], 1e-12);
+                Assert.Equal(Math.Log(weights.Sum()) + slopes[h] * t, o.LogSumExp[0, t, h], 1e-12);
+            }
+
+        Tensor<double> Noise() => Tensor<double>.Build([1, config.Tokens, config.Heads, Dim], _ => 2 * random.NextDouble() - 1);
+        Tensor<double> Widened(Tensor<double> tensor, Func<int, int, double> last) => Tensor<double>.Build(
+            [1, config.Tokens, config.Heads, Dim + 1],
+            i => i % (Dim + 1) < Dim ? tensor.Elements[i / (Dim + 1) * Dim + i % (Dim + 1)] : last(i / (Dim + 1) / config.Heads, i / (Dim + 1) % config.Heads));
+    }
 }

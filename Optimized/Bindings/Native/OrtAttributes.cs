@@ -7,7 +7,10 @@ namespace S2Attn.Native;
 /// <param name="GroupSize">groupSize, required: G.</param>
 /// <param name="Shift">shift: S; G / 2 where not given.</param>
 /// <param name="Mask">mask, required: a name of the protocol.</param>
-/// <param name="ShiftedHeads">shiftedHeads: a name of the protocol or one integer for each query head; SecondHalf where not given.</param>
+/// <param name="ShiftedHeads">
+/// shiftedHeads: a name of the protocol or one integer for each query head; SecondHalf where not given. Or shifts: by how much each query head shifts; or phases: their number, with rotated: 1
+/// for half a step more. Each of these stands alone, and shifts and phases without shift.
+/// </param>
 /// <param name="Scale">scale: the factor of q.k; 1 / sqrt(D) where not given.</param>
 /// <param name="Threads">threads: workers of a call; 1 where not given, as ONNX Runtime spreads nodes over threads of its own; 0 for the processors of the machine.</param>
 internal sealed record OrtAttributes(int GroupSize, int? Shift, MaskPolicy Mask, HeadShift ShiftedHeads, double? Scale, int Threads)
@@ -17,40 +20,60 @@ internal sealed record OrtAttributes(int GroupSize, int? Shift, MaskPolicy Mask,
     public static OrtAttributes Read(OrtApi api, nint info)
     {
         string mask = Text(api, info, "mask"u8) ?? throw new NativeArgumentException("S2Attention: mask is missing: it must be one of " + Names);
+        int? shift = Integer(api, info, "shift"u8);
+        HeadShift? own = OwnShifts(api, info);
+        if (own is not null && (shift is not null || Integers(api, info, "shiftedHeads"u8) is not null || Text(api, info, "shiftedHeads"u8) is not null))
+            throw new NativeArgumentException("S2Attention: shifts, or phases, says by how much each head shifts: shift and shiftedHeads must not be given beside it");
         MaskPolicy[] policies = [.. MaskPolicies.All.Where(policy => policy.ToString() == mask)];
         return new(
             Integer(api, info, "groupSize"u8) ?? throw new NativeArgumentException("S2Attention: groupSize is missing"),
-            Integer(api, info, "shift"u8),
+            shift,
             policies.Length == 1 ? policies[0] : throw new NativeArgumentException($"S2Attention: mask = {mask}: must be one of {Names}"),
-            Heads(api, info),
+            own ?? Heads(api, info),
             Number(api, info, "scale"u8),
             Integer(api, info, "threads"u8) ?? 1);
     }
 
     private static string Names => string.Join(", ", MaskPolicies.All);
 
-    private static unsafe HeadShift Heads(OrtApi api, nint info)
-    {
-        nuint count = 0;
-        fixed (byte* name = "shiftedHeads"u8)
-        {
-            var read = (delegate* unmanaged<nint, byte*, long*, nuint*, nint>)api[OrtFunction.KernelInfoGetAttributeArray_int64];
-            if (api.Succeeded(read(info, name, null, &count)) && count > 0)
-            {
-                long[] flags = new long[count];
-                fixed (long* into = flags)
-                    OrtApi.Check(read(info, name, into, &count));
-                return HeadShift.Of(flags.Select(flag => flag != 0));
-            }
-        }
-
-        return Text(api, info, "shiftedHeads"u8) switch
+    private static HeadShift Heads(OrtApi api, nint info) => Integers(api, info, "shiftedHeads"u8) is { } flags
+        ? HeadShift.Of(flags.Select(flag => flag != 0))
+        : Text(api, info, "shiftedHeads"u8) switch
         {
             null or "SecondHalf" => HeadShift.SecondHalf,
             "None" => HeadShift.None,
             "All" => HeadShift.All,
             var other => throw new NativeArgumentException($"S2Attention: shiftedHeads = {other}: must be None, SecondHalf, All or one integer for each query head"),
         };
+
+    // Heads that say themselves by how much they shift; null where they do not.
+    private static HeadShift? OwnShifts(OrtApi api, nint info)
+    {
+        long[]? shifts = Integers(api, info, "shifts"u8);
+        int? phases = Integer(api, info, "phases"u8), rotated = Integer(api, info, "rotated"u8);
+        if (shifts is not null && phases is not null)
+            throw new NativeArgumentException("S2Attention: shifts and phases are given: one of them says by how much each head shifts");
+        if (rotated is not null && (phases is null || rotated is not (0 or 1)))
+            throw new NativeArgumentException($"S2Attention: rotated = {rotated}: must be 0 or 1, beside phases");
+        return phases is { } count ? HeadShift.Phased(count, rotated == 1)
+            : shifts is not null ? HeadShift.Each(shifts.Select(shift => shift is >= int.MinValue and <= int.MaxValue ? (int)shift : throw new NativeArgumentException($"S2Attention: shifts has {shift}: must fit 32 bits")).ToArray())
+            : null;
+    }
+
+    // A list of integers that is not empty; null where there is none of this name.
+    private static unsafe long[]? Integers(OrtApi api, nint info, ReadOnlySpan<byte> name)
+    {
+        nuint count = 0;
+        fixed (byte* text = name)
+        {
+            var read = (delegate* unmanaged<nint, byte*, long*, nuint*, nint>)api[OrtFunction.KernelInfoGetAttributeArray_int64];
+            if (!api.Succeeded(read(info, text, null, &count)) || count == 0)
+                return null;
+            long[] values = new long[count];
+            fixed (long* into = values)
+                OrtApi.Check(read(info, text, into, &count));
+            return values;
+        }
     }
 
     private static unsafe int? Integer(OrtApi api, nint info, ReadOnlySpan<byte> name)

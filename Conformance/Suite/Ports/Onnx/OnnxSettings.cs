@@ -16,7 +16,7 @@ internal static class OnnxSettings
 
     // What ONNX Runtime says of a model without model_version.
     private const long NoVersion = long.MaxValue;
-    private static readonly string[] Known = ["name", "mask", "groupSize", "shift", "shiftedHeads", "scale", "gqa", "ragged", "maxTokens", Library];
+    private static readonly string[] Known = ["name", "mask", "groupSize", "shift", "shiftedHeads", "shifts", "phases", "rotated", "scale", "gqa", "ragged", "maxTokens", Library];
 
     /// <summary>The library of custom operators. Only the caller names it: a model may not say what code to load.</summary>
     public const string Library = "library";
@@ -47,6 +47,7 @@ internal static class OnnxSettings
         int groupSize = Integer("groupSize") ?? throw Missing("groupSize");
         if (!ProtocolNames.TryReadMask(Setting("mask") ?? throw Missing("mask"), out MaskPolicy mask))
             throw new PortStartException($"mask = {Setting("mask")}: must be one of {string.Join(", ", MaskPolicies.All)}.");
+        HeadShift? own = OwnShifts(Setting("shifts"), Integer("phases"), Setting("rotated"));
         bool sameHeads = key[2] >= 0 ? key[2] == query[2] : keySymbols[2].Length > 0 && keySymbols[2] == querySymbols[2];
         return new(
             Setting("name") ?? Path.GetFileNameWithoutExtension(path),
@@ -62,6 +63,7 @@ internal static class OnnxSettings
                 Ragged: Flag("ragged") ?? false,
                 MaxTokens: Integer("maxTokens") ?? int.MaxValue)
             {
+                Phases = own is not null,
                 Fixed = new()
                 {
                     Batch = Size(query[0]),
@@ -70,8 +72,8 @@ internal static class OnnxSettings
                     KvHeads = Size(key[2]),
                     HeadDim = Size(query[3]),
                     GroupSize = groupSize,
-                    Shift = Integer("shift") ?? groupSize / 2,
-                    ShiftedHeads = Heads(Setting("shiftedHeads") ?? "SecondHalf"),
+                    Shift = own is not null ? SizeRule.Free : Integer("shift") ?? groupSize / 2,
+                    ShiftedHeads = own ?? Heads(Setting("shiftedHeads") ?? "SecondHalf"),
                     DefaultScale = (Setting("scale") ?? "default") == "default",
                     Scale = Setting("scale") is { } scale and not "default" ? Number(scale) : null,
                 },
@@ -101,6 +103,21 @@ internal static class OnnxSettings
         static double Number(string text) => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && double.IsFinite(value)
             ? value
             : throw new PortStartException($"scale = {text}: must be a number or \"default\", which is 1 / sqrt(headDim).");
+    }
+
+    // As the port protocol has them: phases by their number, or one shift for each head; null where heads have none of their own.
+    private static HeadShift? OwnShifts(string? shifts, int? phases, string? rotated)
+    {
+        if (rotated is not (null or "0" or "1" or "true" or "false") || (rotated is not null && phases is null))
+            throw new PortStartException($"rotated = {rotated}: must be true or false, beside phases.");
+        if (phases is { } count)
+            return shifts is null && count >= 1 ? HeadShift.Phased(count, rotated is "1" or "true") : throw new PortStartException($"phases = {count}: must be at least 1, and not beside shifts.");
+        if (shifts is null)
+            return null;
+        string[] numbers = shifts.Trim('[', ']').Split(',');
+        return Array.TrueForAll(numbers, number => int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out _))
+            ? HeadShift.Each(numbers.Select(number => int.Parse(number, CultureInfo.InvariantCulture)))
+            : throw new PortStartException($"shifts = {shifts}: must be one number for each query head, such as [0,2,4,6].");
     }
 
     private static HeadShift Heads(string text)

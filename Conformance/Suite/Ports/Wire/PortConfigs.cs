@@ -27,7 +27,7 @@ public static class PortConfigs
             GroupSize = GroupSizeRule.Of(config.Integer("groupSize", 1, int.MaxValue)),
             Shift = config.Integer("shift", 0, int.MaxValue),
             Mask = mask,
-            ShiftedHeads = OwnShifts(fields) ?? Heads(config.Any("shiftedHeads")),
+            ShiftedHeads = OwnShifts("config", fields) ?? Heads(config.Any("shiftedHeads")),
             Scale = config.Number("scale"),
         };
         return S2Config.TryCreate(request) switch
@@ -50,13 +50,17 @@ public static class PortConfigs
         _ => throw Wrong(field),
     };
 
-    // Phases where they are named, else one shift for each head; null where heads have no shifts of their own.
-    private static HeadShift? OwnShifts(JsonElement fields)
+    /// <summary>Phases where they are named, else one shift for each head; null where heads have no shifts of their own.</summary>
+    /// <exception cref="FormatException">A field is not as the protocol has it.</exception>
+    internal static HeadShift? OwnShifts(string owner, JsonElement fields)
     {
+        bool hasRotated = fields.TryGetProperty("rotated", out JsonElement rotated);
+        if (hasRotated && rotated.ValueKind is not (JsonValueKind.True or JsonValueKind.False))
+            throw new FormatException($"{owner}: rotated must be true or false, not {JsonFields.Shown(rotated)}");
         if (fields.TryGetProperty("phases", out JsonElement phases))
             return phases.ValueKind is JsonValueKind.Number && phases.TryGetInt32(out int count)
-                ? HeadShift.Phased(count, fields.TryGetProperty("rotated", out JsonElement rotated) && rotated.ValueKind is JsonValueKind.True)
-                : throw new FormatException($"config: phases must be a whole number, not {JsonFields.Shown(phases)}");
+                ? HeadShift.Phased(count, hasRotated && rotated.ValueKind is JsonValueKind.True)
+                : throw new FormatException($"{owner}: phases must be a whole number, not {JsonFields.Shown(phases)}");
         return fields.TryGetProperty("shifts", out JsonElement shifts) ? HeadShift.Each(Shifts(shifts)) : null;
     }
 

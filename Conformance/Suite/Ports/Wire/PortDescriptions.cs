@@ -159,7 +159,15 @@ public static class PortDescriptions
             SizeRuleJson.Write(json, name, rule);
         if (config.HalfShift)
             json.WriteString("shift", HalfShift);
-        if (config.ShiftedHeads is { } heads)
+        if (config.ShiftedHeads is HeadShift.InPhases phased)
+        {
+            PortRequests.WritePhases(json, phased);
+        }
+        else if (config.ShiftedHeads is HeadShift.ByEach each)
+        {
+            PortRequests.WriteShifts(json, each.Shifts);
+        }
+        else if (config.ShiftedHeads is { } heads)
         {
             json.WritePropertyName("shiftedHeads");
             PortRequests.WriteHeads(json, heads);
@@ -191,7 +199,7 @@ public static class PortDescriptions
             Groups = SizeRuleJson.Read(fields, "groups", 1),
             Shift = half ? SizeRule.Free : SizeRuleJson.Read(fields, "shift", 0),
             HalfShift = half,
-            ShiftedHeads = fields.TryGetProperty("shiftedHeads", out JsonElement heads) ? PortConfigs.Heads(heads) : null,
+            ShiftedHeads = PortConfigs.OwnShifts("fixed", fields) ?? (fields.TryGetProperty("shiftedHeads", out JsonElement heads) ? PortConfigs.Heads(heads) : null),
             Scale = hasScale && !defaultScale ? scale.GetDouble() : null,
             DefaultScale = defaultScale,
         };

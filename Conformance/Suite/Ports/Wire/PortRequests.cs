@@ -68,12 +68,23 @@ internal static class PortRequests
     {
         if (!config.ShiftedHeads.HasOwnShifts)
             return;
+        WriteShifts(json, Enumerable.Range(0, config.Heads).Select(config.ShiftOf));
+        if (config.ShiftedHeads is HeadShift.InPhases phased)
+            WritePhases(json, phased);
+    }
+
+    /// <summary>Writes one shift for each head.</summary>
+    public static void WriteShifts(Utf8JsonWriter json, IEnumerable<int> shifts)
+    {
         json.WriteStartArray("shifts");
-        for (int head = 0; head < config.Heads; head++)
-            json.WriteNumberValue(config.ShiftOf(head));
+        foreach (int shift in shifts)
+            json.WriteNumberValue(shift);
         json.WriteEndArray();
-        if (config.ShiftedHeads is not HeadShift.InPhases phased)
-            return;
+    }
+
+    /// <summary>Writes how many phases, and whether they are rotated.</summary>
+    public static void WritePhases(Utf8JsonWriter json, HeadShift.InPhases phased)
+    {
         json.WriteNumber("phases", phased.Count);
         json.WriteBoolean("rotated", phased.IsRotated);
     }
