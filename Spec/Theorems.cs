@@ -74,6 +74,7 @@ public sealed record Theorem(string Name, int Number, string Statement, string R
 public static class Theorems
 {
     private const string Multiple = "N = nG, 0 <= S < G";
+    private static readonly string[] OfAxis = ["N", "G", "S", "t", "u"];
     private const string AnyN = "every N, 1 <= G <= N, 0 <= S < G";
 
     /// <summary>Every statement, theorems first within each number.</summary>
@@ -213,7 +214,7 @@ public static class Theorems
 
     private static string OrderOf(MaskPolicy mask) => !mask.IsCausal() ? "" : mask is MaskPolicy.LocalCausal ? ", and the raster index of u's positions is not above t's" : ", and the raster index of u is not above t's";
 
-    private static ImmutableArray<string> AxesNamed(int axes) => [.. Enumerable.Range(1, axes).SelectMany(axis => new[] { "N", "G", "S", "t", "u" }.Select(name => $"{name}{axis}"))];
+    private static ImmutableArray<string> AxesNamed(int axes) => [.. Enumerable.Range(1, axes).SelectMany(axis => OfAxis.Select(name => $"{name}{axis}"))];
 
     private static string RegionOf(MaskPolicy mask) => mask.CutsWrappedRun() ? AnyN : Multiple;
 

@@ -6,11 +6,20 @@ using S2Attn.Spec;
 
 namespace S2Attn.Conformance.Bench;
 
-/// <summary>One row of the benchmark: LocalCausal, batch 1, heads of which the second half shifts.</summary>
+/// <summary>One row of the benchmark: LocalCausal, batch 1, heads of which the second half shifts; or the shifted windows of an image.</summary>
 public sealed record BenchCase(ElementType ElementType, int Heads, int Tokens, int GroupSize, int HeadDim, int Threads, bool WithBackward, bool WithPeers)
 {
     /// <summary>K where it is not H.</summary>
     public int? KvHeads { get; init; }
+
+    /// <summary>B.</summary>
+    public int Batch { get; init; } = 1;
+
+    /// <summary>Places of the sides of a square image, and of its windows, which shift by half of theirs in all heads; 0 where the tokens are a text.</summary>
+    public (int Image, int Window) Sides { get; init; }
+
+    /// <summary>The windows of an image; null where the tokens are a text.</summary>
+    public S2Grid? Grid => Sides.Window == 0 ? null : S2Grid.Create(Config, Enumerable.Repeat(new GridAxis<int>(Sides.Image, Sides.Window, Sides.Window / 2), 2));
 
     /// <summary>Whether the plan may take fewer threads than there are, as it does where it is not told how many.</summary>
     public bool PlanDecides => Threads > 1 && Threads == Environment.ProcessorCount && Tokens < 4096;
@@ -18,19 +27,23 @@ public sealed record BenchCase(ElementType ElementType, int Heads, int Tokens, i
     /// <summary>The configuration.</summary>
     public S2Config Config => S2Config.Create(new S2Request
     {
+        Batch = Batch,
         Tokens = Tokens,
         Heads = Heads,
         KvHeads = KvHeads ?? Heads,
         HeadDim = HeadDim,
         GroupSize = GroupSizeRule.Of(GroupSize),
-        Mask = MaskPolicy.LocalCausal,
+        Mask = Sides.Window == 0 ? MaskPolicy.LocalCausal : MaskPolicy.BidirectionalSplit,
+        ShiftedHeads = Sides.Window == 0 ? HeadShift.SecondHalf : HeadShift.All,
     });
 
     /// <summary>Useful floating-point operations of a run: masked pairs count as no work.</summary>
-    public double Flops => Costs.ForwardFlops(Config) + (WithBackward ? Costs.BackwardFlops(Config) : 0);
+    public double Flops => Grid is { } grid
+        ? (WithBackward ? 14.0 : 4.0) * HeadDim * Batch * Heads * grid.VisiblePairs(0)
+        : Costs.ForwardFlops(Config) + (WithBackward ? Costs.BackwardFlops(Config) : 0);
 
     /// <inheritdoc/>
-    public override string ToString() => $"{ProtocolNames.Of(ElementType)} N={Tokens} G={GroupSize} D={HeadDim} threads={Threads}";
+    public override string ToString() => $"{ProtocolNames.Of(ElementType)} N={Tokens} G={GroupSize} D={HeadDim} threads={Threads}{(Sides.Window == 0 ? "" : $" windows={Sides.Window}x{Sides.Window}")}";
 
     /// <summary>The rows of docs/performance.md: the targets, each on one thread and on all.</summary>
     public static ImmutableArray<BenchCase> Targets(int threads, bool withBackward) =>
@@ -54,8 +67,14 @@ public sealed record BenchCase(ElementType ElementType, int Heads, int Tokens, i
             new BenchCase(ElementType.F32, 8, 256, 64, 64, count, WithBackward: false, WithPeers: true),
             new BenchCase(ElementType.F32, 8, 1024, 256, 64, count, WithBackward: false, WithPeers: true),
             new BenchCase(ElementType.F32, 4, 2009, 49, 32, count, WithBackward: false, WithPeers: true),
+            Windows(7, count),
+            Windows(8, count),
         }),
     ];
+
+    /// <summary>The first layers of Swin on an image of 224 x 224 pixels, 8 of them: 56 x 56 tokens in shifted windows, 4 heads of D = 32.</summary>
+    private static BenchCase Windows(int side, int threads) =>
+        new(ElementType.F32, 4, 56 * 56, side * side, 32, threads, WithBackward: false, WithPeers: true) { Batch = 8, Sides = (56, side) };
 
     /// <summary>A long sequence whose query heads share kv heads. The peers repeat keys and values in memory, and are not run.</summary>
     public static ImmutableArray<BenchCase> Long(int threads) =>

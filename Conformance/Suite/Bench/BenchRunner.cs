@@ -36,15 +36,15 @@ public static class BenchRunner
         where T : unmanaged
     {
         S2Config config = benchCase.Config;
-        int length = Layout.Row(config.Tokens, config.Heads, config.HeadDim, 1, 0, 0), keyLength = Layout.Row(config.Tokens, config.KvHeads, config.HeadDim, 1, 0, 0);
+        int length = Layout.Row(config.Tokens, config.Heads, config.HeadDim, config.Batch, 0, 0), keyLength = Layout.Row(config.Tokens, config.KvHeads, config.HeadDim, config.Batch, 0, 0);
         float[] q = Noise(1, length), k = Noise(2, keyLength), v = Noise(3, keyLength), dout = benchCase.WithBackward ? Noise(4, length) : [];
-        using S2AttentionPlan plan = new(config, new S2AttentionOptions { Threads = benchCase.PlanDecides ? null : benchCase.Threads });
+        using S2AttentionPlan plan = Plan(benchCase, benchCase.PlanDecides ? null : benchCase.Threads);
         Action kernel = Kernel(plan, benchCase.WithBackward, q, k, v, dout, store);
-        using S2AttentionPlan alonePlan = new(config, new S2AttentionOptions { Threads = 1 });
+        using S2AttentionPlan alonePlan = Plan(benchCase, 1);
         Action alone = benchCase.Threads > 1 ? Kernel(alonePlan, benchCase.WithBackward, q, k, v, dout, store) : () => { };
 
         using Peers peers = benchCase.WithPeers ? new Peers(benchCase, q, k, v, dout) : Peers.None;
-        using PythonTurns? libtorch = benchCase.WithPeers && torch is not null ? PythonTurns.OfFusedAttention(torch, benchCase, out _) : null;
+        using PythonTurns? libtorch = benchCase.WithPeers && benchCase.Grid is null && torch is not null ? PythonTurns.OfFusedAttention(torch, benchCase, out _) : null;
         List<double> peak = [], peakTogether = [], ours = [], cold = [], oneThread = [], eager = [], fused = [], torchFused = [];
         long allocated = 0;
         Random order = new(1);
@@ -130,6 +130,12 @@ public static class BenchRunner
         }
     }
 
+    private static S2AttentionPlan Plan(BenchCase benchCase, int? threads)
+    {
+        S2AttentionOptions options = new() { Threads = threads };
+        return benchCase.Grid is { } grid ? S2AttentionPlan.OfGrid(grid, options) : new(benchCase.Config, options);
+    }
+
     private static Action Kernel<T>(S2AttentionPlan plan, bool withBackward, float[] q, float[] k, float[] v, float[] dout, Func<float, T> store)
         where T : unmanaged
     {
@@ -194,9 +200,9 @@ public static class BenchRunner
             (string, float[])[] inputs = [("q", q), ("k", k), ("v", v)];
             float[] o = new float[q.Length];
             HasEager = true;
-            HasFused = !benchCase.WithBackward;
-            Eager = benchCase.WithBackward
-                ? Bind(PeerGraphs.EagerWithBackward(config), [.. inputs, ("do", dout)], [("o", o), ("dq", new float[q.Length]), ("dk", new float[q.Length]), ("dv", new float[q.Length])])
+            HasFused = !benchCase.WithBackward && benchCase.Grid is null;
+            Eager = benchCase.Grid is { } grid ? Bind(PeerGraphs.Windows(grid), inputs, [("o", o)])
+                : benchCase.WithBackward ? Bind(PeerGraphs.EagerWithBackward(config), [.. inputs, ("do", dout)], [("o", o), ("dq", new float[q.Length]), ("dk", new float[q.Length]), ("dv", new float[q.Length])])
                 : Bind(PeerGraphs.Eager(config), inputs, [("o", o)]);
             if (HasFused)
                 Fused = Bind(PeerGraphs.Fused(config), inputs, [("o", o)]);

@@ -24,6 +24,7 @@ public static class BenchTarget
             (512, 8192, 2048, 128) when !both => 0.85,
             (256 or 512, 256, 64, 64) when !both => 0.45,
             (256 or 512, 2009, 49, 32) when !both => 0.40,
+            (256 or 512, 3136, 49 or 64, 32) when !both => 0.40,
             _ => null,
         };
     }

@@ -1,4 +1,4 @@
-// What would a framework run instead? LongLoRA's composition of tensor operations as ONNX graphs.
+// What would a framework run instead? LongLoRA's composition of tensor operations as ONNX graphs, and Swin's over an image.
 using S2Attn.Conformance.Onnx;
 using S2Attn.Spec;
 
@@ -52,6 +52,56 @@ internal static class PeerGraphs
 
         string Tokens(string name) =>
             graph.Reshape(Input(graph, config, name).TokenMajor, config.Batch * Groups(config), config.GroupSize, config.Heads * config.HeadDim);
+    }
+
+    /// <summary>
+    /// Swin's shifted windows over two axes, in the order of SwinTransformerBlock and WindowAttention: roll, partition, scaled q k, the mask of -100, softmax, v, reverse, roll back. Swin
+    /// rolls and partitions what q, k and v are projected from; here it is done to each of the three.
+    /// </summary>
+    public static byte[] Windows(S2Grid grid)
+    {
+        S2Config config = grid.Tokens;
+        (GridAxis<int> rows, GridAxis<int> columns) = (grid.Axes[0], grid.Axes[1]);
+        int down = rows.Tokens / rows.GroupSize, across = columns.Tokens / columns.GroupSize, size = rows.GroupSize * columns.GroupSize;
+        OnnxGraph graph = new("windows");
+        string scores = graph.Node("MatMul", [graph.Node("Mul", [Partition("q"), graph.Constant([(float)config.Scale], 1)]), graph.Transpose(Partition("k"), 0, 1, 3, 2)]);
+        string masked = graph.Node("Add", [graph.Reshape(scores, config.Batch, down * across, config.Heads, size, size), graph.Constant(SwinMask(grid), 1, down * across, 1, size, size)]);
+        string p = graph.Reshape(graph.Node("Softmax", [masked], ("axis", -1)), config.Batch * down * across, config.Heads, size, size);
+        string attended = graph.Node("MatMul", [p, Partition("v")]);
+        string reversed = graph.Transpose(graph.Reshape(attended, config.Batch, down, across, config.Heads, rows.GroupSize, columns.GroupSize, config.HeadDim), 0, 1, 4, 2, 5, 3, 6);
+        string o = Roll(graph.Reshape(reversed, config.Batch, rows.Tokens, columns.Tokens, config.Heads * config.HeadDim), rows.Tokens - rows.Shift, columns.Tokens - columns.Shift);
+        graph.Output("o", graph.Reshape(o, config.Batch, config.Tokens, config.Heads, config.HeadDim), config.Batch, config.Tokens, config.Heads, config.HeadDim);
+        return graph.ToModel();
+
+        string Partition(string name)
+        {
+            string image = graph.Reshape(graph.Input(name, config.Batch, config.Tokens, config.Heads, config.HeadDim), config.Batch, rows.Tokens, columns.Tokens, config.Heads * config.HeadDim);
+            string parts = graph.Reshape(Roll(image, rows.Shift, columns.Shift), config.Batch, down, rows.GroupSize, across, columns.GroupSize, config.Heads, config.HeadDim);
+            return graph.Reshape(graph.Transpose(parts, 0, 1, 3, 5, 2, 4, 6), config.Batch * down * across, config.Heads, size, config.HeadDim);
+        }
+
+        string Roll(string image, int byRows, int byColumns) => RollAxis(RollAxis(image, 1, byRows, rows.Tokens), 2, byColumns, columns.Tokens);
+
+        string RollAxis(string value, int axis, int by, int length) => by % length == 0 ? value : graph.Concat(axis, graph.Slice(value, axis, by, length), graph.Slice(value, axis, 0, by));
+    }
+
+    // -100 where two places of a window are of different runs.
+    private static float[] SwinMask(S2Grid grid)
+    {
+        (GridAxis<int> rows, GridAxis<int> columns) = (grid.Axes[0], grid.Axes[1]);
+        int across = columns.Tokens / columns.GroupSize, size = rows.GroupSize * columns.GroupSize;
+        float[] mask = new float[rows.Tokens / rows.GroupSize * across * size * size];
+        for (int i = 0; i < mask.Length; i++)
+        {
+            (int window, int query, int key) = (i / size / size, i / size % size, i % size);
+            mask[i] = RunsOf(query) == RunsOf(key) ? 0 : -100;
+
+            (bool, bool) RunsOf(int place) => (
+                window / across * rows.GroupSize + place / columns.GroupSize < rows.Tokens - rows.Shift,
+                window % across * columns.GroupSize + place % columns.GroupSize < columns.Tokens - columns.Shift);
+        }
+
+        return mask;
     }
 
     /// <summary>A rolled and grouped tensor: [B n, G, H, D] and [B n, H, G, D].</summary>

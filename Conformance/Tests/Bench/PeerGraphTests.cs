@@ -54,6 +54,22 @@ public sealed class PeerGraphTests
         AssertClose(Array(expected.Value), dv);
     }
 
+    /// <summary>Square and oblong windows, shifted by as much as they can and not at all.</summary>
+    [Theory]
+    [InlineData(6, 3, 1, 4, 2, 1)]
+    [InlineData(4, 4, 2, 6, 2, 1)]
+    [InlineData(6, 3, 0, 4, 4, 0)]
+    public void The_graph_of_windows_equals_Reference_over_two_axes(int rows, int high, int up, int columns, int wide, int left)
+    {
+        S2Config config = S2Config.Create(Config.ToRequest() with { Mask = MaskPolicy.BidirectionalSplit, ShiftedHeads = HeadShift.All });
+        S2Grid grid = S2Grid.Create(config, new(rows, high, up), new(columns, wide, left));
+        double[] expected = GridAttention.Forward(grid, new(Q.Map(x => (double)x), K.Map(x => (double)x), V.Map(x => (double)x))).Output.Elements.ToArray();
+        float[] o = new float[expected.Length];
+        using OnnxPeer peer = new(PeerGraphs.Windows(grid), 1, [("q", Array(Q)), ("k", Array(K)), ("v", Array(V))], [("o", o)], Shape);
+        peer.Run();
+        AssertClose([.. expected.Select(x => (float)x)], o);
+    }
+
     private static Tensor<float> Random(int seed)
     {
         Random random = new(seed);

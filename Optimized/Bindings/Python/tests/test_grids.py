@@ -1,4 +1,5 @@
 # Does a grid of tokens give the windows of the definition, with the gradients of all of them?
+"""Tolerances of 1e-5: far above the rounding of sums of some tens of products of numbers of size 1, far below any defect. The derived bounds are the suite's: s2attn check --port "python3 -m s2attn.port"."""
 import numpy as np
 import pytest
 import torch
