@@ -82,7 +82,7 @@ internal static class BenchCommand
                 return ExitCode.Holds;
             }
 
-            ImmutableArray<BenchCase> all = Rows(choice), cases = [.. all.Where(item => item.ToString().Contains(filter, StringComparison.OrdinalIgnoreCase)).Select(item => item with { WithPeers = item.WithPeers && !choice.Alone })];
+            ImmutableArray<BenchCase> all = Rows(choice), cases = [.. Matching(all, filter).Select(item => item with { WithPeers = item.WithPeers && !choice.Alone })];
             if (cases.IsEmpty)
             {
                 Console.Error.WriteLine($"s2attn bench: --filter {filter}: no row has this in its name; the rows are {string.Join("; ", all)}.");
@@ -104,6 +104,9 @@ internal static class BenchCommand
                     firstCalls.AddRange(BenchChild.Run(["--first-call"], variable: null, cancellation).FirstCalls);
                 foreach ((string name, bool isNarrow) in NarrowerSets)
                 {
+                    // The narrow one has few rows, and a filter may leave none of them.
+                    if (isNarrow && !Matching(BenchCase.Targets(1, withBackward: false), filter).Any())
+                        continue;
                     results.AddRange(BenchChild.Run(Arguments(choice, isNarrow), (name, "0"), cancellation).Results);
                     if (choice.Keep && !isNarrow)
                         decode.AddRange(BenchChild.Run(["--decode", "--rounds", Text(rounds), "--threads", Text(threads)], (name, "0"), cancellation).Decode);
@@ -144,6 +147,8 @@ internal static class BenchCommand
             return 2;
         }
     }
+
+    private static IEnumerable<BenchCase> Matching(IEnumerable<BenchCase> cases, string filter) => cases.Where(item => item.ToString().Contains(filter, StringComparison.OrdinalIgnoreCase));
 
     private static void Keep(FileInfo? json, List<BenchResult> results)
     {

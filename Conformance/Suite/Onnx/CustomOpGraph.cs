@@ -56,7 +56,7 @@ public static class CustomOpGraph
             ("groupSize", groupSize.ToString(CultureInfo.InvariantCulture)),
             ("mask", mask.ToString()),
             ("ragged", mask.CutsWrappedRun() ? "true" : "false"),
-        }.Concat(Attributes(shift, shiftedHeads).Select(attribute => (attribute.Name, shiftedHeads is HeadShift.Given && attribute.Value is long[] ? shiftedHeads.ToString() : Word(attribute.Value)))))
+        }.Concat(Attributes(shift, shiftedHeads).Select(attribute => (attribute.Name, shiftedHeads is HeadShift.Given && attribute.Value is long[]? shiftedHeads.ToString() : Word(attribute.Value)))))
             graph.Metadata("s2attn." + key, value);
         return graph.ToCustomModel();
     }
