@@ -38,8 +38,8 @@ internal static unsafe class DecodeKernel<T, TStorage, V, TLanes>
         (int sequence, int kvHead, TokenRange<int> part) = work.Item(item);
         int rows = work.Rows, depth = BlockSizes.RoundUp(config.HeadDim, 2 * TLanes.Count);
 
-        // Where D is not whole registers long, rows are copied apart; else they are read where they lie.
-        bool packs = depth != config.HeadDim;
+        // Where D is not whole registers long, rows are copied apart; else they are read where they lie, and queries and outputs are in the order in which their registers come.
+        bool packs = depth != config.HeadDim, byParity = !packs && TStorage.PairsByParity;
         workspace.Reset();
         Pointer<float> queries = workspace.Take((nint)rows * depth), output = workspace.Take((nint)rows * depth);
         Pointer<float> scores = workspace.Take(RowsAtOnce * MaxKeys);
@@ -52,7 +52,11 @@ internal static unsafe class DecodeKernel<T, TStorage, V, TLanes>
         {
             visible[r] = work.RowOf(sequence, kvHead, r);
             Pointer<float> row = queries + (nint)r * depth;
-            Packing.Row<T, TStorage, V, TLanes>(work.Query.At(sequence, visible[r].Token, visible[r].Head), row, config.HeadDim, depth);
+            Pointer<T> query = work.Query.At(sequence, visible[r].Token, visible[r].Head);
+            if (byParity)
+                Packing.Pairs<T, TStorage, V, TLanes>(query, row, depth);
+            else
+                Packing.Row<T, TStorage, V, TLanes>(query, row, config.HeadDim, depth);
             for (nint d = 0; d < depth; d += TLanes.Count)
                 TLanes.Store(TLanes.Multiply(TLanes.Load(row + d), TLanes.Broadcast(scale.Mantissa)), row + d);
         }
@@ -132,7 +136,11 @@ internal static unsafe class DecodeKernel<T, TStorage, V, TLanes>
         {
             Pointer<float> partial = work.Partial(item, r);
             (partial[0], partial[1]) = (max[r], sum[r]);
-            (output + (nint)r * depth).Span(config.HeadDim).CopyTo((partial + 2).Span(config.HeadDim));
+            Pointer<float> row = output + (nint)r * depth;
+            if (byParity)
+                Packing.Interleave(row, partial + 2, TLanes.Count, depth);
+            else
+                row.Span(config.HeadDim).CopyTo((partial + 2).Span(config.HeadDim));
         }
     }
 

@@ -78,46 +78,61 @@ internal static unsafe class DecodeProducts<T, TStorage, V, TLanes>
             V zero = TLanes.Broadcast(0), a0 = zero, a1 = zero, a2 = zero, a3 = zero, b0 = zero, b1 = zero, b2 = zero, b3 = zero;
             V c0 = zero, c1 = zero, c2 = zero, c3 = zero, d0 = zero, d1 = zero, d2 = zero, d3 = zero;
             T* k1 = k0 + depth, k2 = k1 + depth, k3 = k2 + depth;
-            for (nint i = 0; i < depth; i += TLanes.Count)
+            for (nint i = 0; i < depth; i += 2 * TLanes.Count)
             {
-                line = Ask(line, (fourKeys ? 4 : 2) * TLanes.Count * sizeof(T));
-                V p = Query(x + i), q = Query(y + i), r = four ? Query(z + i) : p, s = four ? Query(w + i) : p;
-                V k = Widened(k0 + i);
-                a0 = TLanes.MultiplyAdd(p, k, a0);
-                b0 = TLanes.MultiplyAdd(q, k, b0);
+                line = Ask(line, (fourKeys ? 8 : 4) * TLanes.Count * sizeof(T));
+                Widened(k0 + i, out V e, out V f);
+                Widened(k1 + i, out V g, out V h);
+                V p = Query(x + i), q = Query(x + i + TLanes.Count);
+                a0 = TLanes.MultiplyAdd(p, e, a0);
+                a0 = TLanes.MultiplyAdd(q, f, a0);
+                a1 = TLanes.MultiplyAdd(p, g, a1);
+                a1 = TLanes.MultiplyAdd(q, h, a1);
+                (p, q) = (Query(y + i), Query(y + i + TLanes.Count));
+                b0 = TLanes.MultiplyAdd(p, e, b0);
+                b0 = TLanes.MultiplyAdd(q, f, b0);
+                b1 = TLanes.MultiplyAdd(p, g, b1);
+                b1 = TLanes.MultiplyAdd(q, h, b1);
                 if (four)
                 {
-                    c0 = TLanes.MultiplyAdd(r, k, c0);
-                    d0 = TLanes.MultiplyAdd(s, k, d0);
-                }
-
-                k = Widened(k1 + i);
-                a1 = TLanes.MultiplyAdd(p, k, a1);
-                b1 = TLanes.MultiplyAdd(q, k, b1);
-                if (four)
-                {
-                    c1 = TLanes.MultiplyAdd(r, k, c1);
-                    d1 = TLanes.MultiplyAdd(s, k, d1);
+                    (p, q) = (Query(z + i), Query(z + i + TLanes.Count));
+                    c0 = TLanes.MultiplyAdd(p, e, c0);
+                    c0 = TLanes.MultiplyAdd(q, f, c0);
+                    c1 = TLanes.MultiplyAdd(p, g, c1);
+                    c1 = TLanes.MultiplyAdd(q, h, c1);
+                    (p, q) = (Query(w + i), Query(w + i + TLanes.Count));
+                    d0 = TLanes.MultiplyAdd(p, e, d0);
+                    d0 = TLanes.MultiplyAdd(q, f, d0);
+                    d1 = TLanes.MultiplyAdd(p, g, d1);
+                    d1 = TLanes.MultiplyAdd(q, h, d1);
                 }
 
                 if (!fourKeys)
                     continue;
-                k = Widened(k2 + i);
-                a2 = TLanes.MultiplyAdd(p, k, a2);
-                b2 = TLanes.MultiplyAdd(q, k, b2);
+                Widened(k2 + i, out e, out f);
+                Widened(k3 + i, out g, out h);
+                (p, q) = (Query(x + i), Query(x + i + TLanes.Count));
+                a2 = TLanes.MultiplyAdd(p, e, a2);
+                a2 = TLanes.MultiplyAdd(q, f, a2);
+                a3 = TLanes.MultiplyAdd(p, g, a3);
+                a3 = TLanes.MultiplyAdd(q, h, a3);
+                (p, q) = (Query(y + i), Query(y + i + TLanes.Count));
+                b2 = TLanes.MultiplyAdd(p, e, b2);
+                b2 = TLanes.MultiplyAdd(q, f, b2);
+                b3 = TLanes.MultiplyAdd(p, g, b3);
+                b3 = TLanes.MultiplyAdd(q, h, b3);
                 if (four)
                 {
-                    c2 = TLanes.MultiplyAdd(r, k, c2);
-                    d2 = TLanes.MultiplyAdd(s, k, d2);
-                }
-
-                k = Widened(k3 + i);
-                a3 = TLanes.MultiplyAdd(p, k, a3);
-                b3 = TLanes.MultiplyAdd(q, k, b3);
-                if (four)
-                {
-                    c3 = TLanes.MultiplyAdd(r, k, c3);
-                    d3 = TLanes.MultiplyAdd(s, k, d3);
+                    (p, q) = (Query(z + i), Query(z + i + TLanes.Count));
+                    c2 = TLanes.MultiplyAdd(p, e, c2);
+                    c2 = TLanes.MultiplyAdd(q, f, c2);
+                    c3 = TLanes.MultiplyAdd(p, g, c3);
+                    c3 = TLanes.MultiplyAdd(q, h, c3);
+                    (p, q) = (Query(w + i), Query(w + i + TLanes.Count));
+                    d2 = TLanes.MultiplyAdd(p, e, d2);
+                    d2 = TLanes.MultiplyAdd(q, f, d2);
+                    d3 = TLanes.MultiplyAdd(p, g, d3);
+                    d3 = TLanes.MultiplyAdd(q, h, d3);
                 }
             }
 
@@ -144,15 +159,16 @@ internal static unsafe class DecodeProducts<T, TStorage, V, TLanes>
         for (; j < count; j++, k0 += depth)
         {
             V zero = TLanes.Broadcast(0), a = zero, b = zero, c = zero, d = zero;
-            for (nint i = 0; i < depth; i += TLanes.Count)
+            for (nint i = 0; i < depth; i += 2 * TLanes.Count)
             {
-                V k = Widened(k0 + i);
-                a = TLanes.MultiplyAdd(Query(x + i), k, a);
-                b = TLanes.MultiplyAdd(Query(y + i), k, b);
+                Widened(k0 + i, out V e, out V o);
+                nint next = i + TLanes.Count;
+                a = TLanes.MultiplyAdd(Query(x + next), o, TLanes.MultiplyAdd(Query(x + i), e, a));
+                b = TLanes.MultiplyAdd(Query(y + next), o, TLanes.MultiplyAdd(Query(y + i), e, b));
                 if (four)
                 {
-                    c = TLanes.MultiplyAdd(Query(z + i), k, c);
-                    d = TLanes.MultiplyAdd(Query(w + i), k, d);
+                    c = TLanes.MultiplyAdd(Query(z + next), o, TLanes.MultiplyAdd(Query(z + i), e, c));
+                    d = TLanes.MultiplyAdd(Query(w + next), o, TLanes.MultiplyAdd(Query(w + i), e, d));
                 }
             }
 
@@ -182,42 +198,32 @@ internal static unsafe class DecodeProducts<T, TStorage, V, TLanes>
             {
                 line = Ask(line, (wide ? 4 : 2) * TLanes.Count * sizeof(T));
                 V p = TLanes.Broadcast(x[j]), q = TLanes.Broadcast(y[j]), r = four ? TLanes.Broadcast(z[j]) : p, s = four ? TLanes.Broadcast(w[j]) : p;
-                V v = Widened(row);
+                Widened(row, out V v, out V next);
                 a0 = TLanes.MultiplyAdd(p, v, a0);
                 b0 = TLanes.MultiplyAdd(q, v, b0);
+                a1 = TLanes.MultiplyAdd(p, next, a1);
+                b1 = TLanes.MultiplyAdd(q, next, b1);
                 if (four)
                 {
                     c0 = TLanes.MultiplyAdd(r, v, c0);
                     d0 = TLanes.MultiplyAdd(s, v, d0);
-                }
-
-                v = Widened(row + TLanes.Count);
-                a1 = TLanes.MultiplyAdd(p, v, a1);
-                b1 = TLanes.MultiplyAdd(q, v, b1);
-                if (four)
-                {
-                    c1 = TLanes.MultiplyAdd(r, v, c1);
-                    d1 = TLanes.MultiplyAdd(s, v, d1);
+                    c1 = TLanes.MultiplyAdd(r, next, c1);
+                    d1 = TLanes.MultiplyAdd(s, next, d1);
                 }
 
                 if (!wide)
                     continue;
-                v = Widened(row + 2 * TLanes.Count);
+                Widened(row + 2 * TLanes.Count, out v, out next);
                 a2 = TLanes.MultiplyAdd(p, v, a2);
                 b2 = TLanes.MultiplyAdd(q, v, b2);
+                a3 = TLanes.MultiplyAdd(p, next, a3);
+                b3 = TLanes.MultiplyAdd(q, next, b3);
                 if (four)
                 {
                     c2 = TLanes.MultiplyAdd(r, v, c2);
                     d2 = TLanes.MultiplyAdd(s, v, d2);
-                }
-
-                v = Widened(row + 3 * TLanes.Count);
-                a3 = TLanes.MultiplyAdd(p, v, a3);
-                b3 = TLanes.MultiplyAdd(q, v, b3);
-                if (four)
-                {
-                    c3 = TLanes.MultiplyAdd(r, v, c3);
-                    d3 = TLanes.MultiplyAdd(s, v, d3);
+                    c3 = TLanes.MultiplyAdd(r, next, c3);
+                    d3 = TLanes.MultiplyAdd(s, next, d3);
                 }
             }
 
@@ -230,28 +236,33 @@ internal static unsafe class DecodeProducts<T, TStorage, V, TLanes>
             }
         }
 
-        for (; i < depth; i += lanes)
+        for (; i < depth; i += 2 * lanes)
         {
-            V zero = TLanes.Broadcast(0), a = zero, b = zero, c = zero, d = zero;
+            V zero = TLanes.Broadcast(0), a0 = zero, a1 = zero, b0 = zero, b1 = zero, c0 = zero, c1 = zero, d0 = zero, d1 = zero;
             T* row = first + i;
             for (int j = 0; j < count; j++, row += depth)
             {
-                V v = Widened(row);
-                a = TLanes.MultiplyAdd(TLanes.Broadcast(x[j]), v, a);
-                b = TLanes.MultiplyAdd(TLanes.Broadcast(y[j]), v, b);
-                if (four)
-                {
-                    c = TLanes.MultiplyAdd(TLanes.Broadcast(z[j]), v, c);
-                    d = TLanes.MultiplyAdd(TLanes.Broadcast(w[j]), v, d);
-                }
+                Widened(row, out V v, out V next);
+                V p = TLanes.Broadcast(x[j]), q = TLanes.Broadcast(y[j]);
+                a0 = TLanes.MultiplyAdd(p, v, a0);
+                a1 = TLanes.MultiplyAdd(p, next, a1);
+                b0 = TLanes.MultiplyAdd(q, v, b0);
+                b1 = TLanes.MultiplyAdd(q, next, b1);
+                if (!four)
+                    continue;
+                (p, q) = (TLanes.Broadcast(z[j]), TLanes.Broadcast(w[j]));
+                c0 = TLanes.MultiplyAdd(p, v, c0);
+                c1 = TLanes.MultiplyAdd(p, next, c1);
+                d0 = TLanes.MultiplyAdd(q, v, d0);
+                d1 = TLanes.MultiplyAdd(q, next, d1);
             }
 
-            Add(outputs.A + i, TLanes.Broadcast(factors[0]), a);
-            Add(outputs.B + i, TLanes.Broadcast(factors[1]), b);
+            Add(outputs.A + i, factors[0], a0, a1, a0, a1, false);
+            Add(outputs.B + i, factors[1], b0, b1, b0, b1, false);
             if (four)
             {
-                Add(outputs.C + i, TLanes.Broadcast(factors[2]), c);
-                Add(outputs.D + i, TLanes.Broadcast(factors[3]), d);
+                Add(outputs.C + i, factors[2], c0, c1, c0, c1, false);
+                Add(outputs.D + i, factors[3], d0, d1, d0, d1, false);
             }
         }
     }
@@ -274,9 +285,9 @@ internal static unsafe class DecodeProducts<T, TStorage, V, TLanes>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static V Query(float* address) => Unsafe.ReadUnaligned<V>(address);
 
-    /// <summary>A register of what stands at an address whose range was checked.</summary>
+    /// <summary>Two registers of what stands at an address whose range was checked.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static V Widened(T* address) => TStorage.Load<V, TLanes>(new Pointer<T>(address, TLanes.Count));
+    private static void Widened(T* address, out V first, out V second) => TStorage.LoadPair<V, TLanes>(new Pointer<T>(address, 2 * TLanes.Count), out first, out second);
 
     // Fetches the next lines of a stream; so many bytes a step are constant, and the branches go.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -291,6 +302,14 @@ internal static unsafe class DecodeProducts<T, TStorage, V, TLanes>
         {
             Sse.Prefetch1(line + 2 * CacheLine);
             Sse.Prefetch1(line + 3 * CacheLine);
+        }
+
+        if (bytes > 4 * CacheLine)
+        {
+            Sse.Prefetch1(line + 4 * CacheLine);
+            Sse.Prefetch1(line + 5 * CacheLine);
+            Sse.Prefetch1(line + 6 * CacheLine);
+            Sse.Prefetch1(line + 7 * CacheLine);
         }
 
         return line + bytes;

@@ -31,6 +31,9 @@ internal unsafe interface ILanes<V>
     /// <summary>Count numbers of bfloat16, exactly.</summary>
     static abstract V WidenBFloat16(Pointer<ushort> source);
 
+    /// <summary>2 Count numbers of bfloat16, exactly: those at even places, then those at odd ones. As they lie they take a shuffle for each register, apart by parity an operation and one read for both.</summary>
+    static abstract void WidenBFloat16(Pointer<ushort> source, out V even, out V odd);
+
     static abstract V Add(V a, V b);
 
     static abstract V Subtract(V a, V b);

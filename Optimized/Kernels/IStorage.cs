@@ -18,6 +18,14 @@ internal unsafe interface IStorage<T>
         where V : struct
         where TLanes : struct, ILanes<V>;
 
+    /// <summary>Whether <see cref="LoadPair"/> takes elements apart by parity: then whoever meets its registers must be in that order, too.</summary>
+    static abstract bool PairsByParity { get; }
+
+    /// <summary>Widens as many elements as two registers hold, in the order that costs least.</summary>
+    static abstract void LoadPair<V, TLanes>(Pointer<T> source, out V first, out V second)
+        where V : struct
+        where TLanes : struct, ILanes<V>;
+
     static abstract void Narrow<V, TLanes>(Pointer<float> source, Pointer<T> destination, int count)
         where V : struct
         where TLanes : struct, ILanes<V>;
@@ -34,6 +42,17 @@ internal unsafe struct SingleStorage : IStorage<float>
     public static V Load<V, TLanes>(Pointer<float> source)
         where V : struct
         where TLanes : struct, ILanes<V> => TLanes.Load(source);
+
+    public static bool PairsByParity
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => false;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void LoadPair<V, TLanes>(Pointer<float> source, out V first, out V second)
+        where V : struct
+        where TLanes : struct, ILanes<V> => (first, second) = (Load<V, TLanes>(source), Load<V, TLanes>(source + TLanes.Count));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Narrow<V, TLanes>(Pointer<float> source, Pointer<float> destination, int count)
@@ -72,6 +91,17 @@ internal unsafe struct HalfStorage : IStorage<Half>
         where V : struct
         where TLanes : struct, ILanes<V> => TLanes.WidenHalf(source.As<ushort>());
 
+    public static bool PairsByParity
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => false;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void LoadPair<V, TLanes>(Pointer<Half> source, out V first, out V second)
+        where V : struct
+        where TLanes : struct, ILanes<V> => (first, second) = (Load<V, TLanes>(source), Load<V, TLanes>(source + TLanes.Count));
+
     public static void Narrow<V, TLanes>(Pointer<float> source, Pointer<Half> destination, int count)
         where V : struct
         where TLanes : struct, ILanes<V> =>
@@ -97,6 +127,17 @@ internal unsafe struct BFloat16Storage : IStorage<BFloat16>
     public static V Load<V, TLanes>(Pointer<BFloat16> source)
         where V : struct
         where TLanes : struct, ILanes<V> => TLanes.WidenBFloat16(source.As<ushort>());
+
+    public static bool PairsByParity
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => true;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void LoadPair<V, TLanes>(Pointer<BFloat16> source, out V first, out V second)
+        where V : struct
+        where TLanes : struct, ILanes<V> => TLanes.WidenBFloat16(source.As<ushort>(), out first, out second);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Narrow<V, TLanes>(Pointer<float> source, Pointer<BFloat16> destination, int count)

@@ -46,6 +46,13 @@ internal unsafe struct Lanes128 : ILanes<Vector128<float>>
     public static Vector128<float> WidenBFloat16(Pointer<ushort> source) => Vector128.ShiftLeft(Words(source), 16).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void WidenBFloat16(Pointer<ushort> source, out Vector128<float> even, out Vector128<float> odd)
+    {
+        Vector128<uint> pairs = Vector128.Load(source.For(2 * Count)).AsUInt32();
+        (even, odd) = (Vector128.ShiftLeft(pairs, 16).AsSingle(), (pairs & Vector128.Create(0xFFFF0000u)).AsSingle());
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector128<uint> Words(Pointer<ushort> source) => Vector128.WidenLower(Vector64.Load(source.For(Count)).ToVector128Unsafe());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -119,6 +126,13 @@ internal unsafe struct Lanes256 : ILanes<Vector256<float>>
     public static Vector256<float> WidenBFloat16(Pointer<ushort> source) => Vector256.ShiftLeft(Words(source), 16).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void WidenBFloat16(Pointer<ushort> source, out Vector256<float> even, out Vector256<float> odd)
+    {
+        Vector256<uint> pairs = Vector256.Load(source.For(2 * Count)).AsUInt32();
+        (even, odd) = (Vector256.ShiftLeft(pairs, 16).AsSingle(), (pairs & Vector256.Create(0xFFFF0000u)).AsSingle());
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<uint> Words(Pointer<ushort> source) => Vector256.WidenLower(Vector128.Load(source.For(Count)).ToVector256Unsafe());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -190,6 +204,13 @@ internal unsafe struct Lanes512 : ILanes<Vector512<float>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> WidenBFloat16(Pointer<ushort> source) => Vector512.ShiftLeft(Words(source), 16).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void WidenBFloat16(Pointer<ushort> source, out Vector512<float> even, out Vector512<float> odd)
+    {
+        Vector512<uint> pairs = Vector512.Load(source.For(2 * Count)).AsUInt32();
+        (even, odd) = (Vector512.ShiftLeft(pairs, 16).AsSingle(), (pairs & Vector512.Create(0xFFFF0000u)).AsSingle());
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<uint> Words(Pointer<ushort> source) => Vector512.WidenLower(Vector256.Load(source.For(Count)).ToVector512Unsafe());

@@ -55,6 +55,35 @@ internal static unsafe class Packing
             (row + headDim).Span(width - headDim).Clear();
     }
 
+    /// <summary>Widens a row of whole pairs of registers, each pair in the order of <see cref="IStorage{T}.LoadPair"/>.</summary>
+    public static void Pairs<T, TStorage, V, TLanes>(Pointer<T> source, Pointer<float> row, int width)
+        where T : unmanaged
+        where TStorage : struct, IStorage<T>
+        where V : struct
+        where TLanes : struct, ILanes<V>
+    {
+        for (int i = 0; i < width; i += 2 * TLanes.Count)
+        {
+            TStorage.LoadPair<V, TLanes>(source + i, out V first, out V second);
+            TLanes.Store(first, row + i);
+            TLanes.Store(second, row + i + TLanes.Count);
+        }
+    }
+
+    /// <summary>Undoes the order by parity of a row: of each 2 lanes numbers the former half goes to even places, the latter to odd ones.</summary>
+    public static void Interleave(Pointer<float> row, Pointer<float> destination, int lanes, int width)
+    {
+        int step = Vector128<float>.Count;
+        for (int pair = 0; pair < width; pair += 2 * lanes)
+            for (int i = 0; i < lanes; i += step)
+            {
+                Vector128<float> even = Vector128.Load((row + pair + i).For(step)), odd = Vector128.Load((row + pair + lanes + i).For(step));
+                Pointer<float> to = destination + pair + 2 * i;
+                InterleaveLow(even, odd).Store(to.For(step));
+                InterleaveHigh(even, odd).Store((to + step).For(step));
+            }
+    }
+
     /// <summary>Sets rows to 0 up to the register that holds their last element.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Clear<V, TLanes>(Pointer<float> rows, nint stride, int count, int width)

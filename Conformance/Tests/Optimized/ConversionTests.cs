@@ -47,6 +47,50 @@ public sealed unsafe class ConversionTests
         }
     }
 
+    /// <summary>A decode step takes two registers at a time, of bfloat16 those at even places and those at odd ones: put together again they are the row.</summary>
+    [Fact]
+    public void Every_number_widens_exactly_in_a_pair_of_registers()
+    {
+        Pairs<float, SingleStorage>(bits => BitConverter.UInt32BitsToSingle((uint)bits << 16 | 1), bits => BitConverter.UInt32BitsToSingle((uint)bits << 16 | 1));
+        Pairs<Half, HalfStorage>(bits => BitConverter.UInt16BitsToHalf(bits), ExactHalf);
+        Pairs<BFloat16, BFloat16Storage>(bits => new BFloat16(bits), bits => BitConverter.UInt32BitsToSingle((uint)bits << 16));
+
+        void Pairs<T, TStorage>(Func<ushort, T> of, Func<ushort, float> expected)
+            where T : unmanaged
+            where TStorage : struct, IStorage<T>
+        {
+            T[] all = [.. Enumerable.Range(0, 2 * Count).Select(i => of((ushort)i))];
+            foreach (int start in Starts)
+            {
+                Check<Vector128<float>, Lanes128>(start);
+                if (Vector256.IsHardwareAccelerated)
+                    Check<Vector256<float>, Lanes256>(start);
+                if (Vector512.IsHardwareAccelerated)
+                    Check<Vector512<float>, Lanes512>(start);
+            }
+
+            void Check<V, TLanes>(int start)
+                where V : struct
+                where TLanes : struct, ILanes<V>
+            {
+                float[] wide = new float[Count], row = new float[Count];
+                fixed (T* source = &all[start])
+                fixed (float* pairs = wide)
+                fixed (float* target = row)
+                {
+                    Packing.Pairs<T, TStorage, V, TLanes>(new(source, Count), new(pairs, Count), Count);
+                    if (TStorage.PairsByParity)
+                        Packing.Interleave(new(pairs, Count), new(target, Count), TLanes.Count, Count);
+                    else
+                        wide.CopyTo(row, 0);
+                }
+
+                for (int i = 0; i < Count; i++)
+                    Same(expected((ushort)(start + i)), row[i], $"{typeof(T).Name} {(ushort)(start + i):x4} from {start} in pairs of {TLanes.Count}");
+            }
+        }
+    }
+
     private static void Widens<T, TStorage>(Func<ushort, T> of, Func<ushort, float> expected)
         where T : unmanaged
         where TStorage : struct, IStorage<T>
