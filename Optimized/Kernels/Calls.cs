@@ -14,6 +14,8 @@ internal sealed class Calls<T> : IPassWork
     private readonly IEngine<T> engine;
     private readonly PlanResources resources;
     private readonly Passes passes;
+    private readonly int forwardOfClaim;
+    private readonly int[] backwardOfClaim;
     private Problem<T> problem;
 
     /// <summary>Prepares calls.</summary>
@@ -29,6 +31,8 @@ internal sealed class Calls<T> : IPassWork
         this.engine = engine;
         this.resources = resources;
         passes = new(scheduler, workers, Backward + geometry.Classes.Phases, this);
+        forwardOfClaim = geometry.ForwardItemsOfClaim(workers);
+        backwardOfClaim = [.. Enumerable.Range(0, geometry.Classes.Phases).Select(phase => geometry.BackwardItemsOfClaim(phase, workers))];
     }
 
     public void Run(in Problem<T> problem, bool isBackward, CancellationToken cancellation)
@@ -37,13 +41,13 @@ internal sealed class Calls<T> : IPassWork
         try
         {
             if (!isBackward)
-                passes.Run(Forward, geometry.ForwardItems, cancellation);
+                passes.Run(Forward, geometry.ForwardItems, forwardOfClaim, cancellation);
             if (isBackward && geometry.IsSlice)
-                passes.Run(Clear, geometry.StoreItems, cancellation);
+                passes.Run(Clear, geometry.StoreItems, itemsOfClaim: 1, cancellation);
             for (int phase = 0; isBackward && phase < geometry.Classes.Phases; phase++)
-                passes.Run(Backward + phase, geometry.BackwardItems(phase), cancellation);
+                passes.Run(Backward + phase, geometry.BackwardItems(phase), backwardOfClaim[phase], cancellation);
             if (isBackward && !problem.StoredKeyGradient.IsAbsent)
-                passes.Run(Store, geometry.StoreItems, cancellation);
+                passes.Run(Store, geometry.StoreItems, itemsOfClaim: 1, cancellation);
         }
         finally
         {
@@ -59,16 +63,20 @@ internal sealed class Calls<T> : IPassWork
         if (pass == Forward)
             Attend(worker, ref count, ref numbers);
         else
-            for (long item = passes.Take(); item >= 0; item = passes.Take())
+            for (long claim = passes.Take(); claim >= 0; claim = passes.Take())
             {
-                if (pass == Store)
-                    engine.StoreKeyGradients(geometry, problem, item);
-                else if (pass == Clear)
-                    engine.ClearKeyGradients(geometry, problem, item);
-                else
-                    engine.Backward(geometry, problem, pass - Backward, item, resources.WorkspaceOf(worker));
-                count++;
-                numbers += item;
+                (long first, long end) = passes.ItemsOf(claim);
+                for (long item = first; item < end; item++)
+                {
+                    if (pass == Store)
+                        engine.StoreKeyGradients(geometry, problem, item);
+                    else if (pass == Clear)
+                        engine.ClearKeyGradients(geometry, problem, item);
+                    else
+                        engine.Backward(geometry, problem, pass - Backward, item, resources.WorkspaceOf(worker));
+                    count++;
+                    numbers += item;
+                }
             }
     }
 
@@ -80,9 +88,13 @@ internal sealed class Calls<T> : IPassWork
             {
                 if (!claimant.HasTile)
                     tile = default;
-                engine.Forward(geometry, problem, claimant.Item, claimant.Ahead, ref tile, resources.WorkspaceOf(worker));
-                count++;
-                numbers += claimant.Item;
+                (long first, long end) = passes.ItemsOf(claimant.Item);
+                for (long item = first; item < end; item++)
+                {
+                    engine.Forward(geometry, problem, item, item + 1 < end ? item + 1 : passes.FirstOf(claimant.Ahead), ref tile, resources.WorkspaceOf(worker));
+                    count++;
+                    numbers += item;
+                }
             }
     }
 }

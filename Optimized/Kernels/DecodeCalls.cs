@@ -22,7 +22,7 @@ internal sealed class DecodeCalls<T> : IPassWork
     public void Run(in Rows<T> query, in Rows<T> output, in Rows<float> logSumExp, int firstSequence, int sequences, int tokens, CancellationToken cancellation)
     {
         work.Begin(query, firstSequence, sequences, tokens);
-        passes.Run(0, work.Items, cancellation);
+        passes.Run(0, work.Items, itemsOfClaim: 1, cancellation);
         engine.Merge(work, output, logSumExp);
     }
 

@@ -22,6 +22,13 @@ internal sealed class Geometry
 {
     private const int TokensOfStore = 64;
 
+    // Of a claim of several items, some tens of microseconds; and claims of a worker, so that the last ones leave nobody idle for long.
+    private const double MostWorkOfClaim = 4e6;
+    private const int LeastClaimsOfWorker = 8;
+
+    // Five products for two.
+    private const double BackwardOfForward = 2.5;
+
     private readonly Sequences sequences;
     private readonly int batch;
     private readonly TokenRange<int> keys;
@@ -66,6 +73,15 @@ internal sealed class Geometry
 
     /// <summary>About how many floating-point operations a forward call makes: those of a causal mask.</summary>
     public double Work => 2.0 * batch * (keys.End - keys.Start) * Config.Heads * Config.HeadDim * Math.Min(sequences.LargestGroup, keys.End - keys.Start);
+
+    /// <summary>
+    /// How many forward items a worker claims at a time. Small ones are claimed with those of the other heads of their tokens: in the usual layout these write beside each other, and two
+    /// workers at the two ends of a cache line would take it from each other row by row.
+    /// </summary>
+    public int ForwardItemsOfClaim(int workers) => ItemsOfClaim(ForwardItems, Work, Config.Heads, workers);
+
+    /// <summary>The same for a phase of the backward pass.</summary>
+    public int BackwardItemsOfClaim(int phase, int workers) => ItemsOfClaim(BackwardItems(phase), Work * BackwardOfForward, Classes.KvHeads(Classes.Phase(phase).Start).Length, workers);
 
     /// <summary>Items that clear dk and dv, or round them to storage.</summary>
     public long StoreItems => keys.End == keys.Start ? 0 : batch * StoresOfBatch;
@@ -135,6 +151,15 @@ internal sealed class Geometry
     {
         int first = keys.Start + (int)(item % StoresOfBatch) * TokensOfStore;
         return ((int)(item / StoresOfBatch), first, Math.Min(TokensOfStore, keys.End - first));
+    }
+
+    private static int ItemsOfClaim(long items, double work, int neighbours, int workers)
+    {
+        double most = Math.Min((double)items / (LeastClaimsOfWorker * workers), MostWorkOfClaim * items / work);
+        int count = workers == 1 ? 1 : neighbours;
+        while (count > 1 && (neighbours % count != 0 || count > most))
+            count--;
+        return count;
     }
 
     // None in a sequence that other heads attend.

@@ -1,4 +1,4 @@
-// How is one pass over work items run: handed out, counted, and ended when a worker fails or the call is cancelled?
+// How is one pass over work items run: handed out some at a time, counted, and ended when a worker fails or the call is cancelled?
 namespace S2Attn.Optimized.Kernels;
 
 /// <summary>What the workers of a pass do.</summary>
@@ -16,6 +16,8 @@ internal sealed class Passes
     private readonly Action<int>[] bodies;
     private readonly Round round;
     private CancellationToken cancellation;
+    private long items;
+    private int itemsOfClaim;
 
     public Passes(IWorkScheduler scheduler, int workers, int passes, IPassWork work)
     {
@@ -30,17 +32,24 @@ internal sealed class Passes
 
     public bool Stops => cancellation.IsCancellationRequested || round.HasFailed;
 
-    /// <summary>The next item; none where all are taken or the pass is to stop.</summary>
+    /// <summary>The next claim; none where all are taken or the pass is to stop.</summary>
     public long Take() => Handover.Take(Stops);
 
-    /// <summary>Runs a pass over items 0 to <paramref name="items"/> - 1 and throws what went wrong in it.</summary>
-    public void Run(int pass, long items, CancellationToken cancellation)
+    /// <summary>The items of a claim, one behind the other: from the first to the one before End.</summary>
+    public (long First, long End) ItemsOf(long claim) => (FirstOf(claim), Math.Min(FirstOf(claim + 1), items));
+
+    /// <summary>The first item of a claim; none of none.</summary>
+    public long FirstOf(long claim) => claim < 0 ? claim : claim * itemsOfClaim;
+
+    /// <summary>Runs a pass over items 0 to <paramref name="items"/> - 1, of which a worker claims some at a time, and throws what went wrong in it.</summary>
+    public void Run(int pass, long items, int itemsOfClaim, CancellationToken cancellation)
     {
         if (items == 0)
             return;
-        int workers = (int)Math.Min(Handover.Workers, items);
-        this.cancellation = cancellation;
-        Handover.Begin(items);
+        long claims = (items - 1) / itemsOfClaim + 1;
+        int workers = (int)Math.Min(Handover.Workers, claims);
+        (this.items, this.itemsOfClaim, this.cancellation) = (items, itemsOfClaim, cancellation);
+        Handover.Begin(claims);
         round.Open(pass, workers, items);
         try
         {

@@ -53,6 +53,69 @@ public sealed unsafe class PassTests
         Assert.Empty(engine.Stale);
     }
 
+    /// <summary>
+    /// Rows of the heads of a token lie side by side, and two workers that write them take a cache line from each other row by row: so small items of one token have one worker. Heads that
+    /// shift have a run more under Split, so that the last claim is not a whole one.
+    /// </summary>
+    [Theory]
+    [InlineData(false, 64, 1, 1)]
+    [InlineData(true, 64, 1, 1)]
+    [InlineData(false, 64, 2, 1)]
+    [InlineData(true, 64, 2, 1)]
+    [InlineData(false, 64, 1, 3)]
+    [InlineData(false, 400, 3, 3)]
+    public void Small_items_of_a_token_have_one_worker(bool isBackward, int groups, int groupSize, int batch)
+    {
+        const int Heads = 4, Workers = 2;
+        S2Config config = S2Config.Create(new()
+        {
+            Batch = batch,
+            Tokens = groups * groupSize,
+            Heads = Heads,
+            KvHeads = Heads,
+            HeadDim = 1,
+            GroupSize = GroupSizeRule.Of(groupSize),
+            Mask = MaskPolicy.Split,
+        });
+        Geometry geometry = new(config, Sequences.Alike(config, batch), batch, new(0, config.Tokens), isSlice: false, new BlockSizes(1, 4, 4));
+        int items = isBackward ? geometry.BackwardItemsOfClaim(0, Workers) : geometry.ForwardItemsOfClaim(Workers);
+        Assert.Equal(isBackward ? geometry.Classes.KvHeads(0).Length : Heads, items);
+        Dictionary<(int, long), int> workerOf = [];
+        Watching engine = new(_ => { })
+        {
+            Seen = (phase, item) =>
+            {
+                (int, long) claim = (phase, item / items);
+                Assert.True(workerOf.TryAdd(claim, Environment.CurrentManagedThreadId) || workerOf[claim] == Environment.CurrentManagedThreadId, $"item {item} has another worker than those beside it");
+            },
+        };
+        Run(geometry, engine, Workers, new Scripted((_, body) =>
+        {
+            Thread other = Started(() => body(1));
+            body(0);
+            other.Join();
+        }), isBackward, default);
+        Assert.Empty(engine.Stale);
+        Assert.Equal(isBackward ? Enumerable.Range(0, geometry.Classes.Phases).Sum(geometry.BackwardItems) : geometry.ForwardItems, engine.Computed.Count);
+    }
+
+    /// <summary>Large items, and few ones, are claimed one by one: the last claims would leave the other workers idle.</summary>
+    [Theory]
+    [InlineData(8192, 2048, 128, 2, 1)]
+    [InlineData(8192, 512, 128, 2, 1)]
+    [InlineData(8192, 512, 128, 32, 1)]
+    [InlineData(256, 64, 64, 2, 2)]
+    [InlineData(256, 64, 64, 4, 1)]
+    [InlineData(4096, 64, 64, 2, 4)]
+    [InlineData(4096, 16, 64, 2, 8)]
+    [InlineData(4096, 16, 64, 1, 1)]
+    public void Few_or_large_items_are_claimed_one_by_one(int tokens, int groupSize, int headDim, int workers, int items)
+    {
+        S2Config config = S2Config.Create(new() { Tokens = tokens, Heads = 8, HeadDim = headDim, GroupSize = GroupSizeRule.Of(groupSize), Mask = MaskPolicy.LocalCausal });
+        Geometry geometry = new(config, Sequences.Alike(config, 1), 1, new(0, tokens), isSlice: false, new BlockSizes(headDim, 6, 16));
+        Assert.Equal(items, geometry.ForwardItemsOfClaim(workers));
+    }
+
     /// <summary>Both passes look for a cancellation before each item, not only at their end.</summary>
     [Theory]
     [InlineData(false)]
@@ -281,6 +344,11 @@ public sealed unsafe class PassTests
     {
         Geometry geometry = new(Config, Sequences.Alike(Config, 1), 1, new(0, Config.Tokens), isSlice: false, new BlockSizes(1, 4, 4));
         Assert.Equal(4, geometry.ForwardItems);
+        Run(geometry, engine, workers, scheduler, isBackward, cancellation);
+    }
+
+    private static void Run(Geometry geometry, Watching engine, int workers, IWorkScheduler scheduler, bool isBackward, CancellationToken cancellation)
+    {
         using PlanResources resources = new(workers, 16, pool: null);
         new Calls<float>(geometry, engine, scheduler, resources, mayTakeFewer: false).Run(default, isBackward, cancellation);
     }
@@ -299,6 +367,9 @@ public sealed unsafe class PassTests
 
         public List<long> Stale { get; } = [];
 
+        /// <summary>Called with each item, -1 or its phase, one at a time.</summary>
+        public Action<int, long> Seen { get; init; } = (_, _) => { };
+
         public void Forward(Geometry geometry, in Problem<float> problem, long item, long nextItem, ref KeyTile ahead, Workspace workspace)
         {
             if (!ahead.Keys.IsNull && ahead.Start != item)
@@ -308,13 +379,13 @@ public sealed unsafe class PassTests
             ahead = default;
             if (nextItem >= 0)
                 ahead.Begin(default, default, 0, default, (int)nextItem, 1, checkKeys: false, checkValues: false, new(somewhere, 1), new(somewhere, 1));
-            Note(Computed, item);
+            Note(Computed, item, -1);
         }
 
         public void Backward(Geometry geometry, in Problem<float> problem, int phase, long item, Workspace workspace)
         {
             held(item);
-            Note(Computed, item);
+            Note(Computed, item, phase);
         }
 
         public void Decode(DecodeWork<float> work, long item, Workspace workspace) => throw new NotSupportedException();
@@ -325,10 +396,14 @@ public sealed unsafe class PassTests
 
         public void StoreKeyGradients(Geometry geometry, in Problem<float> problem, long item) => Note(Computed, item);
 
-        private void Note(List<long> list, long item)
+        private void Note(List<long> list, long item, int? phase = null)
         {
             lock (sync)
+            {
                 list.Add(item);
+                if (phase is int of)
+                    Seen(of, item);
+            }
         }
     }
 }
