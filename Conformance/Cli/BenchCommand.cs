@@ -4,6 +4,7 @@ using System.CommandLine;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using System.Text.Json;
 using S2Attn.Cli.Rendering;
 using S2Attn.Conformance.Bench;
 using S2Attn.Conformance.Validation;
@@ -24,7 +25,12 @@ internal static class BenchCommand
 
     private static readonly string KeptIn = Path.Combine("docs", "benchmarks");
 
-    private sealed record Choice(bool Backward, int Rounds, int Threads, bool Curves, bool Small, bool Long, string Filter, bool Alone, string? Torch, FileInfo? Json, bool Keep, bool IsChild, bool FirstCall);
+    private sealed record Choice(bool Backward, int Rounds, int Threads, bool Curves, bool Small, bool Long, string Filter, bool Alone, string? Torch, FileInfo? Json, bool Keep, bool Decode, bool IsChild, bool FirstCall)
+    {
+        /// <summary>Whether the run measures again some of what the kept file has.</summary>
+        public bool IsPartOfKept => Keep && (Decode || Filter.Length > 0);
+    }
+
 
     public static Command Create()
     {
@@ -39,18 +45,18 @@ internal static class BenchCommand
         Option<bool> decode = new("--decode") { Description = "Measure instead one token at a time against 8192 cached keys, as a ratio to the memory bandwidth of the same run, and a prompt in chunks (needs memory for six times the last-level cache)." };
         Option<string?> torch = new("--torch") { Description = "An interpreter that has PyTorch 2 or later: its fused attention between LongLoRA's rolls becomes a peer.", HelpName = "PROGRAM" };
         Option<FileInfo?> json = new("--json") { Description = "Write the results to this file." };
-        Option<bool> keep = new("--keep") { Description = "Measure everything but the curves, forward and with backward, and keep it as docs/benchmarks/CPU.json; run it in the repository." };
+        Option<bool> keep = new("--keep") { Description = "Measure everything but the curves, forward and with backward, and keep it as docs/benchmarks/CPU.json; run it in the repository. With --filter or --decode only those rows are measured, and take the place of the kept ones." };
         Option<bool> child = new("--child") { Hidden = true }, firstCall = new("--first-call") { Hidden = true };
         Command command = new("bench", "Measure the kernel on each instruction set of this machine: ratios to the FMA peak, to LongLoRA's eager composition and to fused attention, in one run.") { backward, rounds, threads, curves, small, longOne, filter, alone, decode, torch, json, keep, child, firstCall };
         BenchThrough through = new();
         through.AddTo(command);
         command.SetAction((result, cancellation) => Task.FromResult(
             through.IsAsked(result) ? through.Run(result, result.GetValue(json), cancellation)
-            : result.GetValue(decode) ? DecodeView.Run(result.GetValue(rounds), result.GetValue(threads), result.GetValue(alone), result.GetValue(json), cancellation)
+            : result.GetValue(decode) && !result.GetValue(keep) ? DecodeView.Run(result.GetValue(rounds), result.GetValue(threads), result.GetValue(alone), result.GetValue(json), cancellation)
             : Run(
                 new(
                     result.GetValue(backward), result.GetValue(rounds), result.GetValue(threads), result.GetValue(curves), result.GetValue(small), result.GetValue(longOne), result.GetValue(filter) ?? "",
-                    result.GetValue(alone), result.GetValue(torch), result.GetValue(json), result.GetValue(keep), result.GetValue(child), result.GetValue(firstCall)),
+                    result.GetValue(alone), result.GetValue(torch), result.GetValue(json), result.GetValue(keep), result.GetValue(decode), result.GetValue(child), result.GetValue(firstCall)),
                 cancellation)));
         return command;
     }
@@ -82,8 +88,8 @@ internal static class BenchCommand
                 return ExitCode.Holds;
             }
 
-            ImmutableArray<BenchCase> all = Rows(choice), cases = [.. Matching(all, filter).Select(item => item with { WithPeers = item.WithPeers && !choice.Alone })];
-            if (cases.IsEmpty)
+            ImmutableArray<BenchCase> all = Rows(choice), cases = choice.Keep && choice.Decode ? [] : [.. Matching(all, filter).Select(item => item with { WithPeers = item.WithPeers && !choice.Alone })];
+            if (cases.IsEmpty && !choice.Decode)
             {
                 Console.Error.WriteLine($"s2attn bench: --filter {filter}: no row has this in its name; the rows are {string.Join("; ", all)}.");
                 return 2;
@@ -92,13 +98,15 @@ internal static class BenchCommand
             // Tried first, so that an hour of measurements is not lost to a wrong path.
             if (json is not null)
                 WholeFile.CheckWritable(json.FullName);
+            BenchFile? before = choice.IsPartOfKept ? Kept() : null;
             List<BenchResult> results = Measure(cases, rounds, choice.Torch, rows => Keep(json, rows), cancellation);
             bool stopped = results.Count < cases.Length;
             List<FirstCallResult> firstCalls = [];
             List<DecodeResult> decode = [];
             if (!stopped && !choice.Alone && !choice.IsChild)
             {
-                if (choice.Keep)
+                bool withDecode = choice.Keep && (choice.Decode || !choice.IsPartOfKept);
+                if (withDecode)
                     decode.AddRange(DecodeView.Measure(rounds, threads, choice.Alone, cancellation));
                 if (cases.Contains(first))
                     firstCalls.AddRange(BenchChild.Run(["--first-call"], variable: null, cancellation).FirstCalls);
@@ -107,8 +115,9 @@ internal static class BenchCommand
                     // The narrow one has few rows, and a filter may leave none of them.
                     if (isNarrow && !Matching(BenchCase.Targets(1, withBackward: false), filter).Any())
                         continue;
-                    results.AddRange(BenchChild.Run(Arguments(choice, isNarrow), (name, "0"), cancellation).Results);
-                    if (choice.Keep && !isNarrow)
+                    if (!cases.IsEmpty)
+                        results.AddRange(BenchChild.Run(Arguments(choice, isNarrow), (name, "0"), cancellation).Results);
+                    if (withDecode && !isNarrow)
                         decode.AddRange(BenchChild.Run(["--decode", "--rounds", Text(rounds), "--threads", Text(threads)], (name, "0"), cancellation).Decode);
                     if (cases.Contains(first) && !isNarrow)
                         firstCalls.AddRange(BenchChild.Run(["--first-call"], (name, "0"), cancellation).FirstCalls);
@@ -123,7 +132,7 @@ internal static class BenchCommand
             {
                 Directory.CreateDirectory(KeptIn);
                 string kept = Path.Combine(KeptIn, file.Machine!.FileName);
-                WholeFile.Write(kept, file.ToUtf8());
+                WholeFile.Write(kept, (before?.With(file) ?? file).ToUtf8());
                 Console.Error.WriteLine($"s2attn bench: kept as {kept}; S2ATTN_UPDATE_DOCS=1 and the tests of the docs bring it into README and docs/performance.md.");
             }
 
@@ -145,6 +154,22 @@ internal static class BenchCommand
         {
             Console.Error.WriteLine($"s2attn bench: {target}: {error.Message}");
             return 2;
+        }
+    }
+
+    // What this machine has kept, read before anything is measured: a file that cannot be read would cost the run.
+    private static BenchFile Kept()
+    {
+        string path = Path.Combine(KeptIn, BenchMachine.FileOfThis);
+        if (!File.Exists(path))
+            throw new IOException($"{path} is not there: keep a whole run first, without --filter and --decode");
+        try
+        {
+            return BenchFile.Parse(File.ReadAllBytes(path));
+        }
+        catch (JsonException error)
+        {
+            throw new IOException($"{path}: {error.Message}");
         }
     }
 

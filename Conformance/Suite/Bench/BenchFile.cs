@@ -73,7 +73,12 @@ public sealed partial record BenchMachine
 
     /// <summary>The name of this machine's file: lower-case letters, digits and hyphens.</summary>
     [JsonIgnore]
-    public string FileName => Others().Replace(Cpu.ToLowerInvariant(), "-").Trim('-') + ".json";
+    public string FileName => FileOf(Cpu);
+
+    /// <summary>The name of the file of the machine that this runs on.</summary>
+    public static string FileOfThis => FileOf(CpuName());
+
+    private static string FileOf(string cpu) => Others().Replace(cpu.ToLowerInvariant(), "-").Trim('-') + ".json";
 
     private static string CpuName()
     {
@@ -131,6 +136,42 @@ public sealed record BenchFile
     /// <summary>Reads a file.</summary>
     /// <exception cref="JsonException">It is not one of these.</exception>
     public static BenchFile Parse(ReadOnlySpan<byte> utf8) => JsonSerializer.Deserialize<BenchFile>(utf8, Json) ?? throw new JsonException("The file holds null.");
+
+    /// <summary>This file with what a later run on the same machine measured again in its place; the remark says what, when and of which commit.</summary>
+    /// <param name="later">The run.</param>
+    public BenchFile With(BenchFile later)
+    {
+        ArgumentNullException.ThrowIfNull(later);
+        BenchMachine? machine = Machine is null || later.Machine is not { } again ? Machine : Machine with
+        {
+            Remark = $"{Machine.Remark} On {again.Date} at commit {again.Commit} measured again: {string.Join(", ", Again(later))}.".TrimStart(),
+        };
+        return this with
+        {
+            Machine = machine,
+            Results = Replaced(Results, later.Results, row => (row.Pass, row.Bits, row.Dtype, row.Batch, row.Heads, row.KvHeads, row.Tokens, row.GroupSize, row.HeadDim, row.Threads)),
+            Decode = Replaced(Decode, later.Decode, row => (row.Bits, row.Dtype, row.Threads, row.Keys)),
+            FirstCalls = Replaced(FirstCalls, later.FirstCalls, call => (call.Bits, call.Case)),
+        };
+    }
+
+    private static IEnumerable<string> Again(BenchFile later)
+    {
+        foreach (IGrouping<string, BenchResult> rows in later.Results.GroupBy(row => $"{row.Dtype} N = {row.Tokens} G = {row.GroupSize} D = {row.HeadDim}"))
+            yield return rows.Key;
+        if (later.Decode.Length > 0)
+            yield return "one token at a time";
+        if (later.FirstCalls.Length > 0)
+            yield return "first calls";
+    }
+
+    private static ImmutableArray<TRow> Replaced<TRow, TKey>(ImmutableArray<TRow> rows, ImmutableArray<TRow> later, Func<TRow, TKey> keyOf)
+        where TKey : notnull
+    {
+        Dictionary<TKey, TRow> byKey = later.ToDictionary(keyOf);
+        HashSet<TKey> known = [.. rows.Select(keyOf)];
+        return [.. rows.Select(row => byKey.GetValueOrDefault(keyOf(row), row)), .. later.Where(row => !known.Contains(keyOf(row)))];
+    }
 
     /// <summary>The file's bytes.</summary>
     public byte[] ToUtf8() => JsonSerializer.SerializeToUtf8Bytes(this, Json);

@@ -51,6 +51,27 @@ public sealed class BenchTablesTests
         Assert.Matches("^[a-z0-9]+(-[a-z0-9]+)*\\.json$", read.Machine!.FileName);
     }
 
+    /// <summary>Rows that were measured again stand where the old ones stood, all others are as they were, and the table says so.</summary>
+    [Fact]
+    public void What_is_measured_again_takes_the_place_of_the_kept_rows()
+    {
+        BenchMachine machine = BenchMachine.Describe() with { Commit = "0123456", Date = "2026-01-31", Remark = "A remark." };
+        BenchFile kept = new()
+        {
+            Machine = machine,
+            Results = [Row, Row with { Threads = 2, VsOneThread = 1.1 }, Row with { Pass = "forward+backward", Threads = 2 }],
+            FirstCalls = [new(256, "f32", 1.1, 1, 0.05, 30)],
+            Decode = [new("f32", 256, 2, 8192, 2000, 67108864, 4e10, 0.8, 0.8, 0.98, 2.1), new("bf16", 256, 2, 8192, 1000, 33554432, 4e10, 0.6, 0.6, 0.9, null)],
+        };
+        BenchResult again = Row with { Threads = 2, VsOneThread = 1.98 }, added = Row with { Threads = 2, Bits = 512 };
+        DecodeResult step = kept.Decode[1] with { OfBandwidth = 0.75 };
+        BenchFile both = kept.With(new() { Machine = machine with { Commit = "89abcde", Date = "2026-02-01", PeakGflops = 1 }, Results = [again, added], Decode = [step] });
+        Assert.Equal<BenchResult>([Row, again, kept.Results[2], added], both.Results);
+        Assert.Equal<DecodeResult>([kept.Decode[0], step], both.Decode);
+        Assert.Equal<FirstCallResult>(kept.FirstCalls, both.FirstCalls);
+        Assert.Equal(machine with { Remark = "A remark. On 2026-02-01 at commit 89abcde measured again: f32 N = 8192 G = 2048 D = 128, one token at a time." }, both.Machine);
+    }
+
     [Fact]
     public void A_file_that_is_none_of_these_is_refused() => Assert.Throws<JsonException>(() => BenchFile.Parse("{\"results\": 3}"u8));
 
