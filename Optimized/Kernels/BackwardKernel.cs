@@ -68,10 +68,10 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
         Pointer<float> queryGradients = workspace.Take((nint)held * depth);
         Pointer<float> queryRows = workspace.Take((nint)held * stride);
         Pointer<float> outputGradientRows = workspace.Take((nint)held * stride);
-        Pointer<float> keys = workspace.Take((nint)sizes.TileKeys * stride, (nint)BlockSizes.HalfRows * stride);
-        Pointer<float> values = workspace.Take((nint)sizes.TileKeys * stride, (nint)BlockSizes.HalfRows * stride);
-        Pointer<float> weights = workspace.Take((nint)sizes.TileKeys * scoreStride, (nint)BlockSizes.HalfRows * scoreStride);
-        Pointer<float> scoreGradients = workspace.Take((nint)sizes.TileKeys * scoreStride, (nint)BlockSizes.HalfRows * scoreStride);
+        Pointer<float> keys = workspace.Take((nint)sizes.BackwardKeys * stride, (nint)BlockSizes.HalfRows * stride);
+        Pointer<float> values = workspace.Take((nint)sizes.BackwardKeys * stride, (nint)BlockSizes.HalfRows * stride);
+        Pointer<float> weights = workspace.Take((nint)sizes.BackwardKeys * scoreStride, (nint)BlockSizes.HalfRows * scoreStride);
+        Pointer<float> scoreGradients = workspace.Take((nint)sizes.BackwardKeys * scoreStride, (nint)BlockSizes.HalfRows * scoreStride);
         Pointer<float> scratch = workspace.Take(panelFloats);
         Pointer<float> share = workspace.Take((nint)TTile.Rows * width);
         Pointer<float> logSumExp = workspace.Take(held);
@@ -123,12 +123,12 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
         void Visit(KeySegment<int> segment)
         {
             int end = segment.Causal ? first + count : segment.Start + segment.Length;
-            for (int start = segment.Start; start < end; start += sizes.TileKeys)
+            for (int start = segment.Start; start < end; start += sizes.BackwardKeys)
             {
-                int keyCount = Math.Min(sizes.TileKeys, end - start);
+                int keyCount = Math.Min(sizes.BackwardKeys, end - start);
                 bool mayMask = Tiles.Classify(segment.Causal, first, count, start, keyCount) is TileKind.Partial;
                 KeyTile tile = default;
-                tile.Begin(sequence, problem.ValidOf(sequence, start, keyCount), kvHead, segment, start, keyCount, mayMask, mayMask, keys, values);
+                tile.Begin(sequence, problem.ValidOf(sequence, start, keyCount), kvHead, segment, start, keyCount, mayMask, mayMask, keys, values, sizes.BackwardKeys);
                 tile.Load<T, TStorage, V, TLanes>(problem, sizes, 0, 1);
                 bool exact = mayMask && !(tile.IsFinite && isFinite);
                 int firstPanel = 0;
@@ -154,7 +154,7 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
                     int from = keyCount * part / parts, to = keyCount * (part + 1) / parts, token = sequence.FirstToken + start;
                     wanted.Add(problem.ValueGradient, sequence.Batch, token + from, to - from, kvHead, sizes.HeadDim);
                     wanted.Add(problem.KeyGradient, sequence.Batch, token + from, to - from, kvHead, sizes.HeadDim);
-                    int next = Math.Min(sizes.TileKeys, end - start - keyCount);
+                    int next = Math.Min(sizes.BackwardKeys, end - start - keyCount);
                     from = keyCount + next * part / parts;
                     to = keyCount + next * (part + 1) / parts;
                     wanted.Add(problem.Key, sequence.Batch, token + from, to - from, kvHead, sizes.HeadDim);
@@ -231,7 +231,7 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
             Panel<V, TLanes>.Mask(gradient, scoreStride, mask, tile.Valid, 0);
 
             // The block of keys in which the visible ones end is multiplied whole.
-            for (int j = mask.Rows; j < Math.Min(mask.Rows + TTile.Rows - 1, sizes.TileKeys); j++)
+            for (int j = mask.Rows; j < Math.Min(mask.Rows + TTile.Rows - 1, sizes.BackwardKeys); j++)
             {
                 Panel<V, TLanes>.Fill(weight + (nint)j * scoreStride, 0);
                 Panel<V, TLanes>.Fill(gradient + (nint)j * scoreStride, 0);

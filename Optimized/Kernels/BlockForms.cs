@@ -4,7 +4,7 @@ using S2Attn.Spec.Algebra;
 namespace S2Attn.Optimized.Kernels;
 
 /// <summary>The sizes that <see cref="BlockSizes"/> documents, for one register block; all in elements.</summary>
-internal sealed record BlockForms<I>(int TileRows, int TileColumns, I Depth, I Width, I Stride, I TileKeys, I BlockQueries, I BackwardQueries, I ScoreStride);
+internal sealed record BlockForms<I>(int TileRows, int TileColumns, I Depth, I Width, I Stride, I TileKeys, I BlockQueries, I BackwardQueries, I BackwardKeys, I ScoreStride);
 
 /// <summary>The formulas. Claims "Fits.Blocks" and "Fits.Decode".</summary>
 internal static class BlockForms
@@ -40,8 +40,11 @@ internal static class BlockForms
         I depth = RoundUp<I, B>(headDim, HalfRows), width = RoundUp<I, B>(depth, tileColumns), stride = OddLines<I, B>(width), keyFloats = KeyFloats, queryFloats = QueryFloats;
         I tileKeys = Portions<I, B>(keyFloats / (2 * stride) / tileRows, MaxKeys / tileRows) * tileRows;
         I blockQueries = Portions<I, B>(queryFloats / (2 * width) / tileColumns, MaxQueries / tileColumns) * tileColumns;
-        I backwardQueries = Portions<I, B>(blockQueries / 4 / tileColumns, MaxQueries / tileColumns) * tileColumns;
-        return new(tileRows, tileColumns, depth, width, stride, tileKeys, blockQueries, backwardQueries, OddLines<I, B>(backwardQueries));
+
+        // The backward pass loads each row of keys and values, and adds to each row of their gradients, once for every block of queries: many queries to few keys.
+        I backwardQueries = Portions<I, B>(blockQueries / 2 / tileColumns, MaxQueries / tileColumns) * tileColumns;
+        I backwardKeys = Portions<I, B>((tileKeys - 2 * tileRows) / 2 / tileRows, MaxKeys / tileRows) * tileRows;
+        return new(tileRows, tileColumns, depth, width, stride, tileKeys, blockQueries, backwardQueries, backwardKeys, OddLines<I, B>(backwardQueries));
     }
 
     /// <summary>The buffers of the forward pass, as it takes them.</summary>
@@ -58,7 +61,7 @@ internal static class BlockForms
         where I : IInteger<I, B>
         where B : IProposition<B>
     {
-        I queries = sizes.BackwardQueries, panels = queries * sizes.Depth, rows = queries * sizes.Stride, held = sizes.TileKeys + HalfRows, tile = held * sizes.Stride, scores = held * sizes.ScoreStride;
+        I queries = sizes.BackwardQueries, panels = queries * sizes.Depth, rows = queries * sizes.Stride, held = sizes.BackwardKeys + HalfRows, tile = held * sizes.Stride, scores = held * sizes.ScoreStride;
         return [panels, panels, panels, rows, rows, tile, tile, scores, scores, sizes.TileColumns * sizes.Depth, sizes.TileRows * sizes.Width, queries, queries];
     }
 

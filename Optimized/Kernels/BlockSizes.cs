@@ -24,6 +24,7 @@ internal sealed record BlockSizes
         TileKeys = forms.TileKeys.ToIndex();
         BlockQueries = forms.BlockQueries.ToIndex();
         BackwardQueries = forms.BackwardQueries.ToIndex();
+        BackwardKeys = forms.BackwardKeys.ToIndex();
         ScoreStride = forms.ScoreStride.ToIndex();
     }
 
@@ -48,11 +49,8 @@ internal sealed record BlockSizes
     /// </summary>
     public int Stride { get; }
 
-    /// <summary>Keys of a tile: whole register blocks of rows.</summary>
+    /// <summary>Keys of a tile of the forward pass: whole register blocks of rows. Buffers hold <see cref="HalfRows"/> more: blocks on the diagonal may end behind the last key.</summary>
     public int TileKeys { get; }
-
-    /// <summary>Rows that buffers for a tile hold, slack included: blocks on the diagonal may end behind the last key.</summary>
-    public int TileKeysHeld => TileKeys + HalfRows;
 
     /// <summary>Queries of a work item: a multiple of the panel.</summary>
     public int BlockQueries { get; }
@@ -62,6 +60,9 @@ internal sealed record BlockSizes
 
     /// <summary>Queries that the backward pass holds at a time; it keeps more operands of each than the forward pass.</summary>
     public int BackwardQueries { get; }
+
+    /// <summary>Keys of a tile of the backward pass.</summary>
+    public int BackwardKeys { get; }
 
     /// <summary>Floats between the rows of the backward pass's weights; odd in lines, as <see cref="Stride"/>.</summary>
     public int ScoreStride { get; }

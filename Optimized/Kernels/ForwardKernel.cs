@@ -133,7 +133,7 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
         {
             int count = Math.Min(sizes.TileKeys, EndOf(block, segment) - start);
             bool crossesDiagonal = Tiles.Classify(segment.Causal, block.Start, block.Count, start, count) is TileKind.Partial;
-            tile.Begin(sequence, problem.ValidOf(sequence, start, count), config.KvHeadOf(head), segment, start, count, checkKeys: false, checkValues: crossesDiagonal, keys, values);
+            tile.Begin(sequence, problem.ValidOf(sequence, start, count), config.KvHeadOf(head), segment, start, count, checkKeys: false, checkValues: crossesDiagonal, keys, values, sizes.TileKeys);
         }
 
         static int EndOf(QueryBlock block, KeySegment<int> segment) => segment.Causal ? block.Start + block.Count : segment.Start + segment.Length;

@@ -8,7 +8,7 @@ namespace S2Attn.Optimized.Kernels;
 internal unsafe struct KeyTile
 {
     private Sequence sequence;
-    private int kvHead;
+    private int kvHead, most;
     private bool checkKeys, checkValues;
 
     /// <summary>Makes this a tile whose rows are still to be loaded. In place: a copy of what has just been written field by field waits until all that was stored before is in the cache.</summary>
@@ -20,12 +20,14 @@ internal unsafe struct KeyTile
     /// <param name="count">Keys.</param>
     /// <param name="checkKeys">Whether keys are multiplied by masked gradients, so that their NaN and infinities matter.</param>
     /// <param name="checkValues">The same for values and masked weights.</param>
-    /// <param name="keys">TileKeys rows, and slack of BlockSizes.HalfRows behind them.</param>
+    /// <param name="keys">So many rows, and slack of BlockSizes.HalfRows behind them.</param>
     /// <param name="values">The same for the values.</param>
-    public void Begin(in Sequence sequence, Pointer<byte> valid, int kvHead, KeySegment<int> segment, int start, int count, bool checkKeys, bool checkValues, Pointer<float> keys, Pointer<float> values)
+    /// <param name="most">How many.</param>
+    public void Begin(in Sequence sequence, Pointer<byte> valid, int kvHead, KeySegment<int> segment, int start, int count, bool checkKeys, bool checkValues, Pointer<float> keys, Pointer<float> values, int most)
     {
         this.sequence = sequence;
         this.kvHead = kvHead;
+        this.most = most;
         this.checkKeys = checkKeys;
         this.checkValues = checkValues;
         Segment = segment;
@@ -86,7 +88,7 @@ internal unsafe struct KeyTile
             return;
 
         // Blocks that begin before the last row end behind it. What they compute there is not used, but would take long where old bits are subnormal numbers.
-        int pads = Math.Min(Math.Max(BlockSizes.HalfRows, TLanes.Count) - 1, sizes.TileKeysHeld - Count);
+        int pads = Math.Min(Math.Max(BlockSizes.HalfRows, TLanes.Count) - 1, most + BlockSizes.HalfRows - Count);
         Packing.Clear<V, TLanes>((Keys + (nint)Count * stride).WithSlack((nint)BlockSizes.HalfRows * stride), stride, pads, depth);
         Packing.Clear<V, TLanes>((Values + (nint)Count * stride).WithSlack((nint)BlockSizes.HalfRows * stride), stride, pads, depth);
     }

@@ -47,7 +47,7 @@ public static class SafeArithmetic
         BlockForms<Term> sizes = BlockForms.Of<Term, Prop>(headDim, rows, columns);
         Term[] buffers = [.. BlockForms.ForwardBuffers<Term, Prop>(sizes), .. BlockForms.BackwardBuffers<Term, Prop>(sizes)];
         Prop inOrder = headDim <= sizes.Depth & sizes.Depth <= sizes.Width & sizes.Width <= sizes.Stride & sizes.BackwardQueries <= sizes.ScoreStride
-            & sizes.TileKeys >= rows & sizes.BlockQueries >= columns & sizes.BackwardQueries >= columns & sizes.BackwardQueries <= sizes.BlockQueries;
+            & sizes.TileKeys >= rows & sizes.BackwardKeys >= rows & sizes.BackwardKeys <= sizes.TileKeys & sizes.BlockQueries >= columns & sizes.BackwardQueries >= columns & sizes.BackwardQueries <= sizes.BlockQueries;
         return Blocks(
             FormattableString.Invariant($"Blocks.{rows}x{columns}"),
             "the sizes of blocks and tiles and the buffers of both passes: no part leaves 32 bits, no divisor is below 1, and each holds what it is for",

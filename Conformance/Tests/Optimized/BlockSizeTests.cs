@@ -30,7 +30,7 @@ public sealed class BlockSizeTests
 
                 // D in whole blocks of eight rows, then of columns, and not a block more; rows an odd number of cache lines apart.
                 bool isRight = IsRounded(sizes.Depth, dim, 8) && IsRounded(sizes.Width, sizes.Depth, columns) && IsOddLines(sizes.Stride, sizes.Width) && IsOddLines(sizes.ScoreStride, sizes.BackwardQueries)
-                    && IsPortion(sizes.TileKeys, rows, 192) && sizes.TileKeysHeld == sizes.TileKeys + 8
+                    && IsPortion(sizes.TileKeys, rows, 192) && IsPortion(sizes.BackwardKeys, rows, sizes.TileKeys)
                     && IsPortion(sizes.BlockQueries, columns, 512) && IsPortion(sizes.BackwardQueries, columns, sizes.BlockQueries);
                 Assert.True(isRight, $"{sizes}");
             }
@@ -53,11 +53,11 @@ public sealed class BlockSizeTests
             for (int dim = 1; dim <= MaxHeadDim; dim++)
             {
                 BlockSizes sizes = new(dim, engines.TileRows, engines.TileColumns);
-                long depth = sizes.Depth, columns = sizes.TileColumns, queries = sizes.BlockQueries, backward = sizes.BackwardQueries, held = sizes.TileKeysHeld;
-                long tile = held * sizes.Stride, rows = backward * sizes.Stride, scores = held * sizes.ScoreStride, lone = columns / 8 * sizes.Width;
+                long depth = sizes.Depth, columns = sizes.TileColumns, queries = sizes.BlockQueries, backward = sizes.BackwardQueries, held = sizes.TileKeys + 8, backwardHeld = sizes.BackwardKeys + 8;
+                long tile = held * sizes.Stride, backwardTile = backwardHeld * sizes.Stride, rows = backward * sizes.Stride, scores = backwardHeld * sizes.ScoreStride, lone = columns / 8 * sizes.Width;
                 long forwardFloats = Sum(queries * depth + lone, queries * depth + lone, tile, tile, tile, tile, columns * depth, held * columns, queries, queries, columns);
                 long backwardFloats = Sum(
-                    backward * depth, backward * depth, backward * depth, rows, rows, tile, tile, scores, scores, columns * depth, (long)sizes.TileRows * sizes.Width, backward, backward);
+                    backward * depth, backward * depth, backward * depth, rows, rows, backwardTile, backwardTile, scores, scores, columns * depth, (long)sizes.TileRows * sizes.Width, backward, backward);
                 long floats = engines.WorkspaceFloats(sizes);
                 Assert.True(floats == Math.Max(forwardFloats, backwardFloats) && floats <= int.MaxValue && (dim > 256 || 4 * floats < 1 << 20), $"{sizes}: {floats} floats, not {forwardFloats} or {backwardFloats}");
             }

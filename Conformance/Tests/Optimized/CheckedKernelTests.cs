@@ -34,7 +34,7 @@ public sealed class CheckedKernelTests
     [Theory]
     [InlineData("QueryPanel.cs", "tensor.TokenStride, panel, count);", "tensor.TokenStride, panel, count + 4);")]
     [InlineData("ForwardKernel.cs", "mask = MaskOf(tile, p);", "mask = new(tile.Segment.Causal, block.Start + StartOf(p), CountOf(p), tile.Start, sizes.TileKeys + 1);")]
-    [InlineData("KeyTile.cs", "int pads = Math.Min(Math.Max(BlockSizes.HalfRows, TLanes.Count) - 1, sizes.TileKeysHeld - Count);", "int pads = sizes.TileKeysHeld - Count + 1;")]
+    [InlineData("KeyTile.cs", "int pads = Math.Min(Math.Max(BlockSizes.HalfRows, TLanes.Count) - 1, most + BlockSizes.HalfRows - Count);", "int pads = most + BlockSizes.HalfRows - Count + 1;")]
     [InlineData("LoneQueries.cs", "for (int j = 0; j < seen; j++, value += stride)", "for (int j = 0; j <= seen; j++, value += stride)")]
     [InlineData("Tiles.cs", "TLanes.Store(c51, c + lanes);\n    }", "TLanes.Store(c51, c + lanes + 1);\n    }")]
     public void A_kernel_that_goes_one_element_too_far_is_caught_in_Debug(string file, string before, string after)

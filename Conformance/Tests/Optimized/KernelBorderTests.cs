@@ -133,8 +133,8 @@ public sealed class KernelBorderTests
         {
             BlockSizes sizes = new(dim, engines.TileRows, engines.TileColumns);
             KernelTiles tiles = KernelTiles.Of(dim, width);
-            Assert.Equal(new(sizes.TileKeys, sizes.BlockQueries, sizes.BackwardQueries, engines.TileColumns, engines.TileRows), tiles);
-            Assert.Equal(new[] { tiles.Keys, tiles.BlockQueries, tiles.BackwardQueries, tiles.PanelQueries, tiles.BlockKeys }.Distinct().Order(), tiles.Lengths);
+            Assert.Equal(new(sizes.TileKeys, sizes.BlockQueries, sizes.BackwardQueries, sizes.BackwardKeys, engines.TileColumns, engines.TileRows), tiles);
+            Assert.Equal(new[] { tiles.Keys, tiles.BlockQueries, tiles.BackwardQueries, tiles.BackwardKeys, tiles.PanelQueries, tiles.BlockKeys }.Distinct().Order(), tiles.Lengths);
         }
 
         using OptimizedPort port = new(new S2AttentionOptions { VectorWidth = width, Threads = 1 });

@@ -378,7 +378,7 @@ public sealed unsafe class PassTests
             float* somewhere = stackalloc float[1];
             ahead = default;
             if (nextItem >= 0)
-                ahead.Begin(default, default, 0, default, (int)nextItem, 1, checkKeys: false, checkValues: false, new(somewhere, 1), new(somewhere, 1));
+                ahead.Begin(default, default, 0, default, (int)nextItem, 1, checkKeys: false, checkValues: false, new(somewhere, 1), new(somewhere, 1), 1);
             Note(Computed, item, -1);
         }
 
