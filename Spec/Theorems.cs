@@ -75,6 +75,7 @@ public static class Theorems
 {
     private const string Multiple = "N = nG, 0 <= S < G";
     private static readonly string[] OfAxis = ["N", "G", "S", "t", "u"];
+    private static readonly bool[] BothKinds = [false, true], WholeAlone = [true];
     private const string OfPrefix = "0 <= P <= N, 0 <= t, u < N";
     private static readonly ImmutableArray<string> PrefixNames = ["N", "G", "S", "P", "t", "u"];
     private const string AnyN = "every N, 1 <= G <= N, 0 <= S < G";
@@ -183,7 +184,7 @@ public static class Theorems
         .. OfPrefixes("PrefixExtremes", "P = 0 is the policy alone; with P = N a query sees every key, or under sinks every one at or before it", PrefixNames, (mask, isWhole) => new PrefixExtremes(mask, isWhole), "P = N, 0 <= t, u < N")
             .Where(statement => statement.Name != $"PrefixExtremes.{MaskPolicy.LocalCausal}.Sinks"),
         new("SinksMakePositionCausalSplit", "PositionCausal with P >= S sinks is Split with P sinks", $"{PrefixRegionOf(MaskPolicy.PositionCausal)}, S <= P", PrefixNames, new SinksMakePositionCausalSplit()),
-        .. new[] { false, true }.Select(isWhole => new Statement(
+        .. BothKinds.Select(isWhole => new Statement(
             $"PrefixIsUnbounded.{KindOf(isWhole)}", $"Split, {WordsOf(isWhole)}: what t sees does not depend on N", PrefixRegionOf(MaskPolicy.Split), PrefixNames, new PrefixIsUnbounded(isWhole))),
         new("PrefixCacheBounded", "Split: no query sees a key between P sinks and the start of its run; at most G + P keys stay alive", PrefixRegionOf(MaskPolicy.Split), PrefixNames, new PrefixCacheBounded()),
     ];
@@ -239,7 +240,7 @@ public static class Theorems
     // Without causality a prefix has one kind.
     private static IEnumerable<Statement> OfPrefixes(string name, string text, ImmutableArray<string> variables, Func<MaskPolicy, bool, IStatement> claim, string beyond = OfPrefix) =>
         from mask in MaskPolicies.All
-        from isWhole in mask.IsCausal() ? [false, true] : new[] { true }
+        from isWhole in mask.IsCausal() ? BothKinds : WholeAlone
         select new Statement($"{name}.{mask}.{KindOf(isWhole)}", $"{mask}, {WordsOf(isWhole)}: {text}", $"{RegionOf(mask)}, {beyond}", variables, claim(mask, isWhole));
 
     private static string KindOf(bool isWhole) => isWhole ? "Whole" : "Sinks";

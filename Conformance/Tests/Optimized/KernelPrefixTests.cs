@@ -18,7 +18,20 @@ public sealed class KernelPrefixTests
         from config in CaseGenerator.WithPrefix(own)
         select item with { Config = config };
 
-    public static TheoryData<MaskPolicy, bool> Kinds => [.. from mask in MaskPolicies.All from isWhole in new[] { false, true } select (mask, isWhole)];
+    public static TheoryData<MaskPolicy, bool> Kinds
+    {
+        get
+        {
+            TheoryData<MaskPolicy, bool> kinds = [];
+            foreach (MaskPolicy mask in MaskPolicies.All)
+            {
+                kinds.Add(mask, false);
+                kinds.Add(mask, true);
+            }
+
+            return kinds;
+        }
+    }
 
     [Theory]
     [MemberData(nameof(ExponentialTests.Widths), MemberType = typeof(ExponentialTests))]
