@@ -208,7 +208,7 @@ public sealed class KernelPrefixTests
             cache.Reset(0);
             int start = round == 0 ? 0 : 150;
             cache.Append(k.AsSpan(0, start * 32), v.AsSpan(0, start * 32));
-            for (int count = isWhole ? Math.Min(most, prefix) : 1; start < 170; start += count, count = Math.Min(170 - start, 1 + (3 * count) % most))
+            for (int count = Math.Min(170 - start, isWhole ? Math.Min(most, prefix) : 1); start < 170; start += count, count = Math.Min(170 - start, 1 + (3 * count) % most))
             {
                 // Queries of a prefix that is seen whole wait for all of it.
                 int appended = isWhole && start + count < prefix ? prefix : start + count;
