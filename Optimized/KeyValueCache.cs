@@ -28,7 +28,8 @@ public sealed record KeyValueCacheOptions
 /// such a cache: <see cref="MaskPolicy.Split"/> (theorem "PrefixStable").
 /// </summary>
 /// <remarks>
-/// Of each sequence at most G + MaxChunk rows are kept, however long it gets (theorem "CacheBounded"): row t modulo that number holds token t. Memory grows up to there by doubling, so that a
+/// Of each sequence at most G + MaxChunk rows are kept, however long it gets (theorem "CacheBounded"): row t modulo that number holds token t; and P rows more of a prefix, which no later token
+/// takes ("PrefixCacheBounded"). Memory grows up to there by doubling, so that a
 /// G of the longest text, without a shift, is causal attention over a cache that grows. Up to 8 queries a sequence go a way of their own that reads each key once for all heads.
 /// A cache serves one call at a time. What it computes is within the error bound of the whole sequence computed at once.
 /// </remarks>
@@ -50,7 +51,7 @@ public sealed unsafe class KeyValueCache<T> : IDisposable
     private readonly DecodeCalls<T> decode;
 
     /// <summary>An empty cache.</summary>
-    /// <param name="config">Heads, D, G, S and scale under <see cref="MaskPolicy.Split"/>; its N and batch do not matter.</param>
+    /// <param name="config">Heads, D, G, S, scale and prefix under <see cref="MaskPolicy.Split"/>; its N and batch do not matter.</param>
     /// <param name="options">Options.</param>
     /// <exception cref="ArgumentException">The policy is not prefix-stable.</exception>
     /// <exception cref="ArgumentOutOfRangeException">An option is out of its range, or D is more than 65536.</exception>
@@ -72,10 +73,10 @@ public sealed unsafe class KeyValueCache<T> : IDisposable
         IEngines engines = Engines.For(options.VectorWidth);
         engine = Engines.Of<T>(engines);
         sizes = new(config.HeadDim, engines.TileRows, engines.TileColumns);
-        MaxRows = (int)Math.Min((long)config.GroupSize + MaxChunk, int.MaxValue / 2);
+        MaxRows = (int)Math.Min((long)config.GroupSize + MaxChunk + config.Prefix, int.MaxValue / 2);
         rings = new CacheRing<T>[options.Sequences];
         for (int i = 0; i < rings.Length; i++)
-            rings[i] = new(config.KvHeads, config.HeadDim, MaxRows);
+            rings[i] = new(config.KvHeads, config.HeadDim, MaxRows, config.Prefix);
         WorkerPool? pool = options.Scheduler is null ? new(threads) : null;
         scheduler = options.Scheduler ?? pool!;
         int share = config.Heads / config.KvHeads;
@@ -85,7 +86,7 @@ public sealed unsafe class KeyValueCache<T> : IDisposable
         decode = new(work, engine, scheduler, resources);
     }
 
-    /// <summary>Heads, D, G, S, mask and scale.</summary>
+    /// <summary>Heads, D, G, S, mask, scale and prefix.</summary>
     public S2Config Config { get; }
 
     /// <summary>Sequences.</summary>
@@ -94,7 +95,7 @@ public sealed unsafe class KeyValueCache<T> : IDisposable
     /// <summary>The most queries of a sequence that one call attends.</summary>
     public int MaxChunk { get; }
 
-    /// <summary>The most rows that are kept of a sequence: G + MaxChunk.</summary>
+    /// <summary>The most rows that are kept of a sequence: P + G + MaxChunk.</summary>
     public int MaxRows { get; }
 
     /// <summary>Bytes of keys and values that the cache holds memory for.</summary>
@@ -104,7 +105,7 @@ public sealed unsafe class KeyValueCache<T> : IDisposable
     /// <exception cref="ArgumentOutOfRangeException">There is no such sequence.</exception>
     public int LengthOf(int sequence) => RingOf(sequence).Length;
 
-    /// <summary>The first key that the next query of a sequence, or any after it, sees in any head: those before are dead.</summary>
+    /// <summary>The first key that the next query of a sequence, or any after it, sees in any head: those before are dead, but for a prefix.</summary>
     /// <exception cref="ArgumentOutOfRangeException">There is no such sequence.</exception>
     public int FirstKeyOf(int sequence)
     {
@@ -155,7 +156,9 @@ public sealed unsafe class KeyValueCache<T> : IDisposable
     /// <param name="sequence">The sequence; every one where not given.</param>
     /// <param name="cancellation">Stops between work items; o is then partly written.</param>
     /// <exception cref="ArgumentException">A tensor does not hold whole tokens of each sequence, or output overlaps query.</exception>
-    /// <exception cref="ArgumentOutOfRangeException">There is no such sequence, or T is more than MaxChunk or than the tokens that were appended.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">
+    /// There is no such sequence, or T is more than MaxChunk or than the tokens that were appended, or these are fewer than those of a prefix that is seen whole.
+    /// </exception>
     /// <exception cref="InvalidOperationException">Another call is under way, or the scheduler broke its contract.</exception>
     /// <exception cref="ObjectDisposedException">The cache was disposed of.</exception>
     /// <exception cref="OperationCanceledException">The call was cancelled.</exception>
@@ -175,6 +178,9 @@ public sealed unsafe class KeyValueCache<T> : IDisposable
                 throw new ArgumentOutOfRangeException(nameof(query), tokens, $"tokens must be at most MaxChunk = {MaxChunk} and the {rings[i].Length} that were appended to sequence {i}");
         if (tokens == 0)
             return;
+        for (int i = first; i < first + count && Config.IsPrefixWhole; i++)
+            if (rings[i].Length < Config.Prefix)
+                throw new ArgumentOutOfRangeException(nameof(query), tokens, $"sequence {i} has {rings[i].Length} tokens: queries of a prefix that is seen whole must be attended after all of its {Config.Prefix} tokens were appended");
         gate.Enter(this);
         try
         {

@@ -84,12 +84,12 @@ public sealed unsafe partial class S2AttentionPlan : IDisposable
     /// <summary>
     /// Plans a batch of sequences of different lengths that are packed one behind the other: q [T,H,D], k and v [T,K,D], o [T,H,D], logsumexp [T,H].
     /// </summary>
-    /// <param name="request">Heads, D, G, S, mask and scale; Batch must be 1 and Tokens the packed length T.</param>
+    /// <param name="request">Heads, D, G, S, mask, scale and prefix; Batch must be 1 and Tokens the packed length T.</param>
     /// <param name="cumulativeLengths">cu_seqlens: 0, the end of the first sequence, ..., T; never decreasing. A sequence may be empty, and so may the batch.</param>
     /// <param name="options">Options.</param>
     /// <remarks>
     /// Each sequence is attended as if it were alone, with the G and S that the request's rule gives for its length. One shorter than a given G is a single group; it is cut at S
-    /// where the policy cuts and it is longer than S. Policies other than the Split ones, and the ratio rule, need G to divide every length that is greater.
+    /// where the policy cuts and it is longer than S. Each has a prefix of its own first tokens, at most all of them. Policies other than the Split ones, and the ratio rule, need G to divide every length that is greater.
     /// </remarks>
     /// <exception cref="ArgumentException">The lengths do not start at 0, decrease or do not end at T, or a length does not suit the policy or the rule.</exception>
     public static S2AttentionPlan Packed(S2Request request, ReadOnlySpan<int> cumulativeLengths, S2AttentionOptions? options = null)
@@ -159,6 +159,7 @@ public sealed unsafe partial class S2AttentionPlan : IDisposable
         {
             Tokens = 1,
             GroupSize = request.GroupSize is null ? null! : GroupSizeRule.Of(1),
+            Prefix = Math.Min(request.Prefix, 1),
             Shift = 0,
             ShiftedHeads = own is null ? request.ShiftedHeads! : HeadShift.None,
         });

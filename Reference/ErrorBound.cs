@@ -82,8 +82,9 @@ public static class ErrorBound
         if (row.Keys.Count == 0)
             return new(row, output, EmptyRowBounds(slice, input, b, t, h, kvHead), 0, []);
 
-        int span = Segments.KeysSeen<Int, Bool>(config.Mask, slice.IsUnbounded ? Math.Max(config.Tokens, t + 1) : config.Tokens, config.GroupSize, config.ShiftOf(h), t).ToIndex();
-        double rescalings = model.Rescalings(row.Keys.Count, span);
+        int tokens = slice.IsUnbounded ? Math.Max(config.Tokens, t + 1) : config.Tokens;
+        int span = Prefixes.KeysSeen<Int, Bool>(config.Mask, config.IsPrefixWhole, tokens, config.GroupSize, config.ShiftOf(h), config.Prefix, t).ToIndex();
+        double rescalings = model.Rescalings(row.Keys.Count, span, Segments.OfRun(config));
         double[] logBounds = LogWeightBounds(slice, input, row, rescalings, b, t, h, model);
         double[] bound = OutputBounds(slice, input, row, output, logBounds, rescalings, b, kvHead, model);
         double total = model.CoverReference;

@@ -73,12 +73,13 @@ public sealed record RoundingModel(
     public double Chain(double terms) => SumBlock == 0 || terms <= SumBlock ? terms : SumBlock + Math.Ceiling(terms / SumBlock);
 
     /// <summary>
-    /// How often the accumulators of a row are rescaled, at most: once for a block with a visible key, and blocks tile the row's two key segments, padded keys
+    /// How often the accumulators of a row are rescaled, at most: once for a block with a visible key, and blocks tile the row's key segments, padded keys
     /// included; each segment ends in a short block.
     /// </summary>
     /// <param name="visible">Keys that the row sees.</param>
     /// <param name="span">Keys that it would see if none were padded.</param>
-    public double Rescalings(int visible, int span) => KeyBlock == 0 ? 0 : Math.Min(visible, span / KeyBlock + 2) - 1;
+    /// <param name="segments">Segments into which these fall: two, and one more where there is a prefix.</param>
+    public double Rescalings(int visible, int span, int segments) => KeyBlock == 0 ? 0 : Math.Min(visible, span / KeyBlock + segments) - 1;
 
     /// <summary>
     /// What a bound is multiplied by to cover the rounding of <see cref="Attention"/> and of the bound's own evaluation: nothing to speak of, unless the

@@ -58,7 +58,7 @@ public static class Costs
         ArgumentNullException.ThrowIfNull(config);
         Int128 pairs = 0;
         for (int head = 0; head < config.Heads; head++)
-            pairs += VisiblePairs<Int, Bool>(config.Mask, config.Tokens, config.GroupSize, config.ShiftOf(head)).Value;
+            pairs += Prefixes.VisiblePairs<Int, Bool>(config.Mask, config.IsPrefixWhole, config.Tokens, config.GroupSize, config.ShiftOf(head), config.Prefix).Value;
         return pairs * config.Batch;
     }
 

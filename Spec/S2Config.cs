@@ -40,8 +40,16 @@ public sealed record S2Request
     /// <summary>Factor of the scores; 1 / sqrt(D) where not given.</summary>
     public double? Scale { get; init; }
 
-    /// <summary>What is asked for one sequence of N tokens of a packed batch: see <see cref="GroupSizeRule.ResolvePacked"/>.</summary>
-    public S2Request OfPackedSequence(int tokens)
+    /// <summary>P, 0 &lt;= P &lt;= N: the first tokens, which every query sees beside what the policy shows (<see cref="Prefixes"/>). 0: no prefix.</summary>
+    public int Prefix { get; init; }
+
+    /// <summary>Whether the prefix is seen whole, also by its own tokens; else these are sinks, of which a query under a causal policy sees none that comes after it.</summary>
+    public bool IsPrefixWhole { get; init; }
+
+    /// <summary>What is asked for one sequence of N tokens of a packed batch: see <see cref="GroupSizeRule.ResolvePacked"/>. Each has a prefix of its own first tokens.</summary>
+    public S2Request OfPackedSequence(int tokens) => OfLength(tokens) with { Prefix = Math.Min(Prefix, tokens) };
+
+    private S2Request OfLength(int tokens)
     {
         if (GroupSize is not GroupSizeRule.Explicit given)
             return this with { Batch = 1, Tokens = tokens };
@@ -117,6 +125,8 @@ public sealed record S2Config
         Mask = request.Mask;
         ShiftedHeads = request.ShiftedHeads;
         Scale = request.Scale ?? 1 / Math.Sqrt(request.HeadDim);
+        Prefix = request.Prefix;
+        IsPrefixWhole = request.IsPrefixWhole && request.Prefix > 0;
     }
 
     /// <summary>B, sequences in the batch.</summary>
@@ -148,6 +158,12 @@ public sealed record S2Config
 
     /// <summary>Factor of the scores q.k.</summary>
     public double Scale { get; }
+
+    /// <summary>P, the first tokens, which every query sees beside what the policy shows.</summary>
+    public int Prefix { get; }
+
+    /// <summary>Whether the prefix is seen whole, also by its own tokens; false without a prefix.</summary>
+    public bool IsPrefixWhole { get; }
 
     /// <summary>By how much a query head shifts: S where it does, else 0, or its own shift.</summary>
     public int ShiftOf(int head) => ShiftedHeads.ShiftOf(head, Heads, GroupSize, Shift);
@@ -190,6 +206,8 @@ public sealed record S2Config
         Mask = Mask,
         ShiftedHeads = ShiftedHeads,
         Scale = Scale,
+        Prefix = Prefix,
+        IsPrefixWhole = IsPrefixWhole,
     };
 
     private static int LargestShift(S2Request request, int groupSize, int shift) => request.ShiftedHeads.HasOwnShifts
@@ -227,9 +245,13 @@ public sealed record S2Config
             yield return Error(nameof(request.ShiftedHeads), each.Shifts.IsDefault ? "default" : each, $"must hold one shift for each of the {request.Heads} query heads");
         if (request.ShiftedHeads is HeadShift.InPhases { Count: < 1 } phased)
             yield return Error(nameof(request.ShiftedHeads), phased, "must have at least 1 phase");
+        if (request.Prefix < 0)
+            yield return Error(nameof(request.Prefix), request.Prefix, "must be at least 0");
         if (!sizesPositive)
             yield break;
 
+        if (request.Prefix > request.Tokens)
+            yield return Error(nameof(request.Prefix), request.Prefix, $"must be at most Tokens = {request.Tokens}");
         int kvHeads = request.KvHeads ?? request.Heads;
         if (request.Heads % kvHeads != 0)
             yield return Error(nameof(request.KvHeads), kvHeads, $"must divide Heads = {request.Heads}");

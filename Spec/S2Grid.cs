@@ -104,6 +104,8 @@ public sealed record S2Grid
 
         if (tokens.ShiftedHeads.HasOwnShifts)
             yield return new(nameof(tokens.ShiftedHeads), $"{tokens.ShiftedHeads}", "must not give heads shifts of their own: each axis has one for all heads that shift");
+        if (tokens.Prefix > 0)
+            yield return Error(nameof(tokens.Prefix), tokens.Prefix, "must be 0: a grid has no prefix");
         Int128 product = 1;
         for (int i = 0; i < axes.Length; i++)
         {

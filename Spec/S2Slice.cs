@@ -75,7 +75,7 @@ public sealed record S2Slice
 
     /// <summary>Whether query t of query head h sees key u, both counted from the start of the sequence, without key padding.</summary>
     public bool Visible(int head, int t, int u) =>
-        IsUnbounded ? Slices.Visible<Int, Bool>(Config.GroupSize, Config.ShiftOf(head), t, u) : Visibility.Visible(Config, head, t, u);
+        IsUnbounded ? Prefixes.Visible<Int, Bool>(Config.IsPrefixWhole, Config.GroupSize, Config.ShiftOf(head), Config.Prefix, t, u) : Visibility.Visible(Config, head, t, u);
 
     /// <summary>Validates a request. Every broken rule is named, not only the first.</summary>
     public static SliceResult TryCreate(S2Config config, SliceRequest request)
@@ -117,16 +117,21 @@ public sealed record S2Slice
     private static IEnumerable<ConfigError> KeyErrors(S2Config config, SliceRequest request, TokenRange<int> needed, TokenRange<int> keys)
     {
         if (keys.Start < 0 || keys.Start > needed.Start)
-            yield return Error(nameof(request.FirstKey), keys.Start, $"must be from 0 to {needed.Start}, the first key that a query of the slice sees");
+            yield return Error(nameof(request.FirstKey), keys.Start, $"must be from 0 to {needed.Start}, the first key that a query of the slice sees{(config.Prefix > 0 ? $" of a prefix of {config.Prefix}" : "")}");
         if (keys.End < needed.End)
             yield return Error(nameof(request.EndKey), keys.End, $"must be at least {needed.End}, behind the last key that a query of the slice sees");
         if (!request.IsUnbounded && keys.End > config.Tokens)
             yield return Error(nameof(request.EndKey), keys.End, $"must be at most Tokens = {config.Tokens}");
     }
 
-    private static TokenRange<int> Needed(S2Config config, SliceRequest request) => request.IsUnbounded
-        ? new(Enumerable.Range(0, config.KvHeads).Min(kvHead => Slices.FirstKeyNeeded(config, kvHead, request.FirstQuery)), request.EndQuery)
-        : Slices.KeysNeeded(config, request.FirstQuery, request.EndQuery);
+    private static TokenRange<int> Needed(S2Config config, SliceRequest request)
+    {
+        if (!request.IsUnbounded)
+            return Slices.KeysNeeded(config, request.FirstQuery, request.EndQuery);
+        if (config.Prefix > 0)
+            return new(0, config.IsPrefixWhole ? Math.Max(request.EndQuery, config.Prefix) : request.EndQuery);
+        return new(Enumerable.Range(0, config.KvHeads).Min(kvHead => Slices.FirstKeyNeeded(config, kvHead, request.FirstQuery)), request.EndQuery);
+    }
 
     private static ConfigError Error(string field, int value, string rule) => new(field, value.ToString(CultureInfo.InvariantCulture), rule);
 }

@@ -3,14 +3,18 @@ using S2Attn.Spec.Algebra;
 
 namespace S2Attn.Spec;
 
-/// <summary>Contiguous keys [Start, Start + Length). Where Causal, query Start + i sees exactly the keys Start + j with j &lt;= i.</summary>
+/// <summary>Contiguous keys [Start, Start + Length). Where Causal, query t sees exactly those at or before t.</summary>
 public readonly record struct KeySegment<I>(I Start, I Length, bool Causal);
 
 /// <summary>
 /// Queries [Start, Start + Length) that share their key segments. Own is the run itself; Other is the run that the wrap joins to it,
 /// seen whole by every query of the run, or empty. The two do not overlap.
 /// </summary>
-public readonly record struct QueryRun<I>(I Start, I Length, KeySegment<I> Own, KeySegment<I> Other);
+public readonly record struct QueryRun<I>(I Start, I Length, KeySegment<I> Own, KeySegment<I> Other)
+{
+    /// <summary>What every query of the run sees of a prefix (<see cref="Prefixes"/>), whole; then neither Own nor Other has these keys. Empty where there is no prefix.</summary>
+    public KeySegment<I> Prefix { get; init; }
+}
 
 /// <summary>
 /// The runs of one head. They tile [0, N) in order: [0, S), [S, S+G), ..., the last one short where N is ragged; with S = 0 they are the groups.
@@ -61,7 +65,7 @@ public static class Segments
             I.If(joinsLast, lastStart, 0),
             I.If(joinsLast, n - lastStart, I.If(joinsFirst, s, 0)),
             Causal: false);
-        return new(start, length, new(start, length, mask.IsCausal()), other);
+        return new(start, length, new(start, length, mask.IsCausal()), other) { Prefix = new(0, 0, Causal: false) };
     }
 
     /// <summary>How many keys query t sees.</summary>
@@ -71,6 +75,13 @@ public static class Segments
     {
         QueryRun<I> run = Run<I, B>(mask, n, g, s, RunOf<I, B>(g, s, t));
         return (run.Own.Causal ? t - run.Start + 1 : run.Own.Length) + run.Other.Length;
+    }
+
+    /// <summary>How many segments of keys a run has at most: Own and Other, and the prefix where there is one.</summary>
+    public static int OfRun(S2Config config)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        return config.Prefix > 0 ? 3 : 2;
     }
 
     /// <summary>How many runs the tokens of query head <paramref name="head"/> make.</summary>
@@ -84,14 +95,17 @@ public static class Segments
     public static QueryRun<int> Run(S2Config config, int head, int k)
     {
         ArgumentNullException.ThrowIfNull(config);
-        return Run(config.Mask, config.Tokens, config.GroupSize, config.ShiftOf(head), k);
+        return Run(config.Mask, config.Tokens, config.GroupSize, config.ShiftOf(head), config.Prefix, config.IsPrefixWhole, k);
     }
 
-    /// <summary>Run k for plain sizes, as for one sequence of a packed batch; see the generic form for ranges.</summary>
-    public static QueryRun<int> Run(MaskPolicy mask, int tokens, int groupSize, int shift, int k)
+    /// <summary>Run k for plain sizes without a prefix, as for one sequence of a packed batch; see the generic form for ranges.</summary>
+    public static QueryRun<int> Run(MaskPolicy mask, int tokens, int groupSize, int shift, int k) => Run(mask, tokens, groupSize, shift, prefix: 0, isPrefixWhole: false, k);
+
+    /// <summary>Run k for plain sizes with a prefix; see <see cref="Prefixes.Run{I,B}"/>.</summary>
+    public static QueryRun<int> Run(MaskPolicy mask, int tokens, int groupSize, int shift, int prefix, bool isPrefixWhole, int k)
     {
-        QueryRun<Int> run = Run<Int, Bool>(mask, tokens, groupSize, shift, k);
-        return new(run.Start.ToIndex(), run.Length.ToIndex(), ToIndices(run.Own), ToIndices(run.Other));
+        QueryRun<Int> run = Prefixes.Run<Int, Bool>(mask, isPrefixWhole, tokens, groupSize, shift, prefix, k);
+        return new(run.Start.ToIndex(), run.Length.ToIndex(), ToIndices(run.Own), ToIndices(run.Other)) { Prefix = ToIndices(run.Prefix) };
     }
 
     private static KeySegment<int> ToIndices(KeySegment<Int> segment) =>

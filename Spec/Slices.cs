@@ -54,7 +54,7 @@ public static class Slices
     }
 
     /// <summary>
-    /// The first key that queries from t on need under Split in any head that reads one kv head, which a query head may read shifted and another unshifted.
+    /// The first key that queries from t on need under Split in any head that reads one kv head, which a query head may read shifted and another unshifted; beside a prefix, of which every one is needed.
     /// </summary>
     public static int FirstKeyNeeded(S2Config config, int kvHead, int t)
     {
@@ -62,27 +62,27 @@ public static class Slices
         return HeadsOf(config, kvHead).Min(head => FirstKeyNeeded<Int, Bool>(config.GroupSize, config.ShiftOf(head), t).ToIndex());
     }
 
-    /// <summary>The keys that queries [firstQuery, endQuery) need in any head.</summary>
+    /// <summary>The keys that queries [firstQuery, endQuery) need in any head: from 0 on where there is a prefix.</summary>
     public static TokenRange<int> KeysNeeded(S2Config config, int firstQuery, int endQuery)
     {
         ArgumentNullException.ThrowIfNull(config);
         TokenRange<Int>[] ranges =
         [
             .. Enumerable.Range(0, config.Heads).Select(config.ShiftOf).Distinct()
-                .Select(shift => KeysNeeded<Int, Bool>(config.Mask, config.Tokens, config.GroupSize, shift, firstQuery, endQuery)),
+                .Select(shift => Prefixes.KeysNeeded<Int, Bool>(config.Mask, config.IsPrefixWhole, config.Tokens, config.GroupSize, shift, config.Prefix, firstQuery, endQuery)),
         ];
         return new(ranges.Min(range => range.Start.ToIndex()), ranges.Max(range => range.End.ToIndex()));
     }
 
     /// <summary>
     /// Elements of keys and values that cross one cut at a multiple of G under Split, forward; the backward pass sends as many back. B (G - S) 2 D for each kv head, with the smallest S of the
-    /// shifted heads that read it: neither N nor the number of cuts occurs in it.
+    /// shifted heads that read it: neither N nor the number of cuts occurs in it. A prefix crosses it once more: B P 2 D elements for each kv head.
     /// </summary>
     public static long TrafficOfCut(S2Config config)
     {
         ArgumentNullException.ThrowIfNull(config);
         long rows = Enumerable.Range(0, config.KvHeads).Sum(kvHead => HeadsOf(config, kvHead).Max(head => Halo<Int, Bool>(config.GroupSize, config.ShiftOf(head)).Value));
-        return checked(2L * config.Batch * rows * config.HeadDim);
+        return checked(2L * config.Batch * (rows + (long)config.KvHeads * config.Prefix) * config.HeadDim);
     }
 
     private static IEnumerable<int> HeadsOf(S2Config config, int kvHead) => Enumerable.Range(0, config.Heads).Where(head => config.KvHeadOf(head) == kvHead);

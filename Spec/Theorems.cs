@@ -75,6 +75,9 @@ public static class Theorems
 {
     private const string Multiple = "N = nG, 0 <= S < G";
     private static readonly string[] OfAxis = ["N", "G", "S", "t", "u"];
+    private static readonly bool[] BothKinds = [false, true], WholeAlone = [true];
+    private const string OfPrefix = "0 <= P <= N, 0 <= t, u < N";
+    private static readonly ImmutableArray<string> PrefixNames = ["N", "G", "S", "P", "t", "u"];
     private const string AnyN = "every N, 1 <= G <= N, 0 <= S < G";
 
     /// <summary>Every statement, theorems first within each number.</summary>
@@ -116,6 +119,10 @@ public static class Theorems
         False("GridLocalCausalNeverLeaks", 13, "LocalCausal over N x N tokens: (x, y) sees no (y, x) that is later in raster order", Multiple, new GridLocalCausalNeverLeaks()),
         False("GridIsCausalOnEveryAxis", 13, "Split over N x N tokens: (x, y) sees (y, x) exactly where it does on each axis alone, causality included", AnyN, new GridIsCausalOnEveryAxis()),
         False("GridRunOfTheLastAxisSuffices", 13, "BidirectionalSplit over N x N tokens: (x, y) sees (y, y) wherever they are of one group, and of one run on the last axis", AnyN, new GridRunOfTheLastAxisSuffices()),
+        False("OneSinkMakesStable", 14, "PositionCausal with one sink: G tokens more at the end of the text change nothing for earlier queries", Multiple, new OneSinkMakesStable()),
+        False("WholePrefixNeverLeaks", 14, "Split with a prefix of G tokens that is seen whole: visible(t,u) implies u <= t", AnyN, new WholePrefixNeverLeaks()),
+        False("SinkNeedsNoRoom", 14, "Split with one sink: at most G keys stay alive", AnyN, new SinkNeedsNoRoom()),
+        False("SinkCostsOnePairEach", 14, "Split with one sink: a head sees N pairs more", AnyN, new SinkCostsOnePairEach()),
     ];
 
     /// <summary>What heads in phases and layers that differ reach: facts, all true.</summary>
@@ -160,6 +167,26 @@ public static class Theorems
             $"GridOfFewerAxes.{mask}", $"{mask}: an axis of one token changes nothing, and one axis is the text", GridRegionOf(mask), AxesNamed(2), new GridOfFewerAxes(mask))),
         .. new[] { MaskPolicy.Split, MaskPolicy.PositionCausal }.Select(mask => new Statement(
             $"GridNeverSeesTheFuture.{mask}", $"{mask}: no token is seen that is later in raster order", GridRegionOf(mask), AxesNamed(3), new GridNeverSeesTheFuture(mask))),
+    ];
+
+    /// <summary>What a prefix of P tokens adds: sinks, and prefixes that are seen whole. Facts, all true.</summary>
+    public static IReadOnlyList<Statement> Prefixes { get; } =
+    [
+        .. OfPrefixes("PrefixSegments", "the prefix, Own and Other of a run cover exactly the visible pairs, each once", PrefixNames, (mask, isWhole) => new PrefixSegments(mask, isWhole)),
+        .. OfPrefixes("PrefixKeysSeen", "the keys that a query sees are as many as its three segments say", PrefixNames, (mask, isWhole) => new PrefixKeysSeen(mask, isWhole)),
+        .. OfPrefixes("PrefixGain", "as many queries as QueriesGained(u) says see the last key u of a prefix, and not without it", ["N", "G", "S", "t", "u"], (mask, isWhole) => new PrefixGain(mask, isWhole), "0 <= t, u < N"),
+        .. OfPrefixes("PrefixCost", "the closed form of a head grows by QueriesGained(P) where the prefix grows from P tokens to P + 1", ["N", "G", "S", "P"], (mask, isWhole) => new PrefixCost(mask, isWhole), "0 <= P < N"),
+        .. OfPrefixes("PrefixKeysNeeded", "KeysNeeded(t0, t1) holds every key that a query of [t0, t1) sees", ["N", "G", "S", "P", "t0", "t1", "t", "u"], (mask, isWhole) => new PrefixKeysNeeded(mask, isWhole), "0 <= P <= N, 0 <= t0 <= t < t1 <= N, 0 <= u < N"),
+        .. MaskPolicies.All.Where(mask => mask.IsCausal()).Select(mask => new Statement(
+            $"SinksLeakNothing.{mask}", $"{mask}: of the keys u > t query t sees with P sinks exactly those that it sees without", PrefixRegionOf(mask), PrefixNames, new SinksLeakNothing(mask))),
+        .. new[] { MaskPolicy.Split, MaskPolicy.PositionCausal }.Select(mask => new Statement(
+            $"WholePrefixLeaksInside.{mask}", $"{mask}, prefix seen whole: t sees u > t exactly where u < P", PrefixRegionOf(mask), PrefixNames, new WholePrefixLeaksInside(mask))),
+        .. OfPrefixes("PrefixExtremes", "P = 0 is the policy alone; with P = N a query sees every key, or under sinks every one at or before it", PrefixNames, (mask, isWhole) => new PrefixExtremes(mask, isWhole), "P = N, 0 <= t, u < N")
+            .Where(statement => statement.Name != $"PrefixExtremes.{MaskPolicy.LocalCausal}.Sinks"),
+        new("SinksMakePositionCausalSplit", "PositionCausal with P >= S sinks is Split with P sinks", $"{PrefixRegionOf(MaskPolicy.PositionCausal)}, S <= P", PrefixNames, new SinksMakePositionCausalSplit()),
+        .. BothKinds.Select(isWhole => new Statement(
+            $"PrefixIsUnbounded.{KindOf(isWhole)}", $"Split, {WordsOf(isWhole)}: what t sees does not depend on N", PrefixRegionOf(MaskPolicy.Split), PrefixNames, new PrefixIsUnbounded(isWhole))),
+        new("PrefixCacheBounded", "Split: no query sees a key between P sinks and the start of its run; at most G + P keys stay alive", PrefixRegionOf(MaskPolicy.Split), PrefixNames, new PrefixCacheBounded()),
     ];
 
     /// <summary>What kernels rely on beyond the catalogue: facts about tiles and offsets, all true.</summary>
@@ -209,6 +236,18 @@ public static class Theorems
             yield return False($"Direction.{mask}.OddGroup", 7, $"{mask}: shifting by +S and by -S gives the same visibility", "N = nG, n >= 2, odd G >= 3, S = G / 2", new Direction(mask, OddGroup: true));
         }
     }
+
+    // Without causality a prefix has one kind.
+    private static IEnumerable<Statement> OfPrefixes(string name, string text, ImmutableArray<string> variables, Func<MaskPolicy, bool, IStatement> claim, string beyond = OfPrefix) =>
+        from mask in MaskPolicies.All
+        from isWhole in mask.IsCausal() ? BothKinds : WholeAlone
+        select new Statement($"{name}.{mask}.{KindOf(isWhole)}", $"{mask}, {WordsOf(isWhole)}: {text}", $"{RegionOf(mask)}, {beyond}", variables, claim(mask, isWhole));
+
+    private static string KindOf(bool isWhole) => isWhole ? "Whole" : "Sinks";
+
+    private static string WordsOf(bool isWhole) => isWhole ? "prefix seen whole" : "sinks";
+
+    private static string PrefixRegionOf(MaskPolicy mask) => $"{RegionOf(mask)}, {OfPrefix}";
 
     private static string GridRegionOf(MaskPolicy mask) => $"on each axis {RegionOf(mask)}, 0 <= t, u < N";
 

@@ -33,10 +33,10 @@ public static class Visibility
         };
     }
 
-    /// <summary>Whether query t of query head h sees key u, without key padding.</summary>
+    /// <summary>Whether query t of query head h sees key u, through the policy or as one of the prefix, without key padding.</summary>
     public static bool Visible(S2Config config, int head, int t, int u)
     {
         ArgumentNullException.ThrowIfNull(config);
-        return Visible<Int, Bool>(config.Mask, config.Tokens, config.GroupSize, config.ShiftOf(head), t, u);
+        return Prefixes.Visible<Int, Bool>(config.Mask, config.IsPrefixWhole, config.Tokens, config.GroupSize, config.ShiftOf(head), config.Prefix, t, u);
     }
 }

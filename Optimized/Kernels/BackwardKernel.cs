@@ -42,6 +42,29 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
                 }
     }
 
+    /// <summary>
+    /// What the keys of a prefix receive from all queries that see them through it: head by head, and in each in the order of the tokens. The phases before have added what their own runs give.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void RunPrefix(Geometry geometry, Problem<T> problem, long item, Workspace workspace)
+    {
+        (Sequence sequence, (int kvHead, int firstKey)) = geometry.Prefix(item);
+        int share = geometry.Config.Heads / geometry.Config.KvHeads, step = geometry.Sizes.BackwardQueries;
+        for (int head = kvHead * share; head < (kvHead + 1) * share; head++)
+        {
+            HeadRuns headRuns = geometry.RunsOf(sequence, geometry.Classes.Of(head));
+            for (int k = 0, end = 0; k < headRuns.Count && end < sequence.QueryEnd; k++)
+            {
+                QueryRun<int> run = headRuns.PrefixRun(k);
+                int keys = Math.Min(run.Prefix.Length - firstKey, geometry.Sizes.BackwardKeys);
+                end = run.Start + run.Length;
+                run = run with { Prefix = new(firstKey, keys, Causal: false) };
+                for (int first = run.Start; first < end && keys > 0; first += step)
+                    Block(geometry, problem, sequence, head, run, first, Math.Min(step, end - first), workspace, ofPrefix: true);
+            }
+        }
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Clear(Geometry geometry, in Problem<T> problem, Sequence sequence, int kvHead, QueryRun<int> run)
     {
@@ -52,9 +75,9 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
         }
     }
 
-    // The gradients that queries [first, first + count) of a run give and receive.
+    // The gradients that queries [first, first + count) of a run give and receive; or only those that they give to keys of a prefix.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Block(Geometry geometry, Problem<T> problem, Sequence sequence, int head, QueryRun<int> run, int first, int count, Workspace workspace)
+    private static void Block(Geometry geometry, Problem<T> problem, Sequence sequence, int head, QueryRun<int> run, int first, int count, Workspace workspace, bool ofPrefix = false)
     {
         BlockSizes sizes = geometry.Sizes;
         S2Config config = geometry.Config;
@@ -89,8 +112,11 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
 
         queryGradients.Span((int)(panels * panelFloats)).Clear();
         bool isFinite = Packing.AllFinite<V, TLanes>(queryRows, stride, count, width) && Packing.AllFinite<V, TLanes>(outputGradientRows, stride, count, width);
-        Visit(run.Other);
-        Visit(run.Own);
+        Visit(run.Prefix, shares: ofPrefix);
+        if (ofPrefix)
+            return;
+        Visit(run.Other, shares: true);
+        Visit(run.Own, shares: true);
         for (int p = 0; p < panels; p++)
             Finish(p);
 
@@ -120,7 +146,7 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
         }
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        void Visit(KeySegment<int> segment)
+        void Visit(KeySegment<int> segment, bool shares)
         {
             int end = segment.Causal ? first + count : segment.Start + segment.Length;
             for (int start = segment.Start; start < end; start += sizes.BackwardKeys)
@@ -141,6 +167,8 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
                     Differentiate(tile, p, MaskOf(p), exact, ref wanted);
                 }
 
+                if (!shares)
+                    continue;
                 int wholeKeys = RowBlocks<TTile>.Whole(keyCount);
                 for (int j = 0; j < wholeKeys; j += TTile.Rows)
                     Share(tile, j, TTile.Rows, exact);
@@ -152,8 +180,12 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
                 void AskAround(int part, int parts, ref RowsAhead wanted)
                 {
                     int from = keyCount * part / parts, to = keyCount * (part + 1) / parts, token = sequence.FirstToken + start;
-                    wanted.Add(problem.ValueGradient, sequence.Batch, token + from, to - from, kvHead, sizes.HeadDim);
-                    wanted.Add(problem.KeyGradient, sequence.Batch, token + from, to - from, kvHead, sizes.HeadDim);
+                    if (shares)
+                    {
+                        wanted.Add(problem.ValueGradient, sequence.Batch, token + from, to - from, kvHead, sizes.HeadDim);
+                        wanted.Add(problem.KeyGradient, sequence.Batch, token + from, to - from, kvHead, sizes.HeadDim);
+                    }
+
                     int next = Math.Min(sizes.BackwardKeys, end - start - keyCount);
                     from = keyCount + next * part / parts;
                     to = keyCount + next * (part + 1) / parts;
@@ -237,6 +269,8 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
                 Panel<V, TLanes>.Fill(gradient + (nint)j * scoreStride, 0);
             }
 
+            if (ofPrefix)
+                return;
             if (exact)
                 Exact.Weighted(mask, columns, mask.Queries, depth, tile.Keys, stride, gradient, scoreStride, queryGradients + p * panelFloats);
             else

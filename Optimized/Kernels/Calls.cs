@@ -5,7 +5,7 @@ namespace S2Attn.Optimized.Kernels;
 internal sealed class Calls<T> : IPassWork
     where T : unmanaged
 {
-    private const int Forward = 0, Store = 1, Clear = 2, Backward = 3;
+    private const int Forward = 0, Store = 1, Clear = 2, Prefix = 3, Backward = 4;
 
     // Some tens of microseconds of arithmetic, about as long as it takes to wake a thread.
     private const double LeastWorkOfWorker = 2e6;
@@ -46,6 +46,8 @@ internal sealed class Calls<T> : IPassWork
                 passes.Run(Clear, geometry.StoreItems, itemsOfClaim: 1, cancellation);
             for (int phase = 0; isBackward && phase < geometry.Classes.Phases; phase++)
                 passes.Run(Backward + phase, geometry.BackwardItems(phase), backwardOfClaim[phase], cancellation);
+            if (isBackward)
+                passes.Run(Prefix, geometry.PrefixItems, itemsOfClaim: 1, cancellation);
             if (isBackward && !problem.StoredKeyGradient.IsAbsent)
                 passes.Run(Store, geometry.StoreItems, itemsOfClaim: 1, cancellation);
         }
@@ -72,6 +74,8 @@ internal sealed class Calls<T> : IPassWork
                         engine.StoreKeyGradients(geometry, problem, item);
                     else if (pass == Clear)
                         engine.ClearKeyGradients(geometry, problem, item);
+                    else if (pass == Prefix)
+                        engine.BackwardOfPrefix(geometry, problem, item, resources.WorkspaceOf(worker));
                     else
                         engine.Backward(geometry, problem, pass - Backward, item, resources.WorkspaceOf(worker));
                     count++;

@@ -47,10 +47,11 @@ internal static unsafe class DecodeKernel<T, TStorage, V, TLanes>
         Pointer<float> packedKeys = workspace.Take((nint)MaxKeys * depth), packedValues = workspace.Take((nint)MaxKeys * depth);
 
         ScaleFactor scale = ScaleFactor.Of(config.Scale, Math.Log2(Math.E));
+        bool ofPrefix = work.IsOfPrefix(part);
         Span<DecodeRow> visible = stackalloc DecodeRow[rows];
         for (int r = 0; r < rows; r++)
         {
-            visible[r] = work.RowOf(sequence, kvHead, r);
+            visible[r] = work.RowOf(sequence, kvHead, r, ofPrefix);
             Pointer<float> row = queries + (nint)r * depth;
             Pointer<T> query = work.Query.At(sequence, visible[r].Token, visible[r].Head);
             if (byParity)

@@ -28,7 +28,7 @@ internal sealed unsafe class DecodeWork<T> : IDisposable
     private int[] firstKeys = [];
     private float* partials;
     private nuint capacity;
-    private int parts;
+    private int parts, prefixParts;
 
     public DecodeWork(S2Config config, CacheRing<T>[] rings)
     {
@@ -80,7 +80,9 @@ internal sealed unsafe class DecodeWork<T> : IDisposable
                 most = Math.Max(most, keys.End - keys.Start);
             }
 
-        parts = (most - 1) / KeysOfPart + 1;
+        // A prefix has parts of its own: between it and the other keys there may be some that are dead.
+        prefixParts = (Config.Prefix + KeysOfPart - 1) / KeysOfPart;
+        parts = prefixParts + (most - 1) / KeysOfPart + 1;
         nuint floats = checked((nuint)Items * (nuint)Rows * (nuint)rowFloats);
         if (floats <= capacity)
             return;
@@ -95,17 +97,22 @@ internal sealed unsafe class DecodeWork<T> : IDisposable
     {
         (long of, int part) = ((item / parts), (int)(item % parts));
         (int sequence, int kvHead) = ((int)(of / Config.KvHeads), (int)(of % Config.KvHeads));
-        TokenRange<int> keys = KeysOf(sequence, kvHead);
-        int start = (int)Math.Min((long)keys.Start + (long)part * KeysOfPart, keys.End);
+        TokenRange<int> keys = part < prefixParts ? new(0, Math.Min(Config.Prefix, RingOf(sequence).Length)) : KeysOf(sequence, kvHead);
+        int start = (int)Math.Min((long)keys.Start + (long)(part < prefixParts ? part : part - prefixParts) * KeysOfPart, keys.End);
         return (sequence, kvHead, new(start, (int)Math.Min((long)start + KeysOfPart, keys.End)));
     }
 
-    /// <summary>Row r of a kv head: heads that shift by less before those that shift by more, so that neighbours see the same keys.</summary>
-    public DecodeRow RowOf(int sequence, int kvHead, int row)
+    /// <summary>Row r of a kv head, with the keys that it sees of a prefix or behind it: heads that shift by less before those that shift by more, so that neighbours see the same keys.</summary>
+    public DecodeRow RowOf(int sequence, int kvHead, int row, bool ofPrefix)
     {
-        int head = headsByShift[kvHead * share + row / Tokens], token = row % Tokens;
-        return new(token, head, FirstKeyOf(sequence, token, head), TokenOf(sequence, token) + 1);
+        int head = headsByShift[kvHead * share + row / Tokens], token = row % Tokens, end = TokenOf(sequence, token) + 1;
+        return ofPrefix
+            ? new(token, head, 0, Config.IsPrefixWhole ? Config.Prefix : Math.Min(Config.Prefix, end))
+            : new(token, head, Math.Max(FirstKeyOf(sequence, token, head), Config.Prefix), end);
     }
+
+    /// <summary>Whether a part of the keys is one of a prefix.</summary>
+    public bool IsOfPrefix(TokenRange<int> part) => part.Start < Config.Prefix;
 
     /// <summary>Maximum, sum and unnormalised output of a row over one part.</summary>
     public Pointer<float> Partial(long item, int row) => new(partials + (item * Rows + row) * rowFloats, rowFloats);
@@ -120,7 +127,7 @@ internal sealed unsafe class DecodeWork<T> : IDisposable
                 for (int kvHead = 0; kvHead < Config.KvHeads; kvHead++)
                     for (int r = 0; r < Rows; r++)
                     {
-                        DecodeRow row = RowOf(sequence, kvHead, r);
+                        DecodeRow row = RowOf(sequence, kvHead, r, ofPrefix: false);
                         double lse = Merge(((long)sequence * Config.KvHeads + kvHead) * parts, r, sum);
                         TStorage.Narrow<Vector128<float>, Lanes128>(new(sums, Config.HeadDim), output.At(sequence, row.Token, row.Head), Config.HeadDim);
                         if (!logSumExp.IsAbsent)
@@ -160,13 +167,14 @@ internal sealed unsafe class DecodeWork<T> : IDisposable
         }
     }
 
-    // A query never needs a key that an earlier one did not.
+    // A query never needs a key that an earlier one did not; those of a prefix stand apart.
     private TokenRange<int> KeysOf(int sequence, int kvHead)
     {
         int first = int.MaxValue;
         for (int i = kvHead * share; i < (kvHead + 1) * share; i++)
             first = Math.Min(first, FirstKeyOf(sequence, 0, headsByShift[i]));
-        return new(first, RingOf(sequence).Length);
+        int length = RingOf(sequence).Length;
+        return new(Math.Min(Math.Max(first, Config.Prefix), length), length);
     }
 
     private int FirstKeyOf(int sequence, int token, int head) => firstKeys[(sequence * Tokens + token) * shifts.Length + shiftOfHead[head]];

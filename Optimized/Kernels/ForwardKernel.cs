@@ -110,12 +110,13 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
 
         PanelMask MaskOf(in KeyTile tile, int p) => new(tile.Segment.Causal, block.Start + StartOf(p), CountOf(p), tile.Start, tile.Count);
 
-        // Where the tile after this one starts; -1 where it is the last one of the item.
+        // Where the tile after this one starts; -1 where it is the last one of the item. A prefix that is seen whole may leave a block no key of its own.
         (KeySegment<int> Segment, int Start) Following(in KeyTile tile)
         {
             int start = tile.Start + tile.Count;
             return start < EndOf(block, tile.Segment) ? (tile.Segment, start)
-                : tile.Segment == run.Own ? (run.Own, -1)
+                : tile.Segment == run.Prefix && run.Other.Length > 0 ? (run.Other, run.Other.Start)
+                : tile.Segment == run.Own || EndOf(block, run.Own) <= run.Own.Start ? (run.Own, -1)
                 : (run.Own, run.Own.Start);
         }
 
@@ -124,7 +125,7 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
             (Sequence sequence, ForwardItem owner) = geometry.Forward(item);
             (int head, QueryBlock block) = owner;
             QueryRun<int> run = owner.Run;
-            KeySegment<int> segment = run.Other.Length > 0 ? run.Other : run.Own;
+            KeySegment<int> segment = run.Prefix.Length > 0 ? run.Prefix : run.Other.Length > 0 ? run.Other : run.Own;
             TileAt(sequence, head, block, segment, segment.Start, keys, values, ref tile);
             tile.Owner = (sequence, owner);
         }

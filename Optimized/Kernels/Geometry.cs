@@ -13,6 +13,9 @@ internal readonly record struct ForwardItem(int Head, QueryBlock Block)
 /// <summary>A backward work item of a sequence: the heads of a class that read a kv head.</summary>
 internal readonly record struct BackwardItem(int Class, int KvHead, RunGroup Group);
 
+/// <summary>A work item of the pass over prefixes, of a sequence: the gradients that keys [FirstKey, FirstKey + a tile) of the prefix receive in a kv head, from all queries that see them through the prefix.</summary>
+internal readonly record struct PrefixItem(int KvHead, int FirstKey);
+
 /// <summary>
 /// The numbering of the work items of all sequences, in closed form. Items stand in the order of their tokens, then of their heads: in the usual layout the rows of all heads
 /// of a token share memory pages, and the pages of a few hundred tokens fit the processor's tables while those of a whole head do not. The blocks of a run stand with the last
@@ -35,6 +38,7 @@ internal sealed class Geometry
     private readonly HeadRuns[][] runs;
     private readonly ItemStarts forward;
     private readonly ItemStarts[] backward;
+    private readonly ItemStarts prefix;
 
     /// <summary>Numbers the work.</summary>
     /// <param name="config">Heads, D, mask and scale.</param>
@@ -56,6 +60,7 @@ internal sealed class Geometry
         runs = [.. Enumerable.Range(0, Classes.Count).Select(of => Enumerable.Range(0, sequences.Kinds).Select(kind => RunsOfKind(of, sequences.OfKind(kind))).ToArray())];
         forward = new(sequences, ForwardItemsOf);
         backward = [.. Enumerable.Range(0, Classes.Count).Select(of => new ItemStarts(sequences, sequence => (long)RunsOf(sequence, of).Groups * Classes.KvHeads(of).Length))];
+        prefix = new(sequences, sequence => (sequence.Prefix + (long)sizes.BackwardKeys - 1) / sizes.BackwardKeys * config.KvHeads);
     }
 
     /// <summary>Heads, D, mask and scale; N, G and S are those of each sequence.</summary>
@@ -72,7 +77,7 @@ internal sealed class Geometry
     public long ForwardItems => forward.Total;
 
     /// <summary>About how many floating-point operations a forward call makes: those of a causal mask.</summary>
-    public double Work => 2.0 * batch * (keys.End - keys.Start) * Config.Heads * Config.HeadDim * Math.Min(sequences.LargestGroup, keys.End - keys.Start);
+    public double Work => 2.0 * batch * (keys.End - keys.Start) * Config.Heads * Config.HeadDim * Math.Min(sequences.LargestGroup + 2L * sequences.LargestPrefix, keys.End - keys.Start);
 
     /// <summary>
     /// How many forward items a worker claims at a time. Small ones are claimed with those of the other heads of their tokens: in the usual layout these write beside each other, and two
@@ -144,6 +149,15 @@ internal sealed class Geometry
         int[] kvHeads = Classes.KvHeads(of);
         Sequence sequence = sequences[entry, index];
         return (sequence, new(of, kvHeads[rest % kvHeads.Length], RunsOf(sequence, of).Group((int)(rest / kvHeads.Length))));
+    }
+
+    /// <summary>Items of the pass that follows the phases: keys of a prefix are seen from every run, and one item owns what they receive from all of them.</summary>
+    public long PrefixItems => prefix.Total;
+
+    public (Sequence Sequence, PrefixItem Item) Prefix(long item)
+    {
+        (int entry, int index, long rest) = prefix.Find(item);
+        return (sequences[entry, index], new((int)(rest % Config.KvHeads), (int)(rest / Config.KvHeads) * Sizes.BackwardKeys));
     }
 
     /// <summary>The tokens whose dk and dv an item clears or rounds.</summary>

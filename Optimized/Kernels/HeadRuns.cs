@@ -38,7 +38,7 @@ internal readonly struct HeadRuns
     /// <summary>A run with those of its queries that are computed; the keys that they see are those of the whole run.</summary>
     private static QueryRun<int> Run(MaskPolicy mask, Sequence sequence, int shift, int run)
     {
-        QueryRun<int> whole = Segments.Run(mask, sequence.Tokens, sequence.GroupSize, shift, run);
+        QueryRun<int> whole = Segments.Run(mask, sequence.Tokens, sequence.GroupSize, shift, sequence.Prefix, sequence.IsPrefixWhole, run);
         int start = Math.Max(whole.Start, sequence.QueryStart);
         return whole with { Start = start, Length = Math.Min(whole.Start + whole.Length, sequence.QueryEnd) - start };
     }
@@ -49,10 +49,19 @@ internal readonly struct HeadRuns
     /// <summary>Runs that have queries to compute.</summary>
     public int Count { get; }
 
-    /// <summary>Backward work items: no key is seen from two of them.</summary>
+    /// <summary>Backward work items: no key is seen from two of them, but for those of a prefix.</summary>
     public int Groups => wraps ? Count - 1 : Count;
 
     public QueryRun<int> this[int run] => Run(mask, sequence, Shift, firstRun + run);
+
+    /// <summary>
+    /// A run as the pass over prefixes takes it: from the first one on that sees a whole prefix, all queries are one run, and blocks of them do not end where runs do. Those before start inside the prefix.
+    /// </summary>
+    public QueryRun<int> PrefixRun(int run)
+    {
+        QueryRun<int> queries = this[run];
+        return queries.Prefix.Length == sequence.Prefix ? queries with { Length = sequence.QueryEnd - queries.Start } : queries;
+    }
 
     public RunGroup Group(int group) => new(group, wraps && group == 0 ? Count - 1 : -1);
 

@@ -13,6 +13,9 @@ internal interface IEngine<T>
 
     void Backward(Geometry geometry, in Problem<T> problem, int phase, long item, Workspace workspace);
 
+    /// <summary>What keys of a prefix receive, after all phases.</summary>
+    void BackwardOfPrefix(Geometry geometry, in Problem<T> problem, long item, Workspace workspace);
+
     /// <summary>One part of the keys for a few queries against a cache.</summary>
     void Decode(DecodeWork<T> work, long item, Workspace workspace);
 
@@ -39,6 +42,9 @@ internal sealed class Engine<T, TStorage, V, TLanes, TTile> : IEngine<T>
 
     public void Backward(Geometry geometry, in Problem<T> problem, int phase, long item, Workspace workspace) =>
         BackwardKernel<T, TStorage, V, TLanes, TTile>.Run(geometry, problem, phase, item, workspace);
+
+    public void BackwardOfPrefix(Geometry geometry, in Problem<T> problem, long item, Workspace workspace) =>
+        BackwardKernel<T, TStorage, V, TLanes, TTile>.RunPrefix(geometry, problem, item, workspace);
 
     public void Decode(DecodeWork<T> work, long item, Workspace workspace) => DecodeKernel<T, TStorage, V, TLanes>.Run(work, item, workspace);
 

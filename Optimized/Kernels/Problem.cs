@@ -19,7 +19,7 @@ internal readonly unsafe struct Rows<T>
 
     private readonly T* data;
     private readonly TensorStrides strides;
-    private readonly int width, ring;
+    private readonly int width, ring, prefix;
     private readonly Pointer<int> order;
 #if DEBUG
     private readonly Place? place;
@@ -35,10 +35,11 @@ internal readonly unsafe struct Rows<T>
 #endif
     }
 
-    /// <summary>A tensor of the plan's own; a cache where token t stands in row t modulo <paramref name="ring"/>.</summary>
-    public Rows(T* data, TensorStrides strides, int width, int firstToken = 0, int ring = 0)
+    /// <summary>A tensor of the plan's own; a cache of <paramref name="ring"/> rows, of which the first <paramref name="prefix"/> hold these tokens, and the others the later ones in turn.</summary>
+    public Rows(T* data, TensorStrides strides, int width, int firstToken = 0, int ring = 0, int prefix = 0)
     {
         this.ring = ring;
+        this.prefix = prefix;
         this.data = data == null ? null : data - firstToken * strides.Token;
         this.strides = strides;
         this.width = width;
@@ -82,7 +83,7 @@ internal readonly unsafe struct Rows<T>
     public Pointer<T> At(long batch, long token, long head, int elements)
     {
         if (ring != 0)
-            token = ring == Ordered ? order[(nint)token] : token % ring;
+            token = ring == Ordered ? order[(nint)token] : token < prefix ? token : prefix + (token - prefix) % (ring - prefix);
         Check(batch, token, head, elements);
         return new(data + batch * strides.Batch + token * strides.Token + head * strides.Head, elements);
     }

@@ -6,7 +6,13 @@ namespace S2Attn.Optimized.Kernels;
 /// <summary>
 /// One sequence: where its tokens stand in the tensors, its N, G and S, and which queries are computed: all but of a slice. Sequences of one kind differ only in where they stand.
 /// </summary>
-internal readonly record struct Sequence(int Batch, int FirstToken, int Tokens, int GroupSize, int Shift, int QueryStart, int QueryEnd, int Kind = 0);
+internal readonly record struct Sequence(int Batch, int FirstToken, int Tokens, int GroupSize, int Shift, int QueryStart, int QueryEnd, int Kind = 0)
+{
+    /// <summary>P of its own first tokens.</summary>
+    public int Prefix { get; init; }
+
+    public bool IsPrefixWhole { get; init; }
+}
 
 /// <summary>
 /// The sequences of a batch: alike and side by side, or packed one behind the other, or in each entry of the batch the windows of a grid. Memory: nothing, or eight bytes for each packed
@@ -43,6 +49,9 @@ internal sealed class Sequences
     /// <summary>G of the sequence that has the largest.</summary>
     public int LargestGroup => kinds.Length == 0 ? 0 : kinds.Max(kind => kind.GroupSize);
 
+    /// <summary>P of the sequence that has the largest.</summary>
+    public int LargestPrefix => kinds.Length == 0 ? 0 : kinds.Max(kind => kind.Prefix);
+
     /// <summary>Whether a class of heads attends the sequences of a kind.</summary>
     public bool AreAttendedBy(int of, int kind) => classOfKind.Length == 0 || classOfKind[kind] == of;
 
@@ -57,14 +66,14 @@ internal sealed class Sequences
 
     /// <summary>A dense batch.</summary>
     public static Sequences Alike(S2Config config, int batch) =>
-        new(batch, [new(0, 0, config.Tokens, config.GroupSize, config.Shift, 0, config.Tokens)], [], [], []);
+        new(batch, [new(0, 0, config.Tokens, config.GroupSize, config.Shift, 0, config.Tokens) { Prefix = config.Prefix, IsPrefixWhole = config.IsPrefixWhole }], [], [], []);
 
     /// <summary>A dense batch of slices. Where N is not known, queries see what they see in the text that ends with them.</summary>
     public static Sequences Of(S2Slice slice, int batch)
     {
         S2Config config = slice.Config;
-        int tokens = slice.IsUnbounded ? slice.Queries.End : config.Tokens;
-        return new(batch, [new(0, 0, tokens, config.GroupSize, config.Shift, slice.Queries.Start, slice.Queries.End)], [], [], []);
+        int tokens = slice.IsUnbounded ? Math.Max(slice.Queries.End, config.Prefix) : config.Tokens;
+        return new(batch, [new(0, 0, tokens, config.GroupSize, config.Shift, slice.Queries.Start, slice.Queries.End) { Prefix = config.Prefix, IsPrefixWhole = config.IsPrefixWhole }], [], [], []);
     }
 
     /// <summary>Sequence i has the tokens from starts[i] to starts[i + 1].</summary>
@@ -80,7 +89,7 @@ internal sealed class Sequences
             {
                 kindOfLength.Add(length, kindOf[i] = kinds.Count);
                 (int groupSize, int shift) = request.GroupSize.ResolvePacked(length, request.Shift);
-                kinds.Add(new(0, 0, length, groupSize, shift, 0, length, kindOf[i]));
+                kinds.Add(new(0, 0, length, groupSize, shift, 0, length, kindOf[i]) { Prefix = Math.Min(request.Prefix, length), IsPrefixWhole = request.IsPrefixWhole });
             }
         }
 

@@ -38,11 +38,14 @@ public sealed class Pipeline
     private readonly Stages stages;
 
     /// <summary>Puts stages to sizes and padding.</summary>
+    /// <exception cref="ArgumentException">The configuration has a prefix, which no stage knows.</exception>
     public Pipeline(S2Config config, Tensor<bool> valid, Stages stages)
     {
         ArgumentNullException.ThrowIfNull(config);
         ArgumentNullException.ThrowIfNull(valid);
         ArgumentNullException.ThrowIfNull(stages);
+        if (config.Prefix > 0)
+            throw new ArgumentException($"Prefix = {config.Prefix}: must be 0: stages know no prefix", nameof(config));
         (this.stages, site) = (stages, new(config, valid, stages));
     }
 

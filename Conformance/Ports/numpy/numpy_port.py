@@ -24,7 +24,10 @@ def visible(config, shift):
     same_group = position[:, None] // g == position[None, :] // g
     same_run = run[:, None] == run[None, :]
     not_after = t[None, :] <= t[:, None]
-    return {
+    prefix = t[None, :] < config.get("prefix", 0)       # the first tokens are keys of every query; delete it if you know of no prefix
+    if "Bidirectional" not in mask and not config.get("prefixWhole"):
+        prefix = prefix & not_after
+    return prefix | {
         "LocalCausal": same_group & (position[None, :] <= position[:, None]),
         "Split": same_group & same_run & not_after,
         "PositionCausal": same_group & not_after,
@@ -119,7 +122,7 @@ CAPABILITIES = {                                # claim what you have: what is l
     "ops": ["forward", "backward"],
     "dtypes": ["f32", "f64", "f16", "bf16"],
     "masks": ["LocalCausal", "Split", "PositionCausal", "Bidirectional", "BidirectionalSplit"],
-    "gqa": True, "padding": True, "oddGroup": True, "ragged": True, "phases": True, "grids": True,
+    "gqa": True, "padding": True, "oddGroup": True, "ragged": True, "phases": True, "grids": True, "prefixes": True,
 }
 
 

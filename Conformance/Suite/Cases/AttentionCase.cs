@@ -112,7 +112,10 @@ public sealed record AttentionCase(S2Config Config, ElementType Type, TensorKind
     /// <summary>The case on one line, as reports show it.</summary>
     public override string ToString() => string.Create(
         CultureInfo.InvariantCulture,
-        $"{Config.Mask} B={Config.Batch} N={Config.Tokens} G={Config.GroupSize} S={Config.Shift} H={Config.Heads} K={Config.KvHeads} D={Config.HeadDim} shifted={Config.ShiftedHeads}{Scale()} {ProtocolNames.Of(Type)} {Kind}{(IsPadded ? $" padding={Padding}" : "")}{(PadsAreNaN ? " NaN in pads" : "")} seed={Seed}");
+        $"{Config.Mask} B={Config.Batch} N={Config.Tokens} G={Config.GroupSize} S={Config.Shift} H={Config.Heads} K={Config.KvHeads} D={Config.HeadDim} shifted={Config.ShiftedHeads}{Prefix()}{Scale()} {ProtocolNames.Of(Type)} {Kind}{(IsPadded ? $" padding={Padding}" : "")}{(PadsAreNaN ? " NaN in pads" : "")} seed={Seed}");
+
+    private string Prefix() =>
+        Config.Prefix == 0 ? "" : string.Create(CultureInfo.InvariantCulture, $" prefix={Config.Prefix}{(Config.IsPrefixWhole ? " seen whole" : "")}");
 
     private string Scale() =>
         Configs.HasDefaultScale(Config) ? "" : string.Create(CultureInfo.InvariantCulture, $" scale={Config.Scale}");

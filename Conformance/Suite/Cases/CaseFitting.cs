@@ -37,6 +37,7 @@ public static class CaseFitting
                 GroupSize = GroupSizeRule.Of(lengths[0].Group),
                 Shift = shifted.HasOwnShifts ? null : lengths[0].Shift,
                 ShiftedHeads = shifted,
+                Prefix = capabilities.Prefixes ? request.Prefix : 0,
                 Scale = rules.DefaultScale ? null : rules.Scale ?? (Configs.HasDefaultScale(item.Config) ? null : request.Scale),
             }),
             Type = capabilities.ElementTypes.Contains(item.Type) ? item.Type : capabilities.ElementTypes[Choice(capabilities.ElementTypes.Length)],

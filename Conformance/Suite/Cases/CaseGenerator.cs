@@ -57,6 +57,16 @@ public static class CaseGenerator
                select config.With(request => request with { Shift = null, ShiftedHeads = heads });
     }
 
+    /// <summary>The same configuration with a prefix of either kind: one token, a few, up to the first group and a token, or any number up to all.</summary>
+    public static Gen<S2Config> WithPrefix(S2Config config)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        return from tokens in Gen.Frequency(
+                   (2, Gen.Constant(1)), (3, Gen.Choose(1, Math.Min(config.Tokens, 4))), (3, Gen.Choose(1, Math.Min(config.Tokens, config.GroupSize + 1))), (2, Gen.Choose(1, config.Tokens)), (1, Gen.Constant(config.Tokens)))
+               from isWhole in Gen.Elements(false, true)
+               select config.With(request => request with { Prefix = tokens, IsPrefixWhole = isWhole });
+    }
+
     private static Gen<S2Config> Wide(int maxTokens, int maxDim) =>
         from heads in Gen.Elements(8, 16, 24, 32)
         from kvHeads in Gen.Elements(1, heads / 8, heads)

@@ -56,6 +56,9 @@ public static class CaseShrinker
                     yield return Vary(request => request with { Heads = request.Heads - 1, ShiftedHeads = without });
             foreach (HeadShift fewer in FewerShifts(config))
                 yield return Vary(request => request with { ShiftedHeads = fewer });
+            foreach (int prefix in Smaller(config.Prefix + 1))
+                yield return Vary(request => request with { Prefix = prefix - 1 });
+            yield return Vary(request => request with { IsPrefixWhole = false });
             yield return Vary(request => request with { Scale = null });
             foreach (int dim in Smaller(config.HeadDim))
                 yield return Vary(request => request with { HeadDim = dim });
@@ -81,7 +84,7 @@ public static class CaseShrinker
         S2Config config = item.Config;
         int shiftRank = config.ShiftedHeads switch { HeadShift.NoHeads => 0, HeadShift.UpperHalf => 1, HeadShift.AllHeads => 2, _ => 3 };
         int ownShifts = config.ShiftedHeads.HasOwnShifts ? Enumerable.Range(0, config.Heads).Sum(config.ShiftOf) : 0;
-        int rank = (config.Heads - config.KvHeads) + config.GroupSize + config.Shift + ownShifts + shiftRank + (Configs.HasDefaultScale(config) ? 0 : 1);
+        int rank = (config.Heads - config.KvHeads) + config.GroupSize + config.Shift + ownShifts + shiftRank + config.Prefix + (config.IsPrefixWhole ? 1 : 0) + (Configs.HasDefaultScale(config) ? 0 : 1);
         return (
             config.Batch * config.Tokens * config.Heads * config.HeadDim,
             rank,

@@ -43,6 +43,7 @@ public static class Configs
             GroupSize = GroupSizeRule.Of(group),
             Shift = request.ShiftedHeads.HasOwnShifts ? null : Math.Min(request.Shift ?? shift, group - 1),
             KvHeads = kvHeads,
+            Prefix = Math.Min(request.Prefix, tokens),
             ShiftedHeads = request.ShiftedHeads switch
             {
                 HeadShift.Given given => HeadShift.Of(Enumerable.Range(0, heads).Select(h => h < given.Flags.Length && given.Flags[h])),

@@ -21,7 +21,7 @@ public sealed class CompositionPort : IAttentionPort
         ArgumentNullException.ThrowIfNull(composition);
         using ReferencePort reference = new();
         (stages, this.habits) = (composition.Build(), habits);
-        Description = new(name, typeof(Composition).Assembly.GetName().Version!.ToString(3), "C#", reference.Description.Capabilities with { HeadMajor = false, Packed = false, Strides = [], Slices = false, LogSumExpGradient = false, Grids = false });
+        Description = new(name, typeof(Composition).Assembly.GetName().Version!.ToString(3), "C#", reference.Description.Capabilities with { HeadMajor = false, Packed = false, Strides = [], Slices = false, LogSumExpGradient = false, Grids = false, Prefixes = false });
     }
 
     /// <inheritdoc/>

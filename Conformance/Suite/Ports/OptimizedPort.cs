@@ -38,6 +38,7 @@ public sealed class OptimizedPort(S2AttentionOptions options) : IAttentionPort
             LogSumExpGradient = true,
             Phases = true,
             Grids = true,
+            Prefixes = true,
             Strides = [.. Enum.GetValues<StrideKind>()],
             Tiles = KernelTiles.Of(1, options.VectorWidth).Lengths,
         });

@@ -56,6 +56,7 @@ public static class PortSupport
             .. Where(!capabilities.OddGroup && int.IsOddInteger(config.GroupSize), "oddGroup"),
             .. Where(!capabilities.Ragged && config.Tokens % config.GroupSize != 0, "ragged"),
             .. Where(config.Tokens > capabilities.MaxTokens, "maxTokens"),
+            .. Where(!capabilities.Prefixes && config.Prefix > 0, "prefixes"),
             .. Where(!capabilities.Phases && config.ShiftedHeads.HasOwnShifts, "phases"),
             .. capabilities.Fixed.Contradictions(config),
         ];

@@ -30,6 +30,7 @@ public sealed class ReferencePort : IAttentionPort
             LogSumExpGradient = true,
             Phases = true,
             Grids = true,
+            Prefixes = true,
             Strides = [.. Enum.GetValues<StrideKind>()],
         });
 

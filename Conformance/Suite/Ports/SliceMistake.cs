@@ -130,6 +130,6 @@ public sealed class SliceMistakePort(string name, SliceMistake mistake) : IAtten
     private static PortDescription Declared(string name)
     {
         using ReferencePort reference = new();
-        return reference.Description with { Name = name, Capabilities = reference.Description.Capabilities with { HeadMajor = false, Packed = false, Strides = [] } };
+        return reference.Description with { Name = name, Capabilities = reference.Description.Capabilities with { HeadMajor = false, Packed = false, Strides = [], Prefixes = false } };
     }
 }

@@ -47,19 +47,26 @@ public static class Counterexamples
                 whole with { Mask = claim.Mask, Label = $"N = {n + g}: ", Tokens = n + g },
                 .. y < g ? [whole with { Mask = claim.Mask, Label = $"N = {n + g}: ", Tokens = n + g, Key = n + y }] : Array.Empty<View>(),
             ],
+            OneSinkMakesStable =>
+            [
+                whole with { Mask = MaskPolicy.PositionCausal, Label = $"N = {n}: ", Prefix = 1 },
+                whole with { Mask = MaskPolicy.PositionCausal, Label = $"N = {n + g}: ", Tokens = n + g, Prefix = 1 },
+            ],
+            WholePrefixNeverLeaks => [whole with { Mask = MaskPolicy.Split, Prefix = g, IsPrefixWhole = true }],
+            SinkCostsOnePairEach => [whole with { Mask = MaskPolicy.Split, Label = "without a sink: ", Key = 0 }],
             _ => [],
         };
         List<string> seen = [];
         foreach (View view in views)
         {
-            double weight = WeightOf(view.Mask, view.Tokens, g, view.ReferenceShift, x, view.Key);
-            bool visible = Visibility.Visible<Int, Bool>(view.Mask, view.Tokens, g, view.SpecShift, x, view.Key).Value;
+            double weight = WeightOf(view, g, x);
+            bool visible = Prefixes.Visible<Int, Bool>(view.Mask, view.IsPrefixWhole, view.Tokens, g, view.SpecShift, view.Prefix, x, view.Key).Value;
             if (weight > 0 != visible)
                 return new(false, $"Reference gives key {view.Key} the weight {weight} for query {x}, but Spec says visible = {visible} ({view.Mask}, {witness})");
             seen.Add(FormattableString.Invariant($"{view.Label}query {x} {(visible ? $"sees key {view.Key} with weight {weight:0.###}" : $"does not see key {view.Key}")}"));
         }
 
-        return new(true, seen.Count > 0 ? string.Join("; ", seen) : theorem.Claim is TwoShiftsReach ? Reached(g, s, x, y) : Rolled(n, g, x));
+        return new(true, seen.Count > 0 ? string.Join("; ", seen) : theorem.Claim switch { TwoShiftsReach => Reached(g, s, x, y), SinkNeedsNoRoom => Kept(g, s, x), _ => Rolled(n, g, x) });
     }
 
     // What a claim about N x N tokens looks at: a policy, and the places of a query and of a key.
@@ -97,6 +104,9 @@ public static class Counterexamples
         return $"token {token} reaches token {once} through the layer that shifts by {s}, and token {First(second, once)} through the next, which shifts by {second}";
     }
 
+    private static string Kept(int g, int s, int token) =>
+        $"query {token} needs the keys from {Slices.FirstKeyNeeded<Int, Bool>(g, s, token)} on and the sink: {Prefixes.KeysAlive<Int, Bool>(g, s, 1, token)} of G = {g}";
+
     private static string Rolled(int n, int g, int token)
     {
         Int position = IndexMaps.Position<Int, Bool>(n, g - g / 2, token);
@@ -104,21 +114,23 @@ public static class Counterexamples
     }
 
     // A query and a key as the claim looks at them.
-    private sealed record View(MaskPolicy Mask, string Label, int Tokens, int SpecShift, int ReferenceShift, int Key);
+    private sealed record View(MaskPolicy Mask, string Label, int Tokens, int SpecShift, int ReferenceShift, int Key, int Prefix = 0, bool IsPrefixWhole = false);
 
-    /// <summary>The softmax weight of key u for query t where all scores are equal, read off Reference's output for one-hot values.</summary>
-    private static double WeightOf(MaskPolicy mask, int n, int g, int s, int t, int u)
+    /// <summary>The softmax weight of a view's key for query t where all scores are equal, read off Reference's output for one-hot values.</summary>
+    private static double WeightOf(View view, int g, int t)
     {
         S2Config config = S2Config.Create(new S2Request
         {
-            Tokens = n,
-            HeadDim = n,
+            Tokens = view.Tokens,
+            HeadDim = view.Tokens,
             GroupSize = GroupSizeRule.Of(g),
-            Shift = s,
-            Mask = mask,
+            Shift = view.ReferenceShift,
+            Mask = view.Mask,
             ShiftedHeads = HeadShift.All,
+            Prefix = view.Prefix,
+            IsPrefixWhole = view.IsPrefixWhole,
         });
-        return Attention.Forward(config, OneHot(n)).Output[0, t, 0, u];
+        return Attention.Forward(config, OneHot(view.Tokens)).Output[0, t, 0, view.Key];
     }
 
     /// <summary>A solver's values as a witness; none where a value is missing or leaves 32 bits.</summary>

@@ -50,6 +50,7 @@ public sealed record Help(bool Products, bool Parts, ImmutableArray<Prop> Splits
             GridWindowsAreVisibility grid when grid.Mask.IsCausal() => None with { Instances = [.. Rastered(grid.Mask, values)] },
             GridNeverSeesTheFuture grid => None with { Instances = [.. Rastered(grid.Mask, values)] },
             KvHeadIsShared => None with { Instances = [.. Shared(values)] },
+            PrefixCost => PrefixStep(values),
             PhaseOfHead => None with { Parts = true, Instances = [.. Phase(values[0], values[1], values[2], values[3])] },
             PhaseBorders => None with { Parts = true, Instances = [.. PhaseBorder(values[0], values[1], values[2], values[3])] },
             BordersSpan => None with { Parts = true, Instances = [.. Span(values[0], values[1], values[2], values[3])] },
@@ -159,6 +160,14 @@ public sealed record Help(bool Products, bool Parts, ImmutableArray<Prop> Splits
             for (int distance = 0; distance <= 1; distance++)
                 yield return new(Lemmas.Multiples, [a, b, distance, length]);
         yield return new(Lemmas.Products, [quotient, kvHead, shared, kvHead, 0]);
+    }
+
+    // A token more stays in the run of the prefix's last token, or begins the next one, which has its first row.
+    private static Help PrefixStep(IReadOnlyList<Term> values)
+    {
+        (Term g, Term s, Term p) = (values[1], values[2], values[3]);
+        Term before = Segments.RunOf<Term, Prop>(g, s, p - 1), at = Segments.RunOf<Term, Prop>(g, s, p);
+        return None with { Products = true, Parts = true, Splits = [s > 0, Term.Equal(before, at), at > 1] };
     }
 
     // a = 2m or a + 1 = 2 (m + 1), for m = a / 2.

@@ -33,6 +33,7 @@ public static class Plan
         .. Theorems.Catalogue.Select(Of),
         .. Theorems.Patterns.Select(statement => Prove("Phases and layers", statement.Text, statement.Region, Goal.Of(statement))),
         .. Theorems.Grids.Select(statement => Prove("Several axes", statement.Text, statement.Region, Goal.Of(statement))),
+        .. Theorems.Prefixes.Select(statement => Prove("Sinks and prefixes", statement.Text, statement.Region, Goal.Of(statement))),
         .. Theorems.Slices.Select(statement => Prove("Slices and cuts", statement.Text, statement.Region, Goal.Of(statement))),
         .. Theorems.Kernel.Select(statement => Prove("Tiles and offsets", statement.Text, statement.Region, Goal.Of(statement))),
         .. SafeArithmetic.Goals().Select(safe => Prove("Arithmetic", safe.Statement, safe.Goal.Variables[0].Name == "D" ? "every D that a plan accepts" : "every size that a configuration accepts", safe.Goal)),

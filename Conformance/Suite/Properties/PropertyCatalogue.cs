@@ -20,5 +20,6 @@ public static class PropertyCatalogue
         .. SliceProperties.All,
         .. PhaseProperties.All,
         .. GridProperties.All,
+        .. PrefixProperties.All,
     ];
 }

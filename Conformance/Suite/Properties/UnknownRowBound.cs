@@ -28,7 +28,7 @@ internal readonly record struct UnknownRowBound(double Output, double LogSumExp)
         int keys = config.Batch * config.Tokens;
         double scale = Math.Abs(config.Scale);
         (double q, double k, double v) = (Largest(input.Query), Largest(input.Key), Largest(input.Value));
-        double scores = scale * config.HeadDim * q * k, rescalings = model.Rescalings(keys, keys);
+        double scores = scale * config.HeadDim * q * k, rescalings = model.Rescalings(keys, keys, Segments.OfRun(config));
         if (Math.Max(scores, config.HeadDim * q * k) > model.Largest / 2 || scores > model.Storage.Largest / 2)
             return new(double.PositiveInfinity, double.PositiveInfinity);
         double scoreGamma = model.Gamma(config.HeadDim + model.ScoreRoundings) + Stored(model);

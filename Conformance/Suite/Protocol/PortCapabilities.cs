@@ -48,6 +48,9 @@ public sealed record PortCapabilities(
     /// <summary>Whether tokens may stand on several axes; since protocol 1.2.</summary>
     public bool Grids { get; init; }
 
+    /// <summary>Whether the first tokens may be keys of every query, as sinks and seen whole; since protocol 1.3.</summary>
+    public bool Prefixes { get; init; }
+
     /// <summary>Whether sequences of different lengths may be packed one behind the other.</summary>
     public bool Packed { get; init; }
 

@@ -33,5 +33,5 @@ internal sealed class OperatorPort(string directory, string library) : IAttentio
 
     // Level 6 is asked of every port, whether it claims it or not.
     private static PortDescription OfForward(PortDescription kernel) =>
-        kernel with { Name = "s2attn::S2Attention", Capabilities = kernel.Capabilities with { Operations = [PortOperation.Forward], Isolation = false, HeadMajor = false, Packed = false, Strides = [], Slices = false, LogSumExpGradient = false, Grids = false } };
+        kernel with { Name = "s2attn::S2Attention", Capabilities = kernel.Capabilities with { Operations = [PortOperation.Forward], Isolation = false, HeadMajor = false, Packed = false, Strides = [], Slices = false, LogSumExpGradient = false, Grids = false, Prefixes = false } };
 }

@@ -138,8 +138,9 @@ static void arguments(void) {
     REFUSED(shifted_heads, 5, S2ATTN_ERROR_ARGUMENT);
     REFUSED(layout, 2, S2ATTN_ERROR_ARGUMENT);
     REFUSED(threads, -1, S2ATTN_ERROR_ARGUMENT);
-    REFUSED(reserved, 1, S2ATTN_ERROR_ARGUMENT);
-    REFUSED(reserved, -1, S2ATTN_ERROR_ARGUMENT);
+    REFUSED(prefix, N + 1, S2ATTN_ERROR_ARGUMENT);
+    REFUSED(prefix, (N + 1) | S2ATTN_PREFIX_WHOLE, S2ATTN_ERROR_ARGUMENT);
+    REFUSED(prefix, -1, S2ATTN_ERROR_ARGUMENT);
     config = usual(1), config.shifted_heads = S2ATTN_HEADS_FLAGS;
     refused(&config, S2ATTN_ERROR_ARGUMENT, "shifted is NULL");
     config = usual(1), config.shifted_heads = S2ATTN_HEADS_SHIFTS;

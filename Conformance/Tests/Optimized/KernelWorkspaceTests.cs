@@ -32,6 +32,7 @@ public sealed unsafe class KernelWorkspaceTests
                     int length = 2 * ((from + count + 1) / 2);
                     PaddingPattern padding = seed % 3 == 0 ? PaddingPattern.Sparse : PaddingPattern.None;
                     AttentionCase item = Cases.Of(2 * length, length, mask, shift: seed % length, heads: 2, kvHeads: 1, headDim: dim, padding: padding, seed: seed++);
+                    Check(item with { Config = item.Config.With(request => request with { Prefix = 1 + 37 * seed % request.Tokens, IsPrefixWhole = seed % 2 == 0 }) }, engines, null);
                     float[][] whole = Check(item, engines, null);
                     S2Slice slice = S2Slice.Create(item.Config, new() { FirstQuery = from, EndQuery = from + count });
                     float[][] part = Check(item, engines, slice);
@@ -114,6 +115,12 @@ public sealed unsafe class KernelWorkspaceTests
         {
             Spoil(workspace);
             engines.Single.Backward(geometry, problem, phase, item, workspace);
+        }
+
+        public void BackwardOfPrefix(Geometry geometry, in Problem<float> problem, long item, Workspace workspace)
+        {
+            Spoil(workspace);
+            engines.Single.BackwardOfPrefix(geometry, problem, item, workspace);
         }
 
         public void Decode(DecodeWork<float> work, long item, Workspace workspace) => throw new NotSupportedException();

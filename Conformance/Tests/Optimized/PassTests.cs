@@ -388,6 +388,8 @@ public sealed unsafe class PassTests
             Note(Computed, item, phase);
         }
 
+        public void BackwardOfPrefix(Geometry geometry, in Problem<float> problem, long item, Workspace workspace) => throw new NotSupportedException();
+
         public void Decode(DecodeWork<float> work, long item, Workspace workspace) => throw new NotSupportedException();
 
         public void Merge(DecodeWork<float> work, in Rows<float> output, in Rows<float> logSumExp) => throw new NotSupportedException();

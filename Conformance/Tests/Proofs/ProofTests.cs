@@ -110,7 +110,7 @@ public sealed class ProofTests
     {
         string[] names = [.. Plan.Everything().Select(subject => subject.Name)];
         Assert.Equal(names.Length, names.Distinct().Count());
-        Assert.Empty(Theorems.Catalogue.Select(theorem => theorem.Name).Concat(Theorems.Kernel.Concat(Theorems.Slices).Concat(Theorems.Patterns).Concat(Theorems.Grids).Select(statement => statement.Name)).Except(names));
+        Assert.Empty(Theorems.Catalogue.Select(theorem => theorem.Name).Concat(Theorems.Kernel.Concat(Theorems.Slices).Concat(Theorems.Patterns).Concat(Theorems.Grids).Concat(Theorems.Prefixes).Select(statement => statement.Name)).Except(names));
     }
 
     [Fact]

@@ -28,7 +28,7 @@ internal static class GridMutants
 
     private static MutantPort Of(string name, Func<PortCase, PortAnswer> change) => new(name, item => item.Grid is null ? Right.Run(item) : change(item))
     {
-        Description = Right.Description with { Name = name, Capabilities = Right.Description.Capabilities with { Slices = false, LogSumExpGradient = false } },
+        Description = Right.Description with { Name = name, Capabilities = Right.Description.Capabilities with { Slices = false, LogSumExpGradient = false, Prefixes = false } },
     };
 
     // What a query sees is another set of keys; the backward pass stays right.

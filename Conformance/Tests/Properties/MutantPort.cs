@@ -12,7 +12,7 @@ internal sealed class MutantPort(string name, Func<PortCase, PortAnswer> run) : 
 {
     private static readonly ReferencePort Right = new();
 
-    public PortDescription Description { get; init; } = Right.Description with { Name = name, Capabilities = Right.Description.Capabilities with { Slices = false, LogSumExpGradient = false, Grids = false } };
+    public PortDescription Description { get; init; } = Right.Description with { Name = name, Capabilities = Right.Description.Capabilities with { Slices = false, LogSumExpGradient = false, Grids = false, Prefixes = false } };
 
     public PortAnswer Run(PortCase portCase) => run(portCase);
 
@@ -66,6 +66,7 @@ internal sealed class MutantPort(string name, Func<PortCase, PortAnswer> run) : 
             ? Right.Run(item) : Right.Run(item with { Input = item.Input with { Valid = item.Input.Valid.Map(_ => true) } })),
         .. MemoryMutants.All(),
         .. GridMutants.All(),
+        .. PrefixMutants.All(),
     ];
 
     private static PortCase With(PortCase item, Func<S2Request, S2Request> change) => item with { Config = item.Config.With(change) };

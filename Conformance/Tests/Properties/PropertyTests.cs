@@ -70,7 +70,7 @@ public sealed class PropertyTests
     [Fact]
     public void Every_theorem_that_a_property_names_exists()
     {
-        string[] names = [.. Theorems.Catalogue.Select(theorem => theorem.Name), .. Theorems.Kernel.Concat(Theorems.Slices).Concat(Theorems.Patterns).Concat(Theorems.Grids).Select(statement => statement.Name)];
+        string[] names = [.. Theorems.Catalogue.Select(theorem => theorem.Name), .. Theorems.Kernel.Concat(Theorems.Slices).Concat(Theorems.Patterns).Concat(Theorems.Grids).Concat(Theorems.Prefixes).Select(statement => statement.Name)];
         Assert.All(PropertyCatalogue.All.SelectMany(property => property.Theorems), pattern => Assert.Contains(names, name => Matches(pattern, name)));
     }
 

@@ -105,7 +105,7 @@ internal static partial class Errors
         _ => SnakeCase().Replace(name, "_$0").ToLowerInvariant(),
     };
 
-    [GeneratedRegex(@"\boptions\.(Threads|Sequences|MaxChunk|(Query|Key|Value|Output|LogSumExp)(Gradient)?)\b|\b(query|key|value|output|logSumExp)(Gradient)?\b(?= (is|has|overlaps|reaches|=)|[,.:]|')|\bcumulativeLengths\b|\b(Batch|Tokens|Heads|KvHeads|HeadDim|GroupSize|Shift|Mask|Scale|FirstQuery|EndQuery|FirstKey|EndKey|IsUnbounded|MaxChunk)\b(?= =)")]
+    [GeneratedRegex(@"\boptions\.(Threads|Sequences|MaxChunk|(Query|Key|Value|Output|LogSumExp)(Gradient)?)\b|\b(query|key|value|output|logSumExp)(Gradient)?\b(?= (is|has|overlaps|reaches|=)|[,.:]|')|\bcumulativeLengths\b|\b(Batch|Tokens|Heads|KvHeads|HeadDim|GroupSize|Shift|Prefix|Mask|Scale|FirstQuery|EndQuery|FirstKey|EndKey|IsUnbounded|MaxChunk)\b(?= =)")]
     private static partial Regex Names();
 
     [GeneratedRegex("(?<=[a-z])[A-Z]")]

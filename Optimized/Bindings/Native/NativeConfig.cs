@@ -22,7 +22,7 @@ internal unsafe struct NativeConfig
     public double GroupRatio;
     public long Shift;
     public double Scale;
-    public int DType, GradientDType, Mask, GroupRule, ShiftedHeads, Layout, Threads, Reserved;
+    public int DType, GradientDType, Mask, GroupRule, ShiftedHeads, Layout, Threads, Prefix;
 
     /// <summary>A union: flags, or where ShiftedHeads says so one long for each head.</summary>
     public byte* Shifted;

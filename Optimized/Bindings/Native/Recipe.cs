@@ -27,6 +27,9 @@ internal sealed record Recipe(S2Request Request, S2AttentionOptions Options, Imm
 
     private const long DefaultShift = -1;
 
+    /// <summary>S2ATTN_PREFIX_WHOLE.</summary>
+    private const int WholePrefix = 1 << 30;
+
     /// <summary>The part of the sequence that is asked, where it is not the whole.</summary>
     public S2Slice? Slice { get; init; }
 
@@ -106,13 +109,13 @@ internal sealed record Recipe(S2Request Request, S2AttentionOptions Options, Imm
                 _ => throw NotIn("shifted_heads", config.ShiftedHeads, "one of S2ATTN_HEADS_*"),
             },
             Scale = double.IsNaN(config.Scale) ? null : config.Scale,
+            Prefix = config.Prefix < 0 ? config.Prefix : config.Prefix & ~WholePrefix,
+            IsPrefixWhole = config.Prefix > 0 && (config.Prefix & WholePrefix) != 0,
         };
         if (config.ValueDim != 0 && config.ValueDim != config.HeadDim)
             throw new NativeUnsupportedException($"value_dim = {config.ValueDim}: must be 0 or head_dim = {config.HeadDim}");
         if (config.Threads < 0)
             throw NotIn("threads", config.Threads, "at least 1, or 0 for the processors of the machine");
-        if (config.Reserved != 0)
-            throw NotIn("reserved", config.Reserved, "0");
         DType type = TypeOf("dtype", config.DType);
         DType gradient = config.GradientDType == 0 ? DType.F32 : TypeOf("gradient_dtype", config.GradientDType);
         if (gradient != DType.F32 && gradient != type)

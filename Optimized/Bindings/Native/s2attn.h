@@ -113,7 +113,8 @@ typedef struct s2attn_config {
     int32_t shifted_heads;  /* S2ATTN_HEADS_* */
     int32_t layout;         /* S2ATTN_LAYOUT_* of the tensors whose strides are NULL below */
     int32_t threads;        /* workers of a call. 0: the processors of the machine */
-    int32_t reserved;       /* 0 */
+    int32_t prefix;         /* P, 0 <= P <= N and below 2^30: the first P tokens, of each packed sequence its own, are keys of every query beside what the mask shows. Under a causal mask a
+                               query sees none of them that comes after it (attention sinks), unless S2ATTN_PREFIX_WHOLE is added. 0: no prefix */
     union {
         const uint8_t *shifted; /* [H] where shifted_heads is S2ATTN_HEADS_FLAGS; copied, like everything below */
         const int64_t *shifts;  /* [H] where shifted_heads is S2ATTN_HEADS_SHIFTS; shift is then S2ATTN_DEFAULT_SHIFT or the largest of them */
@@ -132,14 +133,16 @@ typedef struct s2attn_config {
 } s2attn_config;
 
 /* Which part of a sequence: queries [first_query, end_query) with the keys [first_key, end_key) that are there for them, all counted from the start of the sequence.
- * Every key that a query sees must be there. q, do, o, lse, dlse and dq then have end_query - first_query tokens, k, v, valid, dk and dv have end_key - first_key. */
+ * Every key that a query sees must be there: with a prefix those from 0 on. q, do, o, lse, dlse and dq then have end_query - first_query tokens, k, v, valid, dk and dv have end_key - first_key. */
 typedef struct s2attn_slice {
     int64_t struct_size; /* sizeof(s2attn_slice) */
     int64_t first_query, end_query;
     int64_t first_key, end_key; /* S2ATTN_NEEDED: the first and the last one that a query of the slice sees */
-    int32_t is_unbounded;       /* not 0: the text may still grow, which S2ATTN_MASK_SPLIT allows. config.tokens says nothing then; give any that suits group_size */
+    int32_t is_unbounded;       /* not 0: the text may still grow, which S2ATTN_MASK_SPLIT allows. config.tokens says nothing then; give any that suits group_size and prefix */
     int32_t reserved;           /* 0 */
 } s2attn_slice;
+
+#define S2ATTN_PREFIX_WHOLE (1 << 30) /* config.prefix = P + S2ATTN_PREFIX_WHOLE: the prefix is seen whole, also by its own tokens, as an image in front of a text */
 
 #define S2ATTN_NEEDED (-1) /* slice.first_key, slice.end_key */
 
@@ -206,7 +209,7 @@ S2ATTN_API int32_t s2attn_destroy(s2attn_plan plan);
  *     s2attn_cache_append(cache, 0, tokens, k, v), s2attn_cache_attend(cache, 0, tokens, q, o, NULL);      the prompt, in chunks of at most 512
  *     s2attn_cache_append(cache, 0, 1, k, v), s2attn_cache_attend(cache, 0, 1, q, o, NULL);                each new token
  *
- * Under S2ATTN_MASK_SPLIT alone what a query sees does not depend on how long the text gets. At most G + max_chunk tokens of a sequence are kept, however long it gets; G of the
+ * Under S2ATTN_MASK_SPLIT alone what a query sees does not depend on how long the text gets. At most G + max_chunk tokens of a sequence are kept, and its prefix, however long it gets; G of the
  * longest text with shift 0 is causal attention to everything. A cache serves one call at a time, as a plan does. */
 typedef uint64_t s2attn_cache;
 
@@ -216,12 +219,12 @@ typedef uint64_t s2attn_cache;
 typedef struct s2attn_cache_info {
     int64_t struct_size; /* in: sizeof(s2attn_cache_info) */
     int64_t length;      /* tokens that were appended */
-    int64_t first_key;   /* the first key that the next query sees, or any after it: those before are dead */
-    int64_t max_rows;    /* the most tokens that are kept: G + max_chunk */
+    int64_t first_key;   /* the first key that the next query sees, or any after it: those before are dead, but for a prefix */
+    int64_t max_rows;    /* the most tokens that are kept: P + G + max_chunk */
     int64_t bytes;       /* of keys and values, of all sequences: what memory is held for */
 } s2attn_cache_info;
 
-/* An empty cache of several sequences, each with a length of its own. config.batch and config.tokens say nothing; give any that suit group_size. Tensors are dense, [B,N,H,D]. */
+/* An empty cache of several sequences, each with a length of its own. config.batch and config.tokens say nothing; give any that suit group_size and prefix. Tensors are dense, [B,N,H,D]. */
 S2ATTN_API int32_t s2attn_cache_create(const s2attn_config *config, int64_t sequences, int64_t max_chunk, s2attn_cache *cache);
 
 /* Appends keys and values [tokens,K,D] to one sequence, or [sequences,tokens,K,D] to all. */

@@ -29,6 +29,8 @@ public static class PortConfigs
             Mask = mask,
             ShiftedHeads = OwnShifts("config", fields) ?? Heads(config.Any("shiftedHeads")),
             Scale = config.Number("scale"),
+            Prefix = config.Has("prefix") ? config.Integer("prefix", 0, int.MaxValue) : 0,
+            IsPrefixWhole = config.Has("prefixWhole") && config.Flag("prefixWhole"),
         };
         return S2Config.TryCreate(request) switch
         {

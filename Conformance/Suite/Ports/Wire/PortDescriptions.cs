@@ -63,6 +63,8 @@ public static class PortDescriptions
             json.WriteBoolean("phases", true);
         if (capabilities.Grids)
             json.WriteBoolean("grids", true);
+        if (capabilities.Prefixes)
+            json.WriteBoolean("prefixes", true);
         if (!capabilities.Strides.IsEmpty)
             WriteNames("strides", capabilities.Strides.Select(ProtocolNames.Of));
         if (capabilities.MaxTokens < int.MaxValue)
@@ -132,6 +134,7 @@ public static class PortDescriptions
             LogSumExpGradient = Flag(declared, "lseGradient"),
             Phases = Flag(declared, "phases"),
             Grids = Flag(declared, "grids"),
+            Prefixes = Flag(declared, "prefixes"),
             Strides = Names<StrideKind>(declared, "strides", ProtocolNames.TryReadStrides),
             Fixed = declared.TryGetProperty("fixed", out JsonElement fixedFields) ? Fixed(fixedFields) : FixedConfig.None,
             Tiles = Tiles(declared),

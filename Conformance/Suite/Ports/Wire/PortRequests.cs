@@ -58,6 +58,13 @@ internal static class PortRequests
         json.WriteNumber("heads", config.Heads);
         json.WriteNumber("kvHeads", config.KvHeads);
         json.WriteNumber("headDim", config.HeadDim);
+        if (config.Prefix > 0)
+        {
+            // Since 1.3, and only where a port declares prefixes.
+            json.WriteNumber("prefix", config.Prefix);
+            json.WriteBoolean("prefixWhole", config.IsPrefixWhole);
+        }
+
         if (portCase.Grid is { } grid)
             GridJson.Write(json, grid);
         json.WriteEndObject();

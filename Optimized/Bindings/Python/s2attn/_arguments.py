@@ -52,6 +52,8 @@ class Settings:
     scale: Optional[float]
     part: Optional[Part] = None
     axes: Optional[Tuple[Tuple[int, int, int], ...]] = None     # N, G and S of each axis; group_size is then the tokens of all
+    prefix: int = 0                                             # the first tokens, keys of every query
+    whole_prefix: bool = False
 
     @staticmethod
     def of_grid(axes: Any, mask: Any, shifted_heads: Any, softmax_scale: Any) -> "Settings":
@@ -73,7 +75,7 @@ class Settings:
         return replace(Settings.of(tokens, mask, 0, shifted_heads, softmax_scale), axes=tuple(checked))
 
     @staticmethod
-    def of(group_size: Any, mask: Any, shift: Any, shifted_heads: Any, softmax_scale: Any) -> "Settings":
+    def of(group_size: Any, mask: Any, shift: Any, shifted_heads: Any, softmax_scale: Any, prefix: Any = 0, whole_prefix: Any = False) -> "Settings":
         group_size = _group_size(group_size)
         shift = None if shift is None else _shift(shift, group_size)
         if isinstance(shift, tuple) and shifted_heads != "second_half":
@@ -82,7 +84,13 @@ class Settings:
             raise TypeError(f"softmax_scale={softmax_scale!r}: must be a number, or None for 1 / sqrt(D)")
         if softmax_scale is not None and not math.isfinite(softmax_scale):
             raise ValueError(f"softmax_scale={softmax_scale!r}: must be finite")
-        return Settings(group_size, mask_name(mask), shift, _heads(shifted_heads), None if softmax_scale is None else float(softmax_scale))
+        prefix = _integer("prefix", prefix, "an int of at least 0")
+        if not 0 <= prefix < 1 << 30:
+            raise ValueError(f"prefix={prefix}: must be at least 0 and less than 2**30")
+        if not isinstance(whole_prefix, bool):
+            raise TypeError(f"whole_prefix={whole_prefix!r}: must be a bool")
+        return Settings(group_size, mask_name(mask), shift, _heads(shifted_heads), None if softmax_scale is None else float(softmax_scale), prefix=prefix,
+                        whole_prefix=whole_prefix and prefix > 0)
 
 
 def mask_name(mask: Any) -> str:
@@ -188,6 +196,8 @@ def check_shapes(settings: Settings, packed: bool, shapes: "dict[str, Tuple[int,
         raise ValueError(f"shifted_heads has {len(settings.shifted_heads)} flags: must be one for each of the {heads} heads of q")
     if settings.axes is not None and q[1] != settings.group_size:
         raise ValueError(f"q has {q[1]} tokens: must be {settings.group_size}, the places of axes={settings.axes!r}")
+    if not packed and settings.part is None and 0 < q[1] < settings.prefix:
+        raise ValueError(f"prefix={settings.prefix}: must be at most N, {q[1]} tokens of q")
     if not packed and settings.part is None and isinstance(settings.group_size, int) and q[1] > 0:
         check_group(settings, q[1], f"the {q[1]} tokens of q")
         if settings.group_size > q[1]:

@@ -3,6 +3,7 @@ from dataclasses import dataclass, replace
 from typing import Optional, Tuple
 
 from ._arguments import Settings
+from . import _library
 from ._library import LIBRARY, check
 from ._plans import PLANS, PlanKey
 
@@ -48,9 +49,15 @@ def key_of(settings: Settings, shape: Tuple[int, int, int, int], key_shape: Tupl
     part = settings.part
     bounds = None if part is None else (part.first_query, part.first_query + tokens, part.first_key, part.first_key + key_shape[1], part.tokens is None)
     if part is not None:
-        tokens = int(settings.group_size) if part.tokens is None else part.tokens
+        tokens = max(int(settings.group_size), settings.prefix) if part.tokens is None else part.tokens
     return PlanKey(batch, tokens, heads, key_shape[-2], dim, dtype, settings.group_size, settings.mask, settings.shift, settings.shifted_heads, settings.scale,
-                   _threads or threads, q.strides, k.strides, v.strides, None, cu_seqlens, settings.axes, bounds)
+                   _threads or threads, q.strides, k.strides, v.strides, None, cu_seqlens, settings.axes, bounds, prefix_of(settings, tokens if cu_seqlens is not None else None))
+
+
+def prefix_of(settings: Settings, most: Optional[int] = None) -> int:
+    """What the library is told of a prefix; of packed sequences no more than all tokens."""
+    prefix = settings.prefix if most is None else min(settings.prefix, most)
+    return prefix | _library.PREFIX_WHOLE if settings.whole_prefix and prefix else prefix
 
 
 def forward(key: PlanKey, q: View, k: View, v: View, valid: Optional[int], o: int, lse: int) -> None:

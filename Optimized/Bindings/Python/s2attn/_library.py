@@ -11,6 +11,7 @@ MASKS = {"local_causal": 1, "split": 2, "position_causal": 3, "bidirectional": 4
 SHIFTED_HEADS = {"second_half": 0, "none": 1, "all": 2}
 FLAGS, SHIFTS = 3, 4
 EXPLICIT, RATIO, SFT = 0, 1, 2
+PREFIX_WHOLE = 1 << 30
 DEFAULT_SHIFT = -1
 NEEDED, ALL_SEQUENCES = -1, -1
 SUCCESS, ARGUMENT, UNSUPPORTED, MEMORY = 0, 1, 2, 6
@@ -28,7 +29,7 @@ class Config(ctypes.Structure):
     _fields_ = (
         [(name, c_int64) for name in ("struct_size", "batch", "tokens", "heads", "kv_heads", "head_dim", "value_dim", "group_size")]
         + [("group_ratio", c_double), ("shift", c_int64), ("scale", c_double)]
-        + [(name, c_int32) for name in ("dtype", "gradient_dtype", "mask", "group_rule", "shifted_heads", "layout", "threads", "reserved")]
+        + [(name, c_int32) for name in ("dtype", "gradient_dtype", "mask", "group_rule", "shifted_heads", "layout", "threads", "prefix")]
         + [("shifted", POINTER(c_uint8))]
         + [(name + "_strides", POINTER(Strides))
            for name in ("query", "key", "value", "output", "lse", "output_gradient", "query_gradient", "key_gradient", "value_gradient")])

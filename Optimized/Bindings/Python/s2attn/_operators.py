@@ -15,14 +15,15 @@ NAMESPACE = "s2attn"
 
 def encode(settings: Settings) -> str:
     """Settings as a text, the only kind of constant that operators have room for."""
-    return json.dumps([settings.group_size, settings.mask, settings.shift, settings.shifted_heads, settings.scale, astuple(settings.part) if settings.part else None, settings.axes])
+    return json.dumps([settings.group_size, settings.mask, settings.shift, settings.shifted_heads, settings.scale, astuple(settings.part) if settings.part else None, settings.axes, settings.prefix,
+                       settings.whole_prefix])
 
 
 def decode(text: str) -> Settings:
     """What encode wrote."""
-    group_size, mask, shift, shifted_heads, scale, part, axes = json.loads(text)
+    group_size, mask, shift, shifted_heads, scale, part, axes, prefix, whole_prefix = json.loads(text)
     return Settings(group_size, mask, tuple(shift) if isinstance(shift, list) else shift, shifted_heads if isinstance(shifted_heads, str) else tuple(shifted_heads), scale, Part(*part) if part else None,
-                    tuple(map(tuple, axes)) if axes else None)
+                    tuple(map(tuple, axes)) if axes else None, prefix, whole_prefix)
 
 
 def _ends(settings: Settings, cu_seqlens: Optional[torch.Tensor], q: torch.Tensor) -> Optional[bytes]:

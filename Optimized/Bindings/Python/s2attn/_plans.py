@@ -39,6 +39,7 @@ class PlanKey:
     cu_seqlens: Optional[bytes] = None
     axes: Optional[Tuple[Tuple[int, int, int], ...]] = None     # N, G and S of each axis
     part: Optional[Tuple[int, int, int, int, bool]] = None      # first and end of the queries, first and end of the keys, whether the text may still grow
+    prefix: int = 0                                             # P, with PREFIX_WHOLE where it is seen whole
 
     @property
     def queries(self) -> int:
@@ -62,6 +63,7 @@ class PlanKey:
         config.dtype = config.gradient_dtype = _library.DTYPES[self.dtype]
         config.mask = _library.MASKS[self.mask]
         config.threads = self.threads
+        config.prefix = self.prefix
         config.shift = self.shift if isinstance(self.shift, int) and self.axes is None else _library.DEFAULT_SHIFT
         config.scale = math.nan if self.scale is None else self.scale
         if self.axes is not None:

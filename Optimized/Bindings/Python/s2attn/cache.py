@@ -16,14 +16,16 @@ class KeyValueCache:
         cache = s2attn.KeyValueCache(group_size=2048, heads=32, kv_heads=8, head_dim=128)
         o = cache(q, k, v)              # [T,H,D], [T,K,D], [T,K,D]: a chunk of the prompt, or one new token
 
+    prefix, whole_prefix: as s2_attn_func has them; these tokens are kept for ever, and queries of a prefix that is seen whole are attended after all of it was appended.
     group_size of the longest text with shift=0 is causal attention to everything. With sequences=B every tensor has a first axis B, unless `sequence` names one.
     dtype: "float32", "float16" or "bfloat16", or the torch.dtype. Tensors of NumPy or PyTorch; there are no gradients. One call at a time.
     """
 
     def __init__(self, group_size: int, heads: int, kv_heads: int, head_dim: int, *, dtype: Any = "float32", sequences: int = 1, max_chunk: int = 512,
-                 shift: Optional[int] = None, shifted_heads: ShiftedHeads = "second_half", softmax_scale: Optional[float] = None, threads: int = 0) -> None:
+                 shift: Optional[int] = None, shifted_heads: ShiftedHeads = "second_half", softmax_scale: Optional[float] = None, threads: int = 0, prefix: int = 0,
+                 whole_prefix: bool = False) -> None:
         self._handle = 0
-        settings = Settings.of(_integer("group_size", group_size, "an int of at least 1"), "split", shift, shifted_heads, softmax_scale)
+        settings = Settings.of(_integer("group_size", group_size, "an int of at least 1"), "split", shift, shifted_heads, softmax_scale, prefix, whole_prefix)
         self._dtype = str(dtype).rpartition(".")[2]
         if self._dtype not in _library.DTYPES:
             raise TypeError(f"dtype={dtype!r}: must be one of {', '.join(_library.DTYPES)}")
@@ -32,8 +34,8 @@ class KeyValueCache:
         if not isinstance(settings.shifted_heads, str) and len(settings.shifted_heads) != self._heads:
             raise ValueError(f"shifted_heads has {len(settings.shifted_heads)} flags: must be one for each of the {self._heads} heads")
         any_strides = (0, 0, 0)
-        config = PlanKey(1, int(settings.group_size), self._heads, self._kv_heads, self._dim, self._dtype, settings.group_size, "split", settings.shift, settings.shifted_heads, settings.scale,
-                         numbers["threads"] or _kernel.threads(), any_strides, any_strides, any_strides).settings()
+        config = PlanKey(1, max(int(settings.group_size), settings.prefix), self._heads, self._kv_heads, self._dim, self._dtype, settings.group_size, "split", settings.shift, settings.shifted_heads, settings.scale,
+                         numbers["threads"] or _kernel.threads(), any_strides, any_strides, any_strides, prefix=_kernel.prefix_of(settings)).settings()
         handle = c_uint64()
         check(LIBRARY.s2attn_cache_create(byref(config), self._sequences, numbers["max_chunk"], byref(handle)), "KeyValueCache")
         self._handle = handle.value

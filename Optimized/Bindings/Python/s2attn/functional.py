@@ -15,6 +15,8 @@ _DOCUMENTATION = """
     group_size: G, an int; or a float r for int(N * r), LongLoRA's rule with 0.25; or "sft" for LongLoRA's rule of supervised fine-tuning.
     shift: S, 0 <= S < G; None: G // 2; or one int for each query head, 0 for those that do not shift: s2attn.phase_shifts makes such a list.
     shifted_heads: "second_half" (query heads h >= H // 2), "none", "all", or one bool for each query head.
+    prefix, whole_prefix: the first `prefix` tokens, of each packed sequence its own, are keys of every query beside what the mask shows. Under a causal mask a query sees none of them that
+        comes after it (attention sinks), unless whole_prefix: the prefix is then seen whole, also by its own tokens, as an image in front of a text. A part needs the keys from 0 on.
     softmax_scale: factor of q.k; None: 1 / sqrt(D).
     key_padding_mask: {padding}, bool or integers, true for a real key and false for a padded one. Padded keys and values may hold anything, NaN too.
     return_lse: also return the logsumexp of each row, {lse} in float32.
@@ -28,22 +30,22 @@ _DOCUMENTATION = """
 
 
 def s2_attn_func(q: Any, k: Any, v: Any, group_size: GroupSize, *, mask: str, shift: Shift = None, shifted_heads: ShiftedHeads = "second_half",
-                 softmax_scale: Optional[float] = None, key_padding_mask: Any = None, return_lse: bool = False) -> Any:
+                 softmax_scale: Optional[float] = None, key_padding_mask: Any = None, return_lse: bool = False, prefix: int = 0, whole_prefix: bool = False) -> Any:
     """S2-Attn of q [B,N,H,D] over k and v [B,N,K,D]; K divides H, and query head h reads kv head h // (H // K)."""
-    settings = Settings.of(group_size, mask, shift, shifted_heads, softmax_scale)
+    settings = Settings.of(group_size, mask, shift, shifted_heads, softmax_scale, prefix, whole_prefix)
     o, lse = _engine(q).forward(settings, q, k, v, None, key_padding_mask)
     return (o, lse) if return_lse else o
 
 
 def s2_attn_varlen_func(q: Any, k: Any, v: Any, cu_seqlens: Any, group_size: GroupSize, *, mask: str, shift: Shift = None, shifted_heads: ShiftedHeads = "second_half",
-                        softmax_scale: Optional[float] = None, key_padding_mask: Any = None, return_lse: bool = False) -> Any:
+                        softmax_scale: Optional[float] = None, key_padding_mask: Any = None, return_lse: bool = False, prefix: int = 0, whole_prefix: bool = False) -> Any:
     """S2-Attn within each of several sequences, packed one after another: q [T,H,D], k and v [T,K,D].
 
     cu_seqlens: ints 0, end of the first sequence, ..., T (a tensor, an array or a list); sequences of no tokens are allowed, and one shorter than group_size is a single group.
     """
     if cu_seqlens is None:
         raise TypeError("cu_seqlens=None: must be a sequence of ints; without one call s2_attn_func")
-    settings = Settings.of(group_size, mask, shift, shifted_heads, softmax_scale)
+    settings = Settings.of(group_size, mask, shift, shifted_heads, softmax_scale, prefix, whole_prefix)
     o, lse = _engine(q).forward(settings, q, k, v, cu_seqlens, key_padding_mask)
     return (o, lse) if return_lse else o
 
@@ -69,23 +71,23 @@ def s2_attn_grid_backward(do: Any, q: Any, k: Any, v: Any, o: Any, lse: Any, axe
 
 def s2_attn_slice_func(q: Any, k: Any, v: Any, group_size: GroupSize, *, mask: str, first_query: Optional[int] = None, first_key: int = 0, tokens: Optional[int] = None,
                        shift: Shift = None, shifted_heads: ShiftedHeads = "second_half", softmax_scale: Optional[float] = None, key_padding_mask: Any = None,
-                       return_lse: bool = False) -> Any:
+                       return_lse: bool = False, prefix: int = 0, whole_prefix: bool = False) -> Any:
     """S2-Attn of a part of a sequence: queries q [B,T,H,D] over the keys and values that are there for them, k and v [B,U,K,D].
 
     first_query, first_key: the tokens of q[:,0] and k[:,0], counted from the start of the sequence. first_query=None: the queries are the last T of the U tokens.
     tokens: N of the whole sequence; None, under "split" alone: the text may still grow, and what a query sees does not depend on it.
     Every key that a query sees must be there; more may be. Gradients of k and v are this part's shares: over parts that make up the sequence they add up to the whole's.
     """
-    settings = _part(Settings.of(group_size, mask, shift, shifted_heads, softmax_scale), q, k, first_query, first_key, tokens)
+    settings = _part(Settings.of(group_size, mask, shift, shifted_heads, softmax_scale, prefix, whole_prefix), q, k, first_query, first_key, tokens)
     o, lse = _engine(q).forward(settings, q, k, v, None, key_padding_mask)
     return (o, lse) if return_lse else o
 
 
 def s2_attn_slice_backward(do: Any, q: Any, k: Any, v: Any, o: Any, lse: Any, group_size: GroupSize, *, mask: str, first_query: Optional[int] = None, first_key: int = 0,
                            tokens: Optional[int] = None, shift: Shift = None, shifted_heads: ShiftedHeads = "second_half", softmax_scale: Optional[float] = None,
-                           key_padding_mask: Any = None, dlse: Any = None) -> Any:
+                           key_padding_mask: Any = None, dlse: Any = None, prefix: int = 0, whole_prefix: bool = False) -> Any:
     """(dq, dk, dv) of s2_attn_slice_func for NumPy arrays, as s2_attn_backward gives those of s2_attn_func."""
-    settings = _part(Settings.of(group_size, mask, shift, shifted_heads, softmax_scale), q, k, first_query, first_key, tokens)
+    settings = _part(Settings.of(group_size, mask, shift, shifted_heads, softmax_scale, prefix, whole_prefix), q, k, first_query, first_key, tokens)
     from . import _numpy
     return _numpy.backward(settings, do, q, k, v, o, lse, dlse, None, key_padding_mask)
 
@@ -96,12 +98,12 @@ def _part(settings: Settings, q: Any, k: Any, first_query: Any, first_key: Any, 
 
 def s2_attn_backward(do: Any, q: Any, k: Any, v: Any, o: Any, lse: Any, group_size: GroupSize, *, mask: str, shift: Shift = None,
                      shifted_heads: ShiftedHeads = "second_half", softmax_scale: Optional[float] = None, key_padding_mask: Any = None,
-                     cu_seqlens: Any = None, dlse: Any = None) -> Any:
+                     cu_seqlens: Any = None, dlse: Any = None, prefix: int = 0, whole_prefix: bool = False) -> Any:
     """(dq, dk, dv) for NumPy arrays, from what s2_attn_func took and gave with return_lse=True, and do [B,N,H,D] (PyTorch: call backward() of the output).
 
     dlse: the gradient of lse, [B,H,N]; None where lse was not used. cu_seqlens: as in s2_attn_varlen_func, and then all shapes are those of packed sequences.
     """
-    settings = Settings.of(group_size, mask, shift, shifted_heads, softmax_scale)
+    settings = Settings.of(group_size, mask, shift, shifted_heads, softmax_scale, prefix, whole_prefix)
     from . import _numpy
     return _numpy.backward(settings, do, q, k, v, o, lse, dlse, cu_seqlens, key_padding_mask)
 
@@ -119,7 +121,7 @@ def _engine(q: Any) -> Any:
 
 
 # The axes of a grid have groups and shifts of their own.
-_OF_GRIDS = "\n".join(line for line in _DOCUMENTATION.split("\n") if not line.startswith(("    group_size:", "    shift:")))
+_OF_GRIDS = "\n".join(line for line in _DOCUMENTATION.split("\n") if not line.startswith(("    group_size:", "    shift:", "    prefix,", "        comes after it")))
 
 for _function, _padding, _lse in ((s2_attn_func, "[B,N]", "[B,H,N]"), (s2_attn_varlen_func, "[T]", "[H,T]"), (s2_attn_grid_func, "[B,N]", "[B,H,N]"), (s2_attn_slice_func, "[B,U]", "[B,H,T]")):
     _function.__doc__ = (_function.__doc__ or "").rstrip() + "\n" + (_OF_GRIDS if _function is s2_attn_grid_func else _DOCUMENTATION).replace("{padding}", _padding).replace("{lse}", _lse)

@@ -129,7 +129,7 @@ def settings_of(request: Any, inputs: Any) -> Any:
         axes = [(axis["tokens"], axis["groupSize"], axis["shift"]) for axis in config["axes"]]
         return {"axes": axes, "mask": config["mask"], "softmax_scale": config["scale"], "shifted_heads": own["shifted_heads"], "key_padding_mask": inputs.get("valid")}
     return {"group_size": config["groupSize"], "mask": config["mask"], "softmax_scale": config["scale"], **own,
-            "key_padding_mask": inputs.get("valid"), **packed, **part_of(request)}
+            "prefix": config.get("prefix", 0), "whole_prefix": config.get("prefixWhole", False), "key_padding_mask": inputs.get("valid"), **packed, **part_of(request)}
 
 
 def part_of(request: Any) -> Any:
@@ -146,7 +146,7 @@ def answer(tensors: Any, request: Any) -> Any:
     if op == "describe":
         return {**head, "ok": True, "name": tensors.name, "version": s2attn.__version__, "language": "python", "capabilities": {
             "ops": ["forward", "backward"], "dtypes": tensors.dtypes, "masks": ["LocalCausal", "Split", "PositionCausal", "Bidirectional", "BidirectionalSplit"],
-            "gqa": True, "padding": True, "oddGroup": True, "ragged": True, "layouts": ["BNHD", "BHND"], "packed": True, "phases": True, "grids": True, "slice": True, "lseGradient": True, "strides": tensors.strides}}
+            "gqa": True, "padding": True, "oddGroup": True, "ragged": True, "layouts": ["BNHD", "BHND"], "packed": True, "phases": True, "grids": True, "prefixes": True, "slice": True, "lseGradient": True, "strides": tensors.strides}}
     if op not in ("forward", "backward"):
         return {**head, "ok": False, "unsupported": f"op {op}"}
     try:
