@@ -2,6 +2,7 @@
 using System.Collections.Immutable;
 using System.Globalization;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using Microsoft.ML.OnnxRuntime;
 using S2Attn.Spec;
 
@@ -105,31 +106,43 @@ internal static class OnnxSettings
             : throw new PortStartException($"scale = {text}: must be a number or \"default\", which is 1 / sqrt(headDim).");
     }
 
-    // As the port protocol has them: phases by their number, or one shift for each head; null where heads have none of their own.
+    // As the port protocol has them: phases by their number, or one shift for each head; null where heads have none of their own. A graph's attribute says 0 or 1 for rotated.
     private static HeadShift? OwnShifts(string? shifts, int? phases, string? rotated)
     {
         if (rotated is not (null or "0" or "1" or "true" or "false") || (rotated is not null && phases is null))
             throw new PortStartException($"rotated = {rotated}: must be true or false, beside phases.");
-        if (phases is { } count)
-            return shifts is null && count >= 1 ? HeadShift.Phased(count, rotated is "1" or "true") : throw new PortStartException($"phases = {count}: must be at least 1, and not beside shifts.");
-        if (shifts is null)
-            return null;
-        string[] numbers = shifts.Trim('[', ']').Split(',');
-        return Array.TrueForAll(numbers, number => int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out _))
-            ? HeadShift.Each(numbers.Select(number => int.Parse(number, CultureInfo.InvariantCulture)))
-            : throw new PortStartException($"shifts = {shifts}: must be one number for each query head, such as [0,2,4,6].");
+        if (phases is not null && (shifts is not null || phases < 1))
+            throw new PortStartException($"phases = {phases}: must be at least 1, and not beside shifts.");
+        return Parsed(
+            () =>
+            {
+                JsonObject fields = [];
+                if (shifts is not null)
+                    fields["shifts"] = JsonNode.Parse(shifts.StartsWith('[') ? shifts : $"[{shifts}]");
+                if (phases is not null)
+                    fields["phases"] = phases;
+                if (rotated is not null)
+                    fields["rotated"] = rotated is "1" or "true";
+                return fields.ToJsonString();
+            },
+            json => PortConfigs.OwnShifts("metadata", json),
+            $"shifts = {shifts}: must be one number for each query head, such as [0,2,4,6].");
     }
 
-    private static HeadShift Heads(string text)
+    private static HeadShift Heads(string text) => Parsed(
+        () => text.StartsWith('[') ? text : JsonSerializer.Serialize(text), PortConfigs.Heads, $"shiftedHeads = {text}: must be None, SecondHalf, All or an array such as [false,true].");
+
+    // What a setting says in the words of the protocol, by the protocol's readers.
+    private static T Parsed<T>(Func<string> text, Func<JsonElement, T> read, string rule)
     {
         try
         {
-            using JsonDocument json = JsonDocument.Parse(text.StartsWith('[') ? text : JsonSerializer.Serialize(text));
-            return PortConfigs.Heads(json.RootElement);
+            using JsonDocument json = JsonDocument.Parse(text());
+            return read(json.RootElement);
         }
         catch (Exception error) when (error is JsonException or FormatException)
         {
-            throw new PortStartException($"shiftedHeads = {text}: must be None, SecondHalf, All or an array such as [false,true].", error);
+            throw new PortStartException(rule, error);
         }
     }
 }
