@@ -52,7 +52,7 @@ public sealed record Diagnosis(ImmutableArray<string> Names, ImmutableArray<stri
                group picture by sentence into pictures
                select $"{pictures.Key} (at {pictures.First().Probe})",
         ];
-        ImmutableArray<string> names = [.. report.Explanation.Names.Where(_ => !report.Explanation.IsDefinition), .. report.Habits.SelectMany(habit => habit.Names)];
+        ImmutableArray<string> names = [.. report.Explanation.Names.Where(_ => !report.Explanation.IsDefinition), .. report.Habits.SelectMany(habit => habit.Names), .. report.Grids?.Names ?? []];
         return report.IsDefinition && report.Habits.IsEmpty
             ? new([], ["An X-ray shows the definition: what fails is not visible in which queries, keys and values are read, nor at small sizes in the numbers."], [report])
             : new(names, [.. report.Verdict, .. words.Take(report.Explanation.IsWhole ? 1 : MostWords)], [report]);
