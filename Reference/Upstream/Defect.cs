@@ -93,6 +93,9 @@ public enum Stage
     /// <summary>Of a grid: how it is cut into windows.</summary>
     GridCut,
 
+    /// <summary>Of a grid: what becomes of what fills short last windows up.</summary>
+    GridFill,
+
     /// <summary>Of a grid: what the mask of shifted windows hides.</summary>
     GridMask,
 

@@ -10,6 +10,9 @@ namespace S2Attn.Reference.Upstream;
 /// <param name="Keys">The keys and values, padded ones too.</param>
 public sealed record GridRow(int Query, ImmutableArray<int> Keys)
 {
+    /// <summary>How many keys of score 0 and value 0 it also sees: zeros that fill up.</summary>
+    public int Zeros { get; init; }
+
     // Where the gradients of these are written; -1 for nowhere.
     internal int QueryGradient { get; init; }
 
@@ -103,7 +106,7 @@ public sealed class GridPipeline
         return new(Tensor<double>.Of(input.Query.Shape.AsSpan(), dq), Tensor<double>.Of(input.Key.Shape.AsSpan(), dk), Tensor<double>.Of(input.Key.Shape.AsSpan(), dv));
     }
 
-    // Every row that sees a key: its valid keys, their weights and the logsumexp.
+    // Every row that sees a key: its valid keys, their weights, behind them those of zeros, and the logsumexp.
     private void Each(AttentionInput<double> input, Action<int, int, int, GridRow, (int Token, int Gradient)[], double[], double> row)
     {
         S2Config config = grid.Tokens;
@@ -113,9 +116,9 @@ public sealed class GridPipeline
                 {
                     GridRow read = Row(b, t, h);
                     (int Token, int Gradient)[] keys = [.. read.Keys.Zip(read.KeyGradients).Where(key => input.Valid[b, key.First])];
-                    if (read.Query < 0 || keys.Length == 0)
+                    if (read.Query < 0 || keys.Length + read.Zeros == 0)
                         continue;
-                    double[] weights = [.. keys.Select(key => config.Scale * Dot(input.Query.Row(b, read.Query, h), input.Key.Row(b, key.Token, config.KvHeadOf(h))))];
+                    double[] weights = [.. keys.Select(key => config.Scale * Dot(input.Query.Row(b, read.Query, h), input.Key.Row(b, key.Token, config.KvHeadOf(h)))), .. new double[read.Zeros]];
                     double lse = Normalise(weights);
                     row(b, t, h, read, keys, weights, lse);
                 }
@@ -143,12 +146,13 @@ public sealed class GridPipeline
 
         // The element of the windows whose result becomes the row, and the others of its window.
         int element = stages.JoinsRuns ? slot : windowed[slot], first = element - element % size;
-        int[] window = [.. Enumerable.Range(first, size).Where(other => TokenOf(Held(other)) >= 0)];
         if (TokenOf(Held(element)) < 0)
             return new(-1, []);
-        int[] keys = [.. window.Where(other => Sees(entry, shifts, element, other)).Select(Held)];
+        ILookup<bool, int> seen = Enumerable.Range(first, size).Where(other => Sees(entry, shifts, element, other)).Select(Held).ToLookup(other => TokenOf(other) >= 0);
+        int[] keys = [.. seen[true]];
         return new(TokenOf(Held(element)), [.. keys.Select(TokenOf)])
         {
+            Zeros = stages.SeesFill ? seen[false].Count() : 0,
             QueryGradient = Written(Held(element)),
             KeyGradients = [.. keys.Select(Written)],
         };
@@ -184,7 +188,7 @@ public sealed class GridPipeline
             .. Enumerable.Range(0, axes.Length).Select(axis => new GridAxis<Int>(
                 rings[axis], rings[axis], policy.CutsWrappedRun() && !stages.ComparesRuns(axis, axes.Length) ? 0 : MaskShift(axis))),
         ];
-        return Exists(t) && Exists(u) && Grids.Visible<Int, Bool>(policy, whole, t, u).Value
+        return Exists(t) && (stages.SeesFill || Exists(u)) && Grids.Visible<Int, Bool>(policy, whole, t, u).Value
             && !(stages.OrdersEveryAxis && policy.IsCausal() && u.Zip(t).Any(pair => pair.First.Value > pair.Second.Value));
 
         Int[] Masked(int element)

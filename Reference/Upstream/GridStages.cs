@@ -31,6 +31,9 @@ public sealed record GridStages
     /// <summary>Whether windows are joined so.</summary>
     public bool JoinsRuns { get; init; }
 
+    /// <summary>Whether what fills short last windows up is seen, as keys of score 0 and value 0.</summary>
+    public bool SeesFill { get; init; }
+
     /// <summary>The policy that is applied, from the one that is asked for.</summary>
     public Func<MaskPolicy, MaskPolicy> Policy { get; init; } = mask => mask;
 

@@ -25,11 +25,11 @@ internal sealed class GridPrediction(XrayFilm film, GridStages stages)
         double[] weights = new double[probe.Sources];
         Place place = probe.RowAt(row);
         GridRow read = pipeline.Row(place.Batch, place.Token, place.Head);
-        if (read.Query < 0 || read.Keys.IsEmpty)
+        if (read.Query < 0 || read.Keys.Length + read.Zeros == 0)
             return (weights, double.NegativeInfinity);
         int kvHead = probe.Config.KvHeadOf(place.Head), query = probe.IndexOfRow(place with { Token = read.Query });
         int[] sources = [.. read.Keys.Select(key => probe.IndexOfSource(new(place.Batch, key, kvHead)))];
-        double[] scores = [.. sources.Select(source => code < 0 ? 0 : probe.Config.Scale * probe.Product(query, source, code))];
+        double[] scores = [.. sources.Select(source => code < 0 ? 0 : probe.Config.Scale * probe.Product(query, source, code)), .. new double[read.Zeros]];
         double lse = GridPipeline.Normalise(scores);
         for (int i = 0; i < sources.Length; i++)
             weights[sources[i]] += scores[i];

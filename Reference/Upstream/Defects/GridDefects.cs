@@ -33,6 +33,12 @@ internal static class GridDefects
         Amount("grid-shifts-last-axis", "The last axis alone is shifted: rolls and mask leave the others in place.", "Shift every axis by its own S, forward, in the mask and back.",
             (axes, axis) => axis == axes.Length - 1 ? axes[axis].Shift : 0),
         Amount("grid-one-shift-for-all-axes", "Every axis shifts by S of the first one.", "Keep a shift for each axis.", (axes, axis) => axes[0].Shift % axes[axis].GroupSize),
+        Amount("grid-single-window-stays", "An axis that has a single window is not shifted.", "Shift it as the others, which cuts the window at S; or ask for S = 0 there, as Swin does.",
+            (axes, axis) => axes[axis].Tokens <= axes[axis].GroupSize ? 0 : axes[axis].Shift)
+            with { SeenIn = "Video-Swin-Transformer's get_window_size" },
+        Amount("grid-single-window-stops-all", "Where an axis has a single window none is shifted.", "Shift every axis by its own S, a single window too; or ask for S = 0, as Swin does.",
+            (axes, axis) => axes.Any(other => other.Tokens <= other.GroupSize) ? 0 : axes[axis].Shift)
+            with { SeenIn = "Swin-Transformer's SwinTransformerBlock: if min(self.input_resolution) <= self.window_size" },
         Roll("grid-not-rolled", "Nothing is rolled before the windows are cut, yet the result is rolled back.", RollAll, (_, _, _) => 0),
         Roll("grid-rolled-on-first-axis", "The first axis alone is rolled before the windows are cut, all are rolled back.", RollAll, (axis, _, shift) => axis == 0 ? shift : 0),
         Roll("grid-rolled-on-last-axis", "The last axis alone is rolled before the windows are cut, all are rolled back.", RollAll, (axis, axes, shift) => axis == axes - 1 ? shift : 0),
@@ -41,6 +47,9 @@ internal static class GridDefects
         Grid("grid-windows-without-transpose", Stage.GridCut, "Windows are cut and joined by reshapes without a transpose, so that a window is a run of the rolled raster.", CutWindows,
             grid => grid with { CutsRuns = true, JoinsRuns = true }),
         Grid("grid-cut-without-transpose", Stage.GridCut, "Windows are cut by a reshape without a transpose, and joined with one.", CutWindows, grid => grid with { CutsRuns = true }),
+        Grid("grid-fill-is-seen", Stage.GridFill, "What fills short last windows up is seen: zeros count as keys of score 0 and value 0.", "Give what fills up a region of its own in the mask, in windows that are not shifted too.",
+            grid => grid with { SeesFill = true })
+            with { SeenIn = "Video-Swin-Transformer's forward_part1: F.pad before the windows are cut" },
         Policy("grid-mask-missing", "The mask of shifted windows is missing: tokens see each other over the wrapped border on every axis.", MaskAll,
             mask => mask switch { MaskPolicy.Split => MaskPolicy.PositionCausal, MaskPolicy.BidirectionalSplit => MaskPolicy.Bidirectional, _ => mask }),
         Mask("grid-mask-of-first-axis", "The mask compares runs on the first axis alone: tokens see each other over the wrapped borders of the others.", MaskAll, grid => grid with { ComparesRuns = (axis, _) => axis == 0 }),
