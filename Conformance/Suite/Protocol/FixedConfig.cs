@@ -43,6 +43,9 @@ public sealed record FixedConfig
     /// <summary>Which heads shift, where fixed; null where free.</summary>
     public HeadShift? ShiftedHeads { get; init; }
 
+    /// <summary>The axes on which the tokens stand, where they are built in: the port is then asked about these alone, and about no text. Empty where free.</summary>
+    public ImmutableArray<GridAxis<int>> Axes { get; init; } = [];
+
     /// <summary>The factor of the scores, where it is a fixed number; null where it is not.</summary>
     public double? Scale { get; init; }
 

@@ -22,6 +22,8 @@ public sealed record Diagnosis(ImmutableArray<string> Names, ImmutableArray<stri
         PortCapabilities capabilities = port.Description.Capabilities;
         if (capabilities.Masks.IsEmpty || capabilities.ElementTypes.IsEmpty)
             return Nothing("the port declares no mask or no element type");
+        if (!capabilities.Fixed.Axes.IsEmpty)
+            return OfGrids(port, cancellation);
         S2Request request = Xrays.Widened(capabilities, Xrays.Fitting(capabilities, capabilities.Masks[0]));
         try
         {
@@ -38,6 +40,23 @@ public sealed record Diagnosis(ImmutableArray<string> Names, ImmutableArray<stri
         catch (Exception error) when (error is XrayFailedException or FormatException)
         {
             return Nothing(error.Message);
+        }
+    }
+
+    /// <summary>What is said of a port whose axes are built in, and which answers no text.</summary>
+    private static Diagnosis OfGrids(IAttentionPort port, CancellationToken cancellation)
+    {
+        try
+        {
+            GridFinding finding = Xrays.FindGrids(port, cancellation);
+            return new(
+                finding.Names,
+                finding.IsDefinition ? ["An X-ray of its axes shows the definition: what fails is not visible in which queries, keys and values are read."] : [.. finding.Sentences(port.Description.Name)],
+                []);
+        }
+        catch (OperationCanceledException)
+        {
+            return Nothing("the run was stopped before");
         }
     }
 

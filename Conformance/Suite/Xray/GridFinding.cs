@@ -24,11 +24,13 @@ public sealed record GridFinding(ImmutableArray<XrayProbe> Looked, ImmutableArra
 
     /// <summary>What it is, and what to change, in sentences.</summary>
     /// <param name="name">Who is asked.</param>
-    internal IEnumerable<string> Sentences(string name)
+    public IEnumerable<string> Sentences(string name)
     {
         string at = string.Create(CultureInfo.InvariantCulture, $"at all {Looked.Length} probed grids");
         if (IsDefinition)
-            return [$"Where tokens stand on several axes {name} equals the definition too, {at}."];
+            return [$"Where tokens stand on several axes {name} equals the definition, {at}."];
+        if (Looked.IsEmpty && Failures.IsEmpty)
+            return [$"No grid of tokens that {name} claims is small enough for an X-ray."];
         List<string> said = [];
         if (Explanation is { ExplainedAt: > 0, Composition: var composition } explanation)
         {

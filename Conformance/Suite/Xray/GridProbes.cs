@@ -10,6 +10,9 @@ namespace S2Attn.Conformance.Xray;
 /// <summary>Small images and a small video whose axes have sizes, windows and shifts of their own, so that no mistake about one axis looks like one about another.</summary>
 internal static class GridProbes
 {
+    // A film keeps a weight for each row of o and each of v.
+    private const int MostWeights = 1 << 20;
+
     private static readonly GridAxis<int>[]
         Image = [new(6, 3, 1), new(8, 4, 2)], OtherShifts = [new(8, 4, 1), new(6, 3, 2)], Video = [new(4, 2, 1), new(3, 3, 1), new(8, 4, 2)], Ragged = [new(7, 3, 1), new(6, 4, 2)],
         EvenImage = [new(8, 4, 2), new(6, 2, 1)], EvenOtherShifts = [new(4, 2, 1), new(8, 4, 1)], EvenVideo = [new(4, 2, 1), new(2, 2, 1), new(8, 4, 2)], EvenRagged = [new(5, 2, 1), new(7, 4, 2)];
@@ -24,6 +27,8 @@ internal static class GridProbes
             return [];
         ImmutableArray<MaskPolicy> masks = [.. capabilities.Masks.OrderByDescending(mask => mask.CutsWrappedRun())];
         bool odd = capabilities.OddGroup;
+        if (!capabilities.Fixed.Axes.IsEmpty)
+            return [.. masks.Select(mask => Probe(mask, 2, [.. capabilities.Fixed.Axes])).Where(probe => (long)probe.Rows * probe.Sources <= MostWeights)];
         return
         [
             .. new[]

@@ -21,7 +21,7 @@ public static class XrayJson
             ["version"] = 1,
             ["port"] = report.Port.Name,
             ["equalsDefinition"] = report.IsDefinition,
-            ["identifiedAs"] = Array(report.IsDefinition ? ["definition"] : report.Explanation.IsDefinition && report.Grids is { } grids ? grids.Names : report.Explanation.Names, name => name),
+            ["identifiedAs"] = Array<string>(report.IsDefinition ? ["definition"] : [.. report.Explanation.IsDefinition ? [] : report.Explanation.Names, .. report.Grids?.Names ?? []], name => name),
             ["defects"] = Array((report.Explanation.ExplainedAt > 0 ? report.Explanation.Composition.Defects : []).Concat(report.Grids?.Explanation is { ExplainedAt: > 0, Composition: var ofGrids } ? ofGrids.Defects : []), Defect),
             ["habits"] = Array(report.Habits, habit => habit.Clause),
             ["notLookedAt"] = Array(report.Failures.Concat(report.Grids?.Failures ?? []), failure => $"{failure}"),

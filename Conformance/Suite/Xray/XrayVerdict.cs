@@ -16,7 +16,7 @@ internal static class XrayVerdict
     {
         string[] ofTexts = [What(report), .. Fixes(report), .. Alternatives(report.Explanation), .. Failures(report)];
         return report.Grids is not { } grids ? ofTexts
-            : grids.IsDefinition ? [.. ofTexts, .. grids.Sentences(report.Port.Name)]
+            : grids.IsDefinition || !report.Explanation.IsDefinition ? [.. ofTexts, .. grids.Sentences(report.Port.Name)]
             : [.. grids.Sentences(report.Port.Name), .. ofTexts];
     }
 

@@ -109,8 +109,10 @@ public static class Xrays
             throw new XrayFailedException(string.Join("; ", failures.Take(2)));
         Explanation explanation = ExplanationSearch.Of(films, cancellation);
 
-        // What is wrong of texts is wrong of grids too, and told by texts.
-        GridFinding? grids = explanation.IsDefinition && ofGrids[true].Any() ? FindGrids(counting, ofGrids[true], cancellation) : null;
+        // What is wrong of texts is mostly wrong of grids too, and told by texts: of grids only what has a name is said beside it.
+        GridFinding? grids = explanation.IsWhole && ofGrids[true].Any() ? FindGrids(counting, ofGrids[true], cancellation) : null;
+        if (!explanation.IsDefinition && grids is not { Explanation.IsWhole: true })
+            grids = null;
         return new(
             port.Description, [.. films.Select(Develop)], failures, explanation, HabitFindings.Of(films, explanation), counting.Calls)
         { Grids = grids };
@@ -122,6 +124,15 @@ public static class Xrays
     {
         (ImmutableArray<XrayFilm> films, ImmutableArray<XrayFailure> failures) = Expose(port, probes, ofStructure: true);
         return GridFinding.Of(films, failures, cancellation);
+    }
+
+    /// <summary>The same over the grids that a port claims.</summary>
+    /// <exception cref="OperationCanceledException">It was cancelled.</exception>
+    public static GridFinding FindGrids(IAttentionPort port, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(port);
+        PortCapabilities capabilities = port.Description.Capabilities;
+        return FindGrids(new CountingPort(port, cancellation), GridProbes.Of(capabilities, TypeOf(capabilities)), cancellation);
     }
 
     /// <summary>What a port is, without pictures, habits and words.</summary>

@@ -63,6 +63,20 @@ public sealed class GridDiagnosisTests
         Assert.All(diagnosis.Report[0].Grids!.Looked, probe => Assert.Empty(PortSupport.Lacks(port.Description.Capabilities, probe.Backward())));
     }
 
+    /// <summary>A port whose axes are built in is no text, and is told by its grid alone.</summary>
+    [Fact]
+    public void A_port_of_built_in_axes_is_told_too()
+    {
+        using CompositionPort whole = new("built-in", Composition.Of(DefectCatalogue.OfGrids.Single(defect => defect.Name == "grid-mask-of-last-axis")));
+        using CompositionPort port = new("built-in", Composition.Of(DefectCatalogue.OfGrids.Single(defect => defect.Name == "grid-mask-of-last-axis")))
+        {
+            Description = whole.Description with { Capabilities = whole.Description.Capabilities with { Fixed = new() { Axes = [new(8, 4, 2), new(12, 4, 2)] } } },
+        };
+        Diagnosis diagnosis = Diagnosis.Of(port);
+        Assert.Equal(["grid-mask-of-last-axis"], diagnosis.Names.ToArray());
+        Assert.StartsWith("To fix: Hide what is of another run", diagnosis.Sentences[1], StringComparison.Ordinal);
+    }
+
     [Fact]
     public void What_has_no_name_is_shown_by_its_first_token()
     {

@@ -59,7 +59,7 @@ internal static class PortRequests
         json.WriteNumber("kvHeads", config.KvHeads);
         json.WriteNumber("headDim", config.HeadDim);
         if (portCase.Grid is { } grid)
-            GridJson.Write(json, grid);
+            GridJson.Write(json, grid.Axes);
         json.WriteEndObject();
     }
 
