@@ -23,6 +23,7 @@ import functools
 import hashlib
 import importlib
 import json
+import math
 import os
 import struct
 import sys
@@ -80,7 +81,7 @@ class Case:
 
     @property
     def config(self):
-        return copy.deepcopy(self.record["config"])
+        return copy.deepcopy({**self.record["config"], **({"axes": self.record["axes"]} if "axes" in self.record else {})})
 
     @property
     def defects(self):
@@ -100,7 +101,7 @@ class Case:
     @functools.cached_property
     def expected(self):
         """Name -> (exact, bound) for o, lse, dq, dk, dv: the definition in float64 and the largest error of a sane port."""
-        return evaluate(self.record["config"], **{name: self.tensors[name].astype(np.float64) for name in ("q", "k", "v", "do")}, valid=self.tensors["valid"])
+        return evaluate(self.config, **{name: self.tensors[name].astype(np.float64) for name in ("q", "k", "v", "do")}, valid=self.tensors["valid"])
 
 
 def _bytes(path):
@@ -127,16 +128,24 @@ def cases(folder=FOLDER, only="", max_tokens=None):
 
 # ---- The definition, and how far from it rounding may lead (numbers of steps as in docs/error-bounds.md) -------------------------------------
 
+def axes_of(config):
+    """(tokens, groupSize, shift) of each axis on which the tokens stand, the slowest first; a text has one."""
+    return [(axis["tokens"], axis["groupSize"], axis["shift"]) for axis in config.get("axes", [config])]
+
+
 def visible(config, head):
     """bool [N,N]: which key u query t of this head may see (padding aside)."""
-    n, g, h = config["tokens"], config["groupSize"], config["heads"]
-    kind = config["shiftedHeads"]
-    shifts = {"None": False, "All": True, "SecondHalf": head >= h // 2}[kind] if isinstance(kind, str) else kind[head]
-    s, t, ring = config["shift"] if shifts else 0, np.arange(n), -(-n // g) * g
-    position, run = (t - s) % ring, t >= s
-    group = (position // g)[:, None] == position // g
-    past, same_run = t[:, None] >= t, run[:, None] == run
-    return group & {"LocalCausal": position[:, None] >= position, "Split": same_run & past, "PositionCausal": past,
+    kind, axes = config["shiftedHeads"], axes_of(config)
+    shifts = {"None": False, "All": True, "SecondHalf": head >= config["heads"] // 2}[kind] if isinstance(kind, str) else kind[head]
+    group = same_run = True
+    order = 0                                   # of shifted positions, axis by axis from the slowest
+    for (n, g, s), t in zip(axes, np.indices([axis[0] for axis in axes]).reshape(len(axes), -1)):
+        s, ring = s if shifts else 0, -(-n // g) * g
+        position, run = (t - s) % ring, t >= s
+        group, same_run = group & ((position // g)[:, None] == position // g), same_run & (run[:, None] == run)
+        order = order * ring + position
+    past = np.tri(config["tokens"], dtype=bool)
+    return group & {"LocalCausal": order[:, None] >= order, "Split": same_run & past, "PositionCausal": past,
                     "Bidirectional": True, "BidirectionalSplit": same_run}[config["mask"]]
 
 
@@ -163,6 +172,7 @@ ROUNDINGS = {
 def evaluate(config, q, k, v, do, valid):
     """name -> (exact, bound). |v - o| of step 4 is taken as |v| + |o|, so that everything is a product of matrices."""
     r, scale, sharing = ROUNDINGS[config["dtype"]], config["scale"], config["heads"] // config["kvHeads"]
+    queries = sharing * math.prod(axis[1] for axis in axes_of(config))
     exact = {"o": np.zeros_like(q), "lse": np.full(q.shape[:3], -np.inf), "dq": np.zeros_like(q), "dk": np.zeros_like(k), "dv": np.zeros_like(v)}
     bound = {name: np.zeros_like(array) for name, array in exact.items()}
     seen = np.zeros((*k.shape[:3], 1), bool)    # a key that no query sees has a gradient of exactly 0
@@ -174,7 +184,7 @@ def evaluate(config, q, k, v, do, valid):
                 rows = slice(first, first + ROWS_AT_ONCE)
                 sees = mask[rows] & valid[b]
                 columns = np.flatnonzero(sees.any(0))
-                value, error = _rows(r, scale, sharing * config["groupSize"], sees[:, columns], q[b, rows, h], keys[columns], values[columns], do[b, rows, h])
+                value, error = _rows(r, scale, queries, sees[:, columns], q[b, rows, h], keys[columns], values[columns], do[b, rows, h])
                 for name in ("o", "lse", "dq"):
                     exact[name][b, rows, h], bound[name][b, rows, h] = value[name], error[name]
                 for name in ("dk", "dv"):

@@ -58,6 +58,16 @@ def test_the_vectors_are_whole_and_upstream_is_what_the_manifest_says(capsys):
     assert f"{len(SHORT)} agree, 0 differ" in capsys.readouterr().out
 
 
+def test_swins_own_tensors_agree_over_rows_and_columns_and_not_with_the_axes_swapped(capsys):
+    folder = check.FOLDER / "swin"
+    assert check.main(["--dir", str(folder)]) == 0
+    assert "agree, 0 differ" in capsys.readouterr().out
+    oblong = next(case for case in check.cases(folder) if str(case) == "swin-12x8-w4-s1-f64")
+    check.check(attention, oblong, gradients)
+    swapped = lambda config: {**config, "axes": config["axes"][::-1]}
+    assert "o[" in differs(lambda q, k, v, config, valid: attention(q, k, v, swapped(config), valid), oblong)
+
+
 def without(part):
     """A visibility that leaves one part of the definition out."""
     def see(config, head):

@@ -1,5 +1,6 @@
 // s2attn graph: writes S2-Attn as an ONNX model.
 using System.CommandLine;
+using System.Globalization;
 using S2Attn.Conformance.Onnx;
 using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Validation;
@@ -12,20 +13,27 @@ internal static class GraphCommand
     public static Command Create()
     {
         Option<MaskPolicy> mask = new("--mask") { Description = "LocalCausal or Split; any with --custom-op.", Required = true };
-        Option<int> groupSize = new("--group-size") { Description = "G, tokens of a group.", Required = true };
+        Option<int?> groupSize = new("--group-size") { Description = "G, tokens of a group; needed unless there are axes." };
         Option<int?> shift = new("--shift") { Description = "S, by how many tokens the second half of the heads is shifted; G / 2 where not given." };
         Option<int?> phases = new("--phases") { Description = "Instead of the second half: so many phases of heads, with --custom-op." };
         Option<bool> rotated = new("--rotated") { Description = "With --phases: half a step more." };
+        Option<string[]> axes = new("--axis") { Description = "Instead of --group-size: tokens stand on several axes. Once for each, the slowest first, as N/G or N/G/S, S is G / 2 where not given; with --custom-op.", HelpName = "N/G/S", AllowMultipleArgumentsPerToken = true };
+        Option<string> shifted = new("--shifted-heads") { Description = "With --axis: None, SecondHalf or All heads shift.", HelpName = "HEADS", DefaultValueFactory = _ => "SecondHalf" };
         Option<bool> customOp = new("--custom-op") { Description = "One node s2attn::S2Attention, which needs libs2attn at run time, instead of a composition of ONNX's own operators. Also has input valid [B,N] (uint8)." };
         Option<string> dtype = new("--dtype") { Description = "f32, f16 or bf16; others than f32 with --custom-op.", DefaultValueFactory = _ => "f32" };
         Option<int> threads = new("--threads") { Description = "Threads of the operator of --custom-op; 0 for the processors of the machine.", DefaultValueFactory = _ => 1 };
         Option<FileInfo> output = new("--output") { Description = "The .onnx file to write.", Required = true };
-        Command command = new("graph", "Write S2-Attn as an ONNX model with inputs q, k, v [B,N,H,D] and outputs o, lse.") { mask, groupSize, shift, phases, rotated, customOp, dtype, threads, output };
+        Command command = new("graph", "Write S2-Attn as an ONNX model with inputs q, k, v [B,N,H,D] and outputs o, lse.") { mask, groupSize, shift, axes, shifted, phases, rotated, customOp, dtype, threads, output };
         command.SetAction(result =>
         {
             try
             {
-                int size = result.GetValue(groupSize);
+                string[] given = result.GetValue(axes) ?? [];
+                if (result.GetValue(groupSize) is null == (given.Length == 0))
+                    throw new ArgumentException("--group-size or --axis: one of them must be given");
+                if (given.Length > 0 && (!result.GetValue(customOp) || result.GetValue(shift) is not null || result.GetValue(phases) is not null))
+                    throw new ArgumentException($"--axis {given[0]}: needs --custom-op, and stands without --shift and --phases");
+                int size = result.GetValue(groupSize) ?? 0;
                 int by = result.GetValue(shift) ?? size / 2;
                 string type = result.GetValue(dtype) ?? "";
                 if (!ProtocolNames.TryReadElementType(type, out ElementType elementType) || (elementType is not ElementType.F32 && !result.GetValue(customOp)))
@@ -37,7 +45,8 @@ internal static class GraphCommand
                     throw new ArgumentException("--rotated: needs --phases");
                 if (result.GetValue(phases) < 1)
                     throw new ArgumentException($"--phases {result.GetValue(phases)}: must be at least 1");
-                byte[] model = result.GetValue(customOp)
+                byte[] model = given.Length > 0 ? CustomOpGraph.Build(Grid(result.GetValue(mask), given, result.GetValue(shifted) ?? ""), elementType, result.GetValue(threads))
+                    : result.GetValue(customOp)
                     ? CustomOpGraph.Build(result.GetValue(mask), size, by, elementType, heads, result.GetValue(threads))
                     : S2AttnGraph.Build(result.GetValue(mask), size, by);
                 WholeFile.Write(result.GetValue(output)!.FullName, model);
@@ -50,5 +59,28 @@ internal static class GraphCommand
             }
         });
         return command;
+    }
+
+    // Heads are symbolic in a graph: one stands for them here.
+    private static S2Grid Grid(MaskPolicy mask, string[] axes, string shifted)
+    {
+        HeadShift heads = new[] { HeadShift.None, HeadShift.SecondHalf, HeadShift.All }.FirstOrDefault(heads => heads.ToString() == shifted)
+            ?? throw new ArgumentException($"--shifted-heads {shifted}: must be None, SecondHalf or All");
+        GridAxis<int>[] all = [.. axes.Select(Axis)];
+        long tokens = all.Aggregate(1L, (product, axis) => Math.Min(int.MaxValue, product * axis.Tokens));
+        return S2Grid.Create(S2Config.Create(new() { Tokens = (int)tokens, HeadDim = 1, GroupSize = GroupSizeRule.Of((int)tokens), Shift = 0, Mask = mask, ShiftedHeads = heads }), all);
+    }
+
+    private static GridAxis<int> Axis(string text)
+    {
+        int[] numbers = [.. text.Split('/').Select(number => int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out int value) ? value : throw Wrong())];
+        return numbers switch
+        {
+            [var n, var g] => new(n, g, g / 2),
+            [var n, var g, var s] => new(n, g, s),
+            _ => throw Wrong(),
+        };
+
+        ArgumentException Wrong() => new($"--axis {text}: must be N/G or N/G/S, such as 56/7/3");
     }
 }

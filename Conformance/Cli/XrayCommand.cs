@@ -40,6 +40,8 @@ internal static class XrayCommand
                 {
                     using IAttentionPort port = ports.Open(parsed);
                     PortCapabilities capabilities = port.Description.Capabilities;
+                    if (!capabilities.Fixed.Axes.IsEmpty)
+                        return ShowGrids(port, cancellation);
                     S2Request fitting = Xrays.Fitting(capabilities, MaskOf(capabilities, parsed.GetValue(mask)));
                     S2Request request = fitting with
                     {
@@ -88,6 +90,15 @@ internal static class XrayCommand
             },
             CancellationToken.None));
         return command;
+    }
+
+    // A port whose axes are built in has no other size, and no picture of a text.
+    private static int ShowGrids(IAttentionPort port, CancellationToken cancellation)
+    {
+        GridFinding finding = Xrays.FindGrids(port, cancellation);
+        foreach (string sentence in finding.Sentences(port.Description.Name))
+            Console.WriteLine(sentence);
+        return finding.IsDefinition ? 0 : NotTheDefinition;
     }
 
     private static Option<int?> Size(string name, string description) => new(name) { Description = description, HelpName = "NUMBER" };

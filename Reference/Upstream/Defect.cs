@@ -77,6 +77,39 @@ public enum Stage
 
     /// <summary>How gradients of shared kv heads are joined.</summary>
     BackwardJoin,
+
+    /// <summary>Of a grid of tokens: on which axes they stand.</summary>
+    GridAxes,
+
+    /// <summary>Of a grid: which heads shift.</summary>
+    GridHeads,
+
+    /// <summary>Of a grid: by how much each axis shifts, forward, in the mask and back.</summary>
+    GridAmount,
+
+    /// <summary>Of a grid: how it is rolled.</summary>
+    GridRoll,
+
+    /// <summary>Of a grid: how it is cut into windows.</summary>
+    GridCut,
+
+    /// <summary>Of a grid: what becomes of what fills short last windows up.</summary>
+    GridFill,
+
+    /// <summary>Of a grid: what the mask of shifted windows hides.</summary>
+    GridMask,
+
+    /// <summary>Of a grid: which token counts as later.</summary>
+    GridOrder,
+
+    /// <summary>Of a grid: how windows are joined.</summary>
+    GridJoin,
+
+    /// <summary>Of a grid: how o is rolled back.</summary>
+    GridUnroll,
+
+    /// <summary>Of a grid: where gradients are written.</summary>
+    GridGradient,
 }
 
 /// <summary>One way in which one stage goes wrong. Adding a value to a file of the folder Defects adds its port, its diagnosis, its advice and its row in docs/mutants.md.</summary>
@@ -103,7 +136,10 @@ public sealed record Defect(string Name, Stage Stage, string What, string Fix, F
     public bool NeedsPadding => Stage is Stage.Padding or Stage.Empty;
 
     /// <summary>Whether it only shows in the gradients.</summary>
-    public bool IsBackward => Stage >= Stage.BackwardMap;
+    public bool IsBackward => Stage is >= Stage.BackwardMap and <= Stage.BackwardJoin or Stage.GridGradient;
+
+    /// <summary>Whether it only shows where tokens stand on several axes.</summary>
+    public bool IsOfGrids => Stage >= Stage.GridAxes;
 
     /// <inheritdoc/>
     public override string ToString() => Name;

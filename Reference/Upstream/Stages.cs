@@ -158,6 +158,9 @@ public sealed record Stages
     /// <summary>The backward pass.</summary>
     public BackwardStages Backward { get; init; } = new();
 
+    /// <summary>What is done where tokens stand on several axes.</summary>
+    public GridStages Grid { get; init; } = new();
+
     /// <summary>Whether a row that sees no key is NaN.</summary>
     public bool EmptyIsNaN { get; init; }
 

@@ -16,7 +16,7 @@ const char *s2attn_port_describe(void) {
     return "{\"name\":\"c-rows\",\"version\":\"1.0\",\"language\":\"C\",\"capabilities\":{"
            "\"ops\":[\"forward\",\"backward\"],\"dtypes\":[\"f32\",\"f64\",\"bf16\"],"
            "\"masks\":[\"LocalCausal\",\"Split\",\"PositionCausal\",\"Bidirectional\",\"BidirectionalSplit\"],"
-           "\"gqa\":true,\"padding\":true,\"oddGroup\":true,\"ragged\":true}}";
+           "\"gqa\":true,\"padding\":true,\"oddGroup\":true,\"ragged\":true,\"grids\":true}}";
 }
 
 /* ---- Elements: bfloat16 is the upper half of a float. ---- */
@@ -42,13 +42,28 @@ static void store(void *tensor, int dtype, int64_t i, double value) {
 
 /* ---- Which keys does a query see? ---- */
 
-static int visible(const s2attn_case *c, int shift, int t, int u) {
-    int g = c->group_size, ring = (c->tokens + g - 1) / g * g; /* N, rounded up to whole groups */
-    int pt = (t - shift + ring) % ring, pu = (u - shift + ring) % ring;
-    int same_run = (t >= shift) == (u >= shift);
-    if (pt / g != pu / g) return 0;
+/* By which axes: those of the grid, or the one of a text. */
+static int axes_of(const s2attn_case *c, s2attn_port_axis *text, const s2attn_port_axis **axes) {
+    text->tokens = c->tokens, text->group_size = c->group_size, text->shift = c->shift;
+    *axes = c->axis_count > 0 ? c->axes : text;
+    return c->axis_count > 0 ? c->axis_count : 1;
+}
+
+static int visible(const s2attn_case *c, int shifts, int t, int u) {
+    s2attn_port_axis text;
+    const s2attn_port_axis *axes;
+    int same_group = 1, same_run = 1, position_order = 0, first = t, second = u; /* position_order < 0: u stands before t, compared from the slowest axis */
+    for (int i = axes_of(c, &text, &axes) - 1; i >= 0; i--) {
+        int n = axes[i].tokens, g = axes[i].group_size, s = shifts ? axes[i].shift : 0, ring = (n + g - 1) / g * g; /* N, rounded up to whole groups */
+        int at = first % n, au = second % n, pt = (at - s + ring) % ring, pu = (au - s + ring) % ring;
+        first /= n, second /= n;
+        same_group = same_group && pt / g == pu / g;
+        same_run = same_run && (at >= s) == (au >= s);
+        if (pt != pu) position_order = pu < pt ? -1 : 1;
+    }
+    if (!same_group) return 0;
     switch (c->mask) {
-    case S2ATTN_LOCAL_CAUSAL: return pu <= pt;
+    case S2ATTN_LOCAL_CAUSAL: return position_order <= 0;
     case S2ATTN_SPLIT: return same_run && u <= t;
     case S2ATTN_POSITION_CAUSAL: return u <= t;
     case S2ATTN_BIDIRECTIONAL: return 1;
@@ -64,11 +79,11 @@ static int64_t key_at(const s2attn_case *c, int b, int u, int h) {
 
 /* The softmax of one row: keys and weights, and the logsumexp. Returns how many keys the row sees. */
 static int softmax_row(const s2attn_case *c, int b, int t, int h, int *keys, double *weights, double *lse) {
-    int count = 0, shift = c->shifted[h] ? c->shift : 0;
+    int count = 0;
     double top = -INFINITY, total = 0;
     for (int u = 0; u < c->tokens; u++) {
         /* What is masked is never read, so it may hold NaN. */
-        if (!visible(c, shift, t, u) || (c->valid && !c->valid[(int64_t)b * c->tokens + u])) continue;
+        if (!visible(c, c->shifted[h], t, u) || (c->valid && !c->valid[(int64_t)b * c->tokens + u])) continue;
         double dot = 0;
         for (int d = 0; d < c->head_dim; d++)
             dot += load(c->q, c->dtype, query_at(c, b, t, h) + d) * load(c->k, c->dtype, key_at(c, b, u, h) + d);

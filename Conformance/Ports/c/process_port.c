@@ -107,6 +107,21 @@ static int write_file(const char *path, const output *outputs, int count) {
     return fclose(file) == 0 && ok;
 }
 
+/* "axes":[{"tokens":..,"groupSize":..,"shift":..},...]: how many there are; 0 where the tokens are a text, -1 where they are too many. What they say stands behind what the
+ * configuration says of the same name, so that a search from the start of the request finds that of the configuration. */
+static int axes_of_request(const char *request, s2attn_port_axis *axes, int room) {
+    const char *list = field(request, "axes"), *end = list ? strchr(list, ']') : NULL;
+    int count = 0;
+    for (const char *axis = list ? strchr(list, '{') : NULL; axis && axis < end; axis = strchr(axis + 1, '{')) {
+        if (count == room) return -1;
+        axes[count].tokens = (int32_t)number(axis, "tokens");
+        axes[count].group_size = (int32_t)number(axis, "groupSize");
+        axes[count].shift = (int32_t)number(axis, "shift");
+        count++;
+    }
+    return count;
+}
+
 /* ---- One case. Returns an enum s2attn_status; *reason says more. ---- */
 
 static int32_t run(const char *request, int backward, const char **reason) {
@@ -129,6 +144,13 @@ static int32_t run(const char *request, int backward, const char **reason) {
     c.group_size = (int32_t)number(request, "groupSize");
     c.shift = (int32_t)number(request, "shift");
     c.scale = number(request, "scale");
+    s2attn_port_axis axes[3];
+    c.axis_count = axes_of_request(request, axes, 3);
+    c.axes = c.axis_count > 0 ? axes : NULL;
+    if (c.axis_count < 0) {
+        *reason = "axes";
+        return S2ATTN_UNSUPPORTED;
+    }
     if (c.dtype < 0 || c.mask < 0) {
         *reason = "dtype or mask";
         return S2ATTN_UNSUPPORTED;

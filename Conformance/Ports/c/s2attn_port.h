@@ -34,6 +34,13 @@ enum s2attn_mask {
 
 enum s2attn_status { S2ATTN_OK = 0, S2ATTN_UNSUPPORTED = 1, S2ATTN_ERROR = 2 };
 
+/* One axis of a grid of tokens: two tokens are of one group, or of one run, where they are so on every axis. */
+typedef struct s2attn_port_axis {
+    int32_t tokens;     /* N of the axis */
+    int32_t group_size; /* G */
+    int32_t shift;      /* S, for the heads that shift */
+} s2attn_port_axis;
+
 /* One case. Tensors hold elements of dtype, but for valid and lse. */
 typedef struct s2attn_case {
     int32_t struct_size; /* bytes of this struct; later versions append fields */
@@ -84,6 +91,11 @@ typedef struct s2attn_case {
     int32_t first_query, end_query;
     int32_t first_key, end_key;
     const void *dlse; /* [B,N,H] as lse, the gradient of lse; NULL where it has none. Only for ports that declare "lseGradient". */
+
+    /* The axes on which the tokens stand, the slowest first; tokens stand in raster order, the last axis fastest. Causal masks order them so too, S2ATTN_LOCAL_CAUSAL by their
+     * shifted positions, compared axis by axis. group_size is then N and shift 0, and they say nothing. 0 and NULL for a text. Only for ports that declare "grids". */
+    const s2attn_port_axis *axes;
+    int32_t axis_count;
 } s2attn_case;
 
 /* JSON: {"name":"...","version":"...","language":"C","capabilities":{...}}, as the answer to describe in docs/port-protocol.md. */

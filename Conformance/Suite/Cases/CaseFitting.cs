@@ -50,7 +50,7 @@ public static class CaseFitting
     // H near what is wanted first; K, which divides it, as near as it then can be.
     private static IEnumerable<(int Heads, int KvHeads)> HeadCounts(PortCapabilities capabilities, int heads, int kvHeads) =>
         from h in Allowed(capabilities.Fixed.Heads, heads, int.MaxValue)
-        where capabilities.Fixed.ShiftedHeads switch { HeadShift.Given given => given.Flags.Length == h, HeadShift.ByEach each => each.Shifts.Length == h, _ => true }
+        where capabilities.Fixed.HasShiftsFor(h)
         from k in Enumerable.Range(1, h).Where(k => h % k == 0 && (capabilities.GroupedQuery || k == h) && capabilities.Fixed.KvHeads.Allows(k)).OrderBy(k => Math.Abs(k - kvHeads)).Take(1)
         select (h, k);
 

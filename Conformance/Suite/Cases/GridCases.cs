@@ -15,6 +15,8 @@ public static class GridCases
     {
         ArgumentNullException.ThrowIfNull(capabilities);
         ArgumentNullException.ThrowIfNull(item);
+        if (!capabilities.Fixed.Axes.IsEmpty)
+            return Of(item.Config, capabilities.Fixed.Axes);
         Random choices = new(item.Seed ^ 0x6121d);
         int count = choices.Next(4) switch { 0 => 1, 1 => S2Grid.MaxAxes, _ => 2 };
         int left = Math.Min(capabilities.MaxTokens, Math.Max(item.Config.Tokens, (int)Math.Min((long)item.Config.Tokens * Wider, Wide)));

@@ -31,13 +31,14 @@ public static class MutationRun
     private static MutantResult One(SuiteOptions options, Mutant mutant, bool stop, CancellationToken cancellation)
     {
         Stopwatch watch = Stopwatch.StartNew();
-        TimeSpan first = TimeSpan.Zero;
+        TimeSpan found = TimeSpan.Zero;
         int cases = 0;
         List<string> killers = [];
         using IAttentionPort port = mutant.Open();
 
-        // A port that declares slices is wrong about those, if at all where mutants are concerned: they are asked first.
-        ImmutableArray<Property> order = port.Description.Capabilities.Slices ? [.. SliceProperties.All, .. PropertyCatalogue.All.Except(SliceProperties.All)] : PropertyCatalogue.All;
+        // A port that declares slices, or else grids, is wrong about those, if at all where mutants are concerned: they are asked first.
+        ImmutableArray<Property> first = port.Description.Capabilities.Slices ? SliceProperties.All : port.Description.Capabilities.Grids ? GridProperties.All : [];
+        ImmutableArray<Property> order = [.. first, .. PropertyCatalogue.All.Except(first)];
         foreach (Property property in order.TakeWhile(_ => !cancellation.IsCancellationRequested && !(stop && killers.Count > 0)))
         {
             int drawn = 0;
@@ -46,10 +47,10 @@ public static class MutationRun
             cases += killers.Count == 0 ? drawn : 0;
             if (!killed)
                 continue;
-            first = killers.Count == 0 ? watch.Elapsed : first;
+            found = killers.Count == 0 ? watch.Elapsed : found;
             killers.Add(property.Name);
         }
 
-        return new(mutant, [.. killers], cases, killers.Count == 0 ? watch.Elapsed : first);
+        return new(mutant, [.. killers], cases, killers.Count == 0 ? watch.Elapsed : found);
     }
 }

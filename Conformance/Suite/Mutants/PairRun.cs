@@ -49,11 +49,11 @@ public sealed record PairResult(Composition Pair, PairOutcome Outcome, string Sa
 /// </summary>
 public static class PairRun
 {
-    /// <summary>Every pair of which one defect's name contains a text; all pairs for an empty text.</summary>
+    /// <summary>Every pair of which one defect's name contains a text; all pairs for an empty text. Defects of grids pair with each other.</summary>
     public static ImmutableArray<Composition> With(string name)
     {
         ArgumentNullException.ThrowIfNull(name);
-        return [.. DefectCatalogue.Pairs.Where(pair => pair.Defects.Any(defect => defect.Name.Contains(name, StringComparison.OrdinalIgnoreCase)))];
+        return [.. DefectCatalogue.Pairs.Concat(DefectCatalogue.PairsOfGrids).Where(pair => pair.Defects.Any(defect => defect.Name.Contains(name, StringComparison.OrdinalIgnoreCase)))];
     }
 
     /// <summary>So many of some pairs, spread evenly over them; all where there are fewer.</summary>
@@ -78,12 +78,14 @@ public static class PairRun
         if (pairs.Count == 0)
             return [];
 
-        // All pairs claim the same, so the sizes are the same too.
-        using CompositionPort any = new(pairs[0].Name, pairs[0]);
+        // All pairs claim the same but grids, so the sizes are the same too.
+        using CompositionPort any = new(pairs[0].Name, Composition.Definition);
         PortCapabilities capabilities = any.Description.Capabilities;
         ImmutableArray<XrayProbe> probes = Xrays.Probes(capabilities, capabilities.Masks, S2Config.Create(Xrays.Widened(capabilities, Xrays.Fitting(capabilities, capabilities.Masks[0]))));
         ImmutableArray<StructureIndex> index = pairs.Count < FewestToIndex ? [] : [ExplanationSearch.NewIndex()];
-        return pairs.AsParallel().AsOrdered().WithMergeOptions(ParallelMergeOptions.NotBuffered).TakeWhile(_ => !cancellation.IsCancellationRequested).Select(pair => One(pair, probes, index, cancellation));
+        ImmutableArray<XrayProbe> grids = GridProbes.Of(capabilities with { Grids = true }, probes[0].ElementType);
+        return pairs.AsParallel().AsOrdered().WithMergeOptions(ParallelMergeOptions.NotBuffered).TakeWhile(_ => !cancellation.IsCancellationRequested)
+            .Select(pair => pair.Defects.Any(defect => defect.IsOfGrids) ? OfGrids(pair, grids, cancellation) : One(pair, probes, index, cancellation));
     }
 
     private const int FewestToIndex = 500;
@@ -92,5 +94,11 @@ public static class PairRun
     {
         using CompositionPort port = new(pair.Name, pair);
         return PairResult.Of(pair, Xrays.Explain(port, probes, index, cancellation));
+    }
+
+    private static PairResult OfGrids(Composition pair, ImmutableArray<XrayProbe> probes, CancellationToken cancellation)
+    {
+        using CompositionPort port = new(pair.Name, pair);
+        return PairResult.Of(pair, Xrays.FindGrids(port, probes, cancellation).Explanation!);
     }
 }

@@ -30,6 +30,28 @@ public static class CustomOpGraph
             throw new ArgumentException($"groupSize = {groupSize}: must be at least 1", nameof(groupSize));
         if (shift < 0 || shift >= groupSize)
             throw new ArgumentException($"shift = {shift}: must be from 0 to groupSize - 1 = {groupSize - 1}", nameof(shift));
+        return Build(mask, elementType, [("groupSize", groupSize), .. Attributes(shift, shiftedHeads)], [("ragged", mask.CutsWrappedRun() ? "true" : "false")], shiftedHeads, threads, scale);
+    }
+
+    /// <summary>The same for tokens on several axes, with the axes, the mask, the shifted heads and the scale of a grid; B, H, K and D are symbolic.</summary>
+    /// <param name="grid">The grid; its axes are an attribute of the node.</param>
+    /// <param name="elementType">Storage of q, k, v and o: F32, F16 or BF16.</param>
+    /// <param name="threads">Workers of a call: 0 for the processors of the machine.</param>
+    /// <param name="scale">Factor of q.k; 1 / sqrt(D) where it is not given.</param>
+    /// <exception cref="ArgumentException">An argument is not as said.</exception>
+    public static byte[] Build(S2Grid grid, ElementType elementType, int threads, float? scale = null)
+    {
+        ArgumentNullException.ThrowIfNull(grid);
+        (string Name, object Value)[] heads = [.. Attributes(0, grid.Tokens.ShiftedHeads).Where(attribute => attribute.Name != "shift")];
+        return Build(
+            grid.Tokens.Mask, elementType, [("axes", grid.Axes.SelectMany(axis => new long[] { axis.Tokens, axis.GroupSize, axis.Shift }).ToArray()), .. heads],
+            [("axes", GridJson.Text(grid.Axes))], grid.Tokens.ShiftedHeads, threads, scale);
+    }
+
+    // The metadata say what the attributes do, unless they have words of their own for it.
+    private static byte[] Build(
+        MaskPolicy mask, ElementType elementType, ImmutableArray<(string Name, object Value)> own, ImmutableArray<(string Name, string Word)> words, HeadShift shiftedHeads, int threads, float? scale)
+    {
         if (threads < 0)
             throw new ArgumentException($"threads = {threads}: must be at least 1, or 0 for the processors of the machine", nameof(threads));
         int type = elementType switch
@@ -44,20 +66,17 @@ public static class CustomOpGraph
         string[] inputs = [graph.TypedInput("q", type, queries), graph.TypedInput("k", type, keys), graph.TypedInput("v", type, keys), graph.TypedInput("valid", UInt8, "B", "N")];
         ImmutableArray<(string Name, object Value)> attributes =
         [
-            ("groupSize", groupSize),
+            .. own,
             ("mask", mask.ToString()),
-            .. Attributes(shift, shiftedHeads),
             ("threads", threads),
             .. scale is { } factor ? [("scale", (object)factor)] : Array.Empty<(string, object)>(),
         ];
         graph.CustomNode("S2Attention", [.. inputs], [("o", type, queries), ("lse", Float, ["B", "N", "H"])], attributes);
-        foreach ((string key, string value) in new[]
-        {
-            ("groupSize", groupSize.ToString(CultureInfo.InvariantCulture)),
-            ("mask", mask.ToString()),
-            ("ragged", mask.CutsWrappedRun() ? "true" : "false"),
-        }.Concat(Attributes(shift, shiftedHeads).Select(attribute => (attribute.Name, shiftedHeads is HeadShift.Given && attribute.Value is long[]? shiftedHeads.ToString() : Word(attribute.Value)))))
-            graph.Metadata("s2attn." + key, value);
+        graph.Metadata("s2attn.mask", mask.ToString());
+        foreach ((string name, string word) in words)
+            graph.Metadata("s2attn." + name, word);
+        foreach ((string name, object value) in own.Where(attribute => !words.Any(word => word.Name == attribute.Name)))
+            graph.Metadata("s2attn." + name, shiftedHeads is HeadShift.Given && value is long[]? shiftedHeads.ToString() : Word(value));
         return graph.ToCustomModel();
     }
 

@@ -44,6 +44,15 @@ public static class Agreement
         _ => throw new ArgumentOutOfRangeException(nameof(type), type, "Unknown element type."),
     };
 
+    /// <summary>What the definition answers to a forward case, a text, a part of one or a grid, with its bounds.</summary>
+    internal static BoundedOutput Output(PortCase portCase, RoundingModel model) =>
+        portCase.Grid is { } grid ? GridErrorBound.Forward(grid, portCase.Input, model) : ErrorBound.Forward(portCase.Part, portCase.Input, model);
+
+    /// <summary>The same of a backward case.</summary>
+    internal static BoundedGradients Gradients(PortCase portCase, RoundingModel model) => portCase.Grid is { } grid
+        ? GridErrorBound.Backward(grid, portCase.Input, portCase.OutputGradient[0], portCase.LogSumExpGradientOrZero, model)
+        : GradientErrorBound.Backward(portCase.Part, portCase.Input, portCase.OutputGradient[0], portCase.LogSumExpGradientOrZero, model);
+
     /// <summary>One comparison for each tensor of the answer, in the order o, lse or dq, dk, dv.</summary>
     /// <exception cref="ArgumentException">The answer holds no tensors (it is unsupported or failed), is of the other operation, or a tensor has another shape.</exception>
     public static ImmutableArray<TensorAgreement> Compare(PortCase portCase, PortAnswer answer, RoundingModel model)
@@ -52,16 +61,14 @@ public static class Agreement
         switch (answer)
         {
             case PortAnswer.Forward forward when portCase.Operation is PortOperation.Forward:
-                BoundedOutput output = portCase.Grid is { } windows ? GridErrorBound.Forward(windows, portCase.Input, model) : ErrorBound.Forward(portCase.Part, portCase.Input, model);
+                BoundedOutput output = Output(portCase, model);
                 return
                 [
                     Compare("o", forward.Output, output.Exact.Output, output.Bound.Output),
                     .. forward.LogSumExp.Select(lse => Compare("lse", lse, output.Exact.LogSumExp, output.Bound.LogSumExp)),
                 ];
             case PortAnswer.Backward backward when portCase.Operation is PortOperation.Backward:
-                BoundedGradients gradients = portCase.Grid is { } grid
-                    ? GridErrorBound.Backward(grid, portCase.Input, portCase.OutputGradient[0], portCase.LogSumExpGradientOrZero, model)
-                    : GradientErrorBound.Backward(portCase.Part, portCase.Input, portCase.OutputGradient[0], portCase.LogSumExpGradientOrZero, model);
+                BoundedGradients gradients = Gradients(portCase, model);
                 return
                 [
                     Compare("dq", backward.Gradients.Query, gradients.Exact.Query, gradients.Bound.Query),

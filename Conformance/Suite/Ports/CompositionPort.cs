@@ -6,7 +6,10 @@ using S2Attn.Spec;
 
 namespace S2Attn.Conformance.Ports;
 
-/// <summary>A composition of defects, and perhaps a numerical habit, behind the interface of a port. It claims everything that Reference claims but how tensors lie in memory.</summary>
+/// <summary>
+/// A composition of defects, and perhaps a numerical habit, behind the interface of a port. It claims everything that Reference claims but how tensors lie in memory and slices; grids of
+/// tokens where one of its defects is about them.
+/// </summary>
 public sealed class CompositionPort : IAttentionPort
 {
     private readonly Stages stages;
@@ -14,6 +17,7 @@ public sealed class CompositionPort : IAttentionPort
     private readonly Random noise = new(1);
     private double[] last = [];
     private ImmutableArray<(S2Config Config, Tensor<bool> Valid, ElementType Type, PipelineAttention Attention)> prepared = [];
+    private ImmutableArray<(S2Grid Grid, GridPipeline Pipeline)> preparedGrid = [];
 
     /// <summary>Makes the port.</summary>
     public CompositionPort(string name, Composition composition, params ImmutableArray<NumericalHabit> habits)
@@ -21,7 +25,7 @@ public sealed class CompositionPort : IAttentionPort
         ArgumentNullException.ThrowIfNull(composition);
         using ReferencePort reference = new();
         (stages, this.habits) = (composition.Build(), habits);
-        Description = new(name, typeof(Composition).Assembly.GetName().Version!.ToString(3), "C#", reference.Description.Capabilities with { HeadMajor = false, Packed = false, Strides = [], Slices = false, LogSumExpGradient = false, Grids = false, Prefixes = false });
+        Description = new(name, typeof(Composition).Assembly.GetName().Version!.ToString(3), "C#", reference.Description.Capabilities with { HeadMajor = false, Packed = false, Strides = [], Slices = false, LogSumExpGradient = false, Grids = composition.Defects.Any(defect => defect.IsOfGrids), Prefixes = false });
     }
 
     /// <inheritdoc/>
@@ -32,14 +36,15 @@ public sealed class CompositionPort : IAttentionPort
     {
         ArgumentNullException.ThrowIfNull(portCase);
         ElementType type = portCase.ElementType;
-        PipelineAttention attention = Prepared(portCase);
         if (portCase.Operation is PortOperation.Backward)
         {
-            Gradients<double> gradients = attention.Backward(portCase.Input, portCase.OutputGradient[0]);
+            Gradients<double> gradients = portCase.Grid is { } axes
+                ? Prepared(axes).Backward(portCase.Input, portCase.OutputGradient[0])
+                : Prepared(portCase).Backward(portCase.Input, portCase.OutputGradient[0]);
             return new PortAnswer.Backward(new(Round(gradients.Query, type), Round(gradients.Key, type), Round(gradients.Value, type)));
         }
 
-        AttentionOutput<double> output = attention.Forward(portCase.Input);
+        AttentionOutput<double> output = portCase.Grid is { } grid ? Prepared(grid).Forward(portCase.Input) : Prepared(portCase).Forward(portCase.Input);
         Tensor<double> o = output.Output;
         if (habits.Any(habit => habit.IsStale))
             o = Stale(o, output.LogSumExp);
@@ -59,6 +64,15 @@ public sealed class CompositionPort : IAttentionPort
         PipelineAttention attention = new(config, new Pipeline(config, valid, stages), habits.Select(habit => habit.Arithmetic(type)).FirstOrDefault(Arithmetic.Exact));
         prepared = [(config, valid, type, attention)];
         return attention;
+    }
+
+    private GridPipeline Prepared(S2Grid grid)
+    {
+        if (preparedGrid is [var known] && known.Grid == grid)
+            return known.Pipeline;
+        GridPipeline pipeline = new(grid, stages.Grid);
+        preparedGrid = [(grid, pipeline)];
+        return pipeline;
     }
 
     /// <inheritdoc/>

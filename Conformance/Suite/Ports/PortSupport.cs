@@ -10,6 +10,8 @@ namespace S2Attn.Conformance.Ports;
 /// </summary>
 public static class PortSupport
 {
+    private const string FixedAxes = "fixed.axes";
+
     /// <summary>Every reason for which the capabilities do not cover the case; empty where the port claims it.</summary>
     public static ImmutableArray<string> Lacks(PortCapabilities capabilities, PortCase portCase)
     {
@@ -17,7 +19,7 @@ public static class PortSupport
         ArgumentNullException.ThrowIfNull(portCase);
         return
         [
-            .. portCase.Grid is { } grid ? LacksOfAxes(capabilities, grid) : [],
+            .. portCase.Grid is { } grid ? LacksOfAxes(capabilities, grid) : Where(!capabilities.Fixed.Axes.IsEmpty, FixedAxes),
             .. Lacks(portCase.Grid is null ? capabilities : AnyGroups(capabilities), portCase.Config, portCase.ElementType, portCase.Operation, portCase.IsPadded),
             .. Lacks(capabilities, portCase.Memory),
             .. LacksOfPart(capabilities, portCase),
@@ -27,6 +29,7 @@ public static class PortSupport
     private static IEnumerable<string> LacksOfAxes(PortCapabilities capabilities, S2Grid grid) =>
     [
         .. Where(!capabilities.Grids, "grids"),
+        .. Where(!capabilities.Fixed.Axes.IsEmpty && !capabilities.Fixed.Axes.SequenceEqual(grid.Axes), FixedAxes),
         .. Where(!capabilities.OddGroup && grid.Axes.Any(axis => int.IsOddInteger(axis.GroupSize)), "oddGroup"),
         .. Where(!capabilities.Ragged && grid.Axes.Any(axis => axis.Tokens % axis.GroupSize != 0), "ragged"),
     ];

@@ -43,10 +43,36 @@ public static class DeclaredSizes
             throw Wrong("kvHeads", k, $"must divide heads = {h}");
         if (values.ShiftedHeads is Spec.HeadShift.Given given && !values.Heads.Allows(given.Flags.Length))
             throw Wrong("shiftedHeads", given.Flags.Length, $"must hold one flag for each of the heads = {values.Heads}");
-        tokens = Math.Max(Math.Max(tokens, groups * group), Math.Max(group, shift + 1));
+        tokens = Math.Max(Math.Max(tokens, TokensOfAxes(capabilities)), Math.Max(groups * group, Math.Max(group, shift + 1)));
         heads = Math.Max(heads, kvHeads);
         if ((Int128)batch * tokens * heads * dim > Array.MaxLength)
             throw new FormatException($"fixed: the smallest case that keeps all of it has batch*tokens*heads*headDim = {batch}*{tokens}*{heads}*{dim}: must be at most {Array.MaxLength}");
+    }
+
+    // N of the axes that are built in, under every declared mask; 0 where none are.
+    private static int TokensOfAxes(PortCapabilities capabilities)
+    {
+        FixedConfig values = capabilities.Fixed;
+        if (values.Axes.IsEmpty)
+            return 0;
+        if (!capabilities.Grids)
+            throw new FormatException("fixed.axes is given: \"grids\" must be true beside it");
+        if (values.HalfShift || !values.Shift.IsFree || values.ShiftedHeads is { HasOwnShifts: true } || !values.Tokens.IsFree || !values.GroupSize.IsFree || !values.Groups.IsFree)
+            throw new FormatException("fixed.axes is given: tokens, groupSize, groups, shift, shifts and phases must not be, as each axis has its own");
+        Int128 tokens = values.Axes.Aggregate((Int128)1, (product, axis) => product * axis.Tokens);
+        if (tokens > Math.Min(capabilities.MaxTokens, MaxTokens))
+            throw new FormatException(string.Create(CultureInfo.InvariantCulture, $"fixed.axes has {tokens} tokens: must be at most {Math.Min(capabilities.MaxTokens, MaxTokens)}"));
+        foreach (Spec.MaskPolicy mask in capabilities.Masks)
+            try
+            {
+                Spec.S2Grid.Create(Spec.S2Config.Create(new() { Tokens = (int)tokens, HeadDim = 1, GroupSize = Spec.GroupSizeRule.Of((int)tokens), Shift = 0, Mask = mask }), values.Axes);
+            }
+            catch (Spec.InvalidConfigException error)
+            {
+                throw new FormatException($"fixed.axes: {error.Message}", error);
+            }
+
+        return (int)tokens;
     }
 
     // The greatest of the shifts that are built in where each head has one of its own; 0 where none has.

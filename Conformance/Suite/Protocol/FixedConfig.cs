@@ -43,6 +43,9 @@ public sealed record FixedConfig
     /// <summary>Which heads shift, where fixed; null where free.</summary>
     public HeadShift? ShiftedHeads { get; init; }
 
+    /// <summary>The axes on which the tokens stand, where they are built in: the port is then asked about these alone, and about no text. Empty where free.</summary>
+    public ImmutableArray<GridAxis<int>> Axes { get; init; } = [];
+
     /// <summary>The factor of the scores, where it is a fixed number; null where it is not.</summary>
     public double? Scale { get; init; }
 
@@ -54,6 +57,9 @@ public sealed record FixedConfig
 
     /// <summary>G must be greater: the largest shift of a head where each has one that is built in, else 0.</summary>
     public int LargestOwnShift => ShiftedHeads is HeadShift.ByEach { Shifts.IsEmpty: false } each ? each.Shifts.Max() : 0;
+
+    /// <summary>Whether heads that shift, where they are built in, can be those of so many: a list of flags or shifts is for as many as it has.</summary>
+    public bool HasShiftsFor(int heads) => ShiftedHeads switch { HeadShift.Given given => given.Flags.Length == heads, HeadShift.ByEach each => each.Shifts.Length == heads, _ => true };
 
     /// <summary>The rules of sizes by their name in the port protocol.</summary>
     public ImmutableArray<(string Name, SizeRule Rule)> Sizes =>
@@ -95,8 +101,7 @@ public sealed record FixedConfig
     private static bool HasDefaultScale(S2Config config) => config.Scale == 1 / Math.Sqrt(config.HeadDim);
 
     // Two ways to say the same set of heads are the same configuration.
-    private static bool SameHeads(HeadShift fixedHeads, S2Config config) =>
-        fixedHeads switch { HeadShift.Given given => given.Flags.Length == config.Heads, HeadShift.ByEach each => each.Shifts.Length == config.Heads, _ => true }
-        && Enumerable.Range(0, config.Heads).All(h => fixedHeads.IsShifted(h, config.Heads) == config.ShiftedHeads.IsShifted(h, config.Heads)
+    private bool SameHeads(HeadShift fixedHeads, S2Config config) =>
+        HasShiftsFor(config.Heads) && Enumerable.Range(0, config.Heads).All(h => fixedHeads.IsShifted(h, config.Heads) == config.ShiftedHeads.IsShifted(h, config.Heads)
             && (!(config.ShiftedHeads.HasOwnShifts || fixedHeads.HasOwnShifts) || config.ShiftOf(h) == fixedHeads.ShiftOf(h, config.Heads, config.GroupSize, config.Shift)));
 }

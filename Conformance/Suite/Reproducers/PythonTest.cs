@@ -48,7 +48,7 @@ internal static class PythonTest
         text.Append(CultureInfo.InvariantCulture, $$""""
             CONFIG = dict(
                 group_size={{portCase.Config.GroupSize}}, shift={{portCase.Config.Shift}}, mask={{PythonText.Text(portCase.Config.Mask.ToString())}},
-                shifted_heads=[{{string.Join(", ", Enumerable.Range(0, portCase.Config.Heads).Select(h => PythonText.Flag(portCase.Config.ShiftedHeads.IsShifted(h, portCase.Config.Heads))))}}],{{OwnShifts(portCase.Config)}}{{Axes(portCase)}}
+                shifted_heads=[{{string.Join(", ", Enumerable.Range(0, portCase.Config.Heads).Select(h => PythonText.Flag(portCase.Config.ShiftedHeads.IsShifted(h, portCase.Config.Heads))))}}],{{OwnShifts(portCase.Config)}}{{Axes(portCase)}}{{Slice(portCase)}}
                 scale={{PythonText.Number(ElementType.F64, portCase.Config.Scale)}}, key_mask={{(portCase.IsPadded ? "VALID.astype(bool)" : "None")}})
 
 
@@ -128,6 +128,13 @@ internal static class PythonTest
     private static string OwnShifts(S2Config config) => config.ShiftedHeads.HasOwnShifts ? $" shifts=[{string.Join(", ", Enumerable.Range(0, config.Heads).Select(config.ShiftOf))}]," : "";
 
     private static string Axes(PortCase portCase) => portCase.Grid is { } grid ? $" axes=[{string.Join(", ", grid.Axes.Select(axis => $"({axis.Tokens}, {axis.GroupSize}, {axis.Shift})"))}]," : "";
+
+    // Of a part of a sequence which queries and keys the arrays hold, counted from its start; and what no function takes that has no gradient of lse.
+    private static string Slice(PortCase portCase) =>
+        (portCase.IsSlice
+            ? $" queries=({portCase.Part.Queries.Start}, {portCase.Part.Queries.End}), keys=({portCase.Part.Keys.Start}, {portCase.Part.Keys.End}), unbounded={PythonText.Flag(portCase.Part.IsUnbounded)},"
+            : "")
+        + (portCase.LogSumExpGradient.IsEmpty ? "" : " dlse=DLSE,");
 
     private static string Tuple(string names) => $"({string.Join(", ", names.Split(", ").Select(name => $"\"{name}\""))})";
 

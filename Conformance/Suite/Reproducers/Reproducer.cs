@@ -36,13 +36,11 @@ public sealed record Reproducer(ReproducerOrigin Origin, PortCase Case, Immutabl
         ArgumentNullException.ThrowIfNull(portCase);
         if (portCase.Operation is PortOperation.Forward)
         {
-            BoundedOutput output = portCase.Grid is { } windows ? GridErrorBound.Forward(windows, portCase.Input, model) : ErrorBound.Forward(portCase.Config, portCase.Input, model);
+            BoundedOutput output = Agreement.Output(portCase, model);
             return [new("o", output.Exact.Output, output.Bound.Output), new("lse", output.Exact.LogSumExp, output.Bound.LogSumExp)];
         }
 
-        BoundedGradients gradients = portCase.Grid is { } grid
-            ? GridErrorBound.Backward(grid, portCase.Input, portCase.OutputGradient[0], portCase.LogSumExpGradientOrZero, model)
-            : GradientErrorBound.Backward(portCase.Config, portCase.Input, portCase.OutputGradient[0], model);
+        BoundedGradients gradients = Agreement.Gradients(portCase, model);
         return
         [
             new("dq", gradients.Exact.Query, gradients.Bound.Query),

@@ -15,7 +15,7 @@ namespace S2Attn.Conformance.Reproducers;
 
 /// <summary>
 /// The tensors of the question as the port protocol has them, and for each tensor X of a right answer expected.X and bound.X in F64. The metadata holds
-/// "s2attn.reproducer" (the version of this format), "op", "config" (JSON, as in the port protocol), "property", "port", "seed" and "cases".
+/// "s2attn.reproducer" (the version of this format), "op", "config" (JSON, as in the port protocol), "property", "port", "seed" and "cases"; of a part of a sequence also "slice".
 /// </summary>
 public static class ReproducerFile
 {
@@ -25,7 +25,7 @@ public static class ReproducerFile
     /// <summary>More bytes than any file has that this project writes.</summary>
     public const long MaxBytes = 1 << 28;
 
-    private const string VersionField = "s2attn.reproducer";
+    private const string VersionField = "s2attn.reproducer", SliceField = "slice";
 
     /// <summary>The configuration as the port protocol writes it.</summary>
     public static string ConfigText(PortCase portCase)
@@ -35,6 +35,13 @@ public static class ReproducerFile
         using (Utf8JsonWriter json = new(stream))
             PortRequests.WriteConfig(json, portCase);
         return Encoding.UTF8.GetString(stream.ToArray());
+    }
+
+    /// <summary>The part of the sequence that is asked, as an object with the protocol's field slice; empty where it is the whole.</summary>
+    public static string SliceText(PortCase portCase)
+    {
+        ArgumentNullException.ThrowIfNull(portCase);
+        return portCase.IsSlice ? PortRequests.Line(json => SliceJson.Write(json, portCase.Part)) : "";
     }
 
     /// <summary>The file of a reproducer.</summary>
@@ -50,16 +57,24 @@ public static class ReproducerFile
                     new("bound." + expected.Name, SafetensorsType.F64, expected.Bound),
                 }),
             ],
-            new Dictionary<string, string>
-            {
-                [VersionField] = Number(Version),
-                ["op"] = ProtocolNames.Of(reproducer.Case.Operation),
-                ["config"] = ConfigText(reproducer.Case),
-                ["property"] = reproducer.Origin.Property,
-                ["port"] = reproducer.Origin.Port,
-                ["seed"] = Number(reproducer.Origin.Seed),
-                ["cases"] = Number(reproducer.Origin.Cases),
-            }.ToImmutableSortedDictionary(StringComparer.Ordinal));
+            Metadata(reproducer).ToImmutableSortedDictionary(StringComparer.Ordinal));
+    }
+
+    private static Dictionary<string, string> Metadata(Reproducer reproducer)
+    {
+        Dictionary<string, string> metadata = new()
+        {
+            [VersionField] = Number(Version),
+            ["op"] = ProtocolNames.Of(reproducer.Case.Operation),
+            ["config"] = ConfigText(reproducer.Case),
+            ["property"] = reproducer.Origin.Property,
+            ["port"] = reproducer.Origin.Port,
+            ["seed"] = Number(reproducer.Origin.Seed),
+            ["cases"] = Number(reproducer.Origin.Cases),
+        };
+        if (reproducer.Case.IsSlice)
+            metadata[SliceField] = SliceText(reproducer.Case);
+        return metadata;
     }
 
     /// <summary>Reads a reproducer.</summary>
@@ -87,9 +102,10 @@ public static class ReproducerFile
         if (!ProtocolNames.TryReadOperation(Text(file, "op"), out PortOperation operation))
             throw new FormatException($"op is {Clean(Text(file, "op"))}, but must be forward or backward");
         (S2Config config, ElementType type, S2Grid? grid) = Config(Text(file, "config"));
-        PortCase portCase = PortTensors.ReadInputs(S2Slice.Whole(config), type, operation, CaseMemory.Dense, file);
+        S2Slice part = file.Metadata.TryGetValue(SliceField, out string? slice) ? Slice(config, grid, slice) : S2Slice.Whole(config);
+        PortCase portCase = PortTensors.ReadInputs(part, type, operation, CaseMemory.Dense, file);
         portCase = grid is null ? portCase : portCase with { Grid = grid };
-        int[] query = [config.Batch, config.Tokens, config.Heads, config.HeadDim], key = [config.Batch, config.Tokens, config.KvHeads, config.HeadDim];
+        int[] query = [config.Batch, part.QueryCount, config.Heads, config.HeadDim], key = [config.Batch, part.KeyCount, config.KvHeads, config.HeadDim];
         return new(
             new(Clean(Text(file, "property")), Clean(Text(file, "port")), Integer(file, "seed"), Integer(file, "cases")),
             portCase,
@@ -110,6 +126,18 @@ public static class ReproducerFile
         JsonFields fields = JsonFields.Parse("config", text);
         (S2Config config, ElementType type) = PortConfigs.Read(fields.Element);
         return CaseBudget.Holds(config) ? (config, type, GridJson.Read(fields, config)) : throw new FormatException($"config {ForeignText.Name(text)} is too large: {CaseBudget.Rule}");
+    }
+
+    // An unbounded slice may lie behind the N of its configuration, so that its own rows are what is to be bounded.
+    private static S2Slice Slice(S2Config config, S2Grid? grid, string text)
+    {
+        S2Slice part = SliceJson.Read(config, JsonFields.Parse(SliceField, text).Element);
+        if (grid is not null)
+            throw new FormatException("slice must not be given beside axes");
+        int tokens = Math.Max(config.Tokens, Math.Max(part.Queries.End, part.Keys.End));
+        return CaseBudget.Holds(config.Batch, tokens, config.Heads, config.HeadDim, config.GroupSize)
+            ? part
+            : throw new FormatException($"slice {ForeignText.Name(text)} is too large: {CaseBudget.Rule}");
     }
 
     private static string Text(SafetensorsFile file, string name) => file.Metadata.TryGetValue(name, out string? text)

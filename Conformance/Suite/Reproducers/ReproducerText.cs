@@ -42,7 +42,7 @@ internal static class ReproducerText
             {ProtocolNames.Of(wrong.Case.Operation)}, with the configuration
 
                 {ReproducerFile.ConfigText(wrong.Case)}
-
+            {(wrong.Case.IsSlice ? $"\n    {ReproducerFile.SliceText(wrong.Case)}\n" : "")}
             and the tensors
 
 

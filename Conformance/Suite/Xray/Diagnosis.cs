@@ -22,6 +22,8 @@ public sealed record Diagnosis(ImmutableArray<string> Names, ImmutableArray<stri
         PortCapabilities capabilities = port.Description.Capabilities;
         if (capabilities.Masks.IsEmpty || capabilities.ElementTypes.IsEmpty)
             return Nothing("the port declares no mask or no element type");
+        if (!capabilities.Fixed.Axes.IsEmpty)
+            return OfGrids(port, cancellation);
         S2Request request = Xrays.Widened(capabilities, Xrays.Fitting(capabilities, capabilities.Masks[0]));
         try
         {
@@ -41,6 +43,23 @@ public sealed record Diagnosis(ImmutableArray<string> Names, ImmutableArray<stri
         }
     }
 
+    /// <summary>What is said of a port whose axes are built in, and which answers no text.</summary>
+    private static Diagnosis OfGrids(IAttentionPort port, CancellationToken cancellation)
+    {
+        try
+        {
+            GridFinding finding = Xrays.FindGrids(port, cancellation);
+            return new(
+                finding.Names,
+                finding.IsDefinition ? ["An X-ray of its axes shows the definition: what fails is not visible in which queries, keys and values are read."] : [.. finding.Sentences(port.Description.Name)],
+                []);
+        }
+        catch (OperationCanceledException)
+        {
+            return Nothing("the run was stopped before");
+        }
+    }
+
     /// <summary>What an X-ray says.</summary>
     public static Diagnosis Of(XrayReport report)
     {
@@ -52,7 +71,7 @@ public sealed record Diagnosis(ImmutableArray<string> Names, ImmutableArray<stri
                group picture by sentence into pictures
                select $"{pictures.Key} (at {pictures.First().Probe})",
         ];
-        ImmutableArray<string> names = [.. report.Explanation.Names.Where(_ => !report.Explanation.IsDefinition), .. report.Habits.SelectMany(habit => habit.Names)];
+        ImmutableArray<string> names = [.. report.Explanation.Names.Where(_ => !report.Explanation.IsDefinition), .. report.Habits.SelectMany(habit => habit.Names), .. report.Grids?.Names ?? []];
         return report.IsDefinition && report.Habits.IsEmpty
             ? new([], ["An X-ray shows the definition: what fails is not visible in which queries, keys and values are read, nor at small sizes in the numbers."], [report])
             : new(names, [.. report.Verdict, .. words.Take(report.Explanation.IsWhole ? 1 : MostWords)], [report]);

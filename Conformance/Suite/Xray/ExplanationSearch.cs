@@ -24,7 +24,7 @@ internal sealed class ExplanationSearch
         LogSum = [.. DefectCatalogue.All.Where(defect => defect.Stage is Stage.LogSum)],
         Backward = [.. DefectCatalogue.All.Where(defect => defect.IsBackward)];
 
-    private static readonly Lazy<ImmutableArray<Composition>> StructurePairs = new(() => [.. From(Structure, 0, 2, [])]);
+    private static readonly Lazy<ImmutableArray<Composition>> StructurePairs = new(() => [.. SetsOf(Structure, 2)]);
 
     private readonly ImmutableArray<XrayFilm> films, plain, padded;
     private readonly ImmutableArray<StructureIndex> index;
@@ -240,9 +240,12 @@ internal sealed class ExplanationSearch
     private static IEnumerable<Composition> Sets(ImmutableArray<Defect> defects, int size) => (defects == Structure, size) switch
     {
         (true, 2) => StructurePairs.Value,
-        (true, > 2) => From(defects, 0, size, []).Where(composition => composition.Defects.Count(defect => defect.IsSeen) >= 2),
-        _ => From(defects, 0, size, []),
+        (true, > 2) => SetsOf(defects, size).Where(composition => composition.Defects.Count(defect => defect.IsSeen) >= 2),
+        _ => SetsOf(defects, size),
     };
+
+    /// <summary>Every set of so many defects of different stages, in their order.</summary>
+    internal static IEnumerable<Composition> SetsOf(ImmutableArray<Defect> defects, int size) => From(defects, 0, size, []);
 
     private static IEnumerable<Composition> From(ImmutableArray<Defect> defects, int start, int left, ImmutableArray<Defect> chosen)
     {
@@ -254,6 +257,6 @@ internal sealed class ExplanationSearch
     }
 
     // What was seen in code that people use comes before what was made up; then the order of the catalogue.
-    private static ImmutableArray<Composition> Ranked(ImmutableArray<Composition> compositions) =>
+    internal static ImmutableArray<Composition> Ranked(ImmutableArray<Composition> compositions) =>
         [.. compositions.OrderBy(composition => composition.Defects.Length).ThenBy(composition => composition.Defects.Count(defect => !defect.IsSeen))];
 }

@@ -23,10 +23,7 @@ internal sealed class Prediction
     /// <summary>That of stages which differ in the logsumexp or the backward pass alone.</summary>
     public Prediction WithSameReads(Stages stages) => new(film, attention.WithSameReads(stages));
 
-    // Structures differ by much; rounding in the storage format does not.
-    private double Relative => probe.ElementType is ElementType.F32 or ElementType.F64 ? 0.01 : 0.03;
-
-    private double Absolute => probe.ElementType is ElementType.F32 or ElementType.F64 ? 1e-5 : 1e-4;
+    private Closeness Closeness => new(probe.ElementType);
 
     /// <summary>Whether every row of o averages the rows of v that the film shows. Rows are looked at in an order in which wrong ones come soon.</summary>
     public bool SeesAsFilmed() => SeesAsFilmed(evenEmptyRows: true);
@@ -69,7 +66,7 @@ internal sealed class Prediction
             foreach (int row in film.TellingRows)
             {
                 attention.RowWeights(row, asked, weights);
-                if (!Same(weights, film.Scores[code].Elements.Slice(row * probe.Sources, probe.Sources)))
+                if (!Closeness.Same(weights, film.Scores[code].Elements.Slice(row * probe.Sources, probe.Sources)))
                     return false;
             }
         }
@@ -83,9 +80,7 @@ internal sealed class Prediction
         double[] own = attention.LogSums(ProductOf(answer.Code));
         for (int row = 0; row < own.Length; row++)
         {
-            double given = answer.LogSumExp.Elements[row];
-            bool near = double.IsFinite(own[row]) && Math.Abs(given - own[row]) <= 0.01 + 0.01 * Math.Abs(own[row]);
-            if (!film.Stale[row] && !(given.Equals(own[row]) || near || (own[row] < -1e30 && given < -1e30)))
+            if (!film.Stale[row] && !Closeness.SameLogSum(own[row], answer.LogSumExp.Elements[row]))
                 return false;
         }
 
@@ -98,8 +93,7 @@ internal sealed class Prediction
         if (film.Gradients.IsEmpty)
             return true;
         PortCase question = probe.Backward();
-        Gradients<double> own = attention.Backward(question.Input, question.OutputGradient[0]), given = film.Gradients[0];
-        return Near(own.Query, given.Query) && Near(own.Key, given.Key) && Near(own.Value, given.Value);
+        return Closeness.Same(attention.Backward(question.Input, question.OutputGradient[0]), film.Gradients[0]);
     }
 
     /// <summary>What a row of o reads: whether it meets a token's key or value with a weight.</summary>
@@ -145,29 +139,7 @@ internal sealed class Prediction
     private bool SeesAsFilmed(int row, Span<double> weights)
     {
         attention.EqualWeights(row, weights);
-        return Same(weights, film.Equal.Elements.Slice(row * probe.Sources, probe.Sources));
-    }
-
-    private bool Same(ReadOnlySpan<double> own, ReadOnlySpan<double> given)
-    {
-        for (int i = 0; i < own.Length; i++)
-            if (own[i] != given[i] && !(Math.Abs(own[i] - given[i]) <= Absolute + Relative * Math.Abs(own[i])) && !(double.IsNaN(own[i]) && double.IsNaN(given[i])))
-                return false;
-        return true;
-    }
-
-    // Where a row without keys is NaN, what flows back from it depends on how the mask was put on: it may be NaN or 0.
-    private bool Near(Tensor<double> own, Tensor<double> given)
-    {
-        if (!own.Shape.AsSpan().SequenceEqual(given.Shape.AsSpan()))
-            return false;
-        double greatest = 1e-3;
-        foreach (double value in own.Elements)
-            greatest = double.IsNaN(value) ? greatest : Math.Max(greatest, Math.Abs(value));
-        for (int i = 0; i < own.Elements.Length; i++)
-            if (!(Math.Abs(own.Elements[i] - given.Elements[i]) <= Relative * greatest) && !double.IsNaN(own.Elements[i]))
-                return false;
-        return true;
+        return Closeness.Same(weights, film.Equal.Elements.Slice(row * probe.Sources, probe.Sources));
     }
 
     // Coprime to the number of rows, and no neighbour.

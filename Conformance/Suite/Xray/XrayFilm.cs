@@ -106,22 +106,8 @@ internal sealed class XrayFilm
             failure = answer is PortAnswer.Backward ? "" : Reason(answer);
         }
 
-        if (ofStructure)
-            return new(probe)
-            {
-                Equal = weights,
-                Scores = [.. scores],
-                LogSums = [.. logSums],
-                Gradients = gradients,
-                GradientFailure = failure,
-                Stale = [.. stale],
-                Wide = [],
-                Large = [],
-                Poisoned = [],
-                Repeats = true,
-                Forgets = true,
-            };
-        PortAnswer[] twice = [.. Enumerable.Range(0, 2).Select(_ => PortCalls.Ask(port, probe.EqualScores().First()))];
+        PortAnswer[] twice = ofStructure ? [] : [.. Enumerable.Range(0, 2).Select(_ => PortCalls.Ask(port, probe.EqualScores().First()))];
+        bool repeats = ofStructure || Same(twice[0], twice[1]);
         return new(probe)
         {
             Equal = weights,
@@ -130,11 +116,11 @@ internal sealed class XrayFilm
             Gradients = gradients,
             GradientFailure = failure,
             Stale = [.. stale],
-            Wide = probe.ShowsScores && port.Description.Capabilities.ElementTypes.Contains(ElementType.F64) && PortCalls.Ask(port, probe.InF64()) is PortAnswer.Forward wide ? [wide.Output] : [],
-            Large = [.. probe.Large().Select(item => PortCalls.Ask(port, item)).OfType<PortAnswer.Forward>().Select(answer => answer.Output)],
-            Poisoned = [.. probe.Poisoned().SelectMany(item => PortCalls.Ask(port, item.Case) is PortAnswer.Forward answer ? new[] { (item.Operand, answer.Output) } : [])],
-            Repeats = Same(twice[0], twice[1]),
-            Forgets = stale.Contains(true) || !Same(twice[0], twice[1]) || Same(twice[0], equal[0]),
+            Wide = !ofStructure && probe.ShowsScores && port.Description.Capabilities.ElementTypes.Contains(ElementType.F64) && PortCalls.Ask(port, probe.InF64()) is PortAnswer.Forward wide ? [wide.Output] : [],
+            Large = ofStructure ? [] : [.. probe.Large().Select(item => PortCalls.Ask(port, item)).OfType<PortAnswer.Forward>().Select(answer => answer.Output)],
+            Poisoned = ofStructure ? [] : [.. probe.Poisoned().SelectMany(item => PortCalls.Ask(port, item.Case) is PortAnswer.Forward answer ? new[] { (item.Operand, answer.Output) } : [])],
+            Repeats = repeats,
+            Forgets = ofStructure || stale.Contains(true) || !repeats || Same(twice[0], equal[0]),
         };
 
         PortAnswer.Forward Forward(PortCase portCase) => PortCalls.Ask(port, portCase) is var answer && answer is PortAnswer.Forward forward

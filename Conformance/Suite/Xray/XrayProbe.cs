@@ -18,12 +18,18 @@ public sealed record XrayProbe(S2Config Config, ElementType ElementType, Tensor<
     /// <summary>How many score questions there are: enough that a row with two keys tells some hundred query and key rows apart.</summary>
     internal const int Codes = 32;
 
+    // Over a grid heads are told apart by one-hot values, and few queries share a window.
+    private const int GridCodes = 8;
+
     private const int LargeKeys = 5;
 
     private const uint QuerySalt = 0x9e3779b9, KeySalt = 0x7f4a7c15;
 
     /// <summary>Whether scores are looked at, not visibility alone.</summary>
     public bool ShowsScores { get; init; } = true;
+
+    /// <summary>The axes on which the tokens stand; null where they are a text.</summary>
+    public S2Grid? Grid { get; init; }
 
     /// <summary>Rows of k and of v.</summary>
     public int Sources => Config.Batch * Config.Tokens * Config.KvHeads;
@@ -65,7 +71,7 @@ public sealed record XrayProbe(S2Config Config, ElementType ElementType, Tensor<
     internal PortCase OtherWarmUp() => Full(2);
 
     /// <summary>How many score questions are put.</summary>
-    internal int ScoreQuestions => ShowsScores && Config.Scale != 0 ? Codes : 0;
+    internal int ScoreQuestions => !ShowsScores || Config.Scale == 0 ? 0 : Grid is null ? Codes : GridCodes;
 
     /// <summary>Equal scores, v one-hot: o holds the weight of each row of v.</summary>
     internal IEnumerable<PortCase> EqualScores() => Enumerable.Range(0, Chunks).Select(chunk => Case(_ => 0, source => Bit(KeyCode(source), 0), chunk));
@@ -114,7 +120,8 @@ public sealed record XrayProbe(S2Config Config, ElementType ElementType, Tensor<
         return new(
             Config, ElementType,
             new(Integers(query, 1, -1, 1), Integers(key, 2, -1, 1), Integers(key, 3, -3, 3), Valid),
-            [Integers(query, 4, -2, 2)]);
+            [Integers(query, 4, -2, 2)])
+        { Grid = Grid };
 
         static Tensor<double> Integers(int[] shape, uint salt, int low, int high) =>
             Tensor<double>.Build(shape, i => low + Mix((uint)i * 8 + salt) % (high - low + 1));
@@ -125,7 +132,7 @@ public sealed record XrayProbe(S2Config Config, ElementType ElementType, Tensor<
     {
         AttentionCase shown = new(Config, ElementType, TensorKind.EqualScores, PaddingPattern.None, 0);
         string text = shown.ToString();
-        return text[..text.IndexOf(" EqualScores", StringComparison.Ordinal)] + (IsPadded ? " with padding" : "");
+        return (Grid is null ? "" : $"{Grid}: ") + text[..text.IndexOf(" EqualScores", StringComparison.Ordinal)] + (IsPadded ? " with padding" : "");
     }
 
     private PortCase Full(double value)
@@ -145,7 +152,7 @@ public sealed record XrayProbe(S2Config Config, ElementType ElementType, Tensor<
         for (int d = 0; d < dim && chunk * dim + d < Sources; d++)
             v[(chunk * dim + d) * dim + d] = 1;
         ReadOnlySpan<int> keys = [Config.Batch, Config.Tokens, Config.KvHeads, dim];
-        return new(Config, ElementType, new(Tensor<double>.Of([Config.Batch, Config.Tokens, Config.Heads, dim], q), Tensor<double>.Of(keys, k), Tensor<double>.Of(keys, v), Valid));
+        return new(Config, ElementType, new(Tensor<double>.Of([Config.Batch, Config.Tokens, Config.Heads, dim], q), Tensor<double>.Of(keys, k), Tensor<double>.Of(keys, v), Valid)) { Grid = Grid };
     }
 
     private Place PlaceAt(int index, int heads) => new(index / heads / Config.Tokens, index / heads % Config.Tokens, index % heads);

@@ -24,8 +24,11 @@ public sealed record XrayPicture(
 public sealed record XrayReport(
     PortDescription Port, ImmutableArray<XrayPicture> Pictures, ImmutableArray<XrayFailure> Failures, Explanation Explanation, ImmutableArray<HabitFinding> Habits, int Calls)
 {
+    /// <summary>What it is where tokens stand on several axes; null where that was not looked at: it does not declare grids, or what it is of texts is not known.</summary>
+    public GridFinding? Grids { get; init; }
+
     /// <summary>Whether the port answers as the definition wherever it claims to answer, without a numerical habit that speaks against what it claims.</summary>
-    public bool IsDefinition => Explanation.IsDefinition && Faults.IsEmpty && Silent.IsEmpty;
+    public bool IsDefinition => Explanation.IsDefinition && Faults.IsEmpty && Silent.IsEmpty && (Grids is null || Grids.IsDefinition);
 
     /// <summary>The sizes that the port claims, and at which it gave no tensors.</summary>
     public ImmutableArray<XrayFailure> Silent => [.. Failures.Where(failure => failure.IsClaimed)];

@@ -11,7 +11,14 @@ internal static class XrayVerdict
     private const int MostAlternatives = 4;
     private const double Most = 0.5;
 
-    public static IEnumerable<string> Of(XrayReport report) => [What(report), .. Fixes(report), .. Alternatives(report.Explanation), .. Failures(report)];
+    /// <summary>What is wrong comes first: where grids alone are, what is said of them.</summary>
+    public static IEnumerable<string> Of(XrayReport report)
+    {
+        string[] ofTexts = [What(report), .. Fixes(report), .. Alternatives(report.Explanation), .. Failures(report)];
+        return report.Grids is not { } grids ? ofTexts
+            : grids.IsDefinition || !report.Explanation.IsDefinition ? [.. ofTexts, .. grids.Sentences(report.Port.Name)]
+            : [.. grids.Sentences(report.Port.Name), .. ofTexts];
+    }
 
     private static string What(XrayReport report)
     {

@@ -13,7 +13,10 @@ namespace S2Attn.Conformance.Xray;
 /// </summary>
 public static class Xrays
 {
-    private const int WidestVector = 128, LongGroup = 72;
+    private const int LongGroup = 72;
+
+    /// <summary>No vector is made wider than this.</summary>
+    internal const int WidestVector = 128;
 
     private static readonly bool[] OwnHeads = [true, false, false, true];
 
@@ -44,7 +47,7 @@ public static class Xrays
 
     /// <summary>
     /// The sizes that tell defects apart: the one that is asked for, an odd group, a shift other than G / 2 with a scale and heads of its own, two padded sequences, four phases of heads where the port declares them, a ragged N,
-    /// a cut that is not in the middle of a group, a single group, groups longer than a kernel's tile, and the first size under every other mask. Each is bent to what the port claims; sizes that then are the same are looked at once.
+    /// a cut that is not in the middle of a group, a single group, groups longer than a kernel's tile, and the first size under every other mask. Each is bent to what the port claims; sizes that then are the same are looked at once. Last some grids of tokens, where the port declares them.
     /// </summary>
     /// <param name="capabilities">What the port claims.</param>
     /// <param name="masks">The masks to look at, beside that of the first configuration.</param>
@@ -78,7 +81,7 @@ public static class Xrays
             Fitted(request with { Tokens = 2 * LongGroup, GroupSize = GroupSizeRule.Of(LongGroup), Heads = 2, KvHeads = 1, ShiftedHeads = HeadShift.SecondHalf }) with { ShowsScores = false },
             .. all.Skip(1).Select(mask => Fitted(first.ToRequest() with { Mask = mask })),
         ];
-        return [.. probes.DistinctBy(probe => probe.ToString())];
+        return [.. probes.Concat(GridProbes.Of(capabilities, asked.ElementType).Where(probe => PortSupport.Lacks(capabilities, probe.EqualScores().First()).IsEmpty)).DistinctBy(probe => probe.ToString())];
 
         XrayProbe Fitted(S2Request wanted)
         {
@@ -100,10 +103,36 @@ public static class Xrays
     public static XrayReport Take(IAttentionPort port, IEnumerable<XrayProbe> probes, CancellationToken cancellation = default)
     {
         CountingPort counting = new(port, cancellation);
-        (ImmutableArray<XrayFilm> films, ImmutableArray<XrayFailure> failures) = Expose(counting, probes, ofStructure: false);
+        ILookup<bool, XrayProbe> ofGrids = probes.ToLookup(probe => probe.Grid is not null);
+        (ImmutableArray<XrayFilm> films, ImmutableArray<XrayFailure> failures) = Expose(counting, ofGrids[false], ofStructure: false);
+        if (films.IsEmpty)
+            throw new XrayFailedException(string.Join("; ", failures.Take(2)));
         Explanation explanation = ExplanationSearch.Of(films, cancellation);
+
+        // What is wrong of texts is mostly wrong of grids too, and told by texts: of grids only what has a name is said beside it.
+        GridFinding? grids = explanation.IsWhole && ofGrids[true].Any() ? FindGrids(counting, ofGrids[true], cancellation) : null;
+        if (!explanation.IsDefinition && grids is not { Explanation.IsWhole: true })
+            grids = null;
         return new(
-            port.Description, [.. films.Select(Develop)], failures, explanation, HabitFindings.Of(films, explanation), counting.Calls);
+            port.Description, [.. films.Select(Develop)], failures, explanation, HabitFindings.Of(films, explanation), counting.Calls)
+        { Grids = grids };
+    }
+
+    /// <summary>What a port is over grids of tokens.</summary>
+    /// <exception cref="OperationCanceledException">It was cancelled.</exception>
+    internal static GridFinding FindGrids(IAttentionPort port, IEnumerable<XrayProbe> probes, CancellationToken cancellation)
+    {
+        (ImmutableArray<XrayFilm> films, ImmutableArray<XrayFailure> failures) = Expose(port, probes, ofStructure: true);
+        return GridFinding.Of(films, failures, cancellation);
+    }
+
+    /// <summary>The same over the grids that a port claims.</summary>
+    /// <exception cref="OperationCanceledException">It was cancelled.</exception>
+    public static GridFinding FindGrids(IAttentionPort port, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(port);
+        PortCapabilities capabilities = port.Description.Capabilities;
+        return FindGrids(new CountingPort(port, cancellation), GridProbes.Of(capabilities, TypeOf(capabilities)), cancellation);
     }
 
     /// <summary>What a port is, without pictures, habits and words.</summary>
@@ -113,16 +142,21 @@ public static class Xrays
     /// <param name="cancellation">Ends the work between questions.</param>
     /// <exception cref="XrayFailedException">The port gave no tensors at any size.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
-    internal static Explanation Explain(IAttentionPort port, IEnumerable<XrayProbe> probes, ImmutableArray<StructureIndex> index, CancellationToken cancellation) =>
-        ExplanationSearch.Of(Expose(new CountingPort(port, cancellation), probes, ofStructure: true).Films, index, cancellation);
+    internal static Explanation Explain(IAttentionPort port, IEnumerable<XrayProbe> probes, ImmutableArray<StructureIndex> index, CancellationToken cancellation)
+    {
+        (ImmutableArray<XrayFilm> films, ImmutableArray<XrayFailure> failures) = Expose(new CountingPort(port, cancellation), probes, ofStructure: true);
+        return films.IsEmpty ? throw new XrayFailedException(string.Join("; ", failures.Take(2))) : ExplanationSearch.Of(films, index, cancellation);
+    }
 
-    private static (ImmutableArray<XrayFilm> Films, ImmutableArray<XrayFailure> Failures) Expose(CountingPort port, IEnumerable<XrayProbe> probes, bool ofStructure)
+    private static (ImmutableArray<XrayFilm> Films, ImmutableArray<XrayFailure> Failures) Expose(IAttentionPort port, IEnumerable<XrayProbe> probes, bool ofStructure)
     {
         List<XrayFilm> films = [];
         List<XrayFailure> failures = [];
         foreach (XrayProbe probe in probes)
         {
-            ImmutableArray<string> lacking = PortSupport.Lacks(port.Description.Capabilities, probe.Config, probe.ElementType, PortOperation.Forward, probe.IsPadded);
+            ImmutableArray<string> lacking = probe.Grid is null
+                ? PortSupport.Lacks(port.Description.Capabilities, probe.Config, probe.ElementType, PortOperation.Forward, probe.IsPadded)
+                : PortSupport.Lacks(port.Description.Capabilities, probe.EqualScores().First());
             if (!lacking.IsEmpty)
             {
                 failures.Add(new(probe, $"the port does not claim it: {lacking[0]}"));
@@ -139,7 +173,7 @@ public static class Xrays
             }
         }
 
-        return films.Count > 0 ? ([.. films], [.. failures]) : throw new XrayFailedException(string.Join("; ", failures.Take(2)));
+        return ([.. films], [.. failures]);
     }
 
     private static XrayPicture Develop(XrayFilm film)

@@ -49,6 +49,12 @@ public sealed class OnnxTests
     [InlineData("groupSize=4 maxTokens=0", "maxTokens")]
     [InlineData("groupSize=4 shiftedHeads=[true", "shiftedHeads")]
     [InlineData("groupSize=9", "groupSize")]
+    [InlineData("axes=[]", "axes")]
+    [InlineData("axes=[{\"tokens\":8}]", "axes")]
+    [InlineData("axes=[{\"tokens\":8,\"groupSize\":4,\"shift\":4}]", "Axes[0].Shift = 4")]
+    [InlineData("axes=[{\"tokens\":8,\"groupSize\":4,\"shift\":2}] groupSize=4", "groupSize = 4: must not be given beside axes")]
+    [InlineData("groupSize=4 shifts=[0,\"1\"]", "shifts = [0,\"1\"]")]
+    [InlineData("groupSize=4 shifts=0,-1", "fixed.shifts = -1")]
     [InlineData("groupSize=4 mask=\u001b[2J", "mask")]
     public void A_setting_out_of_range_is_refused_with_its_name(string settings, string named) => SamplePortTests.InTemporary(directory =>
     {

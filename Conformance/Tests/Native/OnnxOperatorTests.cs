@@ -80,23 +80,65 @@ public sealed partial class OnnxOperatorTests
     [InlineData("shift and shiftedHeads must not be given beside it", "phases", "shiftedHeads")]
     [InlineData("rotated = 1: must be 0 or 1, beside phases", "rotated")]
     [InlineData("ShiftedHeads", "shifts")]
+    [InlineData("groupSize, shift, shifts and phases must not be beside them", "axes")]
     public void Attributes_that_contradict_each_other_are_a_message(string expected, params string[] names)
     {
-        Dictionary<string, object> values = new() { ["shifts"] = new long[] { 0, 4 }, ["phases"] = 2, ["shift"] = 1, ["shiftedHeads"] = "All", ["rotated"] = 1 };
+        Dictionary<string, object> values = new() { ["shifts"] = new long[] { 0, 4 }, ["phases"] = 2, ["shift"] = 1, ["shiftedHeads"] = "All", ["rotated"] = 1, ["axes"] = new long[] { 4, 2, 1, 2, 2, -1 } };
         OnnxGraph graph = new("contradicting");
         const int Float = 1;
         string[] inputs = [graph.TypedInput("q", Float, "B", "N", "H", "D"), graph.TypedInput("k", Float, "B", "N", "K", "D"), graph.TypedInput("v", Float, "B", "N", "K", "D")];
         graph.CustomNode("S2Attention", [.. inputs], [("o", Float, ["B", "N", "H", "D"])], [("groupSize", 4), ("mask", "Split"), .. names.Select(name => (name, values[name]))]);
+        Assert.Contains(expected, RunOf(graph).Message, StringComparison.Ordinal);
+    }
+
+    // What a session says of a wrong node, when it is made or run.
+    private static OnnxRuntimeException RunOf(OnnxGraph graph)
+    {
         using SessionOptions options = new();
         options.RegisterCustomOpLibraryV2(NativeBuild.Library, out _);
-        OnnxRuntimeException error = Assert.Throws<OnnxRuntimeException>(() =>
+        return Assert.Throws<OnnxRuntimeException>(() =>
         {
             using InferenceSession session = new(graph.ToCustomModel(), options);
             using OrtValue q = OrtValue.CreateTensorValueFromMemory(new float[8 * 2 * 3], [1, 8, 2, 3]);
             using RunOptions run = new();
             session.Run(run, new Dictionary<string, OrtValue> { ["q"] = q, ["k"] = q, ["v"] = q }, ["o"]).Dispose();
         });
-        Assert.Contains(expected, error.Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>A model has its axes built in: the suite asks it about these, and about no text.</summary>
+    [RequiresToolFact("gcc", "clang")]
+    public void A_model_of_tokens_on_several_axes_is_checked_by_the_suite() => SamplePortTests.InTemporary(directory =>
+    {
+        string path = Path.Combine(directory, "model.onnx");
+        S2Grid grid = S2Grid.Create(
+            S2Config.Create(new() { Tokens = 7 * 8, HeadDim = 1, GroupSize = GroupSizeRule.Of(7 * 8), Shift = 0, Mask = MaskPolicy.BidirectionalSplit, ShiftedHeads = HeadShift.All }), new GridAxis<int>(7, 3, 1), new(8, 4, 2));
+        File.WriteAllBytes(path, CustomOpGraph.Build(grid, ElementType.F32, threads: 1));
+        using IAttentionPort port = PortFactory.CreateOnnx(new ProcessPortOptions(), path, [$"library={NativeBuild.Library}"]);
+        Assert.Equal(grid.Axes.ToArray(), port.Description.Capabilities.Fixed.Axes.ToArray());
+        PropertyResult[] results = [.. SuiteRunner.Results(new SuiteOptions { Seed = 1, Cases = 10 }, PropertyCatalogue.All, "operator", port)];
+        Assert.Empty(results.Where(result => result.IsBad).Select(result => $"{result.Name}: {result.Counterexample[0].Case}: {result.Counterexample[0].Reason}"));
+        Assert.Equal(["Grids.Output", "Grids.Visibility"], results.Where(result => result is { Outcome: Outcome.Holds, Cases: > 0 }).Select(result => result.Name).Order());
+        Assert.Contains("fixed.axes", results.First(result => result.Name == "Agreement.Output").Unsupported.Keys);
+
+        // The other axis first is another model.
+        File.WriteAllBytes(path, CustomOpGraph.Build(S2Grid.Create(grid.Tokens, grid.Axes.Reverse()), ElementType.F32, threads: 1));
+        using IAttentionPort swapped = PortFactory.CreateOnnx(
+            new ProcessPortOptions(), path, [$"library={NativeBuild.Library}", """axes=[{"tokens":7,"groupSize":3,"shift":1},{"tokens":8,"groupSize":4,"shift":2}]"""]);
+        Assert.Equal(Outcome.Fails, SuiteRunner.Results(new SuiteOptions { Seed = 1, Cases = 10 }, PropertyCatalogue.All.Where(property => property.Name == "Grids.Output"), "swapped", swapped).Single().Outcome);
+    });
+
+    [RequiresToolTheory("gcc", "clang")]
+    [InlineData("axes has 4 integers", 4, 2, 1, 2)]
+    [InlineData("axes has -2", 4, 2, -2, 2, 2, -1)]
+    [InlineData("Axes[1].Shift = 2: must be from 0 to GroupSize - 1 = 1", 4, 2, 1, 2, 2, 2)]
+    [InlineData("must have Tokens = 8 places", 4, 2, 1, 4, 2, 1)]
+    public void Wrong_axes_are_a_message(string expected, params int[] axes)
+    {
+        OnnxGraph graph = new("axes");
+        const int Float = 1;
+        string[] inputs = [graph.TypedInput("q", Float, "B", "N", "H", "D"), graph.TypedInput("k", Float, "B", "N", "K", "D"), graph.TypedInput("v", Float, "B", "N", "K", "D")];
+        graph.CustomNode("S2Attention", [.. inputs], [("o", Float, ["B", "N", "H", "D"])], [("axes", axes.Select(number => (long)number).ToArray()), ("mask", "Split")]);
+        Assert.Contains(expected, RunOf(graph).Message, StringComparison.Ordinal);
     }
 
     [RequiresToolFact("gcc", "clang")]

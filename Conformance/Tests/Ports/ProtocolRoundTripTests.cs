@@ -127,12 +127,32 @@ public sealed class ProtocolRoundTripTests
     [MemberData(nameof(BuiltInShifts))]
     public void A_declaration_survives_with_fixed_values(HeadShift shifts)
     {
+        AssertSurvives(new() { Batch = 1, HeadDim = 64, GroupSize = 4, Shift = shifts.HasOwnShifts ? SizeRule.Free : 1, ShiftedHeads = shifts, Scale = 0.1 });
+    }
+
+    /// <summary>What a port of built-in axes is asked: these alone, and no text.</summary>
+    [Fact]
+    public void Axes_that_are_built_in_survive_and_nothing_else_is_asked()
+    {
+        using ReferencePort reference = new();
+        GridAxis<int>[] axes = [new(4, 2, 1), new(3, 3, 0)];
+        AssertSurvives(new() { Axes = [.. axes] });
+        PortCapabilities capabilities = reference.Description.Capabilities with { Fixed = new() { Axes = [.. axes] } };
+        S2Config config = S2Config.Create(new() { Tokens = 12, Heads = 2, HeadDim = 3, GroupSize = GroupSizeRule.Of(12), Shift = 0, Mask = MaskPolicy.Split });
+        PortCase text = PortCases.Draw(config, ElementType.F32, backward: false, padded: false, seed: 7);
+        Assert.Empty(PortSupport.Lacks(capabilities, text with { Grid = S2Grid.Create(config, axes) }));
+        Assert.Equal("fixed.axes", Assert.Single(PortSupport.Lacks(capabilities, text)));
+        Assert.Equal("fixed.axes", Assert.Single(PortSupport.Lacks(capabilities, text with { Grid = S2Grid.Create(config, axes.Reverse()) })));
+    }
+
+    private static void AssertSurvives(FixedConfig values)
+    {
         PortDescription described = new("a \"port\" \U0001F600", "1.2", "C", new(
             [PortOperation.Backward], [ElementType.BF16], [MaskPolicy.PositionCausal, MaskPolicy.Split], true, false, true, false, 17)
         {
             Phases = true,
             Grids = true,
-            Fixed = new() { Batch = 1, HeadDim = 64, GroupSize = 4, Shift = shifts.HasOwnShifts ? SizeRule.Free : 1, ShiftedHeads = shifts, Scale = 0.1 },
+            Fixed = values,
         });
         using MemoryStream stream = new();
         using (Utf8JsonWriter json = new(stream))
@@ -144,6 +164,7 @@ public sealed class ProtocolRoundTripTests
 
         Assert.True(PortDescriptions.TryRead(JsonDocument.Parse(stream.ToArray()).RootElement, out PortDescription? read, out string error), error);
         Assert.Equal(Text(described), Text(read));
+        Assert.Equal(values.Axes.ToArray(), read.Capabilities.Fixed.Axes.ToArray());
 
         static string Text(PortDescription d) => string.Join(
             "|", d.Name, d.Version, d.Language, string.Join(",", d.Capabilities.Operations), string.Join(",", d.Capabilities.ElementTypes),

@@ -65,7 +65,6 @@ internal sealed class MutantPort(string name, Func<PortCase, PortAnswer> run) : 
         new MutantPort("gradients-without-padding", item => item.Operation is PortOperation.Forward
             ? Right.Run(item) : Right.Run(item with { Input = item.Input with { Valid = item.Input.Valid.Map(_ => true) } })),
         .. MemoryMutants.All(),
-        .. GridMutants.All(),
         .. PrefixMutants.All(),
     ];
 
@@ -127,7 +126,7 @@ internal sealed class MutantPort(string name, Func<PortCase, PortAnswer> run) : 
     }
 
     /// <summary>The forward pass with one step replaced; the backward pass stays right.</summary>
-    internal static PortAnswer Variant(
+    private static PortAnswer Variant(
         PortCase item, Func<double, double>? exp = null, Func<int, int>? kvHead = null, bool normalise = true, Func<int, int, int, double>? bias = null, Func<int, int, int, bool>? visible = null)
     {
         S2Config config = item.Config;

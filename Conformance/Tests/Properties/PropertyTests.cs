@@ -3,6 +3,7 @@ using System.Collections.Immutable;
 using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Properties;
 using S2Attn.Conformance.Running;
+using S2Attn.Reference.Upstream;
 using S2Attn.Spec;
 using S2Attn.Tests.Docs;
 
@@ -43,6 +44,12 @@ public sealed class PropertyTests
                 caughtBy[defect.Description.Name] =
                     [.. SuiteRunner.Results(options, PropertyCatalogue.All, defect.Description.Name, defect).Where(result => result.IsBad).Select(result => result.Name)];
 
+        // They are the definition but for grids.
+        foreach (Defect defect in DefectCatalogue.OfGrids)
+        {
+            using CompositionPort port = new(defect.Name, Composition.Of(defect));
+            caughtBy[defect.Name] = [.. SuiteRunner.Results(options, GridProperties.All, defect.Name, port).Where(result => result.IsBad).Select(result => result.Name)];
+        }
 
         // They are the definition but for slices.
         foreach (SliceMistake mistake in SliceMistake.All)

@@ -1,10 +1,11 @@
 // What does a node of the operator say of itself? The fields of the port protocol's configuration, as attributes.
+using System.Collections.Immutable;
 using S2Attn.Spec;
 
 namespace S2Attn.Native;
 
 /// <summary>The attributes of s2attn::S2Attention, read once for each node.</summary>
-/// <param name="GroupSize">groupSize, required: G.</param>
+/// <param name="GroupSize">groupSize, required unless there are axes: G.</param>
 /// <param name="Shift">shift: S; G / 2 where not given.</param>
 /// <param name="Mask">mask, required: a name of the protocol.</param>
 /// <param name="ShiftedHeads">
@@ -12,8 +13,9 @@ namespace S2Attn.Native;
 /// for half a step more. Each of these stands alone, and shifts and phases without shift.
 /// </param>
 /// <param name="Scale">scale: the factor of q.k; 1 / sqrt(D) where not given.</param>
+/// <param name="Axes">axes: for each axis on which the tokens stand, the slowest first, three integers as in s2attn_axis: N, G and S, or -1 for G / 2. They stand instead of groupSize, shift, shifts and phases.</param>
 /// <param name="Threads">threads: workers of a call; 1 where not given, as ONNX Runtime spreads nodes over threads of its own; 0 for the processors of the machine.</param>
-internal sealed record OrtAttributes(int GroupSize, int? Shift, MaskPolicy Mask, HeadShift ShiftedHeads, double? Scale, int Threads)
+internal sealed record OrtAttributes(int? GroupSize, int? Shift, MaskPolicy Mask, HeadShift ShiftedHeads, double? Scale, ImmutableArray<GridAxis<int>> Axes, int Threads)
 {
     /// <summary>Reads the attributes of a node.</summary>
     /// <exception cref="NativeArgumentException">One is missing or breaks a rule.</exception>
@@ -24,13 +26,20 @@ internal sealed record OrtAttributes(int GroupSize, int? Shift, MaskPolicy Mask,
         HeadShift? own = OwnShifts(api, info);
         if (own is not null && (shift is not null || Integers(api, info, "shiftedHeads"u8) is not null || Text(api, info, "shiftedHeads"u8) is not null))
             throw new NativeArgumentException("S2Attention: shifts, or phases, says by how much each head shifts: shift and shiftedHeads must not be given beside it");
+        int? groupSize = Integer(api, info, "groupSize"u8);
+        ImmutableArray<GridAxis<int>> axes = AxesOf(api, info);
+        if (axes.IsEmpty && groupSize is null)
+            throw new NativeArgumentException("S2Attention: groupSize is missing");
+        if (!axes.IsEmpty && (groupSize is not null || shift is not null || own is not null))
+            throw new NativeArgumentException("S2Attention: axes are given: groupSize, shift, shifts and phases must not be beside them, as each axis has its own");
         MaskPolicy[] policies = [.. MaskPolicies.All.Where(policy => policy.ToString() == mask)];
         return new(
-            Integer(api, info, "groupSize"u8) ?? throw new NativeArgumentException("S2Attention: groupSize is missing"),
+            groupSize,
             shift,
             policies.Length == 1 ? policies[0] : throw new NativeArgumentException($"S2Attention: mask = {mask}: must be one of {Names}"),
             own ?? Heads(api, info),
             Number(api, info, "scale"u8),
+            axes,
             Integer(api, info, "threads"u8) ?? 1);
     }
 
@@ -58,6 +67,20 @@ internal sealed record OrtAttributes(int GroupSize, int? Shift, MaskPolicy Mask,
         return phases is { } count ? HeadShift.Phased(count, rotated == 1)
             : shifts is not null ? HeadShift.Each(shifts.Select(shift => shift is >= int.MinValue and <= int.MaxValue ? (int)shift : throw new NativeArgumentException($"S2Attention: shifts has {shift}: must fit 32 bits")).ToArray())
             : null;
+    }
+
+    // N, G and S of each axis; none where the tokens are a text. Spec checks what they must be.
+    private static ImmutableArray<GridAxis<int>> AxesOf(OrtApi api, nint info)
+    {
+        const long DefaultShift = -1;
+        const int Fields = 3;
+        if (Integers(api, info, "axes"u8) is not { } numbers)
+            return [];
+        if (numbers.Length % Fields != 0 || numbers.Length > Fields * S2Grid.MaxAxes)
+            throw new NativeArgumentException($"S2Attention: axes has {numbers.Length} integers: must have three, N, G and S, for each of one to {S2Grid.MaxAxes} axes");
+        return [.. numbers.Chunk(Fields).Select(axis => new GridAxis<int>(Size(axis[0]), Size(axis[1]), axis[2] == DefaultShift ? Size(axis[1]) / 2 : Size(axis[2])))];
+
+        static int Size(long value) => value is >= 0 and <= int.MaxValue ? (int)value : throw new NativeArgumentException($"S2Attention: axes has {value}: must be from 0 to {int.MaxValue}, or -1 for S of G / 2");
     }
 
     // A list of integers that is not empty; null where there is none of this name.

@@ -75,8 +75,8 @@ internal sealed unsafe class OrtKernel(OrtApi api, OrtAttributes attributes)
             Heads = (int)q.Shape[2],
             KvHeads = (int)k.Shape[2],
             HeadDim = (int)q.Shape[3],
-            GroupSize = GroupSizeRule.Of(attributes.GroupSize),
-            Shift = attributes.Shift,
+            GroupSize = GroupSizeRule.Of(attributes.GroupSize ?? (int)Math.Max(1, q.Shape[1])),
+            Shift = attributes.Axes.IsEmpty ? attributes.Shift : 0,
             Mask = attributes.Mask,
             ShiftedHeads = attributes.ShiftedHeads,
             Scale = attributes.Scale,
@@ -96,7 +96,10 @@ internal sealed unsafe class OrtKernel(OrtApi api, OrtAttributes attributes)
             }
         }
 
-        return new(new Recipe(config.ToRequest(), new S2AttentionOptions { Threads = attributes.Threads == 0 ? null : attributes.Threads }, default, DType.F32, DType.F32));
+        return new(new Recipe(config.ToRequest(), new S2AttentionOptions { Threads = attributes.Threads == 0 ? null : attributes.Threads }, default, DType.F32, DType.F32)
+        {
+            Grid = attributes.Axes.IsEmpty ? null : S2Grid.Create(config, attributes.Axes),
+        });
     }
 
     private void Put(HostedPlan plan)

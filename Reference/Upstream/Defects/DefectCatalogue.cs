@@ -7,15 +7,17 @@ namespace S2Attn.Reference.Upstream;
 /// <summary>Every known way in which a stage of S2-Attn goes wrong. Profiles, mutants, the X-ray's suspects and the advice in reports are views of it.</summary>
 public static class DefectCatalogue
 {
-    /// <summary>All defects.</summary>
+    /// <summary>All defects that show in a text.</summary>
     public static ImmutableArray<Defect> All { get; } = [.. ShiftDefects.All, .. LayoutDefects.All, .. AxisDefects.All, .. MaskDefects.All, .. ReachDefects.All, .. SoftmaxDefects.All, .. GradientDefects.All];
 
-    /// <summary>Every two defects of different stages.</summary>
-    public static IEnumerable<Composition> Pairs =>
-        from i in Enumerable.Range(0, All.Length)
-        from j in Enumerable.Range(i + 1, All.Length - i - 1)
-        where All[i].Stage != All[j].Stage
-        select Composition.Of(All[i], All[j]);
+    /// <summary>All defects that only show where tokens stand on several axes.</summary>
+    public static ImmutableArray<Defect> OfGrids { get; } = GridDefects.All;
+
+    /// <summary>Every two defects of different stages that show in a text.</summary>
+    public static IEnumerable<Composition> Pairs => PairsOf(All);
+
+    /// <summary>Every two defects of different stages that only show where tokens stand on several axes.</summary>
+    public static IEnumerable<Composition> PairsOfGrids => PairsOf(OfGrids);
 
     /// <summary>A shift that follows no known rule: a defect beside the catalogue, made from what was measured.</summary>
     /// <param name="amount">The shift by configuration.</param>
@@ -33,4 +35,10 @@ public static class DefectCatalogue
     /// <exception cref="ArgumentException">There is none.</exception>
     public static Defect Named(string name) => All.FirstOrDefault(defect => defect.Name == name || defect.Aliases.Contains(name))
         ?? throw new ArgumentException($"{name}: the defects are {string.Join(", ", All)}.", nameof(name));
+
+    private static IEnumerable<Composition> PairsOf(ImmutableArray<Defect> defects) =>
+        from i in Enumerable.Range(0, defects.Length)
+        from j in Enumerable.Range(i + 1, defects.Length - i - 1)
+        where defects[i].Stage != defects[j].Stage
+        select Composition.Of(defects[i], defects[j]);
 }

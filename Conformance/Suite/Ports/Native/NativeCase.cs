@@ -48,4 +48,15 @@ internal unsafe struct NativeCase
     public int FirstKey;
     public int EndKey;
     public void* LogSumExpGradient;
+    public NativeAxis* Axes;
+    public int AxisCount;
+}
+
+/// <summary>struct s2attn_port_axis.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct NativeAxis
+{
+    public int Tokens;
+    public int GroupSize;
+    public int Shift;
 }

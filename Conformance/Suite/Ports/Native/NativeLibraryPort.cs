@@ -67,6 +67,10 @@ public sealed unsafe class NativeLibraryPort : IAttentionPort
             starts = copied;
         }
 
+        NativeAxis* axes = stackalloc NativeAxis[S2Grid.MaxAxes];
+        int axisCount = portCase.Grid?.Axes.Length ?? 0;
+        for (int i = 0; i < axisCount; i++)
+            axes[i] = new() { Tokens = portCase.Grid!.Axes[i].Tokens, GroupSize = portCase.Grid.Axes[i].GroupSize, Shift = portCase.Grid.Axes[i].Shift };
         try
         {
             NativeBuffer query = Read("q", portCase.Input.Query);
@@ -109,6 +113,8 @@ public sealed unsafe class NativeLibraryPort : IAttentionPort
                 EndQuery = part.Queries.End,
                 FirstKey = part.Keys.Start,
                 EndKey = part.Keys.End,
+                Axes = axisCount == 0 ? null : axes,
+                AxisCount = axisCount,
             };
             if (portCase.IsPadded)
                 native.Valid = Add(NativeBuffer.Input("valid", SafetensorsType.U8, portCase.Input.Valid.Map(valid => valid ? 1.0 : 0.0))).Pointer;

@@ -2,6 +2,7 @@
 using System.Collections.Immutable;
 using System.Globalization;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using Microsoft.ML.OnnxRuntime;
 using S2Attn.Spec;
 
@@ -16,7 +17,7 @@ internal static class OnnxSettings
 
     // What ONNX Runtime says of a model without model_version.
     private const long NoVersion = long.MaxValue;
-    private static readonly string[] Known = ["name", "mask", "groupSize", "shift", "shiftedHeads", "shifts", "phases", "rotated", "scale", "gqa", "ragged", "maxTokens", Library];
+    private static readonly string[] Known = ["name", "mask", "groupSize", "shift", "shiftedHeads", "shifts", "phases", "rotated", "axes", "scale", "gqa", "ragged", "maxTokens", Library];
 
     /// <summary>The library of custom operators. Only the caller names it: a model may not say what code to load.</summary>
     public const string Library = "library";
@@ -44,7 +45,13 @@ internal static class OnnxSettings
                 throw new PortStartException($"{name} is no setting of an ONNX port; there are {string.Join(", ", Known)}.");
         int[] query = session.InputMetadata["q"].Dimensions, key = session.InputMetadata["k"].Dimensions;
         string[] querySymbols = session.InputMetadata["q"].SymbolicDimensions, keySymbols = session.InputMetadata["k"].SymbolicDimensions;
-        int groupSize = Integer("groupSize") ?? throw Missing("groupSize");
+        ImmutableArray<GridAxis<int>> axes = Axes(Setting("axes"));
+        int? groupSize = Integer("groupSize");
+        if (axes.IsEmpty && groupSize is null)
+            throw Missing("groupSize");
+        foreach (string beside in new[] { "groupSize", "shift", "shifts", "phases" })
+            if (!axes.IsEmpty && Setting(beside) is { } text)
+                throw new PortStartException($"{beside} = {text}: must not be given beside axes, of which each has its own.");
         if (!ProtocolNames.TryReadMask(Setting("mask") ?? throw Missing("mask"), out MaskPolicy mask))
             throw new PortStartException($"mask = {Setting("mask")}: must be one of {string.Join(", ", MaskPolicies.All)}.");
         HeadShift? own = OwnShifts(Setting("shifts"), Integer("phases"), Setting("rotated"));
@@ -59,20 +66,22 @@ internal static class OnnxSettings
                 [mask],
                 GroupedQuery: Flag("gqa") ?? !sameHeads,
                 Padding: session.InputMetadata.ContainsKey("valid"),
-                OddGroup: int.IsOddInteger(groupSize),
-                Ragged: Flag("ragged") ?? false,
+                OddGroup: axes.IsEmpty ? int.IsOddInteger(groupSize!.Value) : axes.Any(axis => int.IsOddInteger(axis.GroupSize)),
+                Ragged: axes.IsEmpty ? Flag("ragged") ?? false : axes.Any(axis => axis.Tokens % axis.GroupSize > 0),
                 MaxTokens: Integer("maxTokens") ?? int.MaxValue)
             {
                 Phases = own is not null,
+                Grids = !axes.IsEmpty,
                 Fixed = new()
                 {
                     Batch = Size(query[0]),
-                    Tokens = Size(query[1]),
+                    Tokens = axes.IsEmpty ? Size(query[1]) : SizeRule.Free,
+                    Axes = axes,
                     Heads = Size(query[2]),
                     KvHeads = Size(key[2]),
                     HeadDim = Size(query[3]),
-                    GroupSize = groupSize,
-                    Shift = own is not null ? SizeRule.Free : Integer("shift") ?? groupSize / 2,
+                    GroupSize = groupSize is { } size ? size : SizeRule.Free,
+                    Shift = own is not null || groupSize is null ? SizeRule.Free : Integer("shift") ?? groupSize.Value / 2,
                     ShiftedHeads = own ?? Heads(Setting("shiftedHeads") ?? "SecondHalf"),
                     DefaultScale = (Setting("scale") ?? "default") == "default",
                     Scale = Setting("scale") is { } scale and not "default" ? Number(scale) : null,
@@ -105,31 +114,48 @@ internal static class OnnxSettings
             : throw new PortStartException($"scale = {text}: must be a number or \"default\", which is 1 / sqrt(headDim).");
     }
 
-    // As the port protocol has them: phases by their number, or one shift for each head; null where heads have none of their own.
+    // As the port protocol has them: phases by their number, or one shift for each head; null where heads have none of their own. A graph's attribute says 0 or 1 for rotated.
     private static HeadShift? OwnShifts(string? shifts, int? phases, string? rotated)
     {
         if (rotated is not (null or "0" or "1" or "true" or "false") || (rotated is not null && phases is null))
             throw new PortStartException($"rotated = {rotated}: must be true or false, beside phases.");
-        if (phases is { } count)
-            return shifts is null && count >= 1 ? HeadShift.Phased(count, rotated is "1" or "true") : throw new PortStartException($"phases = {count}: must be at least 1, and not beside shifts.");
-        if (shifts is null)
-            return null;
-        string[] numbers = shifts.Trim('[', ']').Split(',');
-        return Array.TrueForAll(numbers, number => int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out _))
-            ? HeadShift.Each(numbers.Select(number => int.Parse(number, CultureInfo.InvariantCulture)))
-            : throw new PortStartException($"shifts = {shifts}: must be one number for each query head, such as [0,2,4,6].");
+        if (phases is not null && (shifts is not null || phases < 1))
+            throw new PortStartException($"phases = {phases}: must be at least 1, and not beside shifts.");
+        return Parsed(
+            () =>
+            {
+                JsonObject fields = [];
+                if (shifts is not null)
+                    fields["shifts"] = JsonNode.Parse(shifts.StartsWith('[') ? shifts : $"[{shifts}]");
+                if (phases is not null)
+                    fields["phases"] = phases;
+                if (rotated is not null)
+                    fields["rotated"] = rotated is "1" or "true";
+                return fields.ToJsonString();
+            },
+            json => PortConfigs.OwnShifts("metadata", json),
+            $"shifts = {shifts}: must be one number for each query head, such as [0,2,4,6].");
     }
 
-    private static HeadShift Heads(string text)
+    // As the port protocol has them; none where the tokens are a text.
+    private static ImmutableArray<GridAxis<int>> Axes(string? text) => text is null ? [] : Parsed(
+        () => new JsonObject { ["axes"] = JsonNode.Parse(text) }.ToJsonString(), json => GridJson.ReadAxes(new("metadata", json)) is { IsEmpty: false } axes ? axes : throw new FormatException("there are no axes"),
+        $"axes = {text}: must be one to {S2Grid.MaxAxes} objects such as [{{\"tokens\":56,\"groupSize\":7,\"shift\":3}},...].");
+
+    private static HeadShift Heads(string text) => Parsed(
+        () => text.StartsWith('[') ? text : JsonSerializer.Serialize(text), PortConfigs.Heads, $"shiftedHeads = {text}: must be None, SecondHalf, All or an array such as [false,true].");
+
+    // What a setting says in the words of the protocol, by the protocol's readers.
+    private static T Parsed<T>(Func<string> text, Func<JsonElement, T> read, string rule)
     {
         try
         {
-            using JsonDocument json = JsonDocument.Parse(text.StartsWith('[') ? text : JsonSerializer.Serialize(text));
-            return PortConfigs.Heads(json.RootElement);
+            using JsonDocument json = JsonDocument.Parse(text());
+            return read(json.RootElement);
         }
         catch (Exception error) when (error is JsonException or FormatException)
         {
-            throw new PortStartException($"shiftedHeads = {text}: must be None, SecondHalf, All or an array such as [false,true].", error);
+            throw new PortStartException(rule, error);
         }
     }
 }

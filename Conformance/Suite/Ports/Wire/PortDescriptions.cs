@@ -176,6 +176,8 @@ public static class PortDescriptions
             PortRequests.WriteHeads(json, heads);
         }
 
+        if (!config.Axes.IsEmpty)
+            GridJson.Write(json, config.Axes);
         if (config.DefaultScale)
             json.WriteString("scale", "default");
         else if (config.Scale is { } scale)
@@ -191,6 +193,9 @@ public static class PortDescriptions
         Expect(!hasScale || defaultScale || scale.ValueKind is JsonValueKind.Number, "scale", "a number or \"default\"", scale);
         bool half = fields.TryGetProperty("shift", out JsonElement shift) && shift.ValueKind is JsonValueKind.String;
         Expect(!half || shift.GetString() == HalfShift, "fixed.shift", "\"half\", a number, a list of numbers, or an object of rules", shift);
+        bool hasAxes = fields.TryGetProperty("axes", out JsonElement list);
+        ImmutableArray<GridAxis<int>> axes = hasAxes ? GridJson.ReadAxes(new("fixed", fields)) : [];
+        Expect(!hasAxes || !axes.IsEmpty, "fixed.axes", $"one to {S2Grid.MaxAxes} objects", list);
         return new()
         {
             Batch = SizeRuleJson.Read(fields, "batch", 1),
@@ -203,6 +208,7 @@ public static class PortDescriptions
             Shift = half ? SizeRule.Free : SizeRuleJson.Read(fields, "shift", 0),
             HalfShift = half,
             ShiftedHeads = PortConfigs.OwnShifts("fixed", fields) ?? (fields.TryGetProperty("shiftedHeads", out JsonElement heads) ? PortConfigs.Heads(heads) : null),
+            Axes = axes,
             Scale = hasScale && !defaultScale ? scale.GetDouble() : null,
             DefaultScale = defaultScale,
         };

@@ -66,7 +66,7 @@ internal static class PortRequests
         }
 
         if (portCase.Grid is { } grid)
-            GridJson.Write(json, grid);
+            GridJson.Write(json, grid.Axes);
         json.WriteEndObject();
     }
 

@@ -22,12 +22,14 @@ def draw(seed, batch, tokens, heads, kv_heads, dim):
     return [np.round(generator.standard_normal(size) * 32).astype(np.float32) / 32 for size in sizes]
 
 
-def definition(q, k, v, do, group_size, mask, shift=None, shifted_heads="second_half", softmax_scale=None, valid=None, dtype="float32"):
-    """name -> (exact, bound) of o, lse [B,N,H], dq, dk, dv."""
+def definition(q, k, v, do, group_size, mask, shift=None, shifted_heads="second_half", softmax_scale=None, valid=None, dtype="float32", axes=None):
+    """name -> (exact, bound) of o, lse [B,N,H], dq, dk, dv; over (tokens, group size, shift) of each axis where there are axes."""
     batch, tokens, heads, dim = q.shape
     config = {"groupSize": group_size, "shift": group_size // 2 if shift is None else shift, "mask": MASKS[mask], "batch": batch, "tokens": tokens, "heads": heads,
               "shiftedHeads": HEADS[shifted_heads] if isinstance(shifted_heads, str) else list(shifted_heads), "kvHeads": k.shape[2], "headDim": dim,
               "scale": dim ** -0.5 if softmax_scale is None else softmax_scale, "dtype": PROTOCOL[dtype]}
+    if axes is not None:
+        config["axes"] = [{"tokens": n, "groupSize": g, "shift": s} for n, g, s in axes]
     valid = np.ones((batch, tokens), bool) if valid is None else valid != 0
     return check.evaluate(config, *(np.asarray(x, np.float64) for x in (q, k, v, do)), valid)
 
