@@ -93,6 +93,54 @@ public sealed class LevelJudgementTests
         Assert.Contains(Results(claims), row => row is { IsBad: true, Name: "NoLeakage.Poison" });
     }
 
+    /// <summary>A plain case and one change of it each: which kinds of evidence it is, and so which it is not for the lack of one thing.</summary>
+    public static TheoryData<string, string> Evidence() => new()
+    {
+        { "plain", "plain f32, shifted; plain f32, S other than G / 2; LocalCausal" },
+        { "one group", "LocalCausal" },
+        { "S = 0", "LocalCausal" },
+        { "no head shifts", "LocalCausal" },
+        { "S = G / 2", "plain f32, shifted; LocalCausal" },
+        { "K < H", "LocalCausal; K < H" },
+        { "odd G", "LocalCausal; odd G" },
+        { "Split", "Split" },
+        { "PositionCausal", "PositionCausal" },
+        { "Bidirectional", "Bidirectional" },
+        { "BidirectionalSplit", "BidirectionalSplit" },
+        { "ragged Split", "Split; N no multiple of G" },
+        { "padded", "LocalCausal; padded keys" },
+        { "f64", "LocalCausal" },
+        { "f16", "f16" },
+        { "bf16", "bf16" },
+        { "backward", "gradients in f32 or f64" },
+        { "backward f64", "gradients in f32 or f64" },
+        { "backward f16", "" },
+        { "hidden", "NaN or infinity in hidden k, v: o, lse" },
+        { "hidden f16 padded K < H", "NaN or infinity in hidden k, v: o, lse" },
+        { "hidden backward", "NaN or infinity in padded k, v: dq, dk, dv" },
+    };
+
+    [Theory]
+    [MemberData(nameof(Evidence))]
+    public void A_case_is_evidence_of_what_it_has_and_of_nothing_that_it_lacks(string change, string kinds)
+    {
+        string[] words = change.Split(' ');
+        S2Request request = new() { Tokens = 8, Heads = 2, HeadDim = 1, GroupSize = GroupSizeRule.Of(4), Shift = 1, Mask = MaskPolicies.All.FirstOrDefault(mask => words.Contains(mask.ToString()), MaskPolicy.LocalCausal) };
+        request = change switch
+        {
+            "one group" => request with { Tokens = 4 },
+            "S = 0" => request with { Shift = 0 },
+            "no head shifts" => request with { ShiftedHeads = HeadShift.None },
+            "S = G / 2" => request with { Shift = 2 },
+            "odd G" => request with { Tokens = 6, GroupSize = GroupSizeRule.Of(3) },
+            "ragged Split" => request with { Tokens = 9 },
+            _ => change.EndsWith("K < H", StringComparison.Ordinal) ? request with { KvHeads = 1 } : request,
+        };
+        ElementType type = words.Contains("f64") ? ElementType.F64 : words.Contains("f16") ? ElementType.F16 : words.Contains("bf16") ? ElementType.BF16 : ElementType.F32;
+        CaseTraits traits = new(S2Config.Create(request), type, words.Contains("backward") ? PortOperation.Backward : PortOperation.Forward, words.Contains("padded"), words.Contains("hidden"));
+        Assert.Equal(kinds, string.Join("; ", LevelEvidence.Shown(Reference.Capabilities, traits).Select(kind => kind.Name)));
+    }
+
     /// <summary>One failing row is enough, whichever level it denies; and a level rests on the first, also where that is merely not shown.</summary>
     [Fact]
     public void One_failing_row_denies_its_level()
