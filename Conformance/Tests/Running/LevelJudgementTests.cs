@@ -13,13 +13,19 @@ namespace S2Attn.Tests.Running;
 public sealed class LevelJudgementTests
 {
     private static readonly PortDescription Reference = new ReferencePort().Description;
+    private static readonly SuiteOptions Few = new() { Seed = 1, Cases = 12, MaxBorder = 48, ShrinkLimit = TimeSpan.Zero };
+    private static readonly Lazy<PropertyResult[]> OfReference = new(() =>
+    {
+        using ReferencePort right = new();
+        return Results(right);
+    });
+
     private static readonly PortLevel[] Five = [.. PortLevels.All.Where(level => level is not PortLevel.Isolation)];
 
     [Fact]
     public void The_reference_earns_every_level_with_cases_of_every_kind()
     {
-        using ReferencePort port = new();
-        ReportPort judged = Judge(port);
+        ReportPort judged = ReportPort.Of("port", Reference, OfReference.Value, whole: true);
         Assert.Equal(PortLevels.All.ToArray(), judged.Earned.ToArray());
         Assert.All(judged.Levels, level => Assert.All(level.Evidence, kind => Assert.True(kind.Held > 0, kind.Kind)));
         Assert.Equal(LevelEvidence.Kinds.Length, judged.Levels.Sum(level => level.Evidence.Length));
@@ -145,14 +151,13 @@ public sealed class LevelJudgementTests
     [Fact]
     public void One_failing_row_denies_its_level()
     {
-        using ReferencePort right = new();
-        PropertyResult[] rows = Results(right);
+        PropertyResult[] rows = OfReference.Value;
         foreach (PortLevel denied in PortLevels.All)
             for (int row = 0; row < rows.Length; row += 9)
             {
                 PropertyResult[] one = [.. rows];
                 one[row] = rows[row] with { Outcome = Outcome.Fails, Denied = [denied] };
-                ReportPort judged = ReportPort.Of("port", right.Description, one, whole: true);
+                ReportPort judged = ReportPort.Of("port", Reference, one, whole: true);
                 Assert.Equal(PortLevels.All.Where(level => denied is not PortLevel.Forward && level != denied), judged.Earned);
                 Assert.StartsWith($"{rows[row].Name} fails", judged.Levels[(int)denied - 1].Reason, StringComparison.Ordinal);
             }
@@ -167,15 +172,14 @@ public sealed class LevelJudgementTests
     {
         int asked = 0;
         using MutantPort port = new("crashes", portCase => asked++ < 4 * answered ? Adds(portCase) : throw new InvalidOperationException("no more")) { Description = Whole };
-        PropertyResult row = SuiteRunner.Results(new() { Seed = 1, Cases = 12, ShrinkLimit = TimeSpan.Zero }, [PropertyCatalogue.All.Single(property => property.Name == "NoLeakage.Poison")], "port", port).Single();
+        PropertyResult row = SuiteRunner.Results(Few, [PropertyCatalogue.All.Single(property => property.Name == "NoLeakage.Poison")], "port", port).Single();
         Assert.True(row.IsBad, $"{row.Outcome}: {row.Counterexample[0].Reason}");
     }
 
     [Fact]
     public void A_part_of_the_properties_and_a_stopped_run_prove_no_level()
     {
-        using ReferencePort port = new();
-        ReportPort judged = ReportPort.Of("port", port.Description, Results(port), whole: false);
+        ReportPort judged = ReportPort.Of("port", Reference, OfReference.Value, whole: false);
         Assert.Empty(judged.Earned);
         Assert.All(judged.Levels, level => Assert.Equal(LevelStanding.NotJudged, level.Standing));
     }
@@ -188,7 +192,7 @@ public sealed class LevelJudgementTests
     private static ReportPort Judge(IAttentionPort port) => ReportPort.Of("port", port.Description, Results(port), whole: true);
 
     private static PropertyResult[] Results(IAttentionPort port) =>
-        [.. SuiteRunner.Results(new() { Seed = 1, Cases = 12, ShrinkLimit = TimeSpan.Zero }, PropertyCatalogue.All, "port", port)];
+        [.. SuiteRunner.Results(Few, PropertyCatalogue.All, "port", port)];
 
     private static bool Is(string where, PortCase portCase) => where switch
     {
