@@ -68,7 +68,7 @@ public static class SafeArithmetic
             headDim <= buffers[6] & rows <= buffers[4]);
     }
 
-    private static (Goal, string) Blocks(string name, string statement, ImmutableArray<Term.Variable> variables, Term[] roots, Prop more)
+    internal static (Goal Goal, string Statement) Blocks(string name, string statement, ImmutableArray<Term.Variable> variables, Term[] roots, Prop more)
     {
         SmtScript graph = new();
         foreach (Term root in roots)
@@ -99,7 +99,7 @@ public static class SafeArithmetic
         ];
     }
 
-    private static (Goal, string) Of(
+    internal static (Goal Goal, string Statement) Of(
         string name, string formula, MaskPolicy mask, Func<Sizes<Term>, Term, Term, Term[]> roots, Func<Sizes<Term>, ImmutableArray<LemmaInstance>> help)
     {
         Term.Variable[] variables = [new("N"), new("G"), new("S"), new("x"), new("y")];

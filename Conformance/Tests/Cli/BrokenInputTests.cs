@@ -80,6 +80,26 @@ public sealed class BrokenInputTests : IDisposable
         Assert.All(JUnit().Descendants("error"), error => Assert.Contains("no answer", error.Attribute("message")!.Value, StringComparison.Ordinal));
     }
 
+    /// <summary>A run that lost a report on its way has not said all, whatever it found: 2 comes before 1. The port puts a folder where the report belongs.</summary>
+    [Theory]
+    [InlineData(false, false, 0)]
+    [InlineData(true, false, 1)]
+    [InlineData(false, true, 2)]
+    [InlineData(true, true, 2)]
+    public void Trouble_is_told_before_what_a_port_does(bool isWrong, bool isTrouble, int code)
+    {
+        string report = Path.Combine(folder, "taken.xml");
+        using MutantPort port = new("port", item =>
+        {
+            if (isTrouble)
+                Directory.CreateDirectory(report);
+            return isWrong ? throw new InvalidOperationException("no answer") : Right.Run(item);
+        });
+        CheckSources sources = new([], () => [], new Dictionary<string, Func<IAttentionPort>> { ["port"] = () => port });
+        Assert.Equal(code, CheckCommand.Create(sources).Parse(["--filter", "Agreement.Output", "--junit", report, .. Files.Except(["--junit", Path.Combine(folder, "report.xml")])]).Invoke());
+        Assert.Equal(!isWrong, Json().GetProperty("conforms").GetBoolean());
+    }
+
     /// <summary>The process and its badge: a right port, one that is wrong, and one that is wrong backwards only.</summary>
     [Theory]
     [InlineData("reference", 0, "checked in part")]

@@ -178,6 +178,47 @@ public sealed partial class OnnxOperatorTests
         Assert.Contains("k [1,8,2,3]", error.Message);
     }
 
+    /// <summary>Each dimension of each input one less and one more in turn: the message names the input with its shape, or what its heads break.</summary>
+    [RequiresToolFact("gcc", "clang")]
+    public void Every_dimension_of_every_input_is_checked()
+    {
+        using SessionOptions options = new();
+        options.RegisterCustomOpLibraryV2(NativeBuild.Library, out _);
+        using InferenceSession session = new(CustomOpGraph.Build(MaskPolicy.Split, 4, 2, ElementType.F32, HeadShift.SecondHalf, 1), options);
+        Dictionary<string, long[]> right = new() { ["q"] = [2, 8, 4, 3], ["k"] = [2, 8, 2, 3], ["v"] = [2, 8, 2, 3], ["valid"] = [2, 8] };
+        Run("", right["q"]);
+        foreach ((string name, long[] shape) in right)
+            for (int axis = 0; axis < shape.Length; axis++)
+                foreach (int change in new[] { -1, 1 })
+                {
+                    long[] wrong = [.. shape.Select((length, i) => i == axis ? length + change : length)];
+                    OnnxRuntimeException error = Assert.Throws<OnnxRuntimeException>(() => Run(name, wrong));
+                    Assert.Contains((name, axis) is ("q", 2) ? $"Heads = {wrong[2]}" : $"{name} [{string.Join(",", wrong)}]", error.Message, StringComparison.Ordinal);
+                }
+
+        void Run(string changed, long[] wrong)
+        {
+            Dictionary<string, OrtValue> inputs = [];
+            try
+            {
+                foreach ((string name, long[] shape) in right)
+                {
+                    long[] given = name == changed ? wrong : shape;
+                    int elements = (int)given.Aggregate((a, b) => a * b);
+                    inputs[name] = name == "valid" ? OrtValue.CreateTensorValueFromMemory(new byte[elements], given) : OrtValue.CreateTensorValueFromMemory(new float[elements], given);
+                }
+
+                using RunOptions run = new();
+                session.Run(run, inputs, ["o"]).Dispose();
+            }
+            finally
+            {
+                foreach (OrtValue value in inputs.Values)
+                    value.Dispose();
+            }
+        }
+    }
+
     [RequiresToolFact("gcc", "clang")]
     public void A_session_is_told_why_no_kernel_can_be_used() => SamplePortTests.InTemporary(directory =>
     {

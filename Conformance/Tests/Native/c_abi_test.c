@@ -592,6 +592,37 @@ static void slices(void) {
     free(whole);
     free(parts);
 
+    /* Of two sequences each has the bits that it has alone, in every tensor: a sequence takes as many rows as the slice has queries, or keys, whichever the tensor holds. */
+    s2attn_slice middle = part(17, 40);
+    CHECK(s2attn_slice_keys(&config, &middle) == S2ATTN_SUCCESS);
+    size_t of_queries = (size_t)(middle.end_query - middle.first_query) * ROW, of_keys = (size_t)(middle.end_key - middle.first_key) * ROW;
+    enum { Q, K, V, DO, O, LSE, DQ, DK, DV, TENSORS };
+    size_t elements[TENSORS] = {of_queries, of_keys, of_keys, of_queries, of_queries, of_queries / D, of_queries, of_keys, of_keys};
+    const float *sources[2][DO + 1] = {{q, k, v, dout}, {k, v, dout, q}};
+    for (config.layout = S2ATTN_LAYOUT_BNHD; config.layout <= S2ATTN_LAYOUT_BHND; config.layout++) {
+        float *both[TENSORS], *alone[TENSORS];
+        for (int i = 0; i < TENSORS; i++) {
+            both[i] = calloc(2 * elements[i], sizeof(float)), alone[i] = calloc(elements[i], sizeof(float));
+            for (int b = 0; b < 2 && i <= DO; b++) memcpy(both[i] + b * elements[i], sources[b][i], elements[i] * sizeof(float));
+        }
+        config.batch = 2;
+        CHECK(s2attn_create_slice(&config, &middle, &plan) == S2ATTN_SUCCESS);
+        CHECK(s2attn_forward(plan, both[Q], both[K], both[V], NULL, both[O], both[LSE]) == S2ATTN_SUCCESS);
+        CHECK(s2attn_backward(plan, both[Q], both[K], both[V], NULL, both[O], both[LSE], both[DO], NULL, both[DQ], both[DK], both[DV]) == S2ATTN_SUCCESS);
+        CHECK(s2attn_destroy(plan) == S2ATTN_SUCCESS);
+        config.batch = 1;
+        CHECK(s2attn_create_slice(&config, &middle, &plan) == S2ATTN_SUCCESS);
+        for (int b = 0; b < 2; b++) {
+            for (int i = Q; i <= DO; i++) memcpy(alone[i], both[i] + b * elements[i], elements[i] * sizeof(float));
+            CHECK(s2attn_forward(plan, alone[Q], alone[K], alone[V], NULL, alone[O], alone[LSE]) == S2ATTN_SUCCESS);
+            CHECK(s2attn_backward(plan, alone[Q], alone[K], alone[V], NULL, alone[O], alone[LSE], alone[DO], NULL, alone[DQ], alone[DK], alone[DV]) == S2ATTN_SUCCESS);
+            for (int i = O; i < TENSORS; i++) CHECK(memcmp(alone[i], both[i] + b * elements[i], elements[i] * sizeof(float)) == 0);
+        }
+        CHECK(s2attn_destroy(plan) == S2ATTN_SUCCESS);
+        for (int i = 0; i < TENSORS; i++) free(both[i]), free(alone[i]);
+    }
+    config.layout = S2ATTN_LAYOUT_BNHD;
+
     s2attn_slice slice = part(0, 4);
     CHECK(s2attn_create_slice(&config, NULL, &plan) == S2ATTN_ERROR_ARGUMENT && strstr(s2attn_last_error(), "slice"));
     CHECK(s2attn_create_slice(&config, &slice, NULL) == S2ATTN_ERROR_ARGUMENT);

@@ -19,7 +19,7 @@ public sealed class KernelSliceTests
     public void Every_slice_of_a_small_sequence_has_the_rows_of_the_whole(MaskPolicy mask)
     {
         int seed = 0, slices = 0;
-        for (int tokens = 1; tokens <= 12; tokens++)
+        for (int tokens = 1; tokens <= 10; tokens++)
             for (int groupSize = 1; groupSize <= tokens; groupSize++)
                 for (int shift = 0; shift < groupSize; shift += Math.Max(1, groupSize / 3))
                 {
@@ -157,7 +157,7 @@ public sealed class KernelSliceTests
             using GuardedMemory<float> sdk = new(keys * dim, GuardSide.After), sdv = new(keys * dim, GuardSide.After);
             foreach (GuardedMemory<float> written in new[] { so, slse, sdq, sdk, sdv })
                 written.Span.Fill(Canary);
-            using S2AttentionPlan plan = S2AttentionPlan.OfSlice(slice, new() { Threads = 2, Batch = batch });
+            using S2AttentionPlan plan = S2AttentionPlan.OfSlice(slice, new() { Threads = gradients ? 2 : 1, Batch = batch });
             plan.Forward<float>(sq.Span, sk.Span, sv.Span, so.Span, slse.Span, valid.Span);
             Same("o", o, config.Heads * dim, slice.Queries, so, name);
             Same("lse", lse, config.Heads, slice.Queries, slse, name);

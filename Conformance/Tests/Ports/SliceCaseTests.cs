@@ -25,6 +25,23 @@ public sealed class SliceCaseTests
         }
     }
 
+    /// <summary>Room for a header of 1 MiB, and twice the tensors of the answer in eight bytes an element: those with a row for each query, and those with one for each key.</summary>
+    [Fact]
+    public void No_honest_answer_is_longer_than_the_limit()
+    {
+        using ReferencePort right = new();
+        bool fewerQueries = false;
+        for (int seed = 0; seed < 60; seed++)
+        {
+            PortCase asked = Draw(seed);
+            long honest = Tensors(right.Run(asked)).Sum(tensor => (long)tensor.Elements.Length) * sizeof(double);
+            Assert.True(PortTensors.MaxOutputBytes(asked) >= (1 << 20) + 2 * honest, $"{asked.Config}, {asked.Part}, {asked.Operation}: {PortTensors.MaxOutputBytes(asked)} for {honest}");
+            fewerQueries |= asked.Operation is PortOperation.Backward && asked.Part.QueryCount < asked.Part.KeyCount / 2;
+        }
+
+        Assert.True(fewerQueries, "no case has far fewer queries than keys");
+    }
+
     [Fact]
     public void A_request_about_the_whole_says_nothing_of_slices() =>
         Assert.DoesNotContain("slice", PortRequests.Run(1, PortCases.Plain(8), "in", "out"), StringComparison.Ordinal);

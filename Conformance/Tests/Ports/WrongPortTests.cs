@@ -81,7 +81,7 @@ public sealed class WrongPortTests
     public void It_earns_the_levels_that_the_mistake_leaves_whole(string name, params PortLevel[] levels)
     {
         using ProcessPort port = Start(name);
-        PropertyResult[] rows = [.. SuiteRunner.Results(new() { Seed = 1, Cases = 10, ShrinkLimit = TimeSpan.Zero }, PropertyCatalogue.All, name, port)];
+        PropertyResult[] rows = [.. SuiteRunner.Results(new() { Seed = 1, Cases = 10, MaxBorder = 48, ShrinkLimit = TimeSpan.Zero }, PropertyCatalogue.All, name, port)];
         Assert.Equal(levels, ReportPort.Of(name, port.Description, rows, whole: true).Earned.ToArray());
     }
 

@@ -163,6 +163,51 @@ public sealed class ProofTests
     public async Task Dividing_by_zero_proves_nothing() =>
         Assert.Equal(Outcome.Fails, Assert.Single(await Run(Plan.Of(new("DivideByZero", 0, "", "", IsTrue: true, new Mutants.DividesByZero())))).Outcome);
 
+    /// <summary>Formulas that leave their bits, or divide by something not positive, at one end of what a configuration or a plan accepts, beside those that just do not.</summary>
+    public static TheoryData<string, bool> Formulas() => new()
+    {
+        { "N * N", true }, { "N * N * N", false }, { "x - N * N", true }, { "x - N * N * N", false },
+        { "x / (S + 1)", true }, { "x / S", false }, { "x / (S - 1)", false }, { "x / G", true }, { "x / (G - 1)", false }, { "1 + x / 0", false },
+        { "D * 16", true }, { "D * D", false }, { "D - D * D", false }, { "D / D", true }, { "D / (D - 1)", false }, { "D / (D - 2)", false },
+    };
+
+    [RequiresAnyToolTheory("cvc5", "z3")]
+    [MemberData(nameof(Formulas))]
+    public async Task A_formula_that_does_not_fit_is_not_proved_to_fit(string formula, bool fits)
+    {
+        Term.Variable headDim = new("D");
+        Goal goal = formula[0] == 'D'
+            ? SafeArithmetic.Blocks("Planted", formula, [headDim], [Written(formula, headDim)], Prop.Of(true)).Goal
+            : SafeArithmetic.Of("Planted", formula, MaskPolicy.Split, (sizes, x, y) => [Written(formula, sizes.N, sizes.G, sizes.S, x)], _ => []).Goal;
+        SubjectResult result = Assert.Single(await Run(new Subject.ToProve("", "Planted", formula, "", [.. Obligation.Proofs(goal)])));
+        Assert.True(fits == result.IsGood, $"{formula}: {result.Outcome}, {result.Detail}");
+
+        static Term Written(string formula, params Term[] values)
+        {
+            Term first = values[^1], g = values.Length > 1 ? values[1] : first, s = values.Length > 2 ? values[2] : first, n = values[0];
+            return formula switch
+            {
+                "N * N" => n * n,
+                "N * N * N" => n * n * n,
+                "x - N * N" => first - n * n,
+                "x - N * N * N" => first - n * n * n,
+                "x / (S + 1)" => first / (s + 1),
+                "x / S" => first / s,
+                "x / (S - 1)" => first / (s - 1),
+                "x / G" => first / g,
+                "x / (G - 1)" => first / (g - 1),
+                "1 + x / 0" => 1 + first / 0,
+                "D * 16" => n * 16,
+                "D * D" => n * n,
+                "D - D * D" => n - n * n,
+                "D / D" => n / n,
+                "D / (D - 1)" => n / (n - 1),
+                "D / (D - 2)" => n / (n - 2),
+                _ => throw new ArgumentException(formula, nameof(formula)),
+            };
+        }
+    }
+
     private static async Task<ImmutableArray<SubjectResult>> Run(params ImmutableArray<Subject> subjects)
     {
         IReadOnlyList<Solver> solvers = Solver.OnPath();

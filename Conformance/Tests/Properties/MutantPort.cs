@@ -126,7 +126,7 @@ internal sealed class MutantPort(string name, Func<PortCase, PortAnswer> run) : 
     }
 
     /// <summary>The forward pass with one step replaced; the backward pass stays right.</summary>
-    private static PortAnswer Variant(
+    internal static PortAnswer Variant(
         PortCase item, Func<double, double>? exp = null, Func<int, int>? kvHead = null, bool normalise = true, Func<int, int, int, double>? bias = null, Func<int, int, int, bool>? visible = null)
     {
         S2Config config = item.Config;

@@ -43,6 +43,39 @@ public sealed class ShrinkingTests
         }
     }
 
+    /// <summary>Whatever a case has beyond the simplest one, it can lose alone, in one step.</summary>
+    [Fact]
+    public void What_is_the_simplest_case_but_for_one_thing_shrinks_to_it()
+    {
+        AttentionCase simplest = new(Configs.Create(new() { Tokens = 1, HeadDim = 1, GroupSize = GroupSizeRule.Of(1), Mask = MaskPolicy.Split, ShiftedHeads = HeadShift.None }), ElementType.F32, TensorKind.EqualScores, PaddingPattern.None, 0);
+        AttentionCase pair = simplest with { Config = simplest.Config.With(request => request with { Tokens = 2, GroupSize = GroupSizeRule.Of(2) }) };
+        AssertLoses(simplest, item => item with { PadsAreNaN = true });
+        AssertLoses(simplest, item => item with { Type = ElementType.BF16 });
+        AssertLoses(simplest, item => item with { Seed = 77 });
+        foreach (PaddingPattern padding in Enum.GetValues<PaddingPattern>())
+            AssertLoses(simplest, item => item with { Padding = padding });
+        foreach (TensorKind kind in Enum.GetValues<TensorKind>())
+            AssertLoses(simplest, item => item with { Kind = kind });
+        AssertLoses(simplest, Vary(request => request with { Batch = 5 }));
+        AssertLoses(simplest, Vary(request => request with { Tokens = 9 }));
+        AssertLoses(simplest, Vary(request => request with { Heads = 3 }));
+        AssertLoses(simplest, Vary(request => request with { Heads = 4, KvHeads = 2 }));
+        AssertLoses(simplest, Vary(request => request with { HeadDim = 9 }));
+        AssertLoses(simplest, Vary(request => request with { Scale = 0.5 }));
+        AssertLoses(pair, Vary(request => request with { Shift = 1 }));
+        AssertLoses(pair, Vary(request => request with { GroupSize = GroupSizeRule.Of(1) }), backwards: true);
+        foreach (HeadShift heads in new[] { HeadShift.All, HeadShift.SecondHalf, HeadShift.Of([true]) })
+            AssertLoses(pair, Vary(request => request with { ShiftedHeads = heads }));
+
+        static Func<AttentionCase, AttentionCase> Vary(Func<S2Request, S2Request> change) => item => item with { Config = item.Config.With(change) };
+
+        static void AssertLoses(AttentionCase least, Func<AttentionCase, AttentionCase> more, bool backwards = false)
+        {
+            (AttentionCase from, AttentionCase to) = backwards ? (least, more(least)) : (more(least), least);
+            Assert.True(from == to || CaseShrinker.Simpler(from).Contains(to), $"{from} does not shrink to {to}, but to {string.Join("; ", CaseShrinker.Simpler(from))}");
+        }
+    }
+
     [Fact]
     public void Shrinking_stops_at_its_limit()
     {

@@ -13,13 +13,19 @@ namespace S2Attn.Tests.Running;
 public sealed class LevelJudgementTests
 {
     private static readonly PortDescription Reference = new ReferencePort().Description;
+    private static readonly SuiteOptions Few = new() { Seed = 1, Cases = 12, MaxBorder = 48, ShrinkLimit = TimeSpan.Zero };
+    private static readonly Lazy<PropertyResult[]> OfReference = new(() =>
+    {
+        using ReferencePort right = new();
+        return Results(right);
+    });
+
     private static readonly PortLevel[] Five = [.. PortLevels.All.Where(level => level is not PortLevel.Isolation)];
 
     [Fact]
     public void The_reference_earns_every_level_with_cases_of_every_kind()
     {
-        using ReferencePort port = new();
-        ReportPort judged = Judge(port);
+        ReportPort judged = ReportPort.Of("port", Reference, OfReference.Value, whole: true);
         Assert.Equal(PortLevels.All.ToArray(), judged.Earned.ToArray());
         Assert.All(judged.Levels, level => Assert.All(level.Evidence, kind => Assert.True(kind.Held > 0, kind.Kind)));
         Assert.Equal(LevelEvidence.Kinds.Length, judged.Levels.Sum(level => level.Evidence.Length));
@@ -93,18 +99,65 @@ public sealed class LevelJudgementTests
         Assert.Contains(Results(claims), row => row is { IsBad: true, Name: "NoLeakage.Poison" });
     }
 
+    /// <summary>A plain case and one change of it each: which kinds of evidence it is, and so which it is not for the lack of one thing.</summary>
+    public static TheoryData<string, string> Evidence() => new()
+    {
+        { "plain", "plain f32, shifted; plain f32, S other than G / 2; LocalCausal" },
+        { "one group", "LocalCausal" },
+        { "S = 0", "LocalCausal" },
+        { "no head shifts", "LocalCausal" },
+        { "S = G / 2", "plain f32, shifted; LocalCausal" },
+        { "K < H", "LocalCausal; K < H" },
+        { "odd G", "LocalCausal; odd G" },
+        { "Split", "Split" },
+        { "PositionCausal", "PositionCausal" },
+        { "Bidirectional", "Bidirectional" },
+        { "BidirectionalSplit", "BidirectionalSplit" },
+        { "ragged Split", "Split; N no multiple of G" },
+        { "padded", "LocalCausal; padded keys" },
+        { "f64", "LocalCausal" },
+        { "f16", "f16" },
+        { "bf16", "bf16" },
+        { "backward", "gradients in f32 or f64" },
+        { "backward f64", "gradients in f32 or f64" },
+        { "backward f16", "" },
+        { "hidden", "NaN or infinity in hidden k, v: o, lse" },
+        { "hidden f16 padded K < H", "NaN or infinity in hidden k, v: o, lse" },
+        { "hidden backward", "NaN or infinity in padded k, v: dq, dk, dv" },
+    };
+
+    [Theory]
+    [MemberData(nameof(Evidence))]
+    public void A_case_is_evidence_of_what_it_has_and_of_nothing_that_it_lacks(string change, string kinds)
+    {
+        string[] words = change.Split(' ');
+        S2Request request = new() { Tokens = 8, Heads = 2, HeadDim = 1, GroupSize = GroupSizeRule.Of(4), Shift = 1, Mask = MaskPolicies.All.FirstOrDefault(mask => words.Contains(mask.ToString()), MaskPolicy.LocalCausal) };
+        request = change switch
+        {
+            "one group" => request with { Tokens = 4 },
+            "S = 0" => request with { Shift = 0 },
+            "no head shifts" => request with { ShiftedHeads = HeadShift.None },
+            "S = G / 2" => request with { Shift = 2 },
+            "odd G" => request with { Tokens = 6, GroupSize = GroupSizeRule.Of(3) },
+            "ragged Split" => request with { Tokens = 9 },
+            _ => change.EndsWith("K < H", StringComparison.Ordinal) ? request with { KvHeads = 1 } : request,
+        };
+        ElementType type = words.Contains("f64") ? ElementType.F64 : words.Contains("f16") ? ElementType.F16 : words.Contains("bf16") ? ElementType.BF16 : ElementType.F32;
+        CaseTraits traits = new(S2Config.Create(request), type, words.Contains("backward") ? PortOperation.Backward : PortOperation.Forward, words.Contains("padded"), words.Contains("hidden"));
+        Assert.Equal(kinds, string.Join("; ", LevelEvidence.Shown(Reference.Capabilities, traits).Select(kind => kind.Name)));
+    }
+
     /// <summary>One failing row is enough, whichever level it denies; and a level rests on the first, also where that is merely not shown.</summary>
     [Fact]
     public void One_failing_row_denies_its_level()
     {
-        using ReferencePort right = new();
-        PropertyResult[] rows = Results(right);
+        PropertyResult[] rows = OfReference.Value;
         foreach (PortLevel denied in PortLevels.All)
             for (int row = 0; row < rows.Length; row += 9)
             {
                 PropertyResult[] one = [.. rows];
                 one[row] = rows[row] with { Outcome = Outcome.Fails, Denied = [denied] };
-                ReportPort judged = ReportPort.Of("port", right.Description, one, whole: true);
+                ReportPort judged = ReportPort.Of("port", Reference, one, whole: true);
                 Assert.Equal(PortLevels.All.Where(level => denied is not PortLevel.Forward && level != denied), judged.Earned);
                 Assert.StartsWith($"{rows[row].Name} fails", judged.Levels[(int)denied - 1].Reason, StringComparison.Ordinal);
             }
@@ -119,15 +172,14 @@ public sealed class LevelJudgementTests
     {
         int asked = 0;
         using MutantPort port = new("crashes", portCase => asked++ < 4 * answered ? Adds(portCase) : throw new InvalidOperationException("no more")) { Description = Whole };
-        PropertyResult row = SuiteRunner.Results(new() { Seed = 1, Cases = 12, ShrinkLimit = TimeSpan.Zero }, [PropertyCatalogue.All.Single(property => property.Name == "NoLeakage.Poison")], "port", port).Single();
+        PropertyResult row = SuiteRunner.Results(Few, [PropertyCatalogue.All.Single(property => property.Name == "NoLeakage.Poison")], "port", port).Single();
         Assert.True(row.IsBad, $"{row.Outcome}: {row.Counterexample[0].Reason}");
     }
 
     [Fact]
     public void A_part_of_the_properties_and_a_stopped_run_prove_no_level()
     {
-        using ReferencePort port = new();
-        ReportPort judged = ReportPort.Of("port", port.Description, Results(port), whole: false);
+        ReportPort judged = ReportPort.Of("port", Reference, OfReference.Value, whole: false);
         Assert.Empty(judged.Earned);
         Assert.All(judged.Levels, level => Assert.Equal(LevelStanding.NotJudged, level.Standing));
     }
@@ -140,7 +192,7 @@ public sealed class LevelJudgementTests
     private static ReportPort Judge(IAttentionPort port) => ReportPort.Of("port", port.Description, Results(port), whole: true);
 
     private static PropertyResult[] Results(IAttentionPort port) =>
-        [.. SuiteRunner.Results(new() { Seed = 1, Cases = 12, ShrinkLimit = TimeSpan.Zero }, PropertyCatalogue.All, "port", port)];
+        [.. SuiteRunner.Results(Few, PropertyCatalogue.All, "port", port)];
 
     private static bool Is(string where, PortCase portCase) => where switch
     {

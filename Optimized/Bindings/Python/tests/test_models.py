@@ -212,6 +212,22 @@ def test_a_full_mask_of_no_padding_changes_nothing():
         assert largest_error(answers, tensors) < 2e-5
 
 
+def test_a_layers_own_scale_is_the_scale_of_its_scores():
+    record, tensors = golden_layer(LAYERS[1][0])
+    kind = llama(tensors, record["config"], OldRotary)
+    longlora.replace_llama_attn(kind, mask="split")
+    layer, usual = kind().train(), record["config"]["headDim"] ** -0.5
+    unscaled = layer(tensors["x"])[0]
+    layer.scaling = usual
+    assert torch.equal(layer(tensors["x"])[0], unscaled)
+    layer.scaling = 2 * usual
+    scaled = layer(tensors["x"])[0]
+    # A factor of two is exact, whether the scale or q has it.
+    layer.scaling = usual
+    layer.q_proj.weight.data *= 2
+    assert torch.equal(layer(tensors["x"])[0], scaled) and not torch.equal(scaled, unscaled)
+
+
 def test_evaluation_goes_on_with_full_attention_unless_asked():
     record, tensors = golden_layer(LAYERS[1][0])
     kind = llama(tensors, record["config"], OldRotary)
