@@ -153,8 +153,10 @@ internal static unsafe class BackwardKernel<T, TStorage, V, TLanes, TTile>
             {
                 int keyCount = Math.Min(sizes.BackwardKeys, end - start);
                 bool mayMask = Tiles.Classify(segment.Causal, first, count, start, keyCount) is TileKind.Partial;
+
+                // Values meet do alone, in products that are masked before they meet anything else.
                 KeyTile tile = default;
-                tile.Begin(sequence, problem.ValidOf(sequence, start, keyCount), kvHead, segment, start, keyCount, mayMask, mayMask, keys, values, sizes.BackwardKeys);
+                tile.Begin(sequence, problem.ValidOf(sequence, start, keyCount), kvHead, segment, start, keyCount, checkKeys: mayMask, checkValues: false, keys, values, sizes.BackwardKeys);
                 tile.Load<T, TStorage, V, TLanes>(problem, sizes, 0, 1);
                 bool exact = mayMask && !(tile.IsFinite && isFinite);
                 int firstPanel = 0;
