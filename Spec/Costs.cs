@@ -44,7 +44,7 @@ public static class Costs
         where B : IProposition<B>
         => mask.IsCausal() ? Triangle<I, B>(length) : length * length;
 
-    private static I Triangle<I, B>(I length)
+    internal static I Triangle<I, B>(I length)
         where I : IInteger<I, B>
         where B : IProposition<B>
         => length * (length + 1) / 2;

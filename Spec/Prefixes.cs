@@ -99,7 +99,7 @@ public static class Prefixes
         where I : IInteger<I, B>
         where B : IProposition<B>
     {
-        I ofPrefix = IsOrdered(mask, isWhole) ? n * p - p * (p - 1) / 2 : n * p;
+        I ofPrefix = IsOrdered(mask, isWhole) ? p * n - Costs.Triangle<I, B>(p - 1) : p * n;
         return Costs.VisiblePairs<I, B>(mask, n, g, s) + ofPrefix - PairsOfBoth<I, B>(mask, isWhole, n, g, s, p);
     }
 
@@ -129,7 +129,7 @@ public static class Prefixes
         MaskPolicy ofRuns = mask.IsCausal() ? MaskPolicy.Split : MaskPolicy.BidirectionalSplit;
         I k = Segments.RunOf<I, B>(g, s, p - 1);
         QueryRun<I> run = Segments.Run<I, B>(ofRuns, n, g, s, k);
-        I keys = p - run.Start, pairs = Costs.VisiblePairsBefore<I, B>(ofRuns, n, g, s, k) + keys * run.Length - (mask.IsCausal() ? keys * (keys - 1) / 2 : 0);
+        I keys = p - run.Start, pairs = Costs.VisiblePairsBefore<I, B>(ofRuns, n, g, s, k) + keys * run.Length - (mask.IsCausal() ? Costs.Triangle<I, B>(keys - 1) : 0);
         if (mask.CutsWrappedRun())
             return pairs;
 
@@ -138,7 +138,7 @@ public static class Prefixes
         if (mask is MaskPolicy.PositionCausal or MaskPolicy.Bidirectional)
             pairs += I.If(s > 0, I.Min(p, s) * (n - lastStart), 0);
         if (mask is MaskPolicy.LocalCausal or MaskPolicy.Bidirectional && !IsOrdered(mask, isWhole))
-            pairs += I.If(s > 0 & p > lastStart, s * (p - lastStart), 0);
+            pairs += I.If(s > 0 & p > lastStart, (p - lastStart) * s, 0);
         return pairs;
     }
 }

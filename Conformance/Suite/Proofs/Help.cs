@@ -50,7 +50,7 @@ public sealed record Help(bool Products, bool Parts, ImmutableArray<Prop> Splits
             GridWindowsAreVisibility grid when grid.Mask.IsCausal() => None with { Instances = [.. Rastered(grid.Mask, values)] },
             GridNeverSeesTheFuture grid => None with { Instances = [.. Rastered(grid.Mask, values)] },
             KvHeadIsShared => None with { Instances = [.. Shared(values)] },
-            PrefixCost => PrefixStep(values),
+            PrefixCost cost => PrefixStep(cost.Mask, values),
             PhaseOfHead => None with { Parts = true, Instances = [.. Phase(values[0], values[1], values[2], values[3])] },
             PhaseBorders => None with { Parts = true, Instances = [.. PhaseBorder(values[0], values[1], values[2], values[3])] },
             BordersSpan => None with { Parts = true, Instances = [.. Span(values[0], values[1], values[2], values[3])] },
@@ -162,12 +162,43 @@ public sealed record Help(bool Products, bool Parts, ImmutableArray<Prop> Splits
         yield return new(Lemmas.Products, [quotient, kvHead, shared, kvHead, 0]);
     }
 
-    // A token more stays in the run of the prefix's last token, or begins the next one, which has its first row.
-    private static Help PrefixStep(IReadOnlyList<Term> values)
+    // A token more stays in the run of the prefix's last token, or begins the next one, where all of the run before is in the prefix.
+    private static Help PrefixStep(MaskPolicy mask, IReadOnlyList<Term> values)
     {
-        (Term g, Term s, Term p) = (values[1], values[2], values[3]);
-        Term before = Segments.RunOf<Term, Prop>(g, s, p - 1), at = Segments.RunOf<Term, Prop>(g, s, p);
-        return None with { Products = true, Parts = true, Splits = [s > 0, Term.Equal(before, at), at > 1] };
+        (Term n, Term g, Term s, Term p) = (values[0], values[1], values[2], values[3]);
+        Term before = Segments.RunOf<Term, Prop>(g, s, p - 1), at = Segments.RunOf<Term, Prop>(g, s, p), lastStart = Segments.Boundary<Term, Prop>(g, s, Segments.Count<Term, Prop>(n, g, s) - 1);
+        MaskPolicy ofRuns = mask.IsCausal() ? MaskPolicy.Split : MaskPolicy.BidirectionalSplit;
+        QueryRun<Term> first = Segments.Run<Term, Prop>(ofRuns, n, g, s, 0), run = Segments.Run<Term, Prop>(ofRuns, n, g, s, before), next = Segments.Run<Term, Prop>(ofRuns, n, g, s, at);
+        Term keys = p - run.Start, more = p + 1 - next.Start, ofGroup = mask.IsCausal() ? g * (g + 1) / 2 : g * g, least = Term.If(p <= s, p, s), leastOfMore = Term.If(p + 1 <= s, p + 1, s), last = n - lastStart;
+        return None with
+        {
+            Products = true,
+            Parts = true,
+            Splits = [s > 0, Term.Equal(before, at), before > 0],
+            Instances =
+            [
+                new(Lemmas.Products, [p, n, p + 1, n, 1]),
+                new(Lemmas.Products, [keys, run.Length, more, next.Length, 1]),
+                new(Lemmas.Products, [keys, run.Length, run.Length, run.Length, 0]),
+                new(Lemmas.Products, [keys, run.Length, g, g, 0]),
+                new(Lemmas.Products, [keys, run.Length, first.Length, first.Length, 0]),
+                new(Lemmas.Units, [more, next.Length]),
+                new(Lemmas.Units, [keys, run.Length]),
+                new(Lemmas.Products, [before - 1, ofGroup, at - 1, ofGroup, 0]),
+                new(Lemmas.Products, [before - 1, ofGroup, at - 1, ofGroup, 1]),
+                new(Lemmas.Units, [at - 1, ofGroup]),
+                new(Lemmas.Halves, [run.Length]),
+                new(Lemmas.TriangleSteps, [keys - 1, run.Length]),
+                new(Lemmas.TriangleSteps, [keys - 1, more - 1]),
+                new(Lemmas.TriangleSteps, [run.Length, g]),
+                new(Lemmas.TriangleSteps, [run.Length, first.Length]),
+                new(Lemmas.TriangleSteps, [p - 1, p]),
+                new(Lemmas.Products, [least, last, leastOfMore, last, 0]),
+                new(Lemmas.Products, [least, last, leastOfMore, last, 1]),
+                new(Lemmas.Products, [p - lastStart, s, p + 1 - lastStart, s, 1]),
+                new(Lemmas.Units, [p - lastStart, s]),
+            ],
+        };
     }
 
     // a = 2m or a + 1 = 2 (m + 1), for m = a / 2.

@@ -205,6 +205,9 @@ public sealed class KernelPrefixTests
         Assert.Equal(prefix + 12 + most, cache.MaxRows);
         for (int round = 0; round < 2; round++)
         {
+            // What another sequence left in the rows must not be seen.
+            float[] left = [.. Enumerable.Repeat(float.NaN, 170 * 32)];
+            cache.Append(left, left);
             cache.Reset(0);
             int start = round == 0 ? 0 : 150;
             cache.Append(k.AsSpan(0, start * 32), v.AsSpan(0, start * 32));
