@@ -117,7 +117,7 @@ public sealed partial class OnnxOperatorTests
         Assert.Equal(grid.Axes.ToArray(), port.Description.Capabilities.Fixed.Axes.ToArray());
         PropertyResult[] results = [.. SuiteRunner.Results(new SuiteOptions { Seed = 1, Cases = 10 }, PropertyCatalogue.All, "operator", port)];
         Assert.Empty(results.Where(result => result.IsBad).Select(result => $"{result.Name}: {result.Counterexample[0].Case}: {result.Counterexample[0].Reason}"));
-        Assert.Equal(["Grids.Output", "Grids.Visibility"], results.Where(result => result is { Outcome: Outcome.Holds, Cases: > 0 }).Select(result => result.Name).Order());
+        Assert.All(["Grids.Output", "Grids.Visibility"], name => Assert.True(results.Single(result => result.Name == name) is { Outcome: Outcome.Holds, Cases: > 0 }, name));
         Assert.Contains("fixed.axes", results.First(result => result.Name == "Agreement.Output").Unsupported.Keys);
 
         // The other axis first is another model.
