@@ -189,7 +189,7 @@ public sealed class LevelJudgementTests
 
     private static PortDescription WithoutIsolation => Reference with { Capabilities = Reference.Capabilities with { Isolation = false } };
 
-    private static ReportPort Judge(IAttentionPort port) => ReportPort.Of("port", port.Description, Results(port), whole: true);
+    private static ReportPort Judge(MutantPort port) => ReportPort.Of("port", port.Description, Results(port), whole: true);
 
     private static PropertyResult[] Results(IAttentionPort port) =>
         [.. SuiteRunner.Results(Few, PropertyCatalogue.All, "port", port)];
