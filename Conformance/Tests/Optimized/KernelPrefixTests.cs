@@ -206,7 +206,8 @@ public sealed class KernelPrefixTests
         for (int round = 0; round < 2; round++)
         {
             // What another sequence left in the rows must not be seen.
-            float[] left = [.. Enumerable.Repeat(float.NaN, 170 * 32)];
+            float[] left = [.. Enumerable.Repeat(float.NaN, prefix * 32)];
+            cache.Reset(0);
             cache.Append(left, left);
             cache.Reset(0);
             int start = round == 0 ? 0 : 150;
