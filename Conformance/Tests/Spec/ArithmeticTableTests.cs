@@ -69,6 +69,17 @@ public sealed class ArithmeticTableTests
         Assert.Equal((groupSize, shift), (config.GroupSize, config.Shift));
     }
 
+    /// <summary>In a packed batch a given G is cut to the sequence, and a given S that it has no tokens for is 0; what the other rules choose stays, to be refused where it does not fit.</summary>
+    [Fact]
+    public void Only_a_given_group_size_is_cut_to_a_packed_sequence()
+    {
+        Assert.Equal((3, 0), GroupSizeRule.Of(8).ResolvePacked(3, 5));
+        Assert.Equal((3, 2), GroupSizeRule.Of(8).ResolvePacked(3, 2));
+        Assert.Equal((6, 5), new GroupSizeRule.Ratio(2).ResolvePacked(3, 5));
+        Assert.Equal((6, 3), new GroupSizeRule.Ratio(2).ResolvePacked(3, null));
+        Assert.Equal((3, 5), GroupSizeRule.LongLoraSft.ResolvePacked(3, 5));
+    }
+
     [Theory]
     [InlineData(1, 1.0)]
     [InlineData(2, 0.7071067811865475)]
