@@ -100,7 +100,15 @@ public sealed class KernelPrefixTests
     {
         S2Config config = S2Config.Create(new()
         {
-            Tokens = 32, Heads = 4, KvHeads = 1, HeadDim = 8, GroupSize = GroupSizeRule.Of(8), Mask = mask, ShiftedHeads = HeadShift.Each([5, 0, 2, 7]), Prefix = 11, IsPrefixWhole = isWhole,
+            Tokens = 32,
+            Heads = 4,
+            KvHeads = 1,
+            HeadDim = 8,
+            GroupSize = GroupSizeRule.Of(8),
+            Mask = mask,
+            ShiftedHeads = HeadShift.Each([5, 0, 2, 7]),
+            Prefix = 11,
+            IsPrefixWhole = isWhole,
         });
         float[] q = Noise(32 * 4 * 8, 1), k = Noise(32 * 8, 2), v = Noise(32 * 8, 3), dout = Noise(q.Length, 4), o = new float[q.Length], lse = new float[32 * 4], dq = new float[q.Length], dk = new float[k.Length], dv = new float[k.Length];
         using S2AttentionPlan plan = new(config, new() { Threads = 2 });
@@ -156,7 +164,14 @@ public sealed class KernelPrefixTests
         {
             S2Config config = S2Config.Create(new()
             {
-                Tokens = 24, Heads = 4, KvHeads = 2, HeadDim = 3, GroupSize = GroupSizeRule.Of(8), Mask = mask, Prefix = prefix, IsPrefixWhole = isWhole,
+                Tokens = 24,
+                Heads = 4,
+                KvHeads = 2,
+                HeadDim = 3,
+                GroupSize = GroupSizeRule.Of(8),
+                Mask = mask,
+                Prefix = prefix,
+                IsPrefixWhole = isWhole,
             });
             float[] q = Noise(24 * 12, 1), k = Noise(24 * 6, 2), v = Noise(24 * 6, 3), dout = Noise(q.Length, 4);
             using S2AttentionPlan plan = new(config, new() { Threads = 1 });
@@ -196,7 +211,15 @@ public sealed class KernelPrefixTests
     {
         S2Config config = S2Config.Create(new()
         {
-            Tokens = 170, Heads = 6, KvHeads = 2, HeadDim = 16, GroupSize = GroupSizeRule.Of(12), Mask = MaskPolicy.Split, ShiftedHeads = HeadShift.Each([4, 0, 8, 3, 3, 11]), Prefix = prefix, IsPrefixWhole = isWhole,
+            Tokens = 170,
+            Heads = 6,
+            KvHeads = 2,
+            HeadDim = 16,
+            GroupSize = GroupSizeRule.Of(12),
+            Mask = MaskPolicy.Split,
+            ShiftedHeads = HeadShift.Each([4, 0, 8, 3, 3, 11]),
+            Prefix = prefix,
+            IsPrefixWhole = isWhole,
         });
         float[] q = Noise(170 * 96, 1), k = Noise(170 * 32, 2), v = Noise(170 * 32, 3), o = new float[q.Length], lse = new float[170 * 6], part = new float[most * 96], partLse = new float[most * 6];
         using (S2AttentionPlan plan = new(config))
