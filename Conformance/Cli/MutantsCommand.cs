@@ -51,13 +51,20 @@ internal static class MutantsCommand
 
         ImmutableArray<Composition> pairs = PairRun.Spread(all, count);
         int[] outcomes = new int[Enum.GetValues<PairOutcome>().Length];
-        foreach (PairResult result in PairRun.Of(pairs, cancellation))
+        try
         {
-            outcomes[(int)result.Outcome]++;
-            if (Console.IsErrorRedirected is false)
-                Console.Error.Progress($"{outcomes.Sum()} of {pairs.Length} ");
-            if (result.Outcome is PairOutcome.Missed)
-                Console.WriteLine($"{result.Pair}: {result.Said}");
+            foreach (PairResult result in PairRun.Of(pairs, cancellation))
+            {
+                outcomes[(int)result.Outcome]++;
+                if (Console.IsErrorRedirected is false)
+                    Console.Error.Progress($"{outcomes.Sum()} of {pairs.Length} ");
+                if (result.Outcome is PairOutcome.Missed)
+                    Console.WriteLine($"{result.Pair}: {result.Said}");
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // What is through is said below, and the exit code that it is not all.
         }
 
         if (Console.IsErrorRedirected is false)

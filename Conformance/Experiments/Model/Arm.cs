@@ -13,7 +13,10 @@ namespace S2Attn.Experiments.Model;
 /// </param>
 public sealed record Arm(string Name, LayerPattern Layers, MaskPolicy Mask, bool IsFull = false, bool HasGaps = false)
 {
-    private const int FourPhases = 4;
+    private const int FourPhases = 4, FourSinks = 4;
+
+    /// <summary>So many first tokens are keys of every later one, as sinks.</summary>
+    public int Prefix { get; init; }
 
     /// <summary>No training: what the others begin with.</summary>
     public static Arm Untrained { get; } = new("untrained", LayerPattern.Same(HeadShift.None), MaskPolicy.LocalCausal, IsFull: true);
@@ -46,6 +49,7 @@ public sealed record Arm(string Name, LayerPattern Layers, MaskPolicy Mask, bool
         new("all-shifted", LayerPattern.Same(HeadShift.All), MaskPolicy.Split),
         new("phases-4", LayerPattern.Same(HeadShift.Phased(FourPhases)), MaskPolicy.Split),
         new("rotated-4", LayerPattern.Rotated(FourPhases), MaskPolicy.Split),
+        new("sinks-4", LayerPattern.Same(HeadShift.SecondHalf), MaskPolicy.Split) { Prefix = FourSinks },
         new("no-shift-gaps", LayerPattern.Same(HeadShift.None), MaskPolicy.LocalCausal, HasGaps: true),
     ];
 
@@ -63,6 +67,7 @@ public sealed record Arm(string Name, LayerPattern Layers, MaskPolicy Mask, bool
             GroupSize = GroupSizeRule.Of(IsFull ? tokens : group),
             Mask = Mask,
             ShiftedHeads = heads,
+            Prefix = Prefix,
         });
     }
 }

@@ -72,6 +72,7 @@ public static class PairRun
     }
 
     /// <summary>Looks through each pair, several at a time; results come in the order of the pairs.</summary>
+    /// <exception cref="OperationCanceledException">The run was cancelled, when a result is asked for.</exception>
     public static IEnumerable<PairResult> Of(IReadOnlyList<Composition> pairs, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(pairs);
@@ -84,7 +85,7 @@ public static class PairRun
         ImmutableArray<XrayProbe> probes = Xrays.Probes(capabilities, capabilities.Masks, S2Config.Create(Xrays.Widened(capabilities, Xrays.Fitting(capabilities, capabilities.Masks[0]))));
         ImmutableArray<StructureIndex> index = pairs.Count < FewestToIndex ? [] : [ExplanationSearch.NewIndex()];
         ImmutableArray<XrayProbe> grids = GridProbes.Of(capabilities with { Grids = true }, probes[0].ElementType);
-        return pairs.AsParallel().AsOrdered().WithMergeOptions(ParallelMergeOptions.NotBuffered).TakeWhile(_ => !cancellation.IsCancellationRequested)
+        return pairs.AsParallel().AsOrdered().WithCancellation(cancellation).WithMergeOptions(ParallelMergeOptions.NotBuffered)
             .Select(pair => pair.Defects.Any(defect => defect.IsOfGrids) ? OfGrids(pair, grids, cancellation) : One(pair, probes, index, cancellation));
     }
 

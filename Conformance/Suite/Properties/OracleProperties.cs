@@ -18,20 +18,21 @@ public static class OracleProperties
             "FullAttention", "at G = N, softmax(scale Q K^T + mask) V of dense matrices: for every head under PositionCausal and Bidirectional, for heads without a shift under the others",
             "N = G, no padding", ["FullAtWholeGroup.*"],
             item => item with { Padding = PaddingPattern.None, Config = item.Config.With(request => request with { GroupSize = GroupSizeRule.Of(item.Config.Tokens) }) },
-            item => !item.IsPadded && item.Config.GroupSize == item.Config.Tokens, [PortOperation.Forward], FullAttention) { IsEvidence = true },
+            item => !item.IsPadded && item.Config.GroupSize == item.Config.Tokens && Enumerable.Range(0, item.Config.Heads).Any(head => IsFull(item.Config, head)), [PortOperation.Forward], FullAttention) { IsEvidence = true },
     ];
+
+    // At G = N a shift turns the only group round: what a query sees changes where the mask goes by what came first there.
+    private static bool IsFull(S2Config config, int head) => config.ShiftOf(head) == 0 || config.Mask is MaskPolicy.PositionCausal or MaskPolicy.Bidirectional;
 
     private static IEnumerable<string> FullAttention(Probe probe)
     {
         S2Config config = probe.Config;
-        bool shiftIsHarmless = config.Mask is MaskPolicy.PositionCausal or MaskPolicy.Bidirectional;
-
         // The oracle rounds too, as any composition of binary64 operations does.
         BoundedOutput oracleBounds = probe.InTime(() => ErrorBound.Forward(config, probe.Input, RoundingModel.Composition(StorageFormat.Binary64)));
         for (int b = 0; b < config.Batch; b++)
             for (int h = 0; h < config.Heads; h++)
             {
-                if (config.ShiftOf(h) != 0 && !shiftIsHarmless)
+                if (!IsFull(config, h))
                     continue;
                 Matrix<double> o = Dense(Matrix(probe.Input.Query, b, h), Matrix(probe.Input.Key, b, config.KvHeadOf(h)), Matrix(probe.Input.Value, b, config.KvHeadOf(h)), config.Scale, config.Mask.IsCausal());
                 for (int t = 0; t < config.Tokens; t++)
