@@ -38,7 +38,7 @@ internal sealed class Geometry
     private readonly HeadRuns[][] runs;
     private readonly ItemStarts forward;
     private readonly ItemStarts[] backward;
-    private readonly ItemStarts prefix;
+    private readonly ItemStarts? prefix;
 
     /// <summary>Numbers the work.</summary>
     /// <param name="config">Heads, D, mask and scale.</param>
@@ -60,7 +60,7 @@ internal sealed class Geometry
         runs = [.. Enumerable.Range(0, Classes.Count).Select(of => Enumerable.Range(0, sequences.Kinds).Select(kind => RunsOfKind(of, sequences.OfKind(kind))).ToArray())];
         forward = new(sequences, ForwardItemsOf);
         backward = [.. Enumerable.Range(0, Classes.Count).Select(of => new ItemStarts(sequences, sequence => (long)RunsOf(sequence, of).Groups * Classes.KvHeads(of).Length))];
-        prefix = new(sequences, sequence => (sequence.Prefix + (long)sizes.BackwardKeys - 1) / sizes.BackwardKeys * config.KvHeads);
+        prefix = sequences.LargestPrefix == 0 ? null : new(sequences, sequence => (sequence.Prefix + (long)sizes.BackwardKeys - 1) / sizes.BackwardKeys * config.KvHeads);
     }
 
     /// <summary>Heads, D, mask and scale; N, G and S are those of each sequence.</summary>
@@ -152,11 +152,11 @@ internal sealed class Geometry
     }
 
     /// <summary>Items of the pass that follows the phases: keys of a prefix are seen from every run, and one item owns what they receive from all of them.</summary>
-    public long PrefixItems => prefix.Total;
+    public long PrefixItems => prefix?.Total ?? 0;
 
     public (Sequence Sequence, PrefixItem Item) Prefix(long item)
     {
-        (int entry, int index, long rest) = prefix.Find(item);
+        (int entry, int index, long rest) = prefix!.Find(item);
         return (sequences[entry, index], new((int)(rest % Config.KvHeads), (int)(rest / Config.KvHeads) * Sizes.BackwardKeys));
     }
 
