@@ -142,10 +142,13 @@ public sealed record BenchFile
     public BenchFile With(BenchFile later)
     {
         ArgumentNullException.ThrowIfNull(later);
-        BenchMachine? machine = Machine is null || later.Machine is not { } again ? Machine : Machine with
+        BenchMachine? machine = Machine;
+        if (Machine is not null && later.Machine is { } again)
         {
-            Remark = $"{Machine.Remark} On {again.Date} at commit {again.Commit} measured again: {string.Join(", ", Again(later))}.".TrimStart(),
-        };
+            string told = $"On {again.Date} at commit {again.Commit} measured again: ", rows = string.Join(", ", Again(later));
+            machine = Machine with { Remark = Machine.Remark.Contains(told, StringComparison.Ordinal) ? $"{Machine.Remark.TrimEnd('.')}, {rows}." : $"{Machine.Remark} {told}{rows}.".TrimStart() };
+        }
+
         return this with
         {
             Machine = machine,

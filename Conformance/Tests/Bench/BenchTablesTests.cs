@@ -70,6 +70,7 @@ public sealed class BenchTablesTests
         Assert.Equal<DecodeResult>([kept.Decode[0], step], both.Decode);
         Assert.Equal<FirstCallResult>(kept.FirstCalls, both.FirstCalls);
         Assert.Equal(machine with { Remark = "A remark. On 2026-02-01 at commit 89abcde measured again: f32 N = 8192 G = 2048 D = 128, one token at a time." }, both.Machine);
+        Assert.EndsWith(", one token at a time, one token at a time.", both.With(new() { Machine = machine with { Commit = "89abcde", Date = "2026-02-01" }, Results = [], Decode = [step] }).Machine!.Remark, StringComparison.Ordinal);
     }
 
     [Fact]
