@@ -13,6 +13,8 @@ public static class Interruption
     private static readonly ConcurrentDictionary<Registration, Action> Open = new();
     private static readonly Lazy<SignalHandlers> Handlers = new(() => new());
     private static readonly CancellationTokenSource Stop = new();
+    private static readonly TimeSpan OpeningLimit = TimeSpan.FromSeconds(10);
+    private static readonly Lock Gate = new();
     private static TimeSpan? grace;
     private static volatile int exitCode;
     private static volatile bool exiting;
@@ -37,6 +39,15 @@ public static class Interruption
         _ = Handlers.Value;
     }
 
+    /// <summary>
+    /// Makes what has to be cleaned up and registers it. A clean-up that begins meanwhile waits, or the program could end between the two and leave behind what nobody knows of yet.
+    /// </summary>
+    internal static T Opening<T>(Func<T> open)
+    {
+        lock (Gate)
+            return open();
+    }
+
     /// <summary>Runs the action at exit, unless the result is disposed first. The action may run more than once.</summary>
     internal static IDisposable Register(Action cleanup)
     {
@@ -51,6 +62,10 @@ public static class Interruption
     private static void CleanUp()
     {
         exiting = true;
+
+        // Whatever is being opened is registered by then, and sees that the end has begun; but no start that hangs may keep the program from ending.
+        if (Gate.TryEnter(OpeningLimit))
+            Gate.Exit();
         foreach (Action cleanup in Open.Values)
         {
             try

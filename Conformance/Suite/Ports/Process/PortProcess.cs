@@ -14,7 +14,8 @@ internal sealed class PortProcess : IDisposable
     private readonly LineReader lines;
     private readonly TailReader stderr;
     private readonly IDisposable registration;
-    private int disposed;
+    private readonly Lock ending = new();
+    private bool ended;
 
     private PortProcess(Process process, ProcessFamily family, ProcessPortOptions options)
     {
@@ -35,8 +36,6 @@ internal sealed class PortProcess : IDisposable
     /// <param name="options">Limits.</param>
     public static PortProcess Start(string mark, IReadOnlyList<string> command, ProcessPortOptions options)
     {
-        if (Interruption.IsExiting)
-            throw new PortStartException("No port is started any more: the suite is ending.");
         ProcessStartInfo start = new(FindProgram(command[0], options.WorkingDirectory), command.Skip(1))
         {
             RedirectStandardInput = true,
@@ -50,7 +49,9 @@ internal sealed class PortProcess : IDisposable
         family.Mark(start);
         try
         {
-            return new(ProcessStarter.Start(start), family, options);
+            return Interruption.Opening(() => Interruption.IsExiting
+                ? throw new PortStartException("No port is started any more: the suite is ending.")
+                : new PortProcess(ProcessStarter.Start(start), family, options));
         }
         catch (Exception error) when (error is Win32Exception or InvalidOperationException or IOException)
         {
@@ -128,17 +129,21 @@ internal sealed class PortProcess : IDisposable
             : string.Create(CultureInfo.InvariantCulture, $"exited with code {code}{(OperatingSystem.IsWindows() ? "" : signal)}");
     }
 
-    /// <summary>Ends the process and everything that it started.</summary>
+    /// <summary>Ends the process and everything that it started. Who comes second waits for the first: a signal must not end the program in the midst of it.</summary>
     public void Dispose()
     {
-        if (Interlocked.Exchange(ref disposed, 1) != 0)
-            return;
-        family.Kill(process);
-        process.WaitForExit(TimeSpan.FromSeconds(5));
-        lines.Dispose();
-        stderr.WaitForEnd(TimeSpan.FromSeconds(1));
-        registration.Dispose();
-        process.Dispose();
+        lock (ending)
+        {
+            if (ended)
+                return;
+            ended = true;
+            family.Kill(process);
+            process.WaitForExit(TimeSpan.FromSeconds(5));
+            lines.Dispose();
+            stderr.WaitForEnd(TimeSpan.FromSeconds(1));
+            registration.Dispose();
+            process.Dispose();
+        }
     }
 
     // The program is looked for here because the helper that opens the session would fail later and in other words.

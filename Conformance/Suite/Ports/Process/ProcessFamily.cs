@@ -13,6 +13,7 @@ internal sealed class ProcessFamily(string mark)
 {
     internal const string MarkName = "S2ATTN_PORT_RUN";
     private const string Setsid = "/usr/bin/setsid";
+    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(5);
     private readonly bool ownSession = OperatingSystem.IsLinux() && File.Exists(Setsid);
 
     /// <summary>Changes how a process is started so that its family can be found.</summary>
@@ -39,12 +40,11 @@ internal sealed class ProcessFamily(string mark)
 
     private static void KillMembers(string mark, int session)
     {
-        const int Rounds = 100;
         if (!OperatingSystem.IsLinux())
             return;
 
-        // A process may fork between being listed and being killed, so the list is taken again until it is empty.
-        for (int round = 0; round < Rounds; round++)
+        // A process may fork between being listed and being killed, so the list is taken again until it is empty. One that was killed needs a processor to end, and may wait for it.
+        for (long begun = Stopwatch.GetTimestamp(); Stopwatch.GetElapsedTime(begun) < Limit;)
         {
             bool any = false;
             foreach (int id in Members(mark, session))

@@ -25,11 +25,14 @@ public sealed class RunDirectory : IDisposable
         string folder = Path.GetFullPath(parent);
         Leftovers.Remove(folder);
         FullPath = Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"{Prefix}{Environment.ProcessId}-{Guid.NewGuid():N}"));
-        if (OperatingSystem.IsWindows())
-            Directory.CreateDirectory(FullPath);
-        else
-            Directory.CreateDirectory(FullPath, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-        registration = Interruption.Register(() => Delete(FullPath));
+        registration = Interruption.Opening(() =>
+        {
+            if (OperatingSystem.IsWindows())
+                Directory.CreateDirectory(FullPath);
+            else
+                Directory.CreateDirectory(FullPath, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+            return Interruption.Register(() => Delete(FullPath));
+        });
         owner = new(File(OwnerFile), FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None);
         reaper = [.. Reaper.Of(ProcessFamily.MarkName, Mark, FullPath)];
     }
