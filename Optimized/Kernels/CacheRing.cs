@@ -109,7 +109,7 @@ internal sealed unsafe class CacheRing<T> : IDisposable
     private int KeptFrom(int token, int length) => token < prefix ? token : Math.Max(token, length - (Capacity - prefix));
 
     private T* Allocate(int rows) =>
-        (T*)NativeMemory.AlignedAlloc(checked((nuint)kvHeads * (nuint)rows * (nuint)headDim * (nuint)sizeof(T)), Workspace.Alignment);
+        (T*)LargePages.Allocate(checked((nuint)kvHeads * (nuint)rows * (nuint)headDim * (nuint)sizeof(T)));
 
     private void Free()
     {

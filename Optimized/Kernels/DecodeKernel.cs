@@ -117,6 +117,10 @@ internal static unsafe class DecodeKernel<T, TStorage, V, TLanes>
                     DecodeProducts<float, SingleStorage, V, TLanes>.Scores<TRows>(n, depth, packedKeys + first * depth, queryRows, weights, 0);
                 else
                     DecodeProducts<T, TStorage, V, TLanes>.Scores<TRows>(n, depth, key + first * depth, queryRows, weights, toValue);
+
+                // The softmax reads nothing that is not in the cache; memory would rest meanwhile.
+                if (toNextKey != 0)
+                    DecodeProducts<T, TStorage, V, TLanes>.AskAhead(value, toNextKey);
                 Vector128<float> factors = default;
                 for (int i = 0; i < together; i++)
                     factors = factors.WithElement(i, Softmax(scores + i * MaxKeys, n, scale, ref max[row + i], ref sum[row + i]));

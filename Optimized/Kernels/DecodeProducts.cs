@@ -53,7 +53,7 @@ internal static unsafe class DecodeProducts<T, TStorage, V, TLanes>
     where V : struct
     where TLanes : struct, ILanes<V>
 {
-    private const int CacheLine = 64;
+    private const int CacheLine = 64, LinesAhead = 64;
 
     // Sixteen sums need more than the sixteen registers of AVX2. By the width, not by what the processor has: 256 bits are the same code where there is AVX-512, and are tested there.
     private static bool HasManyRegisters
@@ -136,7 +136,15 @@ internal static unsafe class DecodeProducts<T, TStorage, V, TLanes>
                 }
             }
 
-            if (fourKeys)
+            if (four && typeof(V) == typeof(Vector512<float>))
+            {
+                Vector512<float> sums = LaneFolds.Joined(LaneFolds.Halves(a0, a1, a2, a3, b0, b1, b2, b3), LaneFolds.Halves(c0, c1, c2, c3, d0, d1, d2, d3));
+                sums.GetLower().GetLower().Store((scores.A + j).For(4));
+                sums.GetLower().GetUpper().Store((scores.B + j).For(4));
+                sums.GetUpper().GetLower().Store((scores.C + j).For(4));
+                sums.GetUpper().GetUpper().Store((scores.D + j).For(4));
+            }
+            else if (fourKeys)
             {
                 LaneFolds.Sums(a0, a1, a2, a3).Store((scores.A + j).For(4));
                 LaneFolds.Sums(b0, b1, b2, b3).Store((scores.B + j).For(4));
@@ -265,6 +273,15 @@ internal static unsafe class DecodeProducts<T, TStorage, V, TLanes>
                 Add(outputs.D + i, factors[3], d0, d1, d0, d1, false);
             }
         }
+    }
+
+    /// <summary>Asks for the first lines of what stands so many bytes behind a place.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void AskAhead(Pointer<T> from, nint ahead)
+    {
+        byte* line = (byte*)from.Line + ahead;
+        for (int i = 0; i < LinesAhead; i += 4)
+            line = Ask(line, 4 * CacheLine);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -151,11 +151,18 @@ internal sealed unsafe class DecodeWork<T> : IDisposable
         output.Clear();
         double total = 0;
         for (int part = 0; part < parts; part++)
-            total += WeightOf(part) * Partial(firstItem + part, row)[1];
+        {
+            double weight = WeightOf(part);
+            total += weight * Partial(firstItem + part, row)[1];
+            TensorPrimitives.MultiplyAdd((Partial(firstItem + part, row) + 2).Span(output.Length), (float)weight, output, output);
+        }
+
         if (total == 0)
+        {
+            output.Clear();
             return double.NegativeInfinity;
-        for (int part = 0; part < parts; part++)
-            TensorPrimitives.MultiplyAdd((Partial(firstItem + part, row) + 2).Span(output.Length), (float)WeightOf(part), output, output);
+        }
+
         TensorPrimitives.Multiply(output, (float)(1 / total), output);
         return (max + Math.Log2(total)) * Math.Log(2);
 

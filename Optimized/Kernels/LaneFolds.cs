@@ -74,6 +74,42 @@ internal static class LaneFolds
             : Vector128.Create(Vector128.Sum(a4), Vector128.Sum(b4), Vector128.Sum(c4), Vector128.Sum(d4));
     }
 
+    /// <summary>
+    /// A half of sixteen sums of 512 bits: for registers a, b, c and d of one row and of another, what <see cref="Joined"/> makes (a, b, c, d) of each of. The additions of <see cref="Sums{V}"/>, in its order, for
+    /// four registers at once: every one of them fills its register.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> Halves<V>(V a, V b, V c, V d, V e, V f, V g, V h)
+        where V : struct
+    {
+        Vector512<float> first = Quarters(a, b, c, d), second = Quarters(e, f, g, h);
+        return Avx512F.Shuffle(first, second, 0b01_00_01_00) + Avx512F.Shuffle(first, second, 0b11_10_11_10);
+    }
+
+    /// <summary>The sums of four registers of each of four rows, one row behind the other, from <see cref="Halves{V}"/> of two rows each.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> Joined(Vector512<float> first, Vector512<float> second)
+    {
+        Vector512<float> sums = Avx512F.Shuffle4x128(first, second, 0b10_00_10_00) + Avx512F.Shuffle4x128(first, second, 0b11_01_11_01);
+        return Avx512F.PermuteVar8x64(sums.AsDouble(), Vector512.Create(0L, 2, 1, 3, 4, 6, 5, 7)).AsSingle();
+    }
+
+    // In the lower half (a, b) twice, in the upper (c, d): each the sum of its lanes l, l + 2, l + 8 and l + 10.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> Quarters<V>(V a, V b, V c, V d)
+        where V : struct
+    {
+        Vector512<float> ac = Pair(a, c), bd = Pair(b, d);
+        return Avx512F.UnpackLow(ac, bd) + Avx512F.UnpackHigh(ac, bd);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        static Vector512<float> Pair(V x, V y)
+        {
+            Vector512<float> low = Unsafe.BitCast<V, Vector512<float>>(x), high = Unsafe.BitCast<V, Vector512<float>>(y);
+            return Vector512.ConditionalSelect(Vector512.Create(0, 0, 0, 0, 0, 0, 0, 0, -1, -1, -1, -1, -1, -1, -1, -1).AsSingle(), high, low) + Avx512F.Shuffle4x128(low, high, 0b01_00_11_10);
+        }
+    }
+
     // Sums of halves, down to four lanes.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector128<float> Halved<V>(V x)

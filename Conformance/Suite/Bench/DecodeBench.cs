@@ -6,6 +6,7 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using S2Attn.Optimized;
+using S2Attn.Optimized.Kernels;
 using S2Attn.Spec;
 
 namespace S2Attn.Conformance.Bench;
@@ -69,8 +70,8 @@ public static unsafe class DecodeBench
             q is float[] q32 && HeadMajor(k) is float[] k32 && HeadMajor(v) is float[] v32 ? OnnxCachePeer.OfSingle(Heads, KvHeads, HeadDim, threads, q32, k32, v32, new float[o.Length])
             : OnnxCachePeer.OfHalf(Heads, KvHeads, HeadDim, threads, (Half[])(object)q, (Half[])(object)HeadMajor(k), (Half[])(object)HeadMajor(v), new Half[o.Length]));
 
-        // As many bytes elsewhere, read by as many threads.
-        byte* memory = (byte*)NativeMemory.AlignedAlloc(checked((nuint)(bytes * layers)), 4096);
+        // As many bytes elsewhere, in pages of the same kind, read by as many threads.
+        byte* memory = (byte*)LargePages.Allocate(checked((nuint)(bytes * layers)));
         List<double> steps = [], reads = [], others = [];
         try
         {

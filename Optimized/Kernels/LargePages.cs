@@ -1,0 +1,43 @@
+// How is much memory had in few pages?
+using System.Runtime.InteropServices;
+
+namespace S2Attn.Optimized.Kernels;
+
+/// <summary>
+/// Native memory that is read from end to end. On Linux a large block asks for pages of 2 MiB: a processor that fetches 16 lines from each page of 4 KiB and translates its address first, twice on a virtual machine, reads
+/// slower than its memory could send.
+/// </summary>
+internal static unsafe partial class LargePages
+{
+    private const nuint PageBytes = 2 << 20;
+    private const int HugePage = 14;
+
+    /// <summary>Bytes from which large pages are asked for: what the last of them leaves unused is an eighth at most.</summary>
+    public const nuint LeastBytes = 8 * PageBytes;
+
+    private static bool mayAdvise = OperatingSystem.IsLinux();
+
+    /// <summary>Memory for <see cref="NativeMemory.AlignedFree"/>, on a cache line at least.</summary>
+    /// <exception cref="OutOfMemoryException">There is no room.</exception>
+    public static void* Allocate(nuint bytes)
+    {
+        if (!mayAdvise || bytes < LeastBytes)
+            return NativeMemory.AlignedAlloc(bytes, Workspace.Alignment);
+        nuint whole = checked(bytes + PageBytes - 1) / PageBytes * PageBytes;
+        void* memory = NativeMemory.AlignedAlloc(whole, PageBytes);
+        try
+        {
+            // A system that has none, or was told to give none, gives the pages that it has.
+            _ = Advise(memory, whole, HugePage);
+        }
+        catch (Exception error) when (error is DllNotFoundException or EntryPointNotFoundException)
+        {
+            mayAdvise = false;
+        }
+
+        return memory;
+    }
+
+    [LibraryImport("libc", EntryPoint = "madvise")]
+    private static partial int Advise(void* address, nuint length, int advice);
+}
