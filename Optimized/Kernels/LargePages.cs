@@ -12,8 +12,8 @@ internal static unsafe partial class LargePages
     private const nuint PageBytes = 2 << 20;
     private const int HugePage = 14;
 
-    /// <summary>Bytes from which large pages are asked for: what the last of them leaves unused is an eighth at most.</summary>
-    public const nuint LeastBytes = 8 * PageBytes;
+    /// <summary>Bytes from which large pages are asked for.</summary>
+    public const nuint LeastBytes = 2 * PageBytes;
 
     private static bool mayAdvise = OperatingSystem.IsLinux();
 
@@ -23,12 +23,11 @@ internal static unsafe partial class LargePages
     {
         if (!mayAdvise || bytes < LeastBytes)
             return NativeMemory.AlignedAlloc(bytes, Workspace.Alignment);
-        nuint whole = checked(bytes + PageBytes - 1) / PageBytes * PageBytes;
-        void* memory = NativeMemory.AlignedAlloc(whole, PageBytes);
+        void* memory = NativeMemory.AlignedAlloc(bytes, PageBytes);
         try
         {
-            // A system that has none, or was told to give none, gives the pages that it has.
-            _ = Advise(memory, whole, HugePage);
+            // What does not fill the last of them stays in small ones. A system that has none, or was told to give none, gives the pages that it has.
+            _ = Advise(memory, bytes / PageBytes * PageBytes, HugePage);
         }
         catch (Exception error) when (error is DllNotFoundException or EntryPointNotFoundException)
         {
