@@ -1,8 +1,11 @@
 // How does a caller wait for its workers, whatever interrupts it?
+using System.Diagnostics;
+
 namespace S2Attn.Optimized.Kernels;
 
 /// <summary>A count that one thread waits for to fall to zero. Thread.Interrupt does not end a wait: it is noted, to be raised again when the call is over.</summary>
-internal sealed class Latch
+/// <param name="spins">Whether those that are waited for have processors of their own.</param>
+internal sealed class Latch(bool spins)
 {
     // Workers end within microseconds of each other: a short spin saves two changes of thread.
     private const int Spins = 40;
@@ -24,6 +27,10 @@ internal sealed class Latch
 
     public void Wait(ref bool interrupted)
     {
+        for (Spell spell = new(spins); Volatile.Read(ref count) > 0 && spell.Lasts();)
+        {
+        }
+
         SpinWait spin = default;
         for (int i = 0; i < Spins && Volatile.Read(ref count) > 0; i++)
             Steady.Spin(ref spin, ref interrupted);
@@ -56,6 +63,27 @@ internal sealed class Latch
         {
             Monitor.Exit(Sync);
         }
+    }
+}
+
+/// <summary>
+/// A moment for which a thread stays on its processor before it sleeps. To put a thread to sleep and wake it takes some 50 us, on a virtual machine more, and so a call of a few hundred would gain little from a
+/// second thread; to yield instead gives the processor to whoever wants it, for milliseconds.
+/// </summary>
+internal struct Spell(bool spins)
+{
+    private const int PausesOfTurn = 8;
+    private static readonly long Length = Stopwatch.Frequency / 20_000;
+
+    private readonly long end = spins && Environment.ProcessorCount > 1 ? Stopwatch.GetTimestamp() + Length : 0;
+
+    /// <summary>Pauses, and says whether it is still time to.</summary>
+    public readonly bool Lasts()
+    {
+        if (end == 0 || Stopwatch.GetTimestamp() >= end)
+            return false;
+        Thread.SpinWait(PausesOfTurn);
+        return true;
     }
 }
 

@@ -4,12 +4,12 @@ using System.Runtime.CompilerServices;
 namespace S2Attn.Optimized.Kernels;
 
 /// <summary>
-/// Threads that are started at the first call and sleep between calls; the calling thread is worker 0. A call allocates nothing. The threads know only what
+/// Threads that are started at the first call and sleep between calls, after they have looked out for the next one for a moment; the calling thread is worker 0. A call allocates nothing. The threads know only what
 /// they wait for, so that a pool which was abandoned can be collected: its owner then stops them. Where the system refuses a thread, the others do its share.
 /// </summary>
 internal sealed class WorkerPool(int workers) : IWorkScheduler
 {
-    private readonly Waiting waiting = new();
+    private readonly Waiting waiting = new(spins: workers <= Environment.ProcessorCount);
     private readonly List<Thread> threads = [];
 
     /// <summary>The threads that were started and not stopped.</summary>
@@ -74,7 +74,8 @@ internal sealed class WorkerPool(int workers) : IWorkScheduler
     }
 
     /// <summary>What the threads wait for. It leads to a plan only while a call is under way.</summary>
-    private sealed class Waiting
+    /// <param name="spins">Whether each has a processor to itself, on which to look out for the next call.</param>
+    private sealed class Waiting(bool spins)
     {
         private static readonly Action<int> Nothing = _ => { };
 
@@ -85,7 +86,7 @@ internal sealed class WorkerPool(int workers) : IWorkScheduler
         /// <summary>One for each worker that is to run.</summary>
         public SemaphoreSlim Tickets { get; } = new(0);
 
-        public Latch Done { get; } = new();
+        public Latch Done { get; } = new(spins);
 
         public void Begin(int helpers, Action<int> body)
         {
@@ -109,6 +110,10 @@ internal sealed class WorkerPool(int workers) : IWorkScheduler
         {
             while (true)
             {
+                for (Spell spell = new(spins); Tickets.CurrentCount == 0 && spell.Lasts();)
+                {
+                }
+
                 Tickets.Wait();
                 if (stops)
                     return;

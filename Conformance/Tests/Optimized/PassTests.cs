@@ -227,13 +227,17 @@ public sealed unsafe class PassTests
     /// The last worker ends at any moment of the caller's wait: while it spins, between its last look and its lock, and while it sleeps. A wait that was missed does not end however long it is
     /// given; a busy machine only makes fewer rounds in the time.
     /// </summary>
-    [Fact]
-    public void A_signal_is_never_missed()
+    /// <param name="spins">Whether the caller stays awake for a moment first.</param>
+    /// <param name="pauses">How long a worker may take: beyond what the caller stays awake for.</param>
+    [Theory]
+    [InlineData(false, 400)]
+    [InlineData(true, 4000)]
+    public void A_signal_is_never_missed(bool spins, int pauses)
     {
         const int Rounds = 30_000;
         Stopwatch watch = Stopwatch.StartNew();
         TimeSpan enough = TimeSpan.FromSeconds(4);
-        Latch latch = new();
+        Latch latch = new(spins);
         int open = 0, seen = 0;
         Thread signaller = Started(() =>
         {
@@ -244,7 +248,7 @@ public sealed unsafe class PassTests
                     spin.SpinOnce(sleep1Threshold: -1);
                 if (Volatile.Read(ref open) > Rounds)
                     return;
-                Thread.SpinWait(round % 400);
+                Thread.SpinWait(round % pauses);
                 latch.Signal();
             }
         });
@@ -269,7 +273,7 @@ public sealed unsafe class PassTests
     [Fact]
     public void A_signal_between_the_last_look_and_the_lock_is_seen()
     {
-        Latch latch = new();
+        Latch latch = new(spins: false);
         latch.Begin(1);
         Thread waiter;
         lock (latch.Sync)
