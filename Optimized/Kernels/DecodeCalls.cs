@@ -22,18 +22,22 @@ internal sealed class DecodeCalls<T> : IPassWork
     public void Run(in Rows<T> query, in Rows<T> output, in Rows<float> logSumExp, int firstSequence, int sequences, int tokens, CancellationToken cancellation)
     {
         work.Begin(query, firstSequence, sequences, tokens);
-        passes.Run(0, work.Items, itemsOfClaim: 1, cancellation);
+        passes.Run(0, work.Items, work.ItemsOfClaim(resources.Workers), cancellation);
         engine.Merge(work, output, logSumExp);
     }
 
     /// <summary>One worker's share.</summary>
     public void Work(int pass, int worker, ref long count, ref long numbers)
     {
-        for (long item = passes.Take(); item >= 0; item = passes.Take())
+        for (long claim = passes.Take(); claim >= 0; claim = passes.Take())
         {
-            engine.Decode(work, item, resources.WorkspaceOf(worker));
-            count++;
-            numbers += item;
+            (long first, long end) = passes.ItemsOf(claim);
+            for (long item = first; item < end; item++)
+            {
+                engine.Decode(work, item, item + 1 < end ? item + 1 : -1, resources.WorkspaceOf(worker));
+                count++;
+                numbers += item;
+            }
         }
     }
 }

@@ -31,8 +31,12 @@ internal static unsafe class DecodeKernel<T, TStorage, V, TLanes>
         (nint)BlockForms.Floats<Int, Bool>(BlockForms.DecodeBuffers<Int, Bool>(headDim, rows, TLanes.Count)).Value;
 
     /// <summary>Computes one work item.</summary>
+    /// <param name="work">The work.</param>
+    /// <param name="item">The item.</param>
+    /// <param name="nextItem">The item that this worker computes next, whose first keys are asked for; -1 where there is none.</param>
+    /// <param name="workspace">Scratch memory.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Run(DecodeWork<T> work, long item, Workspace workspace)
+    public static void Run(DecodeWork<T> work, long item, long nextItem, Workspace workspace)
     {
         S2Config config = work.Config;
         (int sequence, int kvHead, TokenRange<int> part) = work.Item(item);
@@ -85,7 +89,8 @@ internal static unsafe class DecodeKernel<T, TStorage, V, TLanes>
                 }
 
             // While the first rows compute, what is read next is fetched: the values of the tile, then the keys of the next.
-            nint toValue = (nint)(value.Line - key.Line), toNextKey = start + count < part.End ? (nint)(keys.At(0, start + count, kvHead).Line - value.Line) : 0;
+            Pointer<T> nextKey = start + count < part.End ? keys.At(0, start + count, kvHead) : nextItem < 0 ? default : work.FirstKeyOf(nextItem);
+            nint toValue = (nint)(value.Line - key.Line), toNextKey = nextKey.IsNull ? 0 : (nint)(nextKey.Line - value.Line);
 
             // Rows that see different keys of the tile are done apart.
             for (int r = 0, together; r < rows; r += together)

@@ -20,6 +20,9 @@ internal sealed unsafe class DecodeWork<T> : IDisposable
     /// <summary>Keys of a work item: enough that merging costs little, few enough that several threads share one kv head.</summary>
     public const int KeysOfPart = 1024;
 
+    // Enough that a worker which is slower than the others leaves them little to wait for.
+    private const int ClaimsOfWorker = 8;
+
     private readonly CacheRing<T>[] rings;
     private readonly int share, rowFloats;
     private readonly int[] headsByShift, shifts, shiftOfHead;
@@ -101,6 +104,16 @@ internal sealed unsafe class DecodeWork<T> : IDisposable
         int start = (int)Math.Min((long)keys.Start + (long)(part < prefixParts ? part : part - prefixParts) * KeysOfPart, keys.End);
         return (sequence, kvHead, new(start, (int)Math.Min((long)start + KeysOfPart, keys.End)));
     }
+
+    /// <summary>Where the first key of an item stands; null where it has none.</summary>
+    public Pointer<T> FirstKeyOf(long item)
+    {
+        (int sequence, int kvHead, TokenRange<int> keys) = Item(item);
+        return keys.End > keys.Start ? RingOf(sequence).Keys.At(0, keys.Start, kvHead) : default;
+    }
+
+    /// <summary>How many items a worker claims at a time: within a claim it asks for the keys of the next item while it computes with the last values of this one.</summary>
+    public int ItemsOfClaim(int workers) => (int)Math.Clamp(Items / ((long)ClaimsOfWorker * workers), 1, parts);
 
     /// <summary>Row r of a kv head, with the keys that it sees of a prefix or behind it: heads that shift by less before those that shift by more, so that neighbours see the same keys.</summary>
     public DecodeRow RowOf(int sequence, int kvHead, int row, bool ofPrefix)

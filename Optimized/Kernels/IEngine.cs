@@ -16,8 +16,8 @@ internal interface IEngine<T>
     /// <summary>What keys of a prefix receive, after all phases.</summary>
     void BackwardOfPrefix(Geometry geometry, in Problem<T> problem, long item, Workspace workspace);
 
-    /// <summary>One part of the keys for a few queries against a cache.</summary>
-    void Decode(DecodeWork<T> work, long item, Workspace workspace);
+    /// <summary>One part of the keys for a few queries against a cache, and the part that this worker takes next, or -1.</summary>
+    void Decode(DecodeWork<T> work, long item, long nextItem, Workspace workspace);
 
     /// <summary>Makes the results of all parts one.</summary>
     void Merge(DecodeWork<T> work, in Rows<T> output, in Rows<float> logSumExp);
@@ -46,7 +46,7 @@ internal sealed class Engine<T, TStorage, V, TLanes, TTile> : IEngine<T>
     public void BackwardOfPrefix(Geometry geometry, in Problem<T> problem, long item, Workspace workspace) =>
         BackwardKernel<T, TStorage, V, TLanes, TTile>.RunPrefix(geometry, problem, item, workspace);
 
-    public void Decode(DecodeWork<T> work, long item, Workspace workspace) => DecodeKernel<T, TStorage, V, TLanes>.Run(work, item, workspace);
+    public void Decode(DecodeWork<T> work, long item, long nextItem, Workspace workspace) => DecodeKernel<T, TStorage, V, TLanes>.Run(work, item, nextItem, workspace);
 
     public void Merge(DecodeWork<T> work, in Rows<T> output, in Rows<float> logSumExp) => work.Merge<TStorage>(output, logSumExp);
 

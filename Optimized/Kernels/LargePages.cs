@@ -7,7 +7,7 @@ namespace S2Attn.Optimized.Kernels;
 /// Native memory that is read from end to end. On Linux a large block asks for pages of 2 MiB: a processor that fetches 16 lines from each page of 4 KiB and translates its address first, twice on a virtual machine, reads
 /// slower than its memory could send.
 /// </summary>
-internal static unsafe partial class LargePages
+internal static unsafe class LargePages
 {
     private const nuint PageBytes = 2 << 20;
     private const int HugePage = 14;
@@ -15,28 +15,21 @@ internal static unsafe partial class LargePages
     /// <summary>Bytes from which large pages are asked for.</summary>
     public const nuint LeastBytes = 2 * PageBytes;
 
-    private static bool mayAdvise = OperatingSystem.IsLinux();
+    // madvise(address, length, advice); null where there is none.
+    private static readonly delegate* unmanaged<void*, nuint, int, int> Advise =
+        OperatingSystem.IsLinux() && NativeLibrary.TryLoad("libc.so.6", out nint library) && NativeLibrary.TryGetExport(library, "madvise", out nint function)
+            ? (delegate* unmanaged<void*, nuint, int, int>)function : null;
 
     /// <summary>Memory for <see cref="NativeMemory.AlignedFree"/>, on a cache line at least.</summary>
     /// <exception cref="OutOfMemoryException">There is no room.</exception>
     public static void* Allocate(nuint bytes)
     {
-        if (!mayAdvise || bytes < LeastBytes)
+        if (Advise == null || bytes < LeastBytes)
             return NativeMemory.AlignedAlloc(bytes, Workspace.Alignment);
         void* memory = NativeMemory.AlignedAlloc(bytes, PageBytes);
-        try
-        {
-            // What does not fill the last of them stays in small ones. A system that has none, or was told to give none, gives the pages that it has.
-            _ = Advise(memory, bytes / PageBytes * PageBytes, HugePage);
-        }
-        catch (Exception error) when (error is DllNotFoundException or EntryPointNotFoundException)
-        {
-            mayAdvise = false;
-        }
 
+        // What does not fill the last of them stays in small ones. A system that has none, or was told to give none, gives the pages that it has.
+        _ = Advise(memory, bytes / PageBytes * PageBytes, HugePage);
         return memory;
     }
-
-    [LibraryImport("libc", EntryPoint = "madvise")]
-    private static partial int Advise(void* address, nuint length, int advice);
 }

@@ -138,7 +138,7 @@ public sealed class KernelFaultTests
 
         public void BackwardOfPrefix(Geometry geometry, in Problem<T> problem, long item, Workspace workspace) => inner.BackwardOfPrefix(geometry, problem, item, workspace);
 
-        public void Decode(DecodeWork<T> work, long item, Workspace workspace) => inner.Decode(work, item, workspace);
+        public void Decode(DecodeWork<T> work, long item, long nextItem, Workspace workspace) => inner.Decode(work, item, nextItem, workspace);
 
         public void Merge(DecodeWork<T> work, in Rows<T> output, in Rows<float> logSumExp) => inner.Merge(work, output, logSumExp);
 

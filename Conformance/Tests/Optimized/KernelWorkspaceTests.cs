@@ -123,7 +123,7 @@ public sealed unsafe class KernelWorkspaceTests
             engines.Single.BackwardOfPrefix(geometry, problem, item, workspace);
         }
 
-        public void Decode(DecodeWork<float> work, long item, Workspace workspace) => throw new NotSupportedException();
+        public void Decode(DecodeWork<float> work, long item, long nextItem, Workspace workspace) => throw new NotSupportedException();
 
         public void Merge(DecodeWork<float> work, in Rows<float> output, in Rows<float> logSumExp) => throw new NotSupportedException();
 

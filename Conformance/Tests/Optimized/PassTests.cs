@@ -394,7 +394,7 @@ public sealed unsafe class PassTests
 
         public void BackwardOfPrefix(Geometry geometry, in Problem<float> problem, long item, Workspace workspace) => throw new NotSupportedException();
 
-        public void Decode(DecodeWork<float> work, long item, Workspace workspace) => throw new NotSupportedException();
+        public void Decode(DecodeWork<float> work, long item, long nextItem, Workspace workspace) => throw new NotSupportedException();
 
         public void Merge(DecodeWork<float> work, in Rows<float> output, in Rows<float> logSumExp) => throw new NotSupportedException();
 
