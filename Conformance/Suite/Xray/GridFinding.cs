@@ -102,7 +102,7 @@ public sealed record GridFinding(ImmutableArray<XrayProbe> Looked, ImmutableArra
         foreach (bool shifts in new[] { true, false })
             if (Enumerable.Range(0, probe.Rows).Where(row => probe.Config.ShiftedHeads.IsShifted(probe.RowAt(row).Head, probe.Config.Heads) == shifts && !right.SeesAsFilmed(row)).Take(1).ToArray() is [var row])
             {
-                double[] expected = right.Weights(row, -1).Weights;
+                double[] expected = right.EqualWeights(row);
                 int[] seen = [.. Enumerable.Range(0, probe.Sources).Where(source => film.Equal.Elements[row * probe.Sources + source] != 0)], sees = [.. Enumerable.Range(0, probe.Sources).Where(source => expected[source] != 0)];
                 Place place = probe.RowAt(row);
                 string differs = string.Join(", and ", new[] { Listed("sees also", seen.Except(sees)), Listed("does not see", sees.Except(seen)) }.Where(text => text.Length > 0));
