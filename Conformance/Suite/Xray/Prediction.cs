@@ -25,6 +25,9 @@ internal sealed class Prediction
 
     private Closeness Closeness => new(probe.ElementType);
 
+    /// <summary>Whether every answer is the film's.</summary>
+    public bool IsAsFilmed() => SeesAsFilmed() && ScoresAsFilmed() && LogSumAsFilmed() && GradientsAsFilmed();
+
     /// <summary>Whether every row of o averages the rows of v that the film shows. Rows are looked at in an order in which wrong ones come soon.</summary>
     public bool SeesAsFilmed() => SeesAsFilmed(evenEmptyRows: true);
 

@@ -39,7 +39,7 @@ public sealed class GridDiagnosisTests
     public void A_right_port_is_the_definition_on_all_axes_and_one_that_knows_of_none_is_not_asked()
     {
         using ReferencePort reference = new();
-        GridFinding right = Assert.IsType<GridFinding>(Take(reference).Grids);
+        PartFinding right = Assert.IsType<PartFinding>(Take(reference).Grids);
         Assert.True(right.IsDefinition);
         Assert.Equal([1, 2, 3], right.Looked.Select(probe => probe.Grid!.Axes.Length).Append(1).Distinct().Order());
         using CompositionPort texts = new("texts", Composition.Definition);
