@@ -1,9 +1,6 @@
 // Is what goes wrong with a prefix told by its name, in singles (IdentificationTests) and in pairs, beside what is wrong without one, and of ports that share no code with the catalogue?
-using System.Collections.Immutable;
-using S2Attn.Conformance.Mutants;
 using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Xray;
-using S2Attn.Reference;
 using S2Attn.Reference.Upstream;
 using S2Attn.Spec;
 using S2Attn.Tests.Properties;
@@ -12,18 +9,8 @@ namespace S2Attn.Tests.Xray;
 
 public sealed class PrefixDiagnosisTests
 {
-    // `s2attn mutants --pairs 1000 --filter prefix-` looks at all.
-    private const int PairsInTests = 80;
-
     [Fact]
-    public void Pairs_of_prefix_defects_are_explained_by_as_few()
-    {
-        ImmutableArray<Composition> pairs = PairRun.Spread([.. DefectCatalogue.PairsOfPrefixes], PairsInTests);
-        PairResult[] results = [.. PairRun.Of(pairs)];
-        Assert.Equal(pairs.Length, results.Length);
-        Assert.Empty(results.Where(result => result.Outcome is PairOutcome.Missed).Select(result => $"{result.Pair}: {result.Said}"));
-        Assert.True(results.Count(result => result.Outcome is PairOutcome.Named) >= pairs.Length / 2, string.Join("\n", results.Where(result => result.Outcome is not PairOutcome.Named).Select(result => $"{result.Pair}: {result.Outcome}: {result.Said}")));
-    }
+    public void Pairs_of_prefix_defects_are_explained_by_as_few() => PartDiagnosis.AssertExplained(DefectCatalogue.PairsOfPrefixes, 0.5);
 
     [Fact]
     public void What_is_wrong_comes_first_and_what_to_change_second()
@@ -67,7 +54,7 @@ public sealed class PrefixDiagnosisTests
         {
             Description = mutant.Description with { Capabilities = mutant.Description.Capabilities with { Operations = isForward ? [PortOperation.Forward] : mutant.Description.Capabilities.Operations } },
         };
-        PartFinding finding = Assert.IsType<PartFinding>(Take(port).Prefixes);
+        PartFinding finding = Assert.IsType<PartFinding>(PartDiagnosis.Take(port).Prefixes);
         Assert.True(finding.Names.Contains(name), string.Join("\n", finding.Sentences(name)));
     }
 
@@ -75,23 +62,20 @@ public sealed class PrefixDiagnosisTests
     public void A_right_port_is_the_definition_with_a_prefix_and_one_that_knows_of_none_is_not_asked()
     {
         using ReferencePort reference = new();
-        PartFinding right = Assert.IsType<PartFinding>(Take(reference).Prefixes);
+        PartFinding right = Assert.IsType<PartFinding>(PartDiagnosis.Take(reference).Prefixes);
         Assert.True(right.IsDefinition);
         Assert.Equal([false, true], right.Looked.Select(probe => probe.Config.IsPrefixWhole).Distinct().Order());
         Assert.Contains(right.Looked, probe => probe.IsPadded);
         using CompositionPort texts = new("texts", Composition.Definition);
-        Assert.Null(Take(texts).Prefixes);
+        Assert.Null(PartDiagnosis.Take(texts).Prefixes);
     }
 
     /// <summary>A port of few capabilities is looked at within them.</summary>
     [Fact]
     public void A_port_of_few_capabilities_is_told_too()
     {
-        using CompositionPort whole = new("few", Composition.Of(DefectCatalogue.OfPrefixes.Single(defect => defect.Name == "prefix-after-roll")));
-        using CompositionPort port = new("few", Composition.Of(DefectCatalogue.OfPrefixes.Single(defect => defect.Name == "prefix-after-roll")))
-        {
-            Description = whole.Description with { Capabilities = whole.Description.Capabilities with { OddGroup = false, Ragged = false, GroupedQuery = false, Padding = false, Masks = [MaskPolicy.LocalCausal] } },
-        };
+        using CompositionPort port = PartDiagnosis.Of(
+            DefectCatalogue.OfPrefixes.Single(defect => defect.Name == "prefix-after-roll"), all => all with { OddGroup = false, Ragged = false, GroupedQuery = false, Padding = false, Masks = [MaskPolicy.LocalCausal] });
         Diagnosis diagnosis = Diagnosis.Of(port);
         Assert.Contains("prefix-after-roll", diagnosis.Names);
         Assert.All(diagnosis.Report[0].Prefixes!.Looked, probe => Assert.Empty(PortSupport.Lacks(port.Description.Capabilities, probe.Backward())));
@@ -101,25 +85,14 @@ public sealed class PrefixDiagnosisTests
     public void What_has_no_name_is_shown_and_what_is_not_answered_is_said()
     {
         using ReferencePort reference = new();
-        using MutantPort alone = new("alone", item => item.Config.Prefix == 0 ? reference.Run(item) : Alone(item)) { Description = reference.Description with { Name = "alone" } };
-        string[] said = [.. Take(alone).Verdict];
+        using MutantPort alone = new("alone", item => item.Config.Prefix == 0 ? reference.Run(item) : PartDiagnosis.Alone(item)) { Description = reference.Description with { Name = "alone" } };
+        string[] said = [.. PartDiagnosis.Take(alone).Verdict];
         Assert.StartsWith("Where the text has a prefix alone is nothing that up to 3 known defects explain.", said[0], StringComparison.Ordinal);
         Assert.StartsWith("At Split B=2 N=12", said[1], StringComparison.Ordinal);
 
         using MutantPort silent = new("silent", item => item.Config.Prefix == 0 ? reference.Run(item) : new PortAnswer.Unsupported("prefix")) { Description = reference.Description with { Name = "silent" } };
-        XrayReport report = Take(silent);
+        XrayReport report = PartDiagnosis.Take(silent);
         Assert.False(report.IsDefinition);
         Assert.Contains("or do not declare prefixes", report.Verdict.First(), StringComparison.Ordinal);
-
-        // Every token sees itself alone.
-        static PortAnswer Alone(PortCase item) => item.Operation is PortOperation.Backward
-            ? new PortAnswer.Failed(PortFailureKind.Error, "forward only")
-            : new PortAnswer.Forward(Tensor<double>.Build(item.Input.Query.Shape.AsSpan(), i => item.Input.Value[i / item.Config.HeadDim / item.Config.Heads / item.Config.Tokens, i / item.Config.HeadDim / item.Config.Heads % item.Config.Tokens, 0, i % item.Config.HeadDim]), []);
-    }
-
-    private static XrayReport Take(IAttentionPort port)
-    {
-        PortCapabilities capabilities = port.Description.Capabilities;
-        return Xrays.Take(port, Xrays.Probes(capabilities, capabilities.Masks, S2Config.Create(Xrays.Widened(capabilities, Xrays.Fitting(capabilities, capabilities.Masks[0])))));
     }
 }
