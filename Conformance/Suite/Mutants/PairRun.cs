@@ -63,6 +63,12 @@ public static class PairRun
         return [.. Enumerable.Range(0, chosen).Select(i => all[(int)((long)i * all.Length / chosen)])];
     }
 
+    /// <summary>One of several parts of some pairs, each as mixed as the whole, so that a long run can be made in pieces.</summary>
+    /// <param name="all">The pairs.</param>
+    /// <param name="part">Which part, from 1.</param>
+    /// <param name="parts">How many there are.</param>
+    public static ImmutableArray<Composition> Shard(ImmutableArray<Composition> all, int part, int parts) => [.. all.Where((_, i) => i % parts == part - 1)];
+
     /// <summary>So many pairs, drawn by a seed.</summary>
     public static ImmutableArray<Composition> Drawn(int seed, int count)
     {
@@ -88,7 +94,7 @@ public static class PairRun
         return pairs.AsParallel().AsOrdered().WithCancellation(cancellation).WithMergeOptions(ParallelMergeOptions.NotBuffered)
             .Select(pair => pair.Defects.Any(defect => defect.IsOfGrids) ? Of(pair, port => Xrays.FindGrids(port, grids, cancellation).Explanation!)
                 : pair.Defects.Any(defect => defect.IsOfPrefixes) ? Of(pair, port => Xrays.FindPrefixes(port, prefixes, [Composition.Definition], cancellation).Explanation!)
-                : Of(pair, port => Xrays.Explain(port, probes, index, cancellation)));
+                : PairResult.Of(pair, ExplanationSearch.Of(probes.Select(probe => XrayFilm.Of(probe, pair.Build())), index, cancellation)));
     }
 
     private const int FewestToIndex = 500;

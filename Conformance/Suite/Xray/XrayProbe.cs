@@ -99,6 +99,9 @@ public sealed record XrayProbe(S2Config Config, ElementType ElementType, Tensor<
     /// <summary>q.k of a score question, by row of q and row of k.</summary>
     internal double Product(int row, int source, int code) => Unit * (1 + Bit(QueryCode(row), code)) * Bit(KeyCode(source), code);
 
+    /// <summary>The same for every row, of equal scores where the code is negative.</summary>
+    internal Func<int, int, double> ProductsOf(int code) => code < 0 ? static (_, _) => 0 : (row, source) => Product(row, source, code);
+
     /// <summary>The first question in f64.</summary>
     internal PortCase InF64() => (this with { ElementType = ElementType.F64 }).EqualScores().First();
 

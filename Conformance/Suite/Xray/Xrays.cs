@@ -149,19 +149,6 @@ public static class Xrays
         return FindGrids(new CountingPort(port, cancellation), GridProbes.Of(capabilities, TypeOf(capabilities)), cancellation);
     }
 
-    /// <summary>What a port is, without pictures, habits and words.</summary>
-    /// <param name="port">The port; it is not disposed.</param>
-    /// <param name="probes">The sizes; the same objects for every port that is explained with an index.</param>
-    /// <param name="index">An index, or none.</param>
-    /// <param name="cancellation">Ends the work between questions.</param>
-    /// <exception cref="XrayFailedException">The port gave no tensors at any size.</exception>
-    /// <exception cref="OperationCanceledException">It was cancelled.</exception>
-    internal static Explanation Explain(IAttentionPort port, IEnumerable<XrayProbe> probes, ImmutableArray<StructureIndex> index, CancellationToken cancellation)
-    {
-        (ImmutableArray<XrayFilm> films, ImmutableArray<XrayFailure> failures) = Expose(new CountingPort(port, cancellation), probes, ofStructure: true);
-        return films.IsEmpty ? throw new XrayFailedException(string.Join("; ", failures.Take(2))) : ExplanationSearch.Of(films, index, cancellation);
-    }
-
     private static (ImmutableArray<XrayFilm> Films, ImmutableArray<XrayFailure> Failures) Expose(IAttentionPort port, IEnumerable<XrayProbe> probes, bool ofStructure)
     {
         List<XrayFilm> films = [];
