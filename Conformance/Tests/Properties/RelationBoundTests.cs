@@ -53,10 +53,9 @@ public sealed class RelationBoundTests
         Assert.True(row.Outcome is Outcome.Holds, string.Join("; ", row.Counterexample));
     }
 
-    /// <summary>Padded keys hold NaN: what is claimed of the others is judged all the same.</summary>
+    /// <summary>Where padded keys hold NaN, what is claimed of the others is judged all the same.</summary>
     [Theory]
     [InlineData("KvHead.Gradients", "dv-of-one-query-head")]
-    [InlineData("Gradients.Adjoint", "dk-doubled")]
     [InlineData("KvHead.Mapping", "kv-head-modulo")]
     [InlineData("Batch.Alone", "entries-round-far-apart")]
     public void NaN_in_padded_keys_hides_nothing(string name, string mutant)
@@ -64,7 +63,7 @@ public sealed class RelationBoundTests
         using ReferencePort right = new();
         using IAttentionPort port = mutant == "entries-round-far-apart" ? FarApart(right) : MutantPort.All().Single(port => port.Description.Name == mutant);
         Property property = PropertyTests.Named(name);
-        AttentionCase[] padded = [.. SuiteRunner.Draw(Options with { Cases = 80 }, property, port.Description.Capabilities).Select(drawn => drawn.Case).Where(item => item.IsPadded && property.Covers(item))];
+        AttentionCase[] padded = [.. SuiteRunner.Draw(Options with { Cases = 80 }, property, port.Description.Capabilities).Select(drawn => drawn.Case with { PadsAreNaN = true }).Where(item => item.IsPadded && property.Covers(item))];
         Assert.Contains(padded, item => SuiteRunner.Check(property, port, item) is Verdict.Fails);
     }
 
