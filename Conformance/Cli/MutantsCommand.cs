@@ -24,14 +24,25 @@ internal static class MutantsCommand
         Option<string> filter = new("--filter") { Description = "Only mutants whose name contains this text; with --pairs, only pairs of which one does.", HelpName = "TEXT", DefaultValueFactory = _ => "" };
         Option<bool> json = new("--json") { Description = "Print JSON." };
         Option<int?> pairs = new("--pairs") { Description = "Diagnose this many pairs of defects, spread evenly over all, instead (all, where there are fewer): is each named from its answers alone? What is not named is listed.", HelpName = "NUMBER" };
-        Command command = new("mutants", "Run the properties against ports that are wrong on purpose. Exit code: 0 all are found, 1 some survive, 2 bad usage.") { seed, cases, filter, json, pairs };
+        Option<string?> shard = new("--shard") { Description = "With --pairs, only this part of them, as 3/8: all parts together are the whole, whatever machine each runs on.", HelpName = "PART/PARTS" };
+        shard.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<string?>() is { } text && ShardOf(text) is null)
+                result.AddError($"--shard {text}: must be PART/PARTS with 1 <= PART <= PARTS, as 3/8");
+        });
+        Command command = new("mutants", "Run the properties against ports that are wrong on purpose. Exit code: 0 all are found, 1 some survive, 2 bad usage.") { seed, cases, filter, json, pairs, shard };
         cases.Validators.Add(result =>
         {
             if (result.GetValueOrDefault<int>() is < 1 or > 1_000_000)
                 result.AddError($"--cases {result.GetValueOrDefault<int>()}: must be from 1 to 1000000");
         });
+        command.Validators.Add(result =>
+        {
+            if (result.GetValue(shard) is not null && result.GetValue(pairs) is null)
+                result.AddError("--shard: parts are of pairs, so --pairs must be given too");
+        });
         command.SetAction((parsed, cancellation) => Task.Run(
-            () => parsed.GetValue(pairs) is { } count ? RunPairs(count, parsed.GetValue(filter) ?? "", cancellation) : Run(
+            () => parsed.GetValue(pairs) is { } count ? RunPairs(count, ShardOf(parsed.GetValue(shard) ?? "1/1")!.Value, parsed.GetValue(filter) ?? "", cancellation) : Run(
                 new SuiteOptions { Seed = parsed.GetValue(seed), Cases = parsed.GetValue(cases) },
                 parsed.GetValue(filter) ?? "",
                 parsed.GetValue(json),
@@ -40,7 +51,12 @@ internal static class MutantsCommand
         return command;
     }
 
-    private static int RunPairs(int count, string filter, CancellationToken cancellation)
+    private static (int Part, int Parts)? ShardOf(string text) =>
+        text.Split('/') is [var first, var second] && int.TryParse(first, NumberStyles.None, CultureInfo.InvariantCulture, out int part) && int.TryParse(second, NumberStyles.None, CultureInfo.InvariantCulture, out int parts) && part >= 1 && part <= parts
+            ? (part, parts)
+            : null;
+
+    private static int RunPairs(int count, (int Part, int Parts) shard, string filter, CancellationToken cancellation)
     {
         ImmutableArray<Composition> all = PairRun.With(filter);
         if (all.IsEmpty)
@@ -49,7 +65,7 @@ internal static class MutantsCommand
             return BadUsage;
         }
 
-        ImmutableArray<Composition> pairs = PairRun.Spread(all, count);
+        ImmutableArray<Composition> pairs = PairRun.Shard(PairRun.Spread(all, count), shard.Part, shard.Parts);
         int[] outcomes = new int[Enum.GetValues<PairOutcome>().Length];
         try
         {

@@ -95,7 +95,7 @@ internal static class XrayCommand
     // A port whose axes are built in has no other size, and no picture of a text.
     private static int ShowGrids(IAttentionPort port, CancellationToken cancellation)
     {
-        GridFinding finding = Xrays.FindGrids(port, cancellation);
+        PartFinding finding = Xrays.FindGrids(port, cancellation);
         foreach (string sentence in finding.Sentences(port.Description.Name))
             Console.WriteLine(sentence);
         return finding.IsDefinition ? 0 : NotTheDefinition;

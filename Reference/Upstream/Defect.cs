@@ -110,6 +110,27 @@ public enum Stage
 
     /// <summary>Of a grid: where gradients are written.</summary>
     GridGradient,
+
+    /// <summary>Of a prefix: which heads have one.</summary>
+    PrefixHeads,
+
+    /// <summary>Of a prefix: how many tokens it has.</summary>
+    PrefixLength,
+
+    /// <summary>Of a prefix: which tokens it has.</summary>
+    PrefixPlace,
+
+    /// <summary>Of a prefix: which queries see which of its tokens.</summary>
+    PrefixOrder,
+
+    /// <summary>Of a prefix: which of its keys count as padded.</summary>
+    PrefixPadding,
+
+    /// <summary>Of a prefix: how often a key counts that the policy shows too.</summary>
+    PrefixCount,
+
+    /// <summary>Of a prefix: what flows back through it.</summary>
+    PrefixGradient,
 }
 
 /// <summary>One way in which one stage goes wrong. Adding a value to a file of the folder Defects adds its port, its diagnosis, its advice and its row in docs/mutants.md.</summary>
@@ -136,10 +157,13 @@ public sealed record Defect(string Name, Stage Stage, string What, string Fix, F
     public bool NeedsPadding => Stage is Stage.Padding or Stage.Empty;
 
     /// <summary>Whether it only shows in the gradients.</summary>
-    public bool IsBackward => Stage is >= Stage.BackwardMap and <= Stage.BackwardJoin or Stage.GridGradient;
+    public bool IsBackward => Stage is >= Stage.BackwardMap and <= Stage.BackwardJoin or Stage.GridGradient or Stage.PrefixGradient;
 
     /// <summary>Whether it only shows where tokens stand on several axes.</summary>
-    public bool IsOfGrids => Stage >= Stage.GridAxes;
+    public bool IsOfGrids => Stage is >= Stage.GridAxes and <= Stage.GridGradient;
+
+    /// <summary>Whether it only shows where the text has a prefix.</summary>
+    public bool IsOfPrefixes => Stage >= Stage.PrefixHeads;
 
     /// <inheritdoc/>
     public override string ToString() => Name;

@@ -38,14 +38,11 @@ public sealed class Pipeline
     private readonly Stages stages;
 
     /// <summary>Puts stages to sizes and padding.</summary>
-    /// <exception cref="ArgumentException">The configuration has a prefix, which no stage knows.</exception>
     public Pipeline(S2Config config, Tensor<bool> valid, Stages stages)
     {
         ArgumentNullException.ThrowIfNull(config);
         ArgumentNullException.ThrowIfNull(valid);
         ArgumentNullException.ThrowIfNull(stages);
-        if (config.Prefix > 0)
-            throw new ArgumentException($"Prefix = {config.Prefix}: must be 0: stages know no prefix", nameof(config));
         (this.stages, site) = (stages, new(config, valid, stages));
     }
 
@@ -65,9 +62,7 @@ public sealed class Pipeline
     }
 
     /// <summary>Where a slot's key or value is read, with a kv head; none for a slot without one.</summary>
-    public Place? Source(Operand operand, Slot slot) => Held(operand, slot) is { } held
-        ? stages.Entered(site, operand, held with { Batch = stages.Entry(site, operand, held.Batch), Head = stages.KvHead(site, operand, held.Head) })
-        : null;
+    public Place? Source(Operand operand, Slot slot) => Held(operand, slot) is { } held ? Read(operand, held) : null;
 
     /// <summary>The group of a slot.</summary>
     public int Group(Slot slot) => stages.Group(site, slot);
@@ -91,6 +86,26 @@ public sealed class Pipeline
         int position = stages.Unshift(site, joined);
         return position < site.Ring ? stages.Ungroup(site, new(joined.Batch, position, joined.Head)) : null;
     }
+
+    /// <summary>The keys of the prefix that a slot meets, each as its slot: where they are read, and what happens to their scores.</summary>
+    internal IEnumerable<(Slot Slot, Place Key, Place Value, PairMask Mask)> OfPrefix(Slot query)
+    {
+        PrefixStages prefix = stages.Prefix;
+        int head = query.Head, t = site.Token(stages.MaskShift(site, query), query.Position);
+        for (int place = 0; place < prefix.Length(site, head); place++)
+        {
+            int u = prefix.Token(site, head, place);
+            if (u >= site.Config.Tokens)
+                continue;
+            Slot key = query with { Position = site.Position(site.Shift(head), u) };
+            Place held = new(query.Batch, u, head);
+            bool sees = prefix.Sees(site, head, t, u), valid = prefix.SeesPadding || stages.IsValid(site, query, key, held);
+            yield return (key, Read(Operand.Key, held), Read(Operand.Value, held), sees && valid ? PairMask.Seen : stages.Hide(!sees, !valid));
+        }
+    }
+
+    private Place Read(Operand operand, Place held) =>
+        stages.Entered(site, operand, held with { Batch = stages.Entry(site, operand, held.Batch), Head = stages.KvHead(site, operand, held.Head) });
 
     private Place? Held(Operand operand, Slot slot)
     {

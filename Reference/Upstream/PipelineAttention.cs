@@ -5,7 +5,11 @@ using S2Attn.Spec;
 namespace S2Attn.Reference.Upstream;
 
 /// <summary>A key slot that a query slot meets: rows of k and v in row-major order (v's is -1 for a value of 0), and what the mask does.</summary>
-public readonly record struct Meeting(int Key, int Value, PairMask Mask, Slot Slot);
+public readonly record struct Meeting(int Key, int Value, PairMask Mask, Slot Slot)
+{
+    /// <summary>Whether the key is one of the prefix.</summary>
+    public PrefixPart Prefix { get; init; }
+}
 
 /// <summary>A pipeline evaluated for given sizes. Arithmetic and order of summation are those of <see cref="Attention"/>.</summary>
 public sealed class PipelineAttention
@@ -157,7 +161,7 @@ public sealed class PipelineAttention
         if (Answer(row) is not { } answer)
             return;
         Stages stages = pipeline.Stages;
-        if (stages.Normaliser is not Normaliser.Row || !ReferenceEquals(stages.Times, Stages.Once) || !ReferenceEquals(stages.Zeros, Stages.NoZeros) || !ReferenceEquals(stages.Reach, Stages.OwnGroup)
+        if (config.Prefix > 0 || stages.Normaliser is not Normaliser.Row || !ReferenceEquals(stages.Times, Stages.Once) || !ReferenceEquals(stages.Zeros, Stages.NoZeros) || !ReferenceEquals(stages.Reach, Stages.OwnGroup)
             || !ReferenceEquals(stages.Across, Stages.OwnHead) || stages.Lowering < LeastLowering)
         {
             equalSums ??= [ClassSums(ZeroProduct)];
@@ -381,10 +385,33 @@ public sealed class PipelineAttention
         ];
         if (!ReferenceEquals(stages.Reach, Stages.OwnGroup))
             met = [.. met.Concat(InOrder(stages.Reach(pipeline.Site, slot)).Select(item => new Meeting(item.Key, item.Value, pipeline.Mask(slot, item.Slot), item.Slot))).OrderBy(meeting => meeting.Key)];
+        if (config.Prefix > 0)
+            met = WithPrefix(slot, met);
         if (ReferenceEquals(pipeline.Stages.Times, Stages.Once))
             return met;
         int seen = met.Count(pair => pair.Mask is PairMask.Seen), index = 0;
         return [.. met.SelectMany(pair => Enumerable.Repeat(pair, pair.Mask is PairMask.Seen ? pipeline.Stages.Times(index++, seen) : 1))];
+    }
+
+    // Keys of the prefix beside the others; one that is met already is not met again, but where it is counted twice.
+    private Meeting[] WithPrefix(Slot slot, Meeting[] met)
+    {
+        List<Meeting> all = [.. met];
+        foreach ((Slot keySlot, Place keyPlace, Place valuePlace, PairMask mask) in pipeline.OfPrefix(slot))
+        {
+            int key = RowOf(keyPlace, config.KvHeads), at = Array.FindIndex(met, pair => pair.Key == key);
+            Meeting alone = new(key, RowOf(valuePlace, config.KvHeads), mask, keySlot) { Prefix = PrefixPart.Alone };
+            if (at < 0)
+                all.Add(alone);
+            else if (all[at].Mask is not PairMask.Seen && mask is PairMask.Seen)
+                all[at] = alone;
+            else
+                all[at] = all[at] with { Prefix = PrefixPart.Also };
+            if (at >= 0 && met[at].Mask is PairMask.Seen && mask is PairMask.Seen && pipeline.Stages.Prefix.Repeats(pipeline.Site, slot))
+                all.Add(all[at]);
+        }
+
+        return [.. all.OrderBy(meeting => meeting.Key)];
     }
 
     // Values of keys that hold none are 0; keys that are in no tensor are not met.

@@ -73,21 +73,23 @@ internal sealed class PipelineGradients(S2Config config, Pipeline pipeline, Pipe
                 if (pair.Value >= 0 && Moved(Operand.Value, pair.Value, config.KvHeads, slot.Head) is >= 0 and int value && !backward.Detaches(site, Operand.Value, slot.Head))
                 {
                     valuesOfHead[head][value] = true;
-                    Add(dvOfHead[head], value, valueWeights[i], dout);
+                    Add(dvOfHead[head], value, valueWeights[i] * PrefixFactor(slot, Operand.Value, pair), dout);
                 }
 
                 if (pair.Mask is PairMask.Replaced)
                     continue;
                 double centred = dp[i] - backward.Delta * (sums is null ? mean : means[attention.ClassOf(slot, pair)]);
                 if (queryRow >= 0 && !backward.Detaches(site, Operand.Query, slot.Head))
-                    Add(dq, queryRow, queryScale * row.Shares[i] * centred, input.Key.Elements.Slice(pair.Key * dim, dim));
+                    Add(dq, queryRow, queryScale * row.Shares[i] * centred * PrefixFactor(slot, Operand.Query, pair), input.Key.Elements.Slice(pair.Key * dim, dim));
                 if (Moved(Operand.Key, pair.Key, config.KvHeads, slot.Head) is >= 0 and int key && !backward.Detaches(site, Operand.Key, slot.Head))
                 {
                     keysOfHead[head][key] = true;
-                    Add(dkOfHead[head], key, keyScale * row.Shares[i] * centred, input.Query.Elements.Slice(query * dim, dim));
+                    Add(dkOfHead[head], key, keyScale * row.Shares[i] * centred * PrefixFactor(slot, Operand.Key, pair), input.Query.Elements.Slice(query * dim, dim));
                 }
             }
         }
+
+        double PrefixFactor(Slot slot, Operand operand, Meeting pair) => pair.Prefix is PrefixPart.None ? 1 : pipeline.Stages.Prefix.Gradient(site, operand, slot, pair.Prefix);
 
         // The softmax of nothing is NaN, and so is what flows back through it to all that the row meets.
         void SpreadNaN(Slot slot, int query)

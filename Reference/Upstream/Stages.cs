@@ -161,6 +161,9 @@ public sealed record Stages
     /// <summary>What is done where tokens stand on several axes.</summary>
     public GridStages Grid { get; init; } = new();
 
+    /// <summary>What is done with a prefix.</summary>
+    public PrefixStages Prefix { get; init; } = new();
+
     /// <summary>Whether a row that sees no key is NaN.</summary>
     public bool EmptyIsNaN { get; init; }
 

@@ -28,7 +28,7 @@ public static class MutantCatalogue
     /// <summary>All mutants, in the order of the stages.</summary>
     public static ImmutableArray<Mutant> All { get; } =
     [
-        .. DefectCatalogue.All.Concat(DefectCatalogue.OfGrids).Select(defect => new Mutant(defect.Name, defect.What, defect.Fix, defect.SeenIn)),
+        .. DefectCatalogue.Anywhere.Select(defect => new Mutant(defect.Name, defect.What, defect.Fix, defect.SeenIn)),
         .. NumericalHabit.All.Select(habit => new Mutant(habit.Name, habit.What, habit.Fix, Reference.Upstream.Defect.Constructed)),
         .. SliceMistake.All.Select(mistake => new Mutant(mistake.Name, mistake.What, mistake.Fix, mistake.SeenIn)),
     ];

@@ -36,8 +36,9 @@ public static class MutationRun
         List<string> killers = [];
         using IAttentionPort port = mutant.Open();
 
-        // A port that declares slices, or else grids, is wrong about those, if at all where mutants are concerned: they are asked first.
-        ImmutableArray<Property> first = port.Description.Capabilities.Slices ? SliceProperties.All : port.Description.Capabilities.Grids ? GridProperties.All : [];
+        // A port that declares slices, or else grids or prefixes, is wrong about those, if at all where mutants are concerned: they are asked first.
+        PortCapabilities capabilities = port.Description.Capabilities;
+        ImmutableArray<Property> first = capabilities.Slices ? SliceProperties.All : [.. capabilities.Grids ? GridProperties.All : [], .. capabilities.Prefixes ? PrefixProperties.All : []];
         ImmutableArray<Property> order = [.. first, .. PropertyCatalogue.All.Except(first)];
         foreach (Property property in order.TakeWhile(_ => !cancellation.IsCancellationRequested && !(stop && killers.Count > 0)))
         {

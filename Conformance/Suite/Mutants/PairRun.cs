@@ -49,11 +49,11 @@ public sealed record PairResult(Composition Pair, PairOutcome Outcome, string Sa
 /// </summary>
 public static class PairRun
 {
-    /// <summary>Every pair of which one defect's name contains a text; all pairs for an empty text. Defects of grids pair with each other.</summary>
+    /// <summary>Every pair of which one defect's name contains a text; all pairs for an empty text. Defects of grids pair with each other, and those of prefixes.</summary>
     public static ImmutableArray<Composition> With(string name)
     {
         ArgumentNullException.ThrowIfNull(name);
-        return [.. DefectCatalogue.Pairs.Concat(DefectCatalogue.PairsOfGrids).Where(pair => pair.Defects.Any(defect => defect.Name.Contains(name, StringComparison.OrdinalIgnoreCase)))];
+        return [.. DefectCatalogue.Pairs.Concat(DefectCatalogue.PairsOfGrids).Concat(DefectCatalogue.PairsOfPrefixes).Where(pair => pair.Defects.Any(defect => defect.Name.Contains(name, StringComparison.OrdinalIgnoreCase)))];
     }
 
     /// <summary>So many of some pairs, spread evenly over them; all where there are fewer.</summary>
@@ -62,6 +62,12 @@ public static class PairRun
         int chosen = Math.Clamp(count, 1, all.Length);
         return [.. Enumerable.Range(0, chosen).Select(i => all[(int)((long)i * all.Length / chosen)])];
     }
+
+    /// <summary>One of several parts of some pairs, each as mixed as the whole, so that a long run can be made in pieces.</summary>
+    /// <param name="all">The pairs.</param>
+    /// <param name="part">Which part, from 1.</param>
+    /// <param name="parts">How many there are.</param>
+    public static ImmutableArray<Composition> Shard(ImmutableArray<Composition> all, int part, int parts) => [.. all.Where((_, i) => i % parts == part - 1)];
 
     /// <summary>So many pairs, drawn by a seed.</summary>
     public static ImmutableArray<Composition> Drawn(int seed, int count)
@@ -79,27 +85,23 @@ public static class PairRun
         if (pairs.Count == 0)
             return [];
 
-        // All pairs claim the same but grids, so the sizes are the same too.
+        // All pairs claim the same but grids and prefixes, so the sizes are the same too.
         using CompositionPort any = new(pairs[0].Name, Composition.Definition);
         PortCapabilities capabilities = any.Description.Capabilities;
         ImmutableArray<XrayProbe> probes = Xrays.Probes(capabilities, capabilities.Masks, S2Config.Create(Xrays.Widened(capabilities, Xrays.Fitting(capabilities, capabilities.Masks[0]))));
         ImmutableArray<StructureIndex> index = pairs.Count < FewestToIndex ? [] : [ExplanationSearch.NewIndex()];
-        ImmutableArray<XrayProbe> grids = GridProbes.Of(capabilities with { Grids = true }, probes[0].ElementType);
+        ImmutableArray<XrayProbe> grids = GridProbes.Of(capabilities with { Grids = true }, probes[0].ElementType), prefixes = PrefixProbes.Of(capabilities with { Prefixes = true }, probes[0].ElementType);
         return pairs.AsParallel().AsOrdered().WithCancellation(cancellation).WithMergeOptions(ParallelMergeOptions.NotBuffered)
-            .Select(pair => pair.Defects.Any(defect => defect.IsOfGrids) ? OfGrids(pair, grids, cancellation) : One(pair, probes, index, cancellation));
+            .Select(pair => pair.Defects.Any(defect => defect.IsOfGrids) ? Of(pair, port => Xrays.FindGrids(port, grids, cancellation).Explanation!)
+                : pair.Defects.Any(defect => defect.IsOfPrefixes) ? Of(pair, port => Xrays.FindPrefixes(port, prefixes, [Composition.Definition], cancellation).Explanation!)
+                : PairResult.Of(pair, ExplanationSearch.Of(probes.Select(probe => XrayFilm.Of(probe, pair.Build())), index, cancellation)));
     }
 
     private const int FewestToIndex = 500;
 
-    private static PairResult One(Composition pair, ImmutableArray<XrayProbe> probes, ImmutableArray<StructureIndex> index, CancellationToken cancellation)
+    private static PairResult Of(Composition pair, Func<CompositionPort, Explanation> explain)
     {
         using CompositionPort port = new(pair.Name, pair);
-        return PairResult.Of(pair, Xrays.Explain(port, probes, index, cancellation));
-    }
-
-    private static PairResult OfGrids(Composition pair, ImmutableArray<XrayProbe> probes, CancellationToken cancellation)
-    {
-        using CompositionPort port = new(pair.Name, pair);
-        return PairResult.Of(pair, Xrays.FindGrids(port, probes, cancellation).Explanation!);
+        return PairResult.Of(pair, explain(port));
     }
 }

@@ -8,7 +8,7 @@ namespace S2Attn.Conformance.Ports;
 
 /// <summary>
 /// A composition of defects, and perhaps a numerical habit, behind the interface of a port. It claims everything that Reference claims but how tensors lie in memory and slices; grids of
-/// tokens where one of its defects is about them.
+/// tokens, and prefixes, where one of its defects is about them.
 /// </summary>
 public sealed class CompositionPort : IAttentionPort
 {
@@ -25,7 +25,7 @@ public sealed class CompositionPort : IAttentionPort
         ArgumentNullException.ThrowIfNull(composition);
         using ReferencePort reference = new();
         (stages, this.habits) = (composition.Build(), habits);
-        Description = new(name, typeof(Composition).Assembly.GetName().Version!.ToString(3), "C#", reference.Description.Capabilities with { HeadMajor = false, Packed = false, Strides = [], Slices = false, LogSumExpGradient = false, Grids = composition.Defects.Any(defect => defect.IsOfGrids), Prefixes = false });
+        Description = new(name, typeof(Composition).Assembly.GetName().Version!.ToString(3), "C#", reference.Description.Capabilities with { HeadMajor = false, Packed = false, Strides = [], Slices = false, LogSumExpGradient = false, Grids = composition.Defects.Any(defect => defect.IsOfGrids), Prefixes = composition.Defects.Any(defect => defect.IsOfPrefixes) });
     }
 
     /// <inheritdoc/>

@@ -43,9 +43,9 @@ public static class PortFactory
         if (names is [var single] && SliceMistake.All.FirstOrDefault(mistake => mistake.Name == single) is { } ofSlices)
             return new SliceMistakePort(text, ofSlices);
         ImmutableArray<NumericalHabit> habits = [.. NumericalHabit.All.Where(habit => names.Contains(habit.Name))];
-        ImmutableArray<Defect> defects = [.. DefectCatalogue.All.Concat(DefectCatalogue.OfGrids).Where(defect => names.Any(name => name == defect.Name || defect.Aliases.Contains(name)))];
+        ImmutableArray<Defect> defects = [.. DefectCatalogue.Anywhere.Where(defect => names.Any(name => name == defect.Name || defect.Aliases.Contains(name)))];
         if (names.FirstOrDefault(name => !habits.Any(habit => habit.Name == name) && !defects.Any(defect => name == defect.Name || defect.Aliases.Contains(name))) is { } unknown)
-            throw new FormatException($"{MutantPrefix}{unknown}: the names behind {MutantPrefix} are {string.Join(", ", DefectCatalogue.All.Concat(DefectCatalogue.OfGrids).Select(defect => defect.Name).Concat(NumericalHabit.All.Select(habit => habit.Name)).Concat(SliceMistake.All.Select(mistake => mistake.Name)))}");
+            throw new FormatException($"{MutantPrefix}{unknown}: the names behind {MutantPrefix} are {string.Join(", ", DefectCatalogue.Anywhere.Select(defect => defect.Name).Concat(NumericalHabit.All.Select(habit => habit.Name)).Concat(SliceMistake.All.Select(mistake => mistake.Name)))}");
         return Composition.TryOf(defects, out Composition composition)
             ? new CompositionPort(text, composition, habits)
             : throw new FormatException($"{text}: two of these defects are of one stage, so one would hide the other");

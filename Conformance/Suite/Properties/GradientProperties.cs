@@ -36,7 +36,7 @@ public static class GradientProperties
             item => item.Type is ElementType.F64 && item.Kind is not TensorKind.LargeScores, [PortOperation.Forward, PortOperation.Backward], Differences) { IsEvidence = true },
         new(
             "Gradients.Adjoint", "<do, o> = <dv, v> since o is linear in v, and <q, dq> = <k, dk> since scores are bilinear", "ports with both passes", [],
-            item => item with { Kind = item.Kind is TensorKind.LargeScores ? TensorKind.Normal : item.Kind }, item => item.Kind is not TensorKind.LargeScores,
+            item => item with { Kind = item.Kind is TensorKind.LargeScores ? TensorKind.Normal : item.Kind, PadsAreNaN = false }, item => item.Kind is not TensorKind.LargeScores,
             [PortOperation.Forward, PortOperation.Backward], Adjoint),
     ];
 
@@ -146,30 +146,35 @@ public static class GradientProperties
         }
     }
 
-    private static IEnumerable<string> Adjoint(Probe probe)
+    // Where the bounds are finite, so must the answers be: a NaN on either side is a violation.
+    private static IEnumerable<string> Adjoint(Probe probe) =>
+        from identity in Identities(probe)
+        where double.IsFinite(identity.Bound) && !(Math.Abs(identity.Left - identity.Right) <= identity.Bound + 1e-13 * identity.Terms)
+        select FormattableString.Invariant($"{identity.Claim}: the left side is {identity.Left:R}, the right side {identity.Right:R}; the error bounds allow {identity.Bound + 1e-13 * identity.Terms:G3}");
+
+    /// <summary>Both sides of each identity, the magnitudes of the terms that are added up on them, and what rounding may set them apart by.</summary>
+    internal static IEnumerable<(string Claim, double Left, double Right, double Terms, double Bound)> Identities(Probe probe)
     {
-        S2Config config = probe.Config;
         AttentionInput<double> input = probe.Input;
         Tensor<double> dout = probe.OutputGradient;
-        Gradients<double> gradients = probe.Backward(config, input, dout);
-        Gradients<double> bounds = probe.GradientBounds(config, input, dout).Bound;
-        return
-        [
-            .. Equal("<do, o> = <dv, v>", (dout, probe.Answer.Output, probe.Definition.Bound.Output), (input.Value, gradients.Value, bounds.Value)),
-            .. Equal("<q, dq> = <k, dk>", (input.Query, gradients.Query, bounds.Query), (input.Key, gradients.Key, bounds.Key)),
-        ];
-    }
+        Gradients<double> gradients = probe.Backward(probe.Config, input, dout);
+        RoundingModel model = probe.Model;
+        UnknownGradientBound bounds = probe.InTime(() => UnknownGradientBound.Of(probe.Config, input, dout, model));
+        double output = UnknownRowBound.Of(probe.Config, input, model).Output;
+        yield return Identity("<do, o> = <dv, v>", dout, probe.Answer.Output, input.Value, gradients.Value, Absolute(dout, dout.Map(_ => output)) + ByColumn(input.Value, gradients.Value, bounds.Value));
+        yield return Identity(
+            "<q, dq> = <k, dk>", input.Query, gradients.Query, input.Key, gradients.Key, Absolute(input.Query, Stored(gradients.Query, bounds.Query)) + ByColumn(input.Key, gradients.Key, bounds.Key));
 
-    private static IEnumerable<string> Equal(
-        string claim, (Tensor<double> Exact, Tensor<double> Given, Tensor<double> Bound) left, (Tensor<double> Exact, Tensor<double> Given, Tensor<double> Bound) right)
-    {
-        double a = Sum(left.Exact, left.Given), b = Sum(right.Exact, right.Given);
-        double bounds = Sum(left.Exact.Map(Math.Abs), left.Bound) + Sum(right.Exact.Map(Math.Abs), right.Bound);
-        double allowed = bounds + 1e-13 * (Sum(left.Exact.Map(Math.Abs), left.Given.Map(Math.Abs)) + Sum(right.Exact.Map(Math.Abs), right.Given.Map(Math.Abs)));
+        Tensor<double> Stored(Tensor<double> given, double before) => UnknownGradientBound.OfStored(given, before, model);
 
-        // Where the bounds are finite, so must the answers be: a NaN on either side is a violation.
-        if (double.IsFinite(bounds) && !(Math.Abs(a - b) <= allowed))
-            yield return FormattableString.Invariant($"{claim}: the left side is {a:R}, the right side {b:R}; the error bounds allow {allowed:G3}");
+        // What all elements of a column can be off by together counts once, with the greatest factor.
+        double ByColumn(Tensor<double> factors, Tensor<double> given, double column) =>
+            probe.Config.HeadDim * UnknownWeights.Largest(factors) * column * (1 + model.Storage.Unit) + Absolute(factors, Stored(given, 0));
+
+        static (string, double, double, double, double) Identity(string claim, Tensor<double> left, Tensor<double> leftGiven, Tensor<double> right, Tensor<double> rightGiven, double bound) =>
+            (claim, Sum(left, leftGiven), Sum(right, rightGiven), Absolute(left, leftGiven) + Absolute(right, rightGiven), bound);
+
+        static double Absolute(Tensor<double> a, Tensor<double> b) => Sum(a.Map(Math.Abs), b.Map(Math.Abs));
     }
 
     private static double Sum(Tensor<double> a, Tensor<double> b)

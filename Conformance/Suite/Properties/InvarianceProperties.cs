@@ -51,6 +51,9 @@ public static class InvarianceProperties
     private static IEnumerable<string> Convexity(Probe probe)
     {
         S2Config config = probe.Config;
+
+        // A row of other weights than the definition's, over the same keys, is a mean of them too.
+        double ofMean = UnknownRowBound.OfMean(config, probe.Input, probe.Model);
         foreach (Row row in Rows.Of(config))
         {
             int[] keys = [.. Rows.Keys(probe, row)];
@@ -58,7 +61,7 @@ public static class InvarianceProperties
             for (int d = 0; d < config.HeadDim && keys.Length > 0; d++)
             {
                 double least = keys.Min(u => probe.Input.Value[row.B, u, kvHead, d]), greatest = keys.Max(u => probe.Input.Value[row.B, u, kvHead, d]);
-                double o = probe.Answer.Output[row.B, row.T, row.H, d], bound = probe.Definition.Bound.Output[row.B, row.T, row.H, d];
+                double o = probe.Answer.Output[row.B, row.T, row.H, d], bound = Math.Max(probe.Definition.Bound.Output[row.B, row.T, row.H, d], ofMean);
                 if (!(o >= least - bound && o <= greatest + bound) && !double.IsPositiveInfinity(bound))
                     yield return FormattableString.Invariant($"o[{row.B},{row.T},{row.H},{d}] = {o:R} lies outside of the visible values [{least:R}, {greatest:R}] by more than {bound:G3}");
             }

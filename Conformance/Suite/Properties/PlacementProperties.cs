@@ -86,18 +86,24 @@ public static class PlacementProperties
 
     private static IEnumerable<string> SharedGradients(Probe probe)
     {
-        S2Config config = probe.Config;
-        Gradients<double> shared = probe.Backward(config, probe.Input, probe.OutputGradient);
-        Gradients<double> repeated = probe.Backward(Repeated(config), Repeated(probe), probe.OutputGradient);
-        BoundedGradients bounds = probe.GradientBounds(config, probe.Input, probe.OutputGradient);
-        BoundedGradients repeatedBounds = probe.GradientBounds(Repeated(config), Repeated(probe), probe.OutputGradient);
-        return
-        [
-            .. Rows.Apart("dk", shared.Key, Sum(repeated.Key), bounds.Bound.Key, Sum(repeatedBounds.Bound.Key), "as the sum over repeated kv heads"),
-            .. Rows.Apart("dv", shared.Value, Sum(repeated.Value), bounds.Bound.Value, Sum(repeatedBounds.Bound.Value), "as the sum over repeated kv heads"),
-        ];
+        UnknownGradientBound bound = probe.InTime(() => UnknownGradientBound.Of(probe.Config, probe.Input, probe.OutputGradient, probe.Model));
+        return GradientsOfSharedHeads(probe).SelectMany(pair => Apart(pair.Name, pair.Shared, pair.Repeated, pair.Name == "dk" ? bound.Key : bound.Value));
 
-        Tensor<double> Sum(Tensor<double> perQueryHead) => Rows.Change(shared.Key, (b, t, kvHead, d, _) =>
-            Enumerable.Range(0, config.Heads).Where(h => config.KvHeadOf(h) == kvHead).Sum(h => perQueryHead[b, t, h, d]));
+        IEnumerable<string> Apart(string name, Tensor<double> shared, Tensor<double> repeated, double before) => Rows.Apart(
+            name, shared, OverSharingHeads(probe.Config, repeated), UnknownGradientBound.OfStored(shared, before, probe.Model),
+            OverSharingHeads(probe.Config, UnknownGradientBound.OfStored(repeated, before, probe.Model)), "as the sum over repeated kv heads");
     }
+
+    /// <summary>dk and dv as a port gives them, and with a kv head [B,N,H,D] for every query head.</summary>
+    internal static IEnumerable<(string Name, Tensor<double> Shared, Tensor<double> Repeated)> GradientsOfSharedHeads(Probe probe)
+    {
+        Gradients<double> shared = probe.Backward(probe.Config, probe.Input, probe.OutputGradient);
+        Gradients<double> repeated = probe.Backward(Repeated(probe.Config), Repeated(probe), probe.OutputGradient);
+        return [("dk", shared.Key, repeated.Key), ("dv", shared.Value, repeated.Value)];
+    }
+
+    /// <summary>[B,N,K,D] from [B,N,H,D]: the sum over the query heads that share a kv head.</summary>
+    internal static Tensor<double> OverSharingHeads(S2Config config, Tensor<double> perQueryHead) =>
+        Rows.Change(Tensor<double>.Build([config.Batch, config.Tokens, config.KvHeads, config.HeadDim], _ => 0), (b, t, kvHead, d, _) =>
+            Enumerable.Range(0, config.Heads).Where(h => config.KvHeadOf(h) == kvHead).Sum(h => perQueryHead[b, t, h, d]));
 }

@@ -56,10 +56,6 @@ public sealed class Probe
     /// <summary>The definition's answer to a variation of the case, with bounds.</summary>
     public BoundedOutput Bounds(S2Config config, AttentionInput<double> input) => InTime(() => ErrorBound.Forward(config, input, Model));
 
-    /// <summary>The definition's gradients of a variation of the case, with bounds.</summary>
-    public BoundedGradients GradientBounds(S2Config config, AttentionInput<double> input, Tensor<double> outputGradient) =>
-        InTime(() => GradientErrorBound.Backward(config, input, outputGradient, Model));
-
     /// <summary>What the suite computes for the case, unless the row has had its time.</summary>
     public T InTime<T>(Func<T> compute)
     {

@@ -48,7 +48,7 @@ public sealed record Diagnosis(ImmutableArray<string> Names, ImmutableArray<stri
     {
         try
         {
-            GridFinding finding = Xrays.FindGrids(port, cancellation);
+            PartFinding finding = Xrays.FindGrids(port, cancellation);
             return new(
                 finding.Names,
                 finding.IsDefinition ? ["An X-ray of its axes shows the definition: what fails is not visible in which queries, keys and values are read."] : [.. finding.Sentences(port.Description.Name)],
@@ -71,7 +71,7 @@ public sealed record Diagnosis(ImmutableArray<string> Names, ImmutableArray<stri
                group picture by sentence into pictures
                select $"{pictures.Key} (at {pictures.First().Probe})",
         ];
-        ImmutableArray<string> names = [.. report.Explanation.Names.Where(_ => !report.Explanation.IsDefinition), .. report.Habits.SelectMany(habit => habit.Names), .. report.Grids?.Names ?? []];
+        ImmutableArray<string> names = [.. report.Explanation.Names.Where(_ => !report.Explanation.IsDefinition), .. report.Habits.SelectMany(habit => habit.Names), .. report.Parts.SelectMany(part => part.Names)];
         return report.IsDefinition && report.Habits.IsEmpty
             ? new([], ["An X-ray shows the definition: what fails is not visible in which queries, keys and values are read, nor at small sizes in the numbers."], [report])
             : new(names, [.. report.Verdict, .. words.Take(report.Explanation.IsWhole ? 1 : MostWords)], [report]);

@@ -26,8 +26,17 @@ internal sealed class ExplanationSearch
 
     private static readonly Lazy<ImmutableArray<Composition>> StructurePairs = new(() => [.. SetsOf(Structure, 2)]);
 
+    // By how many other defects there are.
+    private static readonly ImmutableArray<Lazy<ImmutableArray<Composition>>> CutBeside =
+        [.. Enumerable.Range(0, MostIndexed + 1).Select(defects => new Lazy<ImmutableArray<Composition>>(() => defects == 0 ? [] :
+        [
+            .. Sets(Structure, defects).Where(composition => composition.Defects.Any(defect => defect.Stage is >= Stage.Heads and <= Stage.Rolled))
+                .SelectMany(composition => Joined(composition, Composition.Of(DefectCatalogue.CutWhereAsked))),
+        ]))];
+
     private readonly ImmutableArray<XrayFilm> films, plain, padded;
     private readonly ImmutableArray<StructureIndex> index;
+    private readonly Lazy<ImmutableArray<(Composition Composition, bool EvenEmptyRows)>> matching;
     private readonly HashSet<Composition> readsAsFilmed = new(ReferenceEqualityComparer.Instance);
     private readonly CancellationToken cancellation;
 
@@ -40,6 +49,7 @@ internal sealed class ExplanationSearch
         // The sizes at which least is alike come first, the long ones last.
         plain = [.. this.films.Where(film => !film.Probe.IsPadded).OrderBy(film => film.Probe.Rows > 512 ? 1 : 0)];
         padded = [.. this.films.Where(film => film.Probe.IsPadded)];
+        matching = new(() => [.. this.index.SelectMany(known => known.Matching(plain))]);
     }
 
     /// <summary>The explanation of some films; there is at least one.</summary>
@@ -54,7 +64,8 @@ internal sealed class ExplanationSearch
     }
 
     /// <summary>An index over the forward defects, for runs that look through many ports.</summary>
-    public static StructureIndex NewIndex() => new([.. Enumerable.Range(0, MostIndexed + 1).SelectMany(size => Sets(Structure, size))]);
+    public static StructureIndex NewIndex() =>
+        new([.. Enumerable.Range(0, MostIndexed + 1).SelectMany(size => Sets(Structure, size)), .. CutBeside.SelectMany(cut => cut.Value)]);
 
     /// <summary>All compositions of the fewest defects that explain everything.</summary>
     private ImmutableArray<Composition> Whole()
@@ -95,10 +106,12 @@ internal sealed class ExplanationSearch
     }
 
     // A roll that goes wrong beside a mask that cuts by tokens, and so stays right.
-    private IEnumerable<Composition> CutWhereAsked(int defects) => defects is 0 or > MostIndexed || !plain.Any(film => film.Probe.Config.Mask.CutsWrappedRun())
+    private IEnumerable<Composition> CutWhereAsked(int defects) => defects > MostIndexed || !plain.Any(film => film.Probe.Config.Mask.CutsWrappedRun())
         ? []
-        : Sets(Structure, defects).Where(composition => composition.Defects.Any(defect => defect.Stage is >= Stage.Heads and <= Stage.Rolled))
-            .SelectMany(composition => Joined(composition, Composition.Of(DefectCatalogue.CutWhereAsked))).Where(composition => Explains(composition, plain));
+        : (index.IsEmpty ? CutBeside[defects].Value : Matching(defects + 1, isCut: true)).Where(composition => Explains(composition, plain));
+
+    private IEnumerable<Composition> Matching(int defects, bool isCut) =>
+        matching.Value.Select(item => item.Composition).Where(composition => composition.Defects.Length == defects && composition.Defects.Contains(DefectCatalogue.CutWhereAsked) == isCut);
 
     // Rows that a wrong mask leaves without a key show how such rows are filled without any padding.
     private IEnumerable<Composition> WithEmptyRows(Composition composition) =>
@@ -108,9 +121,8 @@ internal sealed class ExplanationSearch
     {
         if (index.IsEmpty || defects > MostIndexed)
             return Sets(Structure, defects).Where(ExplainsWhereKeysAreSeen);
-        (Composition Composition, bool EvenEmptyRows)[] matching = [.. index[0].Matching(plain, defects)];
-        readsAsFilmed.UnionWith(matching.Where(item => item.EvenEmptyRows).Select(item => item.Composition));
-        return matching.Select(item => item.Composition);
+        readsAsFilmed.UnionWith(matching.Value.Where(item => item.EvenEmptyRows).Select(item => item.Composition));
+        return Matching(defects, isCut: false);
     }
 
     private bool ExplainsWhereKeysAreSeen(Composition composition)

@@ -12,15 +12,26 @@ internal sealed class GridPrediction(XrayFilm film, GridStages stages)
     private readonly Closeness closeness = new(film.Probe.ElementType);
     private readonly GridPipeline pipeline = new(film.Probe.Grid!, stages);
 
-    /// <summary>Whether every answer is the film's: first at equal scores, by rows in the given order, then for each score question, then the logsumexp and the gradients.</summary>
+    /// <summary>Whether every answer is the film's: first at equal scores, then for each score question, by rows in the given order, each with its logsumexp; then the gradients.</summary>
     public bool IsAsFilmed(IReadOnlyList<int> rows) =>
-        rows.All(SeesAsFilmed) && ScoresAsFilmed() && LogSumAsFilmed() && GradientsAsFilmed();
+        Enumerable.Range(-1, film.Scores.Length + 1).All(code => rows.All(row => IsAsFilmed(row, code))) && GradientsAsFilmed();
 
     /// <summary>Whether a row of o averages the rows of v that the film shows.</summary>
-    public bool SeesAsFilmed(int row) => closeness.Same(Weights(row, -1).Weights, film.Equal.Elements.Slice(row * probe.Sources, probe.Sources));
+    public bool SeesAsFilmed(int row) => closeness.Same(EqualWeights(row), Shown(row, -1));
+
+    /// <summary>The weights of a row of o by rows of v at equal scores.</summary>
+    public double[] EqualWeights(int row) => Weights(row, -1).Weights;
+
+    private bool IsAsFilmed(int row, int code)
+    {
+        (double[] weights, double lse) = Weights(row, code);
+        return closeness.Same(weights, Shown(row, code)) && film.LogSums.All(answer => answer.Code != code || Closeness.SameLogSum(lse, answer.LogSumExp.Elements[row]));
+    }
+
+    private ReadOnlySpan<double> Shown(int row, int code) => (code < 0 ? film.Equal : film.Scores[code]).Elements.Slice(row * probe.Sources, probe.Sources);
 
     /// <summary>The weights of a row of o by rows of v, and its logsumexp, for a score question, or for equal scores where the code is negative.</summary>
-    public (double[] Weights, double LogSum) Weights(int row, int code)
+    private (double[] Weights, double LogSum) Weights(int row, int code)
     {
         double[] weights = new double[probe.Sources];
         Place place = probe.RowAt(row);
@@ -35,12 +46,6 @@ internal sealed class GridPrediction(XrayFilm film, GridStages stages)
             weights[sources[i]] += scores[i];
         return (weights, lse);
     }
-
-    private bool ScoresAsFilmed() => film.Scores.Index().All(question =>
-        Enumerable.Range(0, probe.Rows).All(row => closeness.Same(Weights(row, question.Index).Weights, question.Item.Elements.Slice(row * probe.Sources, probe.Sources))));
-
-    private bool LogSumAsFilmed() => film.LogSums.All(answer =>
-        Enumerable.Range(0, probe.Rows).All(row => Closeness.SameLogSum(Weights(row, answer.Code).LogSum, answer.LogSumExp.Elements[row])));
 
     private bool GradientsAsFilmed()
     {

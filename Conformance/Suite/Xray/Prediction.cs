@@ -25,6 +25,9 @@ internal sealed class Prediction
 
     private Closeness Closeness => new(probe.ElementType);
 
+    /// <summary>Whether every answer is the film's.</summary>
+    public bool IsAsFilmed() => SeesAsFilmed() && ScoresAsFilmed() && LogSumAsFilmed() && GradientsAsFilmed();
+
     /// <summary>Whether every row of o averages the rows of v that the film shows. Rows are looked at in an order in which wrong ones come soon.</summary>
     public bool SeesAsFilmed() => SeesAsFilmed(evenEmptyRows: true);
 
@@ -62,7 +65,7 @@ internal sealed class Prediction
         double[] weights = new double[probe.Sources];
         for (int code = 0; code < film.Scores.Length; code++)
         {
-            Products asked = attention.Ask(ProductOf(code));
+            Products asked = attention.Ask(probe.ProductsOf(code));
             foreach (int row in film.TellingRows)
             {
                 attention.RowWeights(row, asked, weights);
@@ -77,7 +80,7 @@ internal sealed class Prediction
     /// <summary>Whether the logsumexp is the film's, where it has one.</summary>
     public bool LogSumAsFilmed() => film.LogSums.All(answer =>
     {
-        double[] own = attention.LogSums(ProductOf(answer.Code));
+        double[] own = attention.LogSums(probe.ProductsOf(answer.Code));
         for (int row = 0; row < own.Length; row++)
         {
             if (!film.Stale[row] && !Closeness.SameLogSum(own[row], answer.LogSumExp.Elements[row]))
@@ -100,23 +103,23 @@ internal sealed class Prediction
     public ReadRow Reads(Place row) => attention.Reads(row.Batch, row.Token, row.Head);
 
     /// <summary>The weights [rows of o, rows of v] of a score question, or of equal scores for -1.</summary>
-    public double[] WeightsOf(int code)
-    {
-        double[] weights = new double[probe.Rows * probe.Sources];
-        Fill(weights, code);
-        return weights;
-    }
+    public double[] WeightsOf(int code) => WeightsOf(probe.ProductsOf(code));
 
     /// <summary>The weights [rows of o, rows of v] for products q.k by row of q and row of k.</summary>
-    public double[] WeightsOf(Func<int, int, double> product)
+    public double[] WeightsOf(Func<int, int, double> product) => WeightsOf(probe, attention, product);
+
+    /// <summary>The same of any pipeline for the sizes of a probe.</summary>
+    public static double[] WeightsOf(XrayProbe probe, PipelineAttention attention, Func<int, int, double> product)
     {
         double[] weights = new double[probe.Rows * probe.Sources];
-        Fill(weights, product);
+        Products asked = attention.Ask(product);
+        for (int row = 0; row < probe.Rows; row++)
+            attention.RowWeights(row, asked, weights.AsSpan(row * probe.Sources, probe.Sources));
         return weights;
     }
 
     /// <summary>The logsumexp of a score question.</summary>
-    public double[] LogSumsOf(int code) => attention.LogSums(ProductOf(code));
+    public double[] LogSumsOf(int code) => attention.LogSums(probe.ProductsOf(code));
 
     /// <summary>The gradients of the backward question.</summary>
     public Gradients<double> Gradients()
@@ -124,17 +127,6 @@ internal sealed class Prediction
         PortCase question = probe.Backward();
         return attention.Backward(question.Input, question.OutputGradient[0]);
     }
-
-    private void Fill(double[] weights, int code) => Fill(weights, ProductOf(code));
-
-    private void Fill(double[] weights, Func<int, int, double> product)
-    {
-        Products asked = attention.Ask(product);
-        for (int row = 0; row < probe.Rows; row++)
-            attention.RowWeights(row, asked, weights.AsSpan(row * probe.Sources, probe.Sources));
-    }
-
-    private Func<int, int, double> ProductOf(int code) => code < 0 ? static (_, _) => 0 : (query, key) => probe.Product(query, key, code);
 
     private bool SeesAsFilmed(int row, Span<double> weights)
     {

@@ -14,11 +14,11 @@ internal sealed class StructureIndex(ImmutableArray<Composition> compositions)
     private readonly Dictionary<XrayProbe, Classes> classes = new(ReferenceEqualityComparer.Instance);
 
     /// <summary>The compositions that read as every film shows, in their order, and whether that is so for rows without keys too.</summary>
-    public IEnumerable<(Composition Composition, bool EvenEmptyRows)> Matching(ImmutableArray<XrayFilm> films, int defects)
+    public IEnumerable<(Composition Composition, bool EvenEmptyRows)> Matching(ImmutableArray<XrayFilm> films)
     {
         var matches = films.Select(film => (Classes: Of(film.Probe), Matched: Of(film.Probe).Match(film))).ToArray();
         for (int i = 0; i < compositions.Length; i++)
-            if (compositions[i].Defects.Length == defects && Array.TrueForAll(matches, match => match.Matched[match.Classes.ClassOf[i]]))
+            if (Array.TrueForAll(matches, match => match.Matched[match.Classes.ClassOf[i]]))
                 yield return (compositions[i], Array.TrueForAll(matches, match => !match.Classes.HasEmptyRows(i)));
     }
 
@@ -37,7 +37,8 @@ internal sealed class StructureIndex(ImmutableArray<Composition> compositions)
         private readonly ImmutableArray<Composition> compositions;
         private readonly List<(int First, bool HasEmptyRows)> all = [];
         private readonly Dictionary<ulong, List<int>> byRowsRead = [];
-        private readonly List<int> withEmptyRows = [];
+        // What their rows read, each by itself; 0 for a row that reads nothing.
+        private readonly List<(int Class, ulong[] Rows)> withEmptyRows = [];
 
         public Classes(XrayProbe probe, ImmutableArray<Composition> compositions)
         {
@@ -45,6 +46,7 @@ internal sealed class StructureIndex(ImmutableArray<Composition> compositions)
             ClassOf = new int[compositions.Length];
             Dictionary<(ulong, ulong), int> byWeights = [];
             double[] weights = new double[probe.Sources];
+            ulong[] rows = new ulong[probe.Rows];
             for (int i = 0; i < compositions.Length; i++)
             {
                 PipelineAttention attention = new(probe.Config, new Pipeline(probe.Config, probe.Valid, compositions[i].Build()));
@@ -53,8 +55,10 @@ internal sealed class StructureIndex(ImmutableArray<Composition> compositions)
                 for (int row = 0; row < probe.Rows; row++)
                 {
                     attention.EqualWeights(row, weights);
-                    empty |= !weights.AsSpan().ContainsAnyExcept(0.0);
-                    read = Reads(read, weights);
+                    bool readsNothing = !weights.AsSpan().ContainsAnyExcept(0.0);
+                    empty |= readsNothing;
+                    rows[row] = readsNothing ? 0 : Reads(0, weights);
+                    read = Mix(read ^ Reads(0, weights));
                     foreach (ulong bits in MemoryMarshal.Cast<double, ulong>(weights))
                         (exact, other) = (Mix(exact ^ bits), Mix(other + bits));
                 }
@@ -64,7 +68,7 @@ internal sealed class StructureIndex(ImmutableArray<Composition> compositions)
                     ClassOf[i] = all.Count;
                     byWeights.Add((exact, other), all.Count);
                     if (empty)
-                        withEmptyRows.Add(all.Count);
+                        withEmptyRows.Add((all.Count, [.. rows]));
                     else if (byRowsRead.TryGetValue(read, out List<int>? alike))
                         alike.Add(all.Count);
                     else
@@ -80,13 +84,27 @@ internal sealed class StructureIndex(ImmutableArray<Composition> compositions)
 
         public bool[] Match(XrayFilm film)
         {
+            ulong[] rows = new ulong[film.Probe.Rows];
             ulong read = 0;
-            for (int row = 0; row < film.Probe.Rows; row++)
-                read = Reads(read, film.Equal.Elements.Slice(row * film.Probe.Sources, film.Probe.Sources));
+            for (int row = 0; row < rows.Length; row++)
+            {
+                rows[row] = Reads(0, film.Equal.Elements.Slice(row * film.Probe.Sources, film.Probe.Sources));
+                read = Mix(read ^ rows[row]);
+            }
+
             bool[] matched = new bool[all.Count];
-            foreach (int index in byRowsRead.GetValueOrDefault(read, []).Concat(withEmptyRows))
+            foreach (int index in byRowsRead.GetValueOrDefault(read, []).Concat(withEmptyRows.Where(known => ReadAlike(known.Rows, rows)).Select(known => known.Class)))
                 matched[index] = new Prediction(film, compositions[all[index].First].Build()).SeesAsFilmedWhereKeysAreSeen();
             return matched;
+        }
+
+        // Wherever the first reads anything.
+        private static bool ReadAlike(ulong[] some, ulong[] rows)
+        {
+            for (int row = 0; row < rows.Length; row++)
+                if (some[row] != 0 && some[row] != rows[row])
+                    return false;
+            return true;
         }
 
         private static ulong Reads(ulong before, ReadOnlySpan<double> weights)

@@ -128,6 +128,35 @@ internal sealed class XrayFilm
             : throw new XrayFailedException(Reason(answer));
     }
 
+    /// <summary>
+    /// What a port of some stages answers to the questions about the structure, without tensors: values are one-hot there, so that o holds the weights themselves. For runs that look through many compositions.
+    /// </summary>
+    public static XrayFilm Of(XrayProbe probe, Stages stages)
+    {
+        PipelineAttention attention = new(probe.Config, new Pipeline(probe.Config, probe.Valid, stages));
+        ElementType type = probe.ElementType, wide = type is ElementType.F64 ? type : ElementType.F32;
+        PortCase backward = probe.Backward();
+        Gradients<double> gradients = attention.Backward(backward.Input, backward.OutputGradient[0]);
+        return new(probe)
+        {
+            Equal = Weights(-1),
+            Scores = [.. Enumerable.Range(0, probe.ScoreQuestions).Select(Weights)],
+            LogSums = [.. Enumerable.Range(-1, 1 + Math.Min(LogSumsOfScores, probe.ScoreQuestions)).Select(code => new LogSumAnswer(code, Rounded(attention.LogSums(probe.ProductsOf(code)), wide, probe.Config.Batch, probe.Config.Tokens, probe.Config.Heads)))],
+            Gradients = [new(gradients.Query.Map(value => type.Round(value)), gradients.Key.Map(value => type.Round(value)), gradients.Value.Map(value => type.Round(value)))],
+            GradientFailure = "",
+            Stale = [.. new bool[probe.Rows]],
+            Wide = [],
+            Large = [],
+            Poisoned = [],
+            Repeats = true,
+            Forgets = true,
+        };
+
+        Tensor<double> Weights(int code) => Rounded(Prediction.WeightsOf(probe, attention, probe.ProductsOf(code)), type, probe.Rows, probe.Sources);
+
+        static Tensor<double> Rounded(double[] values, ElementType type, params int[] shape) => Tensor<double>.Build(shape, i => type.Round(values[i]));
+    }
+
     private const int LogSumsOfScores = 2;
 
     // What the warm-ups leave differs by 1; noise does not.

@@ -9,6 +9,19 @@ using S2Attn.Spec;
 
 namespace S2Attn.Conformance.Xray;
 
+/// <summary>What is looked at, each with defects of its own.</summary>
+internal enum ProbedPart
+{
+    /// <summary>A text.</summary>
+    Text,
+
+    /// <summary>A text with a prefix.</summary>
+    Prefix,
+
+    /// <summary>Tokens on several axes.</summary>
+    Grid,
+}
+
 /// <summary>Sizes, element type and padding of one X-ray.</summary>
 /// <param name="Config">The configuration.</param>
 /// <param name="ElementType">The storage format of every tensor.</param>
@@ -30,6 +43,9 @@ public sealed record XrayProbe(S2Config Config, ElementType ElementType, Tensor<
 
     /// <summary>The axes on which the tokens stand; null where they are a text.</summary>
     public S2Grid? Grid { get; init; }
+
+    /// <summary>What is looked at there.</summary>
+    internal ProbedPart Part => Grid is not null ? ProbedPart.Grid : Config.Prefix > 0 ? ProbedPart.Prefix : ProbedPart.Text;
 
     /// <summary>Rows of k and of v.</summary>
     public int Sources => Config.Batch * Config.Tokens * Config.KvHeads;
@@ -82,6 +98,9 @@ public sealed record XrayProbe(S2Config Config, ElementType ElementType, Tensor<
 
     /// <summary>q.k of a score question, by row of q and row of k.</summary>
     internal double Product(int row, int source, int code) => Unit * (1 + Bit(QueryCode(row), code)) * Bit(KeyCode(source), code);
+
+    /// <summary>The same for every row, of equal scores where the code is negative.</summary>
+    internal Func<int, int, double> ProductsOf(int code) => code < 0 ? static (_, _) => 0 : (row, source) => Product(row, source, code);
 
     /// <summary>The first question in f64.</summary>
     internal PortCase InF64() => (this with { ElementType = ElementType.F64 }).EqualScores().First();

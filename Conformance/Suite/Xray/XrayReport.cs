@@ -25,10 +25,16 @@ public sealed record XrayReport(
     PortDescription Port, ImmutableArray<XrayPicture> Pictures, ImmutableArray<XrayFailure> Failures, Explanation Explanation, ImmutableArray<HabitFinding> Habits, int Calls)
 {
     /// <summary>What it is where tokens stand on several axes; null where that was not looked at: it does not declare grids, or what it is of texts is not known.</summary>
-    public GridFinding? Grids { get; init; }
+    public PartFinding? Grids { get; init; }
+
+    /// <summary>What it is where the text has a prefix; null where that was not looked at.</summary>
+    public PartFinding? Prefixes { get; init; }
+
+    /// <summary>What was looked at beside texts.</summary>
+    internal ImmutableArray<PartFinding> Parts => [.. new[] { Prefixes, Grids }.OfType<PartFinding>()];
 
     /// <summary>Whether the port answers as the definition wherever it claims to answer, without a numerical habit that speaks against what it claims.</summary>
-    public bool IsDefinition => Explanation.IsDefinition && Faults.IsEmpty && Silent.IsEmpty && (Grids is null || Grids.IsDefinition);
+    public bool IsDefinition => Explanation.IsDefinition && Faults.IsEmpty && Silent.IsEmpty && Parts.All(part => part.IsDefinition);
 
     /// <summary>The sizes that the port claims, and at which it gave no tensors.</summary>
     public ImmutableArray<XrayFailure> Silent => [.. Failures.Where(failure => failure.IsClaimed)];

@@ -11,13 +11,13 @@ internal static class XrayVerdict
     private const int MostAlternatives = 4;
     private const double Most = 0.5;
 
-    /// <summary>What is wrong comes first: where grids alone are, what is said of them.</summary>
+    /// <summary>What is wrong comes first: where only prefixes or grids are, what is said of them.</summary>
     public static IEnumerable<string> Of(XrayReport report)
     {
         string[] ofTexts = [What(report), .. Fixes(report), .. Alternatives(report.Explanation), .. Failures(report)];
-        return report.Grids is not { } grids ? ofTexts
-            : grids.IsDefinition || !report.Explanation.IsDefinition ? [.. ofTexts, .. grids.Sentences(report.Port.Name)]
-            : [.. grids.Sentences(report.Port.Name), .. ofTexts];
+        ILookup<bool, string> ofParts = report.Parts.SelectMany(part => part.Sentences(report.Port.Name), (part, sentence) => (IsFirst: report.Explanation.IsDefinition && !part.IsDefinition, sentence))
+            .ToLookup(said => said.IsFirst, said => said.sentence);
+        return [.. ofParts[true], .. ofTexts, .. ofParts[false]];
     }
 
     private static string What(XrayReport report)

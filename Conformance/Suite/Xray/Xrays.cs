@@ -3,6 +3,7 @@ using System.Collections.Immutable;
 using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
 using S2Attn.Reference;
+using S2Attn.Reference.Upstream;
 using S2Attn.Spec;
 
 namespace S2Attn.Conformance.Xray;
@@ -47,7 +48,7 @@ public static class Xrays
 
     /// <summary>
     /// The sizes that tell defects apart: the one that is asked for, an odd group, a shift other than G / 2 with a scale and heads of its own, two padded sequences, four phases of heads where the port declares them, a ragged N,
-    /// a cut that is not in the middle of a group, a single group, groups longer than a kernel's tile, and the first size under every other mask. Each is bent to what the port claims; sizes that then are the same are looked at once. Last some grids of tokens, where the port declares them.
+    /// a cut that is not in the middle of a group, a single group, groups longer than a kernel's tile, and the first size under every other mask. Each is bent to what the port claims; sizes that then are the same are looked at once. Last some prefixes and grids of tokens, where the port declares them.
     /// </summary>
     /// <param name="capabilities">What the port claims.</param>
     /// <param name="masks">The masks to look at, beside that of the first configuration.</param>
@@ -81,17 +82,20 @@ public static class Xrays
             Fitted(request with { Tokens = 2 * LongGroup, GroupSize = GroupSizeRule.Of(LongGroup), Heads = 2, KvHeads = 1, ShiftedHeads = HeadShift.SecondHalf }) with { ShowsScores = false },
             .. all.Skip(1).Select(mask => Fitted(first.ToRequest() with { Mask = mask })),
         ];
-        return [.. probes.Concat(GridProbes.Of(capabilities, asked.ElementType).Where(probe => PortSupport.Lacks(capabilities, probe.EqualScores().First()).IsEmpty)).DistinctBy(probe => probe.ToString())];
+        ImmutableArray<XrayProbe> grids = [.. GridProbes.Of(capabilities, asked.ElementType).Where(probe => PortSupport.Lacks(capabilities, probe.EqualScores().First()).IsEmpty)];
+        return [.. probes.Concat(PrefixProbes.Of(capabilities, asked.ElementType)).Concat(grids).DistinctBy(probe => probe.ToString())];
 
-        XrayProbe Fitted(S2Request wanted)
-        {
-            AttentionCase item = CaseFitting.Fit(capabilities, new(Configs.Create(wanted), asked.ElementType, TensorKind.EqualScores, PaddingPattern.None, 0));
-            S2Config config = item.Config;
-            config = config.With(change => change with { HeadDim = capabilities.Fixed.HeadDim.Fit(Math.Min(WidestVector, config.Batch * config.Tokens * config.KvHeads)) });
-            return new(config, asked.ElementType, Unpadded(config));
-        }
+        XrayProbe Fitted(S2Request wanted) => Xrays.Fitted(capabilities, asked.ElementType, wanted);
 
         XrayProbe Padded(XrayProbe probe) => capabilities.Padding ? probe with { Valid = SomePadded(probe.Config) } : probe;
+    }
+
+    /// <summary>A size, bent to what the port claims, with vectors as wide as there are values.</summary>
+    internal static XrayProbe Fitted(PortCapabilities capabilities, ElementType type, S2Request wanted)
+    {
+        S2Config config = CaseFitting.Fit(capabilities, new(Configs.Create(wanted), type, TensorKind.EqualScores, PaddingPattern.None, 0)).Config;
+        config = config.With(change => change with { HeadDim = capabilities.Fixed.HeadDim.Fit(Math.Min(WidestVector, config.Batch * config.Tokens * config.KvHeads)) });
+        return new(config, type, Unpadded(config));
     }
 
     /// <summary>X-rays a port.</summary>
@@ -103,24 +107,34 @@ public static class Xrays
     public static XrayReport Take(IAttentionPort port, IEnumerable<XrayProbe> probes, CancellationToken cancellation = default)
     {
         CountingPort counting = new(port, cancellation);
-        ILookup<bool, XrayProbe> ofGrids = probes.ToLookup(probe => probe.Grid is not null);
-        (ImmutableArray<XrayFilm> films, ImmutableArray<XrayFailure> failures) = Expose(counting, ofGrids[false], ofStructure: false);
+        ILookup<ProbedPart, XrayProbe> parts = probes.ToLookup(probe => probe.Part);
+        (ImmutableArray<XrayFilm> films, ImmutableArray<XrayFailure> failures) = Expose(counting, parts[ProbedPart.Text], ofStructure: false);
         if (films.IsEmpty)
             throw new XrayFailedException(string.Join("; ", failures.Take(2)));
         Explanation explanation = ExplanationSearch.Of(films, cancellation);
 
-        // What is wrong of texts is mostly wrong of grids too, and told by texts: of grids only what has a name is said beside it.
-        GridFinding? grids = explanation.IsWhole && ofGrids[true].Any() ? FindGrids(counting, ofGrids[true], cancellation) : null;
-        if (!explanation.IsDefinition && grids is not { Explanation.IsWhole: true })
-            grids = null;
+        // What is wrong of texts is mostly wrong of the rest too, and told by texts: of the rest only what has a name is said beside it.
+        PartFinding? prefixes = Find(ProbedPart.Prefix, asked => FindPrefixes(counting, asked, explanation.Compositions, cancellation));
+        PartFinding? grids = Find(ProbedPart.Grid, asked => FindGrids(counting, asked, cancellation));
         return new(
             port.Description, [.. films.Select(Develop)], failures, explanation, HabitFindings.Of(films, explanation), counting.Calls)
-        { Grids = grids };
+        { Grids = grids, Prefixes = prefixes };
+
+        PartFinding? Find(ProbedPart part, Func<IEnumerable<XrayProbe>, PartFinding> find) =>
+            explanation.IsWhole && parts[part].Any() && find(parts[part]) is var finding && (explanation.IsDefinition || finding is { Explanation.IsWhole: true }) ? finding : null;
+    }
+
+    /// <summary>What a port makes of prefixes, where it is one of some compositions without.</summary>
+    /// <exception cref="OperationCanceledException">It was cancelled.</exception>
+    internal static PartFinding FindPrefixes(IAttentionPort port, IEnumerable<XrayProbe> probes, ImmutableArray<Composition> ofTexts, CancellationToken cancellation)
+    {
+        (ImmutableArray<XrayFilm> films, ImmutableArray<XrayFailure> failures) = Expose(port, probes, ofStructure: true);
+        return PrefixFinding.Of(films, failures, ofTexts, Develop, cancellation);
     }
 
     /// <summary>What a port is over grids of tokens.</summary>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
-    internal static GridFinding FindGrids(IAttentionPort port, IEnumerable<XrayProbe> probes, CancellationToken cancellation)
+    internal static PartFinding FindGrids(IAttentionPort port, IEnumerable<XrayProbe> probes, CancellationToken cancellation)
     {
         (ImmutableArray<XrayFilm> films, ImmutableArray<XrayFailure> failures) = Expose(port, probes, ofStructure: true);
         return GridFinding.Of(films, failures, cancellation);
@@ -128,24 +142,11 @@ public static class Xrays
 
     /// <summary>The same over the grids that a port claims.</summary>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
-    public static GridFinding FindGrids(IAttentionPort port, CancellationToken cancellation = default)
+    public static PartFinding FindGrids(IAttentionPort port, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(port);
         PortCapabilities capabilities = port.Description.Capabilities;
         return FindGrids(new CountingPort(port, cancellation), GridProbes.Of(capabilities, TypeOf(capabilities)), cancellation);
-    }
-
-    /// <summary>What a port is, without pictures, habits and words.</summary>
-    /// <param name="port">The port; it is not disposed.</param>
-    /// <param name="probes">The sizes; the same objects for every port that is explained with an index.</param>
-    /// <param name="index">An index, or none.</param>
-    /// <param name="cancellation">Ends the work between questions.</param>
-    /// <exception cref="XrayFailedException">The port gave no tensors at any size.</exception>
-    /// <exception cref="OperationCanceledException">It was cancelled.</exception>
-    internal static Explanation Explain(IAttentionPort port, IEnumerable<XrayProbe> probes, ImmutableArray<StructureIndex> index, CancellationToken cancellation)
-    {
-        (ImmutableArray<XrayFilm> films, ImmutableArray<XrayFailure> failures) = Expose(new CountingPort(port, cancellation), probes, ofStructure: true);
-        return films.IsEmpty ? throw new XrayFailedException(string.Join("; ", failures.Take(2))) : ExplanationSearch.Of(films, index, cancellation);
     }
 
     private static (ImmutableArray<XrayFilm> Films, ImmutableArray<XrayFailure> Failures) Expose(IAttentionPort port, IEnumerable<XrayProbe> probes, bool ofStructure)
@@ -200,7 +201,7 @@ public static class Xrays
     private static Tensor<bool> Unpadded(S2Config config) => Tensor<bool>.Build([config.Batch, config.Tokens], _ => true);
 
     // The first group of one entry lacks its ends, that of the last one its end, so that a row can be hidden and see keys; whole groups of the last entry are padded.
-    private static Tensor<bool> SomePadded(S2Config config) => Tensor<bool>.Build([config.Batch, config.Tokens], i =>
+    internal static Tensor<bool> SomePadded(S2Config config) => Tensor<bool>.Build([config.Batch, config.Tokens], i =>
     {
         (int b, int t) = Math.DivRem(i, config.Tokens);
         bool ends = t > 0 && t != config.GroupSize - 1 && t < config.Tokens - 2, start = t < config.GroupSize - 1;

@@ -37,6 +37,8 @@ public sealed class CheckUsageTests
     [InlineData("check --cases 1 --html no/such/folder/report.html", 2, "no/such/folder/report.html: cannot be written: ")]
     [InlineData("check --cases 1 --port reference --reproducers LICENSE", 2, "--reproducers ")]
     [InlineData("graph --mask diagonal --group-size 4 --output x.onnx", 2, "--mask diagonal: must be one of LocalCausal, ")]
+    [InlineData("mutants --pairs 4 --shard 3/2", 2, "--shard 3/2: must be PART/PARTS with 1 <= PART <= PARTS, as 3/8")]
+    [InlineData("mutants --shard 1/2", 2, "--shard: parts are of pairs, so --pairs must be given too")]
     [InlineData("check --badge badge.svg", 2, "--badge: a badge is of exactly one port, but none is named")]
     [InlineData("check --badge badge.svg --port reference --port optimized", 2, "but 2 are named")]
     [InlineData("check --cases 2 --seed 5 --filter Scale --port reference", 0, "--seed 5 --cases 2 --filter Scale")]

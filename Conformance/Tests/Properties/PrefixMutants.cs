@@ -18,18 +18,18 @@ internal static class PrefixMutants
         Of("prefix-one-short", item => Right.Run(With(item, request => request with { Prefix = request.Prefix - 1 }))),
         Of("prefix-ignored", item => Right.Run(With(item, request => request with { Prefix = 0 }))),
         Of("prefix-kinds-swapped", item => Right.Run(With(item, request => request with { IsPrefixWhole = !request.IsPrefixWhole }))),
-        Seen("prefix-dropped-in-shifted-heads", (config, head, t, u) => Policy(config, head, t, u) || (config.ShiftOf(head) == 0 && Visibility.Visible(config, head, t, u))),
+        Seen("prefix-not-in-shifted-heads", (config, head, t, u) => Policy(config, head, t, u) || (config.ShiftOf(head) == 0 && Visibility.Visible(config, head, t, u))),
         Seen("prefix-rolled-with-the-shift", (config, head, t, u) => Policy(config, head, t, u)
             || Prefixes.Sees<Int, Bool>(config.Mask, config.IsPrefixWhole, config.Prefix, t, (u + config.ShiftOf(head)) % config.Tokens).Value),
-        Seen("prefix-of-the-own-group", (config, head, t, u) => Policy(config, head, t, u) || (Visibility.Visible(config, head, t, u) && u / config.GroupSize == t / config.GroupSize)),
-        Seen("sinks-hidden-from-the-prefix", (config, head, t, u) => Policy(config, head, t, u) || (t >= config.Prefix && Visibility.Visible(config, head, t, u))),
+        Seen("prefix-of-own-group", (config, head, t, u) => Policy(config, head, t, u) || (Visibility.Visible(config, head, t, u) && u / config.GroupSize == t / config.GroupSize)),
+        Seen("prefix-hidden-from-itself", (config, head, t, u) => Policy(config, head, t, u) || (t >= config.Prefix && Visibility.Visible(config, head, t, u))),
         Of("prefix-counted-twice", CountedTwice),
         Of("prefix-padding-ignored", item => Right.Run(item with
         {
             Input = item.Input with { Valid = Tensor<bool>.Build(item.Input.Valid.Shape.AsSpan(), i => item.Input.Valid.Elements[i] || i % item.Input.Valid.Shape[1] < item.Config.Prefix) },
         })),
-        Gradients("prefix-gradients-of-the-own-group", (item, whole) => Own(item) is { } own ? whole with { Key = FromPrefix(item, own.Key, whole.Key), Value = FromPrefix(item, own.Value, whole.Value) } : whole),
-        Gradients("prefix-dv-dropped", (item, whole) => whole with { Value = FromPrefix(item, whole.Value.Map(_ => 0.0), whole.Value) }),
+        Gradients("prefix-gradients-of-first-tokens", (item, whole) => Own(item) is { } own ? whole with { Key = FromPrefix(item, own.Key, whole.Key), Value = FromPrefix(item, own.Value, whole.Value) } : whole),
+        Gradients("prefix-dv-missing", (item, whole) => whole with { Value = FromPrefix(item, whole.Value.Map(_ => 0.0), whole.Value) }),
         Gradients("prefix-without-dq", (item, whole) => ((PortAnswer.Backward)Right.Run(With(item, request => request with { Prefix = 0 }))).Gradients is var none ? whole with { Query = none.Query } : whole),
         new MutantPort("prefix-lost-by-slices", item => item.Config.Prefix == 0 || !item.IsSlice ? Right.Run(item) : Right.Run(item with { Part = WithoutPrefix(item.Part) }))
         {

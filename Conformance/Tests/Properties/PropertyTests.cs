@@ -52,6 +52,13 @@ public sealed class PropertyTests
             caughtBy[defect.Name] = [.. SuiteRunner.Results(options, GridProperties.All, defect.Name, port).Where(result => result.IsBad).Select(result => result.Name)];
         }
 
+        // They are the definition but for prefixes.
+        foreach (Defect defect in DefectCatalogue.OfPrefixes.Where(defect => !caughtBy.ContainsKey(defect.Name)))
+        {
+            using CompositionPort port = new(defect.Name, Composition.Of(defect));
+            caughtBy[defect.Name] = [.. SuiteRunner.Results(options, PrefixProperties.All, defect.Name, port).Where(result => result.IsBad).Select(result => result.Name)];
+        }
+
         // They are the definition but for slices.
         foreach (SliceMistake mistake in SliceMistake.All)
         {

@@ -1,4 +1,5 @@
 // Is the definition itself a pipeline, and does a pipeline's backward pass differentiate its forward pass?
+using S2Attn.Conformance.Cases;
 using S2Attn.Reference;
 using S2Attn.Reference.Upstream;
 using S2Attn.Spec;
@@ -16,9 +17,10 @@ public sealed class PipelineTests
     public void The_definition_as_a_pipeline_is_bitwise_the_definition(MaskPolicy mask)
     {
         int configs = 0;
-        foreach (S2Config config in SmallConfigs.Of(mask, maxTokens: 9))
+        foreach (S2Config plain in SmallConfigs.Of(mask, maxTokens: 9))
         {
             configs++;
+            S2Config config = plain.With(request => request with { Prefix = configs % 3 == 0 ? configs % (plain.Tokens + 1) : 0, IsPrefixWhole = configs % 2 == 0 });
             Tensor<bool> valid = configs % 2 == 0 ? SmallConfigs.NoPadding(config) : Tensor<bool>.Build([config.Batch, config.Tokens], i => i * 7 % 5 != 0);
             AttentionInput<double> input = SmallConfigs.Input(config, valid, seed: configs);
             Tensor<double> dout = SmallConfigs.Random([config.Batch, config.Tokens, config.Heads, config.HeadDim], -configs);

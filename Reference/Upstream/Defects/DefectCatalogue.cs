@@ -13,11 +13,20 @@ public static class DefectCatalogue
     /// <summary>All defects that only show where tokens stand on several axes.</summary>
     public static ImmutableArray<Defect> OfGrids { get; } = GridDefects.All;
 
+    /// <summary>All defects that only show where the text has a prefix.</summary>
+    public static ImmutableArray<Defect> OfPrefixes { get; } = PrefixDefects.All;
+
+    /// <summary>All defects, wherever they show.</summary>
+    public static ImmutableArray<Defect> Anywhere { get; } = [.. All, .. OfGrids, .. OfPrefixes];
+
     /// <summary>Every two defects of different stages that show in a text.</summary>
     public static IEnumerable<Composition> Pairs => PairsOf(All);
 
     /// <summary>Every two defects of different stages that only show where tokens stand on several axes.</summary>
     public static IEnumerable<Composition> PairsOfGrids => PairsOf(OfGrids);
+
+    /// <summary>Every two defects of different stages that only show where the text has a prefix.</summary>
+    public static IEnumerable<Composition> PairsOfPrefixes => PairsOf(OfPrefixes);
 
     /// <summary>A shift that follows no known rule: a defect beside the catalogue, made from what was measured.</summary>
     /// <param name="amount">The shift by configuration.</param>
