@@ -1,5 +1,8 @@
 // How is a plan called on a case, in memory of the test's choosing? Rows at any strides, between guard pages, and back to dense arrays.
 using System.Runtime.InteropServices;
+using FsCheck;
+using FsCheck.Fluent;
+using S2Attn.Conformance.Campaigns;
 using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
 using S2Attn.Optimized;
@@ -23,6 +26,20 @@ internal sealed record KernelBits(byte[] Output, byte[] LogSumExp, byte[] QueryG
 
 internal static class KernelRun
 {
+    /// <summary>So many cases of a generator agree with the definition, whatever the kernels of a width round.</summary>
+    public static void StaysWithinTheBound(Gen<AttentionCase> cases, VectorWidth width, int count)
+    {
+        using OptimizedPort port = new(new S2AttentionOptions { VectorWidth = width, Threads = 2 });
+        Prop.ForAll(
+            Arb.From(cases),
+            item =>
+            {
+                string[] wrong = [.. AgreementCampaign.Try(port, OptimizedPort.ModelOf, item).Where(agreement => !agreement.Agrees).Select(agreement => $"{agreement}")];
+                return (wrong.Length == 0).Label(string.Join("; ", wrong));
+            })
+            .Check(Config.QuickThrowOnFailure.WithMaxTest(count));
+    }
+
     /// <summary>Dense tensors in guarded memory.</summary>
     public static KernelBits Run(AttentionCase item, S2AttentionOptions options, GuardSide side = GuardSide.After, S2Grid? grid = null) => item.Type switch
     {
