@@ -96,15 +96,16 @@ public sealed class SliceTests
     [Fact]
     public void Traffic_of_a_cut_follows_the_longest_halo_of_each_kv_head()
     {
-        foreach ((HeadShift heads, int prefix) in from heads in new[] { HeadShift.Each([0, 3, 1, 7]), HeadShift.Each([0, 0, 5, 5]), HeadShift.Phased(4), HeadShift.Phased(2, isRotated: true) } from prefix in new[] { 0, 1, 8 } select (heads, prefix))
-        {
-            S2Config config = S2Config.Create(new() { Tokens = 30, Heads = 4, KvHeads = 2, HeadDim = 5, GroupSize = GroupSizeRule.Of(8), Mask = MaskPolicy.Split, ShiftedHeads = heads, Prefix = prefix });
-            int rows = (from head in Enumerable.Range(0, 4)
-                        from u in Enumerable.Range(0, 16)
-                        where Enumerable.Range(16, 14).Any(t => Visibility.Visible(config, head, t, u))
-                        select (config.KvHeadOf(head), u)).Distinct().Count();
-            Assert.Equal(2L * rows * 5, Slices.TrafficOfCut(config));
-        }
+        foreach (HeadShift heads in new[] { HeadShift.Each([0, 3, 1, 7]), HeadShift.Each([0, 0, 5, 5]), HeadShift.Phased(4), HeadShift.Phased(2, isRotated: true) })
+            foreach (int prefix in new[] { 0, 1, 8 })
+            {
+                S2Config config = S2Config.Create(new() { Tokens = 30, Heads = 4, KvHeads = 2, HeadDim = 5, GroupSize = GroupSizeRule.Of(8), Mask = MaskPolicy.Split, ShiftedHeads = heads, Prefix = prefix });
+                int rows = (from head in Enumerable.Range(0, 4)
+                            from u in Enumerable.Range(0, 16)
+                            where Enumerable.Range(16, 14).Any(t => Visibility.Visible(config, head, t, u))
+                            select (config.KvHeadOf(head), u)).Distinct().Count();
+                Assert.Equal(2L * rows * 5, Slices.TrafficOfCut(config));
+            }
     }
 
     [Fact]
