@@ -38,13 +38,14 @@ public static class Attention
         ArgumentNullException.ThrowIfNull(input);
         input.CheckShapes(slice);
         S2Config config = slice.Config;
+        VisibleKeys visible = new(slice);
         T[] output = new T[config.Batch * slice.QueryCount * config.Heads * config.HeadDim];
         T[] logSumExp = new T[config.Batch * slice.QueryCount * config.Heads];
         for (int b = 0; b < config.Batch; b++)
             for (int t = slice.Queries.Start; t < slice.Queries.End; t++)
                 for (int h = 0; h < config.Heads; h++)
                 {
-                    AttentionRow row = Row(slice, input, b, t, h);
+                    AttentionRow row = Row(visible, input, b, t, h);
                     logSumExp[Layout.Row(slice.QueryCount, config.Heads, 1, b, t - slice.Queries.Start, h)] = T.CreateTruncating(row.LogSumExp);
                     double[] o = OutputRow(slice, input, row, b, h);
                     int start = Layout.Row(slice.QueryCount, config.Heads, config.HeadDim, b, t - slice.Queries.Start, h);
@@ -68,22 +69,28 @@ public static class Attention
     {
         ArgumentNullException.ThrowIfNull(slice);
         ArgumentNullException.ThrowIfNull(input);
+        return Row(new VisibleKeys(slice), input, b, t, h);
+    }
+
+    /// <summary>The softmax row of query t of batch entry b and head h, for many of them.</summary>
+    public static Func<int, int, int, AttentionRow> RowsOf<T>(S2Config config, AttentionInput<T> input)
+        where T : IBinaryFloatingPointIeee754<T>
+    {
+        ArgumentNullException.ThrowIfNull(input);
+        VisibleKeys visible = new(S2Slice.Whole(config));
+        return (b, t, h) => Row(visible, input, b, t, h);
+    }
+
+    internal static AttentionRow Row<T>(VisibleKeys visible, AttentionInput<T> input, int b, int t, int h)
+        where T : IBinaryFloatingPointIeee754<T>
+    {
+        S2Slice slice = visible.Slice;
         int kvHead = slice.Config.KvHeadOf(h);
-        List<int> keys = VisibleKeys(slice, input, b, t, h);
+        List<int> keys = visible.Of(input, b, t, h);
         double[] scores = new double[keys.Count];
         for (int i = 0; i < scores.Length; i++)
             scores[i] = slice.Config.Scale * Dot(input.Query.Row(b, t - slice.Queries.Start, h), input.Key.Row(b, keys[i] - slice.Keys.Start, kvHead));
         return Softmax(keys, scores);
-    }
-
-    internal static List<int> VisibleKeys<T>(S2Slice slice, AttentionInput<T> input, int b, int t, int h)
-        where T : IBinaryFloatingPointIeee754<T>
-    {
-        List<int> keys = [];
-        for (int u = slice.Keys.Start; u < slice.Keys.End; u++)
-            if (slice.Visible(h, t, u) && input.Valid[b, u - slice.Keys.Start])
-                keys.Add(u);
-        return keys;
     }
 
     /// <summary>o of one query row, for weights that <see cref="Row{T}(S2Config, AttentionInput{T}, int, int, int)"/> gave.</summary>

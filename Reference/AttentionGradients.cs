@@ -54,10 +54,11 @@ public static class AttentionGradients
         double[] dq = new double[input.Query.Elements.Length];
         double[] dk = new double[input.Key.Elements.Length];
         double[] dv = new double[input.Value.Elements.Length];
+        VisibleKeys visible = new(slice);
         for (int b = 0; b < slice.Config.Batch; b++)
             for (int h = 0; h < slice.Config.Heads; h++)
                 for (int t = slice.Queries.Start; t < slice.Queries.End; t++)
-                    AddRow(slice, input, outputGradient, logSumExpGradient, b, t, h, dq, dk, dv);
+                    AddRow(visible, input, outputGradient, logSumExpGradient, b, t, h, dq, dk, dv);
 
         return new(Rounded(input.Query, dq), Rounded(input.Key, dk), Rounded(input.Value, dv));
 
@@ -65,15 +66,16 @@ public static class AttentionGradients
     }
 
     private static void AddRow<T>(
-        S2Slice slice, AttentionInput<T> input, Tensor<T> outputGradient, Tensor<T> logSumExpGradient, int b, int t, int h, double[] dq, double[] dk, double[] dv)
+        VisibleKeys visible, AttentionInput<T> input, Tensor<T> outputGradient, Tensor<T> logSumExpGradient, int b, int t, int h, double[] dq, double[] dk, double[] dv)
         where T : IBinaryFloatingPointIeee754<T>
     {
+        S2Slice slice = visible.Slice;
         S2Config config = slice.Config;
         int kvHead = config.KvHeadOf(h), queryRow = t - slice.Queries.Start;
         ReadOnlySpan<T> query = input.Query.Row(b, queryRow, h);
         ReadOnlySpan<T> dout = outputGradient.Row(b, queryRow, h);
         double dlse = double.CreateTruncating(logSumExpGradient[b, queryRow, h]);
-        AttentionRow row = Attention.Row(slice, input, b, t, h);
+        AttentionRow row = Attention.Row(visible, input, b, t, h);
 
         double[] dp = new double[row.Weights.Count];
         double mean = 0;

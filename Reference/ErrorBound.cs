@@ -44,11 +44,12 @@ public static class ErrorBound
         double[] outputBound = new double[output.Length];
         double[] lse = new double[config.Batch * slice.QueryCount * config.Heads];
         double[] lseBound = new double[lse.Length];
+        VisibleKeys visible = new(slice);
         for (int b = 0; b < config.Batch; b++)
             for (int t = slice.Queries.Start; t < slice.Queries.End; t++)
                 for (int h = 0; h < config.Heads; h++)
                 {
-                    BoundedRow row = Row(slice, input, b, t, h, model);
+                    BoundedRow row = Row(visible, input, b, t, h, model);
                     int start = Layout.Row(slice.QueryCount, config.Heads, config.HeadDim, b, t - slice.Queries.Start, h);
                     row.Output.CopyTo(output.AsSpan(start));
                     row.OutputBound.CopyTo(outputBound.AsSpan(start));
@@ -75,12 +76,19 @@ public static class ErrorBound
         ArgumentNullException.ThrowIfNull(slice);
         ArgumentNullException.ThrowIfNull(input);
         ArgumentNullException.ThrowIfNull(model);
+        return Row(new VisibleKeys(slice), input, b, t, h, model);
+    }
+
+    internal static BoundedRow Row<T>(VisibleKeys visible, AttentionInput<T> input, int b, int t, int h, RoundingModel model)
+        where T : IBinaryFloatingPointIeee754<T>
+    {
+        S2Slice slice = visible.Slice;
         S2Config config = slice.Config;
-        AttentionRow row = Attention.Row(slice, input, b, t, h);
+        AttentionRow row = Attention.Row(visible, input, b, t, h);
         double[] output = Attention.OutputRow(slice, input, row, b, h);
         int kvHead = config.KvHeadOf(h);
         if (row.Keys.Count == 0)
-            return new(row, output, EmptyRowBounds(slice, input, b, t, h, kvHead), 0, []);
+            return new(row, output, EmptyRowBounds(visible, input, b, t, h, kvHead), 0, []);
 
         int tokens = slice.IsUnbounded ? Math.Max(config.Tokens, t + 1) : config.Tokens;
         int span = Prefixes.KeysSeen<Int, Bool>(config.Mask, config.IsPrefixWhole, tokens, config.GroupSize, config.ShiftOf(h), config.Prefix, t).ToIndex();
@@ -96,11 +104,12 @@ public static class ErrorBound
     }
 
     /// <summary>Zeros, exactly; but weights of 0 (scores of -infinity) times a value that is not finite may be NaN.</summary>
-    private static double[] EmptyRowBounds<T>(S2Slice slice, AttentionInput<T> input, int b, int t, int h, int kvHead)
+    private static double[] EmptyRowBounds<T>(VisibleKeys visible, AttentionInput<T> input, int b, int t, int h, int kvHead)
         where T : IBinaryFloatingPointIeee754<T>
     {
+        S2Slice slice = visible.Slice;
         double[] bound = new double[slice.Config.HeadDim];
-        foreach (int u in Attention.VisibleKeys(slice, input, b, t, h))
+        foreach (int u in visible.Of(input, b, t, h))
             for (int d = 0; d < bound.Length; d++)
                 if (!T.IsFinite(input.Value.Row(b, u - slice.Keys.Start, kvHead)[d]))
                     bound[d] = double.PositiveInfinity;

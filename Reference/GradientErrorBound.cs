@@ -45,10 +45,11 @@ public static class GradientErrorBound
         int queryVectors = config.Batch * slice.QueryCount * config.Heads;
         int keyVectors = config.Batch * slice.KeyCount * config.KvHeads;
         Sums dq = new(queryVectors, config.HeadDim), dk = new(keyVectors, config.HeadDim), dv = new(keyVectors, config.HeadDim);
+        VisibleKeys visible = new(slice);
         for (int b = 0; b < config.Batch; b++)
             for (int h = 0; h < config.Heads; h++)
                 for (int t = slice.Queries.Start; t < slice.Queries.End; t++)
-                    AddRow(slice, input, outputGradient, double.CreateTruncating(logSumExpGradient[b, t - slice.Queries.Start, h]), b, t, h, model, dq, dk, dv);
+                    AddRow(visible, input, outputGradient, double.CreateTruncating(logSumExpGradient[b, t - slice.Queries.Start, h]), b, t, h, model, dq, dk, dv);
 
         double scale = Math.Abs(config.Scale);
         int sharing = config.Heads / config.KvHeads;
@@ -56,18 +57,19 @@ public static class GradientErrorBound
     }
 
     private static void AddRow<T>(
-        S2Slice slice, AttentionInput<T> input, Tensor<T> outputGradient, double dlse, int b, int t, int h, RoundingModel model, Sums dq, Sums dk, Sums dv)
+        VisibleKeys visible, AttentionInput<T> input, Tensor<T> outputGradient, double dlse, int b, int t, int h, RoundingModel model, Sums dq, Sums dk, Sums dv)
         where T : IBinaryFloatingPointIeee754<T>
     {
+        S2Slice slice = visible.Slice;
         S2Config config = slice.Config;
-        BoundedRow row = ErrorBound.Row(slice, input, b, t, h, model);
+        BoundedRow row = ErrorBound.Row(visible, input, b, t, h, model);
         int keys = row.Row.Keys.Count, kvHead = config.KvHeadOf(h), queryRow = t - slice.Queries.Start;
         ReadOnlySpan<T> query = input.Query.Row(b, queryRow, h), dout = outputGradient.Row(b, queryRow, h);
         int queryVector = Layout.Row(slice.QueryCount, config.Heads, 1, b, queryRow, h);
         if (keys == 0)
         {
             // A row that sees keys but no finite score has weights of 0 and infinite operands: what their products give is not judged.
-            foreach (int u in Attention.VisibleKeys(slice, input, b, t, h))
+            foreach (int u in visible.Of(input, b, t, h))
             {
                 int vector = Layout.Row(slice.KeyCount, config.KvHeads, 1, b, u - slice.Keys.Start, kvHead);
                 dq.Add(queryVector, 0, double.PositiveInfinity, query);

@@ -31,7 +31,13 @@ public static class Prefixes
     public static B Visible<I, B>(MaskPolicy mask, bool isWhole, I n, I g, I s, I p, I t, I u)
         where I : IInteger<I, B>
         where B : IProposition<B>
-        => Visibility.Visible<I, B>(mask, n, g, s, t, u) | Sees<I, B>(mask, isWhole, p, t, u);
+        => Visible(mask, isWhole, p, Visibility.Place<I, B>(n, g, s, t), Visibility.Place<I, B>(n, g, s, u));
+
+    /// <summary>The same for places of one head.</summary>
+    public static B Visible<I, B>(MaskPolicy mask, bool isWhole, I p, in TokenPlace<I, B> query, in TokenPlace<I, B> key)
+        where I : IInteger<I, B>
+        where B : IProposition<B>
+        => Visibility.Visible(mask, query, key) | Sees<I, B>(mask, isWhole, p, query.Token, key.Token);
 
     /// <summary>Split without N: whether query t sees key u of a text of any length above both. Theorem "PrefixIsUnbounded".</summary>
     public static B Visible<I, B>(bool isWhole, I g, I s, I p, I t, I u)

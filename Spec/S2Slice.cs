@@ -77,6 +77,16 @@ public sealed record S2Slice
     public bool Visible(int head, int t, int u) =>
         IsUnbounded ? Prefixes.Visible<Int, Bool>(Config.IsPrefixWhole, Config.GroupSize, Config.ShiftOf(head), Config.Prefix, t, u) : Visibility.Visible(Config, head, t, u);
 
+    /// <summary>The same for many queries and keys of the slice, of a query head: what depends on one token alone is computed once for each token.</summary>
+    public Func<int, int, bool> VisibleIn(int head)
+    {
+        (S2Config config, int shift, int first) = (Config, Config.ShiftOf(head), Keys.Start);
+        if (IsUnbounded)
+            return (t, u) => Visible(head, t, u);
+        TokenPlace<Int, Bool>[] places = [.. Enumerable.Range(first, KeyCount).Select(token => Visibility.Place<Int, Bool>(config.Tokens, config.GroupSize, shift, token))];
+        return (t, u) => Prefixes.Visible(config.Mask, config.IsPrefixWhole, config.Prefix, places[t - first], places[u - first]);
+    }
+
     /// <summary>Validates a request. Every broken rule is named, not only the first.</summary>
     public static SliceResult TryCreate(S2Config config, SliceRequest request)
     {

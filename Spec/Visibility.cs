@@ -3,6 +3,13 @@ using S2Attn.Spec.Algebra;
 
 namespace S2Attn.Spec;
 
+/// <summary>What of a token decides which tokens it sees, and which see it, in a head with one shift.</summary>
+/// <param name="Token">The token.</param>
+/// <param name="Position">Its position on the ring.</param>
+/// <param name="Group">Its group.</param>
+/// <param name="Run">Whether it is before the wrap of the ring (<see cref="IndexMaps.Run"/>).</param>
+public readonly record struct TokenPlace<I, B>(I Token, I Position, I Group, B Run);
+
 /// <summary>The definition of the masks. Everything else in the project computes this relation or is tested against it.</summary>
 public static class Visibility
 {
@@ -16,12 +23,23 @@ public static class Visibility
     public static B Visible<I, B>(MaskPolicy mask, I n, I g, I s, I t, I u)
         where I : IInteger<I, B>
         where B : IProposition<B>
+        => Visible(mask, Place<I, B>(n, g, s, t), Place<I, B>(n, g, s, u));
+
+    /// <summary>The place of token t; see <see cref="Visible{I, B}(MaskPolicy, I, I, I, I, I)"/> for ranges.</summary>
+    public static TokenPlace<I, B> Place<I, B>(I n, I g, I s, I t)
+        where I : IInteger<I, B>
+        where B : IProposition<B>
+        => new(t, IndexMaps.Position<I, B>(IndexMaps.Ring<I, B>(n, g), s, t), IndexMaps.Group<I, B>(n, g, s, t), IndexMaps.Run<I, B>(s, t));
+
+    /// <summary>The same for places of one head: for many pairs, whose divisions are done once for each token.</summary>
+    public static B Visible<I, B>(MaskPolicy mask, in TokenPlace<I, B> query, in TokenPlace<I, B> key)
+        where I : IInteger<I, B>
+        where B : IProposition<B>
     {
-        I ring = IndexMaps.Ring<I, B>(n, g);
-        B sameGroup = I.Equal(IndexMaps.Group<I, B>(n, g, s, t), IndexMaps.Group<I, B>(n, g, s, u));
-        B sameRun = B.Iff(IndexMaps.Run<I, B>(s, t), IndexMaps.Run<I, B>(s, u));
-        B notAfterInPosition = IndexMaps.Position<I, B>(ring, s, u) <= IndexMaps.Position<I, B>(ring, s, t);
-        B notAfter = u <= t;
+        B sameGroup = I.Equal(query.Group, key.Group);
+        B sameRun = B.Iff(query.Run, key.Run);
+        B notAfterInPosition = key.Position <= query.Position;
+        B notAfter = key.Token <= query.Token;
         return mask switch
         {
             MaskPolicy.LocalCausal => sameGroup & notAfterInPosition,

@@ -26,7 +26,7 @@ public sealed class LongestFirst : ITestCollectionOrderer
         .. new[]
         {
             typeof(PythonTests), typeof(PropertyTests), typeof(KernelPathTests), typeof(WrongPortTests), typeof(MutantDocTests), typeof(KernelBorderTests), typeof(SamplePortTests), typeof(GoldenSuiteTests),
-            typeof(LevelJudgementTests), typeof(UsualPortTests), typeof(NativeLibraryTests), typeof(OnnxOperatorTests), typeof(MutationRunTests), typeof(ProofTests), typeof(KernelSliceTests), typeof(GoldenBoundTests),
+            typeof(LevelJudgementTests), typeof(UsualPortTests), typeof(NativeLibraryTests), typeof(OnnxOperatorTests), typeof(MutationRunTests), typeof(ProofTests), typeof(KernelPrefixTests), typeof(KernelSliceTests), typeof(GoldenBoundTests),
             typeof(XrayTests), typeof(SpoiledTensorTests), typeof(KernelAgreementTests), typeof(KernelSizeTests), typeof(KeyValueCacheTests),
         }.Select(type => $"Test collection for {type.FullName}"),
     ];

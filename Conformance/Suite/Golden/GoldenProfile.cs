@@ -12,11 +12,13 @@ internal sealed class GoldenProfile
     private readonly GoldenCase golden;
     private readonly AttentionInput<double> input;
     private readonly PipelineAttention? pipeline;
+    private readonly Func<int, int, int, AttentionRow> rows;
 
     public GoldenProfile(GoldenCase golden, AttentionInput<double> input)
     {
         this.golden = golden;
         this.input = input;
+        rows = Attention.RowsOf(golden.Config, input);
         pipeline = golden.Defects.IsEmpty ? null : new(golden.Config, FunctionOf(golden).Build(golden.Config, input.Valid));
     }
 
@@ -35,7 +37,7 @@ internal sealed class GoldenProfile
             return (row, pipeline.Softmax(input, row).Weights);
         }
 
-        AttentionRow softmax = Attention.Row(golden.Config, input, b, t, h);
+        AttentionRow softmax = rows(b, t, h);
         int kvHead = golden.Config.KvHeadOf(h);
         return (
             new(new(b, t, h), [.. softmax.Keys.Select(u => new ReadKey(new(b, u, kvHead), new Place(b, u, kvHead), CarriesGradient: true))], Uniform: false),

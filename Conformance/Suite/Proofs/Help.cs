@@ -12,6 +12,9 @@ namespace S2Attn.Conformance.Proofs;
 /// <param name="Instances">Further instances of lemmas.</param>
 public sealed record Help(bool Products, bool Parts, ImmutableArray<Prop> Splits, ImmutableArray<LemmaInstance> Instances)
 {
+    /// <summary>Whether the instances say all of products that the proof needs: the question is linear then, and a solver does not look for other facts about them.</summary>
+    public bool AnyProduct { get; init; }
+
     /// <summary>Multiples for quotients only.</summary>
     public static Help None { get; } = new(Products: false, Parts: false, [], []);
 
@@ -166,24 +169,27 @@ public sealed record Help(bool Products, bool Parts, ImmutableArray<Prop> Splits
     private static Help PrefixStep(MaskPolicy mask, IReadOnlyList<Term> values)
     {
         (Term n, Term g, Term s, Term p) = (values[0], values[1], values[2], values[3]);
-        Term before = Segments.RunOf<Term, Prop>(g, s, p - 1), at = Segments.RunOf<Term, Prop>(g, s, p), lastStart = Segments.Boundary<Term, Prop>(g, s, Segments.Count<Term, Prop>(n, g, s) - 1);
+
+        // As the claim writes it: the last of P + 1 tokens.
+        Term before = Segments.RunOf<Term, Prop>(g, s, p - 1), at = Segments.RunOf<Term, Prop>(g, s, p + 1 - 1), lastStart = Segments.Boundary<Term, Prop>(g, s, Segments.Count<Term, Prop>(n, g, s) - 1);
         MaskPolicy ofRuns = mask.IsCausal() ? MaskPolicy.Split : MaskPolicy.BidirectionalSplit;
         QueryRun<Term> first = Segments.Run<Term, Prop>(ofRuns, n, g, s, 0), run = Segments.Run<Term, Prop>(ofRuns, n, g, s, before), next = Segments.Run<Term, Prop>(ofRuns, n, g, s, at);
         Term keys = p - run.Start, more = p + 1 - next.Start, ofGroup = mask.IsCausal() ? g * (g + 1) / 2 : g * g, least = Term.If(p <= s, p, s), leastOfMore = Term.If(p + 1 <= s, p + 1, s), last = n - lastStart;
         return None with
         {
-            Products = true,
+            AnyProduct = true,
             Parts = true,
             Splits = [s > 0, Term.Equal(before, at), before > 0],
             Instances =
             [
+                .. Vanishing(0),
+                .. Vanishing(p),
+                .. Vanishing(p + 1),
                 new(Lemmas.Products, [p, n, p + 1, n, 1]),
                 new(Lemmas.Products, [keys, run.Length, more, next.Length, 1]),
                 new(Lemmas.Products, [keys, run.Length, run.Length, run.Length, 0]),
                 new(Lemmas.Products, [keys, run.Length, g, g, 0]),
                 new(Lemmas.Products, [keys, run.Length, first.Length, first.Length, 0]),
-                new(Lemmas.Units, [more, next.Length]),
-                new(Lemmas.Units, [keys, run.Length]),
                 new(Lemmas.Products, [before - 1, ofGroup, at - 1, ofGroup, 0]),
                 new(Lemmas.Products, [before - 1, ofGroup, at - 1, ofGroup, 1]),
                 new(Lemmas.Units, [at - 1, ofGroup]),
@@ -196,9 +202,17 @@ public sealed record Help(bool Products, bool Parts, ImmutableArray<Prop> Splits
                 new(Lemmas.Products, [least, last, leastOfMore, last, 0]),
                 new(Lemmas.Products, [least, last, leastOfMore, last, 1]),
                 new(Lemmas.Products, [p - lastStart, s, p + 1 - lastStart, s, 1]),
-                new(Lemmas.Units, [p - lastStart, s]),
             ],
         };
+
+        // The products of a prefix of so many tokens, where a factor is 0 or 1.
+        IEnumerable<LemmaInstance> Vanishing(Term prefix)
+        {
+            QueryRun<Term> of = Segments.Run<Term, Prop>(ofRuns, n, g, s, Segments.RunOf<Term, Prop>(g, s, prefix - 1));
+            Term keysOf = prefix - of.Start;
+            (Term A, Term B)[] products = [(prefix, n), (prefix - 1, prefix - 1 + 1), (keysOf, of.Length), (keysOf - 1, keysOf - 1 + 1), (Term.If(prefix <= s, prefix, s), last), (prefix - lastStart, s)];
+            return products.Select(product => new LemmaInstance(Lemmas.Units, [product.A, product.B]));
+        }
     }
 
     // a = 2m or a + 1 = 2 (m + 1), for m = a / 2.

@@ -25,7 +25,7 @@ public enum Verdict
 public sealed record Obligation(string Name, string Subject, Verdict Expected, string Script, string ScriptWithModel)
 {
     // Solvers keep products whole under this logic; under QF_NIA z3 first searches for small models bit by bit.
-    private const string ProofLogic = "QF_UFNIA";
+    private const string ProofLogic = "QF_UFNIA", LinearLogic = "QF_UFLIA";
     private const string ModelLogic = "QF_NIA";
     private const long SmallValue = 8;
 
@@ -82,7 +82,8 @@ public sealed record Obligation(string Name, string Subject, Verdict Expected, s
             script.Assert($"lemma {instance.Lemma.Name}", instance.Prop);
         string[] header = [$"{name}: {expected.Word()} is expected."];
         string logic = expected is Verdict.Unsat ? ProofLogic : ModelLogic;
-        return new(name, goal.Name, expected, script.Write(header, logic, []), script.Write(header, logic, goal.Variables));
+        bool anyProduct = expected is Verdict.Unsat && goal.Help.AnyProduct;
+        return new(name, goal.Name, expected, script.Write(header, anyProduct ? LinearLogic : logic, [], anyProduct), script.Write(header, logic, goal.Variables));
     }
 
     private static void AddAssumptions(SmtScript script, Goal goal)

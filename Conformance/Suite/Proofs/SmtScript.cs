@@ -11,7 +11,7 @@ namespace S2Attn.Conformance.Proofs;
 /// </summary>
 public sealed class SmtScript
 {
-    private const string Division = "div";
+    private const string Division = "div", Product = "*", AnyProduct = "times";
 
     private readonly record struct Node(string Head, int[] Children, bool IsInteger);
 
@@ -54,7 +54,8 @@ public sealed class SmtScript
     /// <param name="header">Comment lines for the top.</param>
     /// <param name="logic">The SMT-LIB logic.</param>
     /// <param name="model">Variables whose values are asked for; none where the answer should be unsat.</param>
-    public string Write(IEnumerable<string> header, string logic, IReadOnlyList<Term.Variable> model)
+    /// <param name="anyProduct">Whether a product of two expressions is that of some function of two integers, of which nothing is known but the lemmas: what holds for every one holds for *.</param>
+    public string Write(IEnumerable<string> header, string logic, IReadOnlyList<Term.Variable> model, bool anyProduct = false)
     {
         StringBuilder text = new();
         foreach (string line in header)
@@ -62,17 +63,20 @@ public sealed class SmtScript
         if (model.Count > 0)
             text.Append("(set-option :produce-models true)\n");
         text.Append(CultureInfo.InvariantCulture, $"(set-logic {logic})\n");
+        if (anyProduct)
+            text.Append(CultureInfo.InvariantCulture, $"(declare-fun {AnyProduct} (Int Int) Int) ; a product of two expressions\n");
         string[] names = new string[nodes.Count];
         int integers = 0, props = 0, divisions = 0;
         for (int id = 0; id < nodes.Count; id++)
         {
             Node node = nodes[id];
-            string written = node.Children.Length == 0 ? node.Head : $"({node.Head} {string.Join(' ', node.Children.Select(child => names[child]))})";
+            string head = node.Head == Product && node.Children.All(IsUnknown) ? ProductOf(node.Children[1]) : node.Head;
+            string written = node.Children.Length == 0 ? node.Head : $"({head} {string.Join(' ', node.Children.Select(child => names[child]))})";
             if (node.Head == Division)
             {
                 names[id] = Invariant($"q{++divisions}");
                 (string a, string b, string q) = (names[node.Children[0]], names[node.Children[1]], names[id]);
-                string axiom = $"(and (<= (* {q} {b}) {a}) (< {a} (+ (* {q} {b}) {b})))";
+                string times = ProductOf(node.Children[1]), axiom = $"(and (<= ({times} {q} {b}) {a}) (< {a} (+ ({times} {q} {b}) {b})))";
                 string guarded = b[0] is >= '1' and <= '9' ? axiom : $"(=> (> {b} 0) {axiom})";
                 text.Append(CultureInfo.InvariantCulture, $"(declare-const {q} Int) ; floor of {a} / {b}\n(assert {guarded})\n");
             }
@@ -104,7 +108,11 @@ public sealed class SmtScript
         if (model.Count > 0)
             text.Append(CultureInfo.InvariantCulture, $"(get-value ({string.Join(' ', model.Select(variable => variable.Name))}))\n");
         return text.ToString();
+
+        string ProductOf(int factor) => anyProduct && IsUnknown(factor) ? AnyProduct : Product;
     }
+
+    private bool IsUnknown(int id) => nodes[id].Children.Length > 0 || char.IsLetter(nodes[id].Head[0]);
 
     private static string Invariant(FormattableString text) => FormattableString.Invariant(text);
 
@@ -132,7 +140,7 @@ public sealed class SmtScript
         if (id != nodes.Count - 1)
             return;
         terms.Add(term);
-        if (term is Term.Operation { Symbol: "*", A: not Term.Constant, B: not Term.Constant } product)
+        if (term is Term.Operation { Symbol: Product, A: not Term.Constant, B: not Term.Constant } product)
             products.Add(product);
         if (term is not Term.Quotient quotient)
             return;

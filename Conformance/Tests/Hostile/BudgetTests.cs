@@ -41,14 +41,14 @@ public sealed class BudgetTests
         int evaluations = 0;
         Property endless = Named("Determinism") with { Check = probe => Enumerable.Range(0, 1000).SelectMany(_ => Evaluated(probe)) };
         using ReferencePort port = new();
-        PropertyResult row = SuiteRunner.Results(new SuiteOptions { Cases = 3, RowLimit = TimeSpan.FromMilliseconds(200) }, [endless], "port", port).Single();
+        PropertyResult row = SuiteRunner.Results(new SuiteOptions { Cases = 3, RowLimit = TimeSpan.FromSeconds(2) }, [endless], "port", port).Single();
         Assert.InRange(evaluations, 1, 500);
         Assert.Equal(3, row.Unsupported["suite:row limit"]);
 
         IEnumerable<string> Evaluated(Probe probe)
         {
             evaluations++;
-            Thread.Sleep(10);
+            Thread.Sleep(20);
             _ = probe.Bounds(probe.Config, probe.Input);
             return [];
         }
@@ -57,8 +57,8 @@ public sealed class BudgetTests
     [Fact]
     public void Time_in_the_port_is_not_the_suites()
     {
-        using SlowPort port = new(TimeSpan.FromMilliseconds(300));
-        PropertyResult row = SuiteRunner.Results(new SuiteOptions { Cases = 4, RowLimit = TimeSpan.FromMilliseconds(600) }, [Named("Determinism")], "slow", port).Single();
+        using SlowPort port = new(TimeSpan.FromSeconds(1));
+        PropertyResult row = SuiteRunner.Results(new SuiteOptions { Cases = 4, RowLimit = TimeSpan.FromSeconds(3) }, [Named("Determinism")], "slow", port).Single();
         Assert.Equal((Outcome.Holds, 4), (row.Outcome, row.Cases));
     }
 

@@ -44,6 +44,16 @@ internal static class HostileRun
         }
     }
 
+    /// <summary>Reads what a program prints up to a line that begins so.</summary>
+    public static void ReadTo(Process process, string text)
+    {
+        string? line;
+        do
+            line = process.StandardOutput.ReadLineAsync().WaitAsync(TimeSpan.FromMinutes(1)).GetAwaiter().GetResult();
+        while (line is not null && !line.StartsWith(text, StringComparison.Ordinal));
+        Assert.NotNull(line);
+    }
+
     /// <summary>Sends a signal.</summary>
     public static void Signal(Process process, string signal) => Signal(process.Id, signal);
 
@@ -57,6 +67,13 @@ internal static class HostileRun
     /// <summary>The processes whose environment holds a text.</summary>
     public static string[] Carrying(string text) =>
         [.. Directory.EnumerateDirectories("/proc").Where(path => int.TryParse(Path.GetFileName(path), out _) && Read($"{path}/environ").Contains(text, StringComparison.Ordinal) && !Read($"{path}/stat").Contains(") Z ", StringComparison.Ordinal))];
+
+    /// <summary>No process has the text in its environment. One that was killed is there until the system gets round to it; one that nobody ended stays.</summary>
+    public static void AssertNoneCarries(string text)
+    {
+        SpinWait.SpinUntil(() => Carrying(text).Length == 0, TimeSpan.FromSeconds(30));
+        Assert.Empty(Carrying(text).Select(path => $"{path}: {Read($"{path}/cmdline").Replace('\0', ' ')}"));
+    }
 
     /// <summary>The processes whose command holds a text.</summary>
     public static string[] Commanded(string text) =>

@@ -75,7 +75,7 @@ public sealed class LifetimeTests
         Stopwatch watch = Stopwatch.StartNew();
         Process process = HostileRun.Start(directory, "check", "--port", "reference", "--port", HostileRun.Talker(new { deed = "sleep", ready }), "--filter", "Determinism", "--cases", "2", "--json", json);
         Wait(() => File.Exists(ready));
-        Thread.Sleep(1500);
+        HostileRun.ReadTo(process, "reference: 1 of 1 rows hold");
         HostileRun.Signal(process, signal);
         Ended ended = HostileRun.Finish(process, watch);
         Assert.True(ended.ExitCode == exitCode, $"{ended}");
@@ -104,7 +104,7 @@ public sealed class LifetimeTests
         string mark = Path.GetFileName(Left(directory)[0]);
         HostileRun.S2Attn(directory, "describe", "--port", HostileRun.Talker(new { }));
         Assert.Empty(Left(directory));
-        Assert.Empty(HostileRun.Carrying($"S2ATTN_PORT_RUN={mark}"));
+        HostileRun.AssertNoneCarries($"S2ATTN_PORT_RUN={mark}");
     });
 
     [RequiresToolFact("python3")]
@@ -192,7 +192,7 @@ public sealed class LifetimeTests
     private static void AssertNothingIsLeft(string directory)
     {
         Assert.Empty(Left(directory));
-        Assert.Empty(HostileRun.Carrying($"TMPDIR={directory}"));
+        HostileRun.AssertNoneCarries($"TMPDIR={directory}");
     }
 
     private static void Wait(Func<bool> until) => Assert.True(SpinWait.SpinUntil(until, TimeSpan.FromMinutes(1)), "it did not come to this within a minute");

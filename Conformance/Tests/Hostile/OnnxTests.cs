@@ -87,8 +87,8 @@ public sealed class OnnxTests
         HostileRun.Signal(process, "TERM");
         Ended ended = HostileRun.Finish(process, watch);
         Assert.True(ended.ExitCode == 143, $"{ended}");
-        Assert.InRange(ended.Time.TotalSeconds, 0, 30);
-        Assert.Empty(HostileRun.Carrying($"TMPDIR={directory}"));
+        Assert.InRange(ended.Time.TotalSeconds, 0, 100);
+        HostileRun.AssertNoneCarries($"TMPDIR={directory}");
     });
 
     // The product of two matrices that depend on q: minutes on one thread.

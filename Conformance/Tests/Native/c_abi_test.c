@@ -286,7 +286,7 @@ static void forks(void) {
     }
 }
 
-static int stopping;
+static int calling, stopping;
 
 static void *keep_busy(void *size) {
     int64_t tokens = *(int64_t *)size;
@@ -294,6 +294,7 @@ static void *keep_busy(void *size) {
     config.tokens = config.group_size = tokens, config.heads = 8, config.head_dim = 128;
     float *x = calloc((size_t)tokens * 8 * 128, sizeof *x), *o = calloc((size_t)tokens * 8 * 128, sizeof *o);
     s2attn_plan plan = planned(&config);
+    __atomic_store_n(&calling, 1, __ATOMIC_RELEASE);
     while (!__atomic_load_n(&stopping, __ATOMIC_RELAXED)) CHECK(s2attn_forward(plan, x, x, x, NULL, o, NULL) == S2ATTN_SUCCESS);
     free(x), free(o);
     return NULL;
@@ -329,7 +330,8 @@ static void fork_in_a_long_call(void) {
     s2attn_plan plan = planned(&config);
     must_work(plan);
     CHECK(pthread_create(&other, NULL, keep_busy, &tokens) == 0);
-    usleep(500000);
+    while (!__atomic_load_n(&calling, __ATOMIC_ACQUIRE)) usleep(1000);
+    usleep(500000); /* from the last statement before the call into it */
     pid_t child = fork();
     if (child == 0) {
         float *o = malloc(sizeof expected);

@@ -173,14 +173,7 @@ public sealed class KernelLifetimeTests
         int before = Settled(threads => threads == 0);
         Abandon();
         Assert.True(PoolThreads() > before + 20);
-        for (int i = 0; i < 100 && PoolThreads() > before; i++)
-        {
-            GC.Collect();
-            GC.WaitForPendingFinalizers();
-            Thread.Sleep(20);
-        }
-
-        Assert.Equal(before, PoolThreads());
+        Assert.Equal(before, Settled(threads => threads == before));
 
         [MethodImpl(MethodImplOptions.NoInlining)]
         static void Abandon()
@@ -345,12 +338,26 @@ public sealed class KernelLifetimeTests
         late(0);
     }
 
-    // The kernel of the operating system sees a thread for a moment after it was joined.
+    // The kernel of the operating system sees a thread for a moment after it was joined; and a plan that an earlier test abandoned has its threads until it is collected.
     internal static int Settled(Func<int, bool> expected)
     {
-        for (int i = 0; i < 200 && !expected(PoolThreads()); i++)
-            Thread.Sleep(5);
+        SpinWait.SpinUntil(
+            () =>
+            {
+                if (expected(PoolThreads()))
+                    return true;
+                Collect();
+                return false;
+            },
+            TimeSpan.FromSeconds(30));
         return PoolThreads();
+    }
+
+    private static void Collect()
+    {
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
+        Thread.Sleep(20);
     }
 
     // Threads of plans, counted by their name as the kernel knows it.

@@ -27,18 +27,7 @@ public sealed class KernelPhaseTests
 
     [Theory]
     [MemberData(nameof(ExponentialTests.Widths), MemberType = typeof(ExponentialTests))]
-    public void Heads_with_shifts_of_their_own_stay_within_the_bound(VectorWidth width)
-    {
-        using OptimizedPort port = new(new S2AttentionOptions { VectorWidth = width, Threads = 2 });
-        Prop.ForAll(
-            Arb.From(Phased),
-            item =>
-            {
-                string[] wrong = [.. AgreementCampaign.Try(port, OptimizedPort.ModelOf, item).Where(agreement => !agreement.Agrees).Select(agreement => $"{agreement}")];
-                return (wrong.Length == 0).Label(string.Join("; ", wrong));
-            })
-            .Check(Config.QuickThrowOnFailure.WithMaxTest(60));
-    }
+    public void Heads_with_shifts_of_their_own_stay_within_the_bound(VectorWidth width) => KernelRun.StaysWithinTheBound(Phased, width, 60);
 
     [Theory]
     [MemberData(nameof(Masks))]

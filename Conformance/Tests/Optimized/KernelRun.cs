@@ -1,5 +1,8 @@
 // How is a plan called on a case, in memory of the test's choosing? Rows at any strides, between guard pages, and back to dense arrays.
 using System.Runtime.InteropServices;
+using FsCheck;
+using FsCheck.Fluent;
+using S2Attn.Conformance.Campaigns;
 using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
 using S2Attn.Optimized;
@@ -23,6 +26,41 @@ internal sealed record KernelBits(byte[] Output, byte[] LogSumExp, byte[] QueryG
 
 internal static class KernelRun
 {
+    /// <summary>So many cases of a generator agree with the definition, whatever the kernels of a width round.</summary>
+    public static void StaysWithinTheBound(Gen<AttentionCase> cases, VectorWidth width, int count)
+    {
+        using OptimizedPort port = new(new S2AttentionOptions { VectorWidth = width, Threads = 2 });
+        Prop.ForAll(
+            Arb.From(cases),
+            item =>
+            {
+                string[] wrong = [.. AgreementCampaign.Try(port, OptimizedPort.ModelOf, item).Where(agreement => !agreement.Agrees).Select(agreement => $"{agreement}")];
+                return (wrong.Length == 0).Label(string.Join("; ", wrong));
+            })
+            .Check(Config.QuickThrowOnFailure.WithMaxTest(count));
+    }
+
+    /// <summary>Gradients of a plan in f16 are those in f32, each rounded once after the last addition to it; every key receives something.</summary>
+    public static void RoundsStoredGradientsOnce(S2AttentionPlan plan, S2Config config)
+    {
+        Half[] q = Halves(config.Heads, 1), k = Halves(config.KvHeads, 2), v = Halves(config.KvHeads, 3), dout = Halves(config.Heads, 4), o = new Half[q.Length];
+        float[] lse = new float[q.Length / config.HeadDim], dq = new float[q.Length], dk = new float[k.Length], dv = new float[k.Length];
+        Half[] storedQuery = new Half[q.Length], storedKey = new Half[k.Length], storedValue = new Half[k.Length];
+        plan.Forward<Half>(q, k, v, o, lse);
+        plan.Backward<Half>(q, k, v, o, lse, dout, dq, dk, dv);
+        plan.Backward<Half, Half>(q, k, v, o, lse, dout, storedQuery, storedKey, storedValue);
+        Assert.Equal([.. dq.Select(x => (Half)x)], storedQuery);
+        Assert.Equal([.. dk.Select(x => (Half)x)], storedKey);
+        Assert.Equal([.. dv.Select(x => (Half)x)], storedValue);
+        Assert.True(dk.All(x => x != 0));
+
+        Half[] Halves(int heads, int seed)
+        {
+            Random random = new(seed);
+            return [.. Enumerable.Range(0, config.Batch * config.Tokens * heads * config.HeadDim).Select(_ => (Half)(random.NextSingle() - 0.5f))];
+        }
+    }
+
     /// <summary>Dense tensors in guarded memory.</summary>
     public static KernelBits Run(AttentionCase item, S2AttentionOptions options, GuardSide side = GuardSide.After, S2Grid? grid = null) => item.Type switch
     {

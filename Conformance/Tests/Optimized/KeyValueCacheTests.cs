@@ -80,6 +80,23 @@ public sealed class KeyValueCacheTests
             }
     }
 
+    /// <summary>
+    /// Rows of one to twelve pairs of registers, whole, one element less and one more: what is left behind each width of the products, for one to five rows at once, and where they are taken apart by
+    /// parity each pair in its own place.
+    /// </summary>
+    [Theory]
+    [MemberData(nameof(Paths))]
+    public void Rows_of_any_number_of_registers_stay_within_the_bound(ElementType type, VectorWidth width)
+    {
+        int pair = 2 * VectorWidths.Bits(width) / 32, seed = 0;
+        Random random = new(7);
+        foreach ((int dim, int heads) in Enumerable.Range(1, 12).SelectMany(pairs => new[] { (pairs * pair, 4), (pairs * pair, 1 + (pairs % 5)), ((pairs * pair) + (pairs % 2 == 0 ? 1 : -1), 1 + ((pairs + 2) % 5)) }))
+        {
+            S2Config config = S2Config.Create(new() { Tokens = 7, Heads = heads, KvHeads = 1, HeadDim = dim, GroupSize = GroupSizeRule.Of(7), Mask = MaskPolicy.Split, ShiftedHeads = HeadShift.None });
+            Check(new(config, type, TensorKind.Normal, PaddingPattern.None, seed++), width, random, last: 1);
+        }
+    }
+
     /// <summary>Theorem CacheBounded, observed: memory stays where it was at G + chunk rows, whatever N is.</summary>
     [Fact]
     public void The_memory_of_a_cache_does_not_grow_with_the_text()

@@ -13,7 +13,7 @@ public sealed class HostileLibraryTests
         SamplePortTests.Compile(
             "-shared", "-fPIC", "-I", SamplePortTests.Sample("c"), "-o", library,
             Path.Combine(Repository.Root, "Conformance", "Tests", "Ports", "hostile_library.c"));
-        ProcessPortOptions options = new() { CaseLimit = TimeSpan.FromSeconds(5), TemporaryDirectory = directory };
+        ProcessPortOptions options = new() { CaseLimit = TimeSpan.FromSeconds(15), TemporaryDirectory = directory };
         using (IAttentionPort port = PortFactory.CreateNative(options, library))
         {
             Expect(4, PortFailureKind.Crash, "");

@@ -1,6 +1,6 @@
 // Does the suite survive a port that misbehaves, say what happened, and leave nothing behind?
-using System.Diagnostics;
 using S2Attn.Conformance.Ports;
+using S2Attn.Tests.Hostile;
 using S2Attn.Tests.Tools;
 
 namespace S2Attn.Tests.Ports;
@@ -159,26 +159,9 @@ public sealed class HostilePortTests : IDisposable
     private void AssertNothingIsLeft()
     {
         Assert.Empty(Directory.EnumerateFileSystemEntries(temporary));
-        if (!OperatingSystem.IsLinux())
-            return;
-        string[] survivors = [.. Process.GetProcesses().Select(process => process.Id).Where(IsOurs).Select(Describe)];
-        Assert.Empty(survivors);
 
         // The ports of other tests run at the same time; those of this one, and their children, carry this test's directory in their environment.
-        bool IsOurs(int id) => Read(id, "environ").Contains($"S2ATTN_TEST={temporary}", StringComparison.Ordinal);
-
-        static string Describe(int id) => $"{id}: {Read(id, "cmdline").Replace('\0', ' ')}";
-
-        static string Read(int id, string file)
-        {
-            try
-            {
-                return File.ReadAllText($"/proc/{id}/{file}");
-            }
-            catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-            {
-                return "";
-            }
-        }
+        if (OperatingSystem.IsLinux())
+            HostileRun.AssertNoneCarries($"S2ATTN_TEST={temporary}");
     }
 }

@@ -159,6 +159,25 @@ public sealed class ProofTests
             text);
     }
 
+    /// <summary>Of a product that is some function nothing holds but what lemmas say: that it commutes is no proof then, and that a b / b is b / b where a is 1 is one.</summary>
+    [RequiresAnyToolFact("cvc5", "z3")]
+    public async Task Of_a_product_that_is_any_function_only_lemmas_are_known()
+    {
+        Term.Variable a = new("a"), b = new("b");
+        Prop commutes = Term.Equal(a * b, b * a), isUnit = Prop.Implies(Term.Equal(a, 1) & b >= 1, Term.Equal(a * b / b, b / b));
+        Help any = Help.None with { AnyProduct = true, Instances = [new(Lemmas.Units, [a, b])] };
+        Assert.Equal(Outcome.Proved, await Proved(commutes, any with { AnyProduct = false }));
+        Assert.Equal(Outcome.Fails, await Proved(commutes, any));
+        Assert.Equal(Outcome.Proved, await Proved(isUnit, any));
+        Obligation asked = Obligation.Proofs(new("Unit", [a, b], [], isUnit, any)).Single(asked => asked.Expected is Verdict.Unsat);
+        Assert.Contains("(declare-fun times (Int Int) Int)", asked.Script, StringComparison.Ordinal);
+        Assert.Contains("(times q1 b)", asked.Script, StringComparison.Ordinal);
+        Assert.DoesNotContain("(* a b)", asked.Script, StringComparison.Ordinal);
+
+        async Task<Outcome> Proved(Prop conclusion, Help help) =>
+            Assert.Single(await Run(new Subject.ToProve("", "Any", "", "", [.. Obligation.Proofs(new("Any", [a, b], [("any a, b", Prop.Of(true))], conclusion, help))]))).Outcome;
+    }
+
     [RequiresAnyToolFact("cvc5", "z3")]
     public async Task Dividing_by_zero_proves_nothing() =>
         Assert.Equal(Outcome.Fails, Assert.Single(await Run(Plan.Of(new("DivideByZero", 0, "", "", IsTrue: true, new Mutants.DividesByZero())))).Outcome);

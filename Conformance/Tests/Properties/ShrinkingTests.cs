@@ -23,7 +23,7 @@ public sealed class ShrinkingTests
     [InlineData("dv-of-one-query-head", "KvHead.Gradients", "B=1 N=1 G=1 S=0 H=2 K=1 D=1")]
     public void A_defect_shrinks_to_its_known_smallest_configuration(string defect, string property, string expected)
     {
-        SuiteOptions options = new() { Seed = 7, Cases = 100, StopAtFirstFailure = true, ShrinkLimit = TimeSpan.FromMinutes(1) };
+        SuiteOptions options = new() { Seed = 7, Cases = 100, StopAtFirstFailure = true, ShrinkLimit = TimeSpan.FromMinutes(4) };
         using IAttentionPort port = Defects.Named(defect);
         PropertyResult result = SuiteRunner.Results(options, [PropertyTests.Named(property)], defect, port).Single();
         Assert.Contains(expected, Assert.Single(result.Counterexample).Case, StringComparison.Ordinal);

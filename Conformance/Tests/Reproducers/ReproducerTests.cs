@@ -17,7 +17,7 @@ namespace S2Attn.Tests.Reproducers;
 
 public sealed class ReproducerTests
 {
-    private static readonly SuiteOptions Options = new() { Seed = 20230921, Cases = 40, ShrinkLimit = TimeSpan.FromSeconds(20) };
+    private static readonly SuiteOptions Options = new() { Seed = 20230921, Cases = 40, ShrinkLimit = TimeSpan.FromMinutes(2) };
 
     [Theory]
     [InlineData("plus-direction-odd", "Agreement.Output", "o")]

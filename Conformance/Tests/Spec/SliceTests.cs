@@ -92,19 +92,20 @@ public sealed class SliceTests
         }
     }
 
-    /// <summary>It took the largest shift of all heads, and so the shortest halo, where heads have shifts of their own.</summary>
+    /// <summary>It took the largest shift of all heads, and so the shortest halo, where heads have shifts of their own. The tokens of a prefix, which end where the halo begins or before, cross once for each kv head.</summary>
     [Fact]
     public void Traffic_of_a_cut_follows_the_longest_halo_of_each_kv_head()
     {
         foreach (HeadShift heads in new[] { HeadShift.Each([0, 3, 1, 7]), HeadShift.Each([0, 0, 5, 5]), HeadShift.Phased(4), HeadShift.Phased(2, isRotated: true) })
-        {
-            S2Config config = S2Config.Create(new() { Tokens = 30, Heads = 4, KvHeads = 2, HeadDim = 5, GroupSize = GroupSizeRule.Of(8), Mask = MaskPolicy.Split, ShiftedHeads = heads });
-            int rows = (from head in Enumerable.Range(0, 4)
-                        from u in Enumerable.Range(0, 16)
-                        where Enumerable.Range(16, 14).Any(t => Visibility.Visible(config, head, t, u))
-                        select (config.KvHeadOf(head), u)).Distinct().Count();
-            Assert.Equal(2L * rows * 5, Slices.TrafficOfCut(config));
-        }
+            foreach (int prefix in new[] { 0, 1, 8 })
+            {
+                S2Config config = S2Config.Create(new() { Tokens = 30, Heads = 4, KvHeads = 2, HeadDim = 5, GroupSize = GroupSizeRule.Of(8), Mask = MaskPolicy.Split, ShiftedHeads = heads, Prefix = prefix });
+                int rows = (from head in Enumerable.Range(0, 4)
+                            from u in Enumerable.Range(0, 16)
+                            where Enumerable.Range(16, 14).Any(t => Visibility.Visible(config, head, t, u))
+                            select (config.KvHeadOf(head), u)).Distinct().Count();
+                Assert.Equal(2L * rows * 5, Slices.TrafficOfCut(config));
+            }
     }
 
     [Fact]
