@@ -126,6 +126,18 @@ public static class Prefixes
         return new(I.If(p > 0, 0, ofPolicy.Start), IsOrdered(mask, isWhole) ? ofPolicy.End : I.If(ofPolicy.End < p, p, ofPolicy.End));
     }
 
+    /// <summary>How many keys of a prefix of p tokens the queries behind a cut after c tokens need of those before it: the first ones. Theorem "PrefixHaloSuffices".</summary>
+    public static I KeysToTheRight<I, B>(I p, I cut)
+        where I : IInteger<I, B>
+        where B : IProposition<B>
+        => I.Min(p, cut);
+
+    /// <summary>How many keys behind the cut the queries before it need: the rest of the prefix where no order hides it from them, so that all P tokens cross the cut, each once.</summary>
+    public static I KeysToTheLeft<I, B>(MaskPolicy mask, bool isWhole, I p, I cut)
+        where I : IInteger<I, B>
+        where B : IProposition<B>
+        => IsOrdered(mask, isWhole) ? 0 : p - I.Min(p, cut);
+
     // Pairs with a key of the prefix that the policy shows and the prefix too.
     private static I PairsOfBoth<I, B>(MaskPolicy mask, bool isWhole, I n, I g, I s, I p)
         where I : IInteger<I, B>

@@ -76,7 +76,7 @@ public static class Slices
 
     /// <summary>
     /// Elements of keys and values that cross one cut at a multiple of G under Split, forward; the backward pass sends as many back. B (G - S) 2 D for each kv head, with the smallest S of the
-    /// shifted heads that read it: neither N nor the number of cuts occurs in it. A prefix crosses it once more: B P 2 D elements for each kv head.
+    /// shifted heads that read it: neither N nor the number of cuts occurs in it. A prefix crosses it once more: B P 2 D elements for each kv head (<see cref="Prefixes.KeysToTheRight"/>; of sinks less, where the cut is before their end).
     /// </summary>
     public static long TrafficOfCut(S2Config config)
     {

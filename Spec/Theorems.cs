@@ -187,6 +187,9 @@ public static class Theorems
         .. BothKinds.Select(isWhole => new Statement(
             $"PrefixIsUnbounded.{KindOf(isWhole)}", $"Split, {WordsOf(isWhole)}: what t sees does not depend on N", PrefixRegionOf(MaskPolicy.Split), PrefixNames, new PrefixIsUnbounded(isWhole))),
         new("PrefixCacheBounded", "Split: no query sees a key between P sinks and the start of its run; at most G + P keys stay alive", PrefixRegionOf(MaskPolicy.Split), PrefixNames, new PrefixCacheBounded()),
+        .. BothKinds.Select(isWhole => new Statement(
+            $"PrefixHaloSuffices.{KindOf(isWhole)}", $"Split, {WordsOf(isWhole)}: across the cut c a query sees but the halo, of the prefix KeysToTheRight behind it and KeysToTheLeft before it",
+            "c = mG, m >= 1, c < N, 0 <= P <= N, t and u on either side of c", ["N", "G", "S", "c", "P", "t", "u"], new PrefixHaloSuffices(isWhole))),
     ];
 
     /// <summary>What kernels rely on beyond the catalogue: facts about tiles and offsets, all true.</summary>

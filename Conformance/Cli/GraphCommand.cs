@@ -19,11 +19,13 @@ internal static class GraphCommand
         Option<bool> rotated = new("--rotated") { Description = "With --phases: half a step more." };
         Option<string[]> axes = new("--axis") { Description = "Instead of --group-size: tokens stand on several axes. Once for each, the slowest first, as N/G or N/G/S, S is G / 2 where not given; with --custom-op.", HelpName = "N/G/S", AllowMultipleArgumentsPerToken = true };
         Option<string> shifted = new("--shifted-heads") { Description = "With --axis: None, SecondHalf or All heads shift.", HelpName = "HEADS", DefaultValueFactory = _ => "SecondHalf" };
+        Option<int> prefix = new("--prefix") { Description = "P: the first P tokens are keys of every query (attention sinks). Not with --axis.", HelpName = "P" };
+        Option<bool> whole = new("--whole-prefix") { Description = "With --prefix: its own tokens see it whole, as an image in front of a text." };
         Option<bool> customOp = new("--custom-op") { Description = "One node s2attn::S2Attention, which needs libs2attn at run time, instead of a composition of ONNX's own operators. Also has input valid [B,N] (uint8)." };
         Option<string> dtype = new("--dtype") { Description = "f32, f16 or bf16; others than f32 with --custom-op.", DefaultValueFactory = _ => "f32" };
         Option<int> threads = new("--threads") { Description = "Threads of the operator of --custom-op; 0 for the processors of the machine.", DefaultValueFactory = _ => 1 };
         Option<FileInfo> output = new("--output") { Description = "The .onnx file to write.", Required = true };
-        Command command = new("graph", "Write S2-Attn as an ONNX model with inputs q, k, v [B,N,H,D] and outputs o, lse.") { mask, groupSize, shift, axes, shifted, phases, rotated, customOp, dtype, threads, output };
+        Command command = new("graph", "Write S2-Attn as an ONNX model with inputs q, k, v [B,N,H,D] and outputs o, lse.") { mask, groupSize, shift, axes, shifted, phases, rotated, prefix, whole, customOp, dtype, threads, output };
         command.SetAction(result =>
         {
             try
@@ -45,10 +47,14 @@ internal static class GraphCommand
                     throw new ArgumentException("--rotated: needs --phases");
                 if (result.GetValue(phases) < 1)
                     throw new ArgumentException($"--phases {result.GetValue(phases)}: must be at least 1");
+                if (result.GetValue(prefix) < 0 || (result.GetValue(prefix) > 0 && given.Length > 0))
+                    throw new ArgumentException($"--prefix {result.GetValue(prefix)}: must be {(given.Length > 0 ? "left out beside --axis: a grid has no prefix" : "at least 0")}");
+                if (result.GetValue(whole) && result.GetValue(prefix) == 0)
+                    throw new ArgumentException("--whole-prefix: needs a --prefix of at least 1");
                 byte[] model = given.Length > 0 ? CustomOpGraph.Build(Grid(result.GetValue(mask), given, result.GetValue(shifted) ?? ""), elementType, result.GetValue(threads))
                     : result.GetValue(customOp)
-                    ? CustomOpGraph.Build(result.GetValue(mask), size, by, elementType, heads, result.GetValue(threads))
-                    : S2AttnGraph.Build(result.GetValue(mask), size, by);
+                    ? CustomOpGraph.Build(result.GetValue(mask), size, by, elementType, heads, result.GetValue(threads), prefix: result.GetValue(prefix), isPrefixWhole: result.GetValue(whole))
+                    : S2AttnGraph.Build(result.GetValue(mask), size, by, result.GetValue(prefix), result.GetValue(whole));
                 WholeFile.Write(result.GetValue(output)!.FullName, model);
                 return 0;
             }

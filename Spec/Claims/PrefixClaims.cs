@@ -257,6 +257,41 @@ public sealed record PrefixKeysNeeded(MaskPolicy Mask, bool IsWhole) : IStatemen
     }
 }
 
+/// <summary>
+/// N, G, S, c, P, t, u with t and u on either side of the cut c: under Split a query behind it sees, of the keys before it, those of the halo and the first KeysToTheRight; one before it sees, of
+/// those behind it, the first KeysToTheLeft. Together these are at most P.
+/// </summary>
+public sealed record PrefixHaloSuffices(bool IsWhole) : IStatement
+{
+    /// <inheritdoc/>
+    public B Assumes<I, B>(IReadOnlyList<I> values)
+        where I : IInteger<I, B>
+        where B : IProposition<B>
+    {
+        ArgumentNullException.ThrowIfNull(values);
+        (I n, I cut, I p) = (values[0], values[3], values[4]);
+        return PrefixPoints.ValidText<I, B>(MaskPolicy.Split, values)
+            & SliceRegions.IsCut<I, B>(values) & cut < n
+            & 0 <= p & p <= n
+            & Regions.Contains<I, B>(0, n, values[5]) & Regions.Contains<I, B>(0, n, values[6])
+            & B.Iff(values[5] < cut, values[6] >= cut);
+    }
+
+    /// <inheritdoc/>
+    public B Holds<I, B>(IReadOnlyList<I> values)
+        where I : IInteger<I, B>
+        where B : IProposition<B>
+    {
+        ArgumentNullException.ThrowIfNull(values);
+        (I n, I g, I s, I cut, I p, I t, I u) = (values[0], values[1], values[2], values[3], values[4], values[5], values[6]);
+        I right = Prefixes.KeysToTheRight<I, B>(p, cut), left = Prefixes.KeysToTheLeft<I, B>(MaskPolicy.Split, IsWhole, p, cut);
+        return 0 <= right & right <= cut & 0 <= left & left <= n - cut & right + left <= p
+            & B.Implies(
+                Prefixes.Visible<I, B>(MaskPolicy.Split, IsWhole, n, g, s, p, t, u),
+                (t >= cut & (u >= cut - Slices.Halo<I, B>(g, s) | u < right)) | (t < cut & u < cut + left));
+    }
+}
+
 /// <summary>False: with one sink, a group of tokens more at the end of the text changes nothing for query x under PositionCausal: it sees key y as before.</summary>
 public sealed record OneSinkMakesStable : IClaim
 {

@@ -16,7 +16,7 @@ const char *s2attn_port_describe(void) {
     return "{\"name\":\"c-rows\",\"version\":\"1.0\",\"language\":\"C\",\"capabilities\":{"
            "\"ops\":[\"forward\",\"backward\"],\"dtypes\":[\"f32\",\"f64\",\"bf16\"],"
            "\"masks\":[\"LocalCausal\",\"Split\",\"PositionCausal\",\"Bidirectional\",\"BidirectionalSplit\"],"
-           "\"gqa\":true,\"padding\":true,\"oddGroup\":true,\"ragged\":true,\"grids\":true}}";
+           "\"gqa\":true,\"padding\":true,\"oddGroup\":true,\"ragged\":true,\"grids\":true,\"prefixes\":true}}";
 }
 
 /* ---- Elements: bfloat16 is the upper half of a float. ---- */
@@ -49,7 +49,7 @@ static int axes_of(const s2attn_case *c, s2attn_port_axis *text, const s2attn_po
     return c->axis_count > 0 ? c->axis_count : 1;
 }
 
-static int visible(const s2attn_case *c, int shifts, int t, int u) {
+static int in_group(const s2attn_case *c, int shifts, int t, int u) {
     s2attn_port_axis text;
     const s2attn_port_axis *axes;
     int same_group = 1, same_run = 1, position_order = 0, first = t, second = u; /* position_order < 0: u stands before t, compared from the slowest axis */
@@ -70,6 +70,14 @@ static int visible(const s2attn_case *c, int shifts, int t, int u) {
     default: return same_run;
     }
 }
+
+/* The first tokens are keys of every query: those up to the query where the mask is causal and the prefix is not seen whole. */
+static int in_prefix(const s2attn_case *c, int t, int u) {
+    int ordered = c->mask <= S2ATTN_POSITION_CAUSAL && !c->prefix_whole;
+    return u < c->prefix && (!ordered || u <= t);
+}
+
+static int visible(const s2attn_case *c, int shifts, int t, int u) { return in_group(c, shifts, t, u) || in_prefix(c, t, u); }
 
 static int64_t query_at(const s2attn_case *c, int b, int t, int h) { return (((int64_t)b * c->tokens + t) * c->heads + h) * c->head_dim; }
 

@@ -144,6 +144,9 @@ static int32_t run(const char *request, int backward, const char **reason) {
     c.group_size = (int32_t)number(request, "groupSize");
     c.shift = (int32_t)number(request, "shift");
     c.scale = number(request, "scale");
+    c.prefix = (int32_t)number(request, "prefix");
+    const char *whole = field(request, "prefixWhole");
+    c.prefix_whole = whole && *whole == 't';
     s2attn_port_axis axes[3];
     c.axis_count = axes_of_request(request, axes, 3);
     c.axes = c.axis_count > 0 ? axes : NULL;

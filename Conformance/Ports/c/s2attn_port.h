@@ -96,6 +96,11 @@ typedef struct s2attn_case {
      * shifted positions, compared axis by axis. group_size is then N and shift 0, and they say nothing. 0 and NULL for a text. Only for ports that declare "grids". */
     const s2attn_port_axis *axes;
     int32_t axis_count;
+
+    /* The first prefix tokens, of each packed sequence its own, are keys of every query beside what the mask shows, each key once. Under a causal mask a query sees none of them that
+     * comes after it, unless prefix_whole is 1. 0: there are none. Only for ports that declare "prefixes", and never beside axes. */
+    int32_t prefix;
+    int32_t prefix_whole;
 } s2attn_case;
 
 /* JSON: {"name":"...","version":"...","language":"C","capabilities":{...}}, as the answer to describe in docs/port-protocol.md. */

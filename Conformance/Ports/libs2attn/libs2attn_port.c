@@ -15,7 +15,7 @@ const char *s2attn_port_describe(void) {
            "\"ops\":[\"forward\",\"backward\"],\"dtypes\":[\"f32\",\"f16\",\"bf16\"],"
            "\"masks\":[\"LocalCausal\",\"Split\",\"PositionCausal\",\"Bidirectional\",\"BidirectionalSplit\"],"
            "\"gqa\":true,\"padding\":true,\"oddGroup\":true,\"ragged\":true,"
-           "\"slice\":true,\"lseGradient\":true,\"layouts\":[\"BNHD\",\"BHND\"],\"packed\":true,\"strides\":[\"gapped\",\"negative\",\"broadcast\",\"written\"]}}";
+           "\"prefixes\":true,\"slice\":true,\"lseGradient\":true,\"layouts\":[\"BNHD\",\"BHND\"],\"packed\":true,\"strides\":[\"gapped\",\"negative\",\"broadcast\",\"written\"]}}";
 }
 
 const char *s2attn_port_message(void) { return message; }
@@ -41,6 +41,7 @@ static int32_t plan_of(const s2attn_case *c, s2attn_plan *plan) {
     config.mask = c->mask + 1;
     config.shifted_heads = S2ATTN_HEADS_FLAGS;
     config.shifted = c->shifted;
+    config.prefix = c->prefix + (c->prefix_whole ? S2ATTN_PREFIX_WHOLE : 0);
     config.layout = c->layout ? S2ATTN_LAYOUT_BHND : S2ATTN_LAYOUT_BNHD;
     config.query_strides = (const s2attn_strides *)c->q_strides;
     config.key_strides = (const s2attn_strides *)c->k_strides;

@@ -37,7 +37,8 @@ public static class CaseFitting
                 GroupSize = GroupSizeRule.Of(lengths[0].Group),
                 Shift = shifted.HasOwnShifts ? null : lengths[0].Shift,
                 ShiftedHeads = shifted,
-                Prefix = capabilities.Prefixes ? request.Prefix : 0,
+                Prefix = request.Prefix == 0 || !capabilities.Prefixes ? 0 : rules.Prefix ?? request.Prefix,
+                IsPrefixWhole = rules.Prefix is null ? request.IsPrefixWhole : rules.IsPrefixWhole,
                 Scale = rules.DefaultScale ? null : rules.Scale ?? (Configs.HasDefaultScale(item.Config) ? null : request.Scale),
             }),
             Type = capabilities.ElementTypes.Contains(item.Type) ? item.Type : capabilities.ElementTypes[Choice(capabilities.ElementTypes.Length)],
@@ -64,13 +65,14 @@ public static class CaseFitting
                     yield return (n, g, s);
     }
 
-    // N in groups of G; where the number of groups is ruled too, whole groups of an allowed number.
+    // N in groups of G, with room for a prefix that is built in; where the number of groups is ruled too, whole groups of an allowed number.
     private static IEnumerable<int> TokenCounts(PortCapabilities capabilities, int g, bool whole, S2Config wanted)
     {
+        int least = Math.Max(g, wanted.Prefix == 0 ? 0 : capabilities.Fixed.Prefix ?? 0);
         if (capabilities.Fixed.Groups.IsFree)
-            return capabilities.Fixed.Tokens.TryFit(Math.Max(wanted.Tokens, g), g, capabilities.MaxTokens, whole ? g : 1, out int n) ? [n] : [];
+            return capabilities.Fixed.Tokens.TryFit(Math.Max(wanted.Tokens, least), least, capabilities.MaxTokens, whole ? g : 1, out int n) ? [n] : [];
         int most = capabilities.MaxTokens / g;
-        return Allowed(capabilities.Fixed.Groups, Math.Max(wanted.Tokens / wanted.GroupSize, 1), most).Select(groups => groups * g).Where(capabilities.Fixed.Tokens.Allows);
+        return Allowed(capabilities.Fixed.Groups, Math.Max(wanted.Tokens / wanted.GroupSize, 1), most).Select(groups => groups * g).Where(n => n >= least && capabilities.Fixed.Tokens.Allows(n));
     }
 
     // Allowed values, the nearest first, of two equally near the greater.

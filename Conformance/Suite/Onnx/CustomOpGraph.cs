@@ -22,15 +22,21 @@ public static class CustomOpGraph
     /// <param name="shiftedHeads">Any; flags, or shifts, must be one for each query head.</param>
     /// <param name="threads">Workers of a call: 0 for the processors of the machine.</param>
     /// <param name="scale">Factor of q.k; 1 / sqrt(D) where it is not given.</param>
+    /// <param name="prefix">P, the first tokens that every query sees; N must be at least that. 0: no prefix.</param>
+    /// <param name="isPrefixWhole">Whether the prefix is seen whole; else it is sinks.</param>
     /// <exception cref="ArgumentException">An argument is not as said, or not 0 &lt;= S &lt; G.</exception>
-    public static byte[] Build(MaskPolicy mask, int groupSize, int shift, ElementType elementType, HeadShift shiftedHeads, int threads, float? scale = null)
+    public static byte[] Build(
+        MaskPolicy mask, int groupSize, int shift, ElementType elementType, HeadShift shiftedHeads, int threads, float? scale = null, int prefix = 0, bool isPrefixWhole = false)
     {
         ArgumentNullException.ThrowIfNull(shiftedHeads);
         if (groupSize < 1)
             throw new ArgumentException($"groupSize = {groupSize}: must be at least 1", nameof(groupSize));
         if (shift < 0 || shift >= groupSize)
             throw new ArgumentException($"shift = {shift}: must be from 0 to groupSize - 1 = {groupSize - 1}", nameof(shift));
-        return Build(mask, elementType, [("groupSize", groupSize), .. Attributes(shift, shiftedHeads)], [("ragged", mask.CutsWrappedRun() ? "true" : "false")], shiftedHeads, threads, scale);
+        S2AttnGraph.CheckPrefix(prefix, isPrefixWhole);
+        ImmutableArray<(string Name, object Value)> ofPrefix = prefix > 0 ? [("prefix", prefix), ("prefixWhole", isPrefixWhole ? 1 : 0)] : [];
+        return Build(
+            mask, elementType, [("groupSize", groupSize), .. Attributes(shift, shiftedHeads), .. ofPrefix], [("ragged", mask.CutsWrappedRun() ? "true" : "false")], shiftedHeads, threads, scale);
     }
 
     /// <summary>The same for tokens on several axes, with the axes, the mask, the shifted heads and the scale of a grid; B, H, K and D are symbolic.</summary>

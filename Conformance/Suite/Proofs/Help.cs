@@ -92,6 +92,42 @@ public sealed record Help(bool Products, bool Parts, ImmutableArray<Prop> Splits
         ];
     }
 
+    /// <summary>A prefix adds at most P N pairs; of those that the policy shows too there are at most P G in runs, and twice S (G - S) through the wrap.</summary>
+    public static ImmutableArray<LemmaInstance> PrefixPairBounds(MaskPolicy mask, Sizes<Term> sizes, Term p)
+    {
+        (Term n, Term g, Term s) = (sizes.N, sizes.G, sizes.S);
+        MaskPolicy ofRuns = mask.IsCausal() ? MaskPolicy.Split : MaskPolicy.BidirectionalSplit;
+        Term k = Segments.RunOf<Term, Prop>(g, s, p - 1), lastStart = Segments.Boundary<Term, Prop>(g, s, Segments.Count<Term, Prop>(n, g, s) - 1);
+        QueryRun<Term> first = Segments.Run<Term, Prop>(ofRuns, n, g, s, 0), run = Segments.Run<Term, Prop>(ofRuns, n, g, s, k);
+        Term keys = p - run.Start, whole = k - 1, ofGroup = mask.IsCausal() ? g * (g + 1) / 2 : g * g, least = Term.If(p <= s, p, s), last = n - lastStart;
+        return
+        [
+            .. new[] { p - 1, keys - 1, first.Length }.Select(side => new LemmaInstance(Lemmas.Halves, [side])),
+            new(Lemmas.Sign, [int.MaxValue - n, p]),
+            new(Lemmas.Sign, [p - 1, p]),
+            new(Lemmas.Units, [p - 1, p]),
+            new(Lemmas.Sign, [keys - 1, keys]),
+            new(Lemmas.Units, [keys - 1, keys]),
+            new(Lemmas.Sign, [keys, run.Length]),
+            new(Lemmas.Sign, [keys, g - run.Length]),
+            new(Lemmas.Sign, [first.Length, first.Length]),
+            new(Lemmas.Sign, [first.Length - 1, first.Length]),
+            new(Lemmas.Sign, [g - first.Length, first.Length]),
+            new(Lemmas.Sign, [whole, ofGroup]),
+            new(Lemmas.Sign, [whole, g * g - ofGroup]),
+            new(Lemmas.Sign, [p - first.Length - whole * g, g]),
+            new(Lemmas.Sign, [n - p, g]),
+            new(Lemmas.Sign, [s, g - s]),
+            new(Lemmas.Sign, [last, least]),
+            new(Lemmas.Sign, [g - s - last, s]),
+            new(Lemmas.Sign, [s - least, last]),
+            new(Lemmas.Sign, [p - lastStart, s]),
+            new(Lemmas.Sign, [n - p, s]),
+            new(Lemmas.Sign, [g - 2 * s, g - 2 * s]),
+            new(Lemmas.Sign, [2 * s - g, 2 * s - g]),
+        ];
+    }
+
     // The wrapped run and the run that it joins make one group of G tokens.
     private static ImmutableArray<LemmaInstance> JoinedRuns(MaskPolicy mask, Sizes<Term> sizes, Term x)
     {

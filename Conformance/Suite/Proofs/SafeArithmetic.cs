@@ -15,18 +15,26 @@ public static class SafeArithmetic
     /// <summary>The formulas that the computing algebra evaluates; what they call is part of them.</summary>
     public static IEnumerable<(Goal Goal, string Statement)> Goals()
     {
-        yield return Of("Token", "token(p)", MaskPolicy.Split, (sizes, x, y) => [IndexMaps.Token<Term, Prop>(sizes.N, sizes.S, x)], _ => []);
+        yield return Of("Token", "token(p)", MaskPolicy.Split, (sizes, x, y) => [IndexMaps.Token<Term, Prop>(sizes.N, sizes.S, x)], (sizes, x) => []);
         foreach (MaskPolicy mask in MaskPolicies.All)
         {
             yield return Of(
-                $"Visible.{mask}", "visible(t, u)", mask, (sizes, x, y) => [Term.If(Visibility.Visible<Term, Prop>(mask, sizes.N, sizes.G, sizes.S, x, y), 1, 0)], _ => []);
-            yield return Of($"Run.{mask}", "the segments of run k and the keys that t sees", mask, (sizes, x, y) => RunParts(mask, sizes, x, y), _ => []);
+                $"Visible.{mask}", "visible(t, u)", mask, (sizes, x, y) => [Term.If(Visibility.Visible<Term, Prop>(mask, sizes.N, sizes.G, sizes.S, x, y), 1, 0)], (sizes, x) => []);
+            yield return Of($"Run.{mask}", "the segments of run k and the keys that t sees", mask, (sizes, x, y) => RunParts(mask, sizes, x, y), (sizes, x) => []);
             yield return Of(
                 $"VisiblePairs.{mask}",
                 "the visible pairs of a head",
                 mask,
                 (sizes, x, y) => [Costs.VisiblePairs<Term, Prop>(mask, sizes.N, sizes.G, sizes.S)],
-                sizes => Help.PairBounds(mask, sizes));
+                (sizes, x) => Help.PairBounds(mask, sizes));
+            foreach (bool isWhole in mask.IsCausal() ? [false, true] : new[] { true })
+                yield return Of(
+                    $"PrefixPairs.{mask}.{(isWhole ? "Whole" : "Sinks")}",
+                    "the visible pairs of a head with a prefix of P tokens",
+                    mask,
+                    (sizes, p, y) => [Prefixes.VisiblePairs<Term, Prop>(mask, isWhole, sizes.N, sizes.G, sizes.S, p)],
+                    (sizes, p) => [.. Help.PairBounds(mask, sizes), .. Help.PrefixPairBounds(mask, sizes, p)],
+                    PrefixName);
         }
 
         foreach ((int rows, int columns) in RegisterBlocks)
@@ -99,10 +107,13 @@ public static class SafeArithmetic
         ];
     }
 
+    private const string PrefixName = "P";
+
+    // The first of the two values besides N, G and S is a token, or the tokens of a prefix.
     internal static (Goal Goal, string Statement) Of(
-        string name, string formula, MaskPolicy mask, Func<Sizes<Term>, Term, Term, Term[]> roots, Func<Sizes<Term>, ImmutableArray<LemmaInstance>> help)
+        string name, string formula, MaskPolicy mask, Func<Sizes<Term>, Term, Term, Term[]> roots, Func<Sizes<Term>, Term, ImmutableArray<LemmaInstance>> help, string first = "x")
     {
-        Term.Variable[] variables = [new("N"), new("G"), new("S"), new("x"), new("y")];
+        Term.Variable[] variables = [new("N"), new("G"), new("S"), new(first), new("y")];
         Sizes<Term> sizes = new(variables[0], variables[1], variables[2]);
         SmtScript graph = new();
         foreach (Term root in roots(sizes, variables[3], variables[4]))
@@ -115,11 +126,11 @@ public static class SafeArithmetic
             [
                 ("region", Regions.Valid<Term, Prop>(sizes) & Regions.Of<Term, Prop>(mask, sizes)),
                 ("sizes of a configuration", sizes.N <= limit),
-                ("x in [0, N)", Regions.Contains<Term, Prop>(0, sizes.N, variables[3])),
+                first == PrefixName ? ("P in [0, N]", 0 <= variables[3] & variables[3] <= sizes.N) : ("x in [0, N)", Regions.Contains<Term, Prop>(0, sizes.N, variables[3])),
                 ("y in [0, N)", Regions.Contains<Term, Prop>(0, sizes.N, variables[4])),
             ],
             Prop.All(graph.Terms.Select(term => IsSafe(term, long.MinValue, long.MaxValue))),
-            Help.None with { Instances = [.. boxes, .. help(sizes)] });
+            Help.None with { Instances = [.. boxes, .. help(sizes, variables[3])] });
         return (goal, $"{formula}: no part leaves 64 bits, no divisor is below 1");
     }
 

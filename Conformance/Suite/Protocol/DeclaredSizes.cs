@@ -43,7 +43,7 @@ public static class DeclaredSizes
             throw Wrong("kvHeads", k, $"must divide heads = {h}");
         if (values.ShiftedHeads is Spec.HeadShift.Given given && !values.Heads.Allows(given.Flags.Length))
             throw Wrong("shiftedHeads", given.Flags.Length, $"must hold one flag for each of the heads = {values.Heads}");
-        tokens = Math.Max(Math.Max(tokens, TokensOfAxes(capabilities)), Math.Max(groups * group, Math.Max(group, shift + 1)));
+        tokens = Math.Max(Math.Max(Math.Max(tokens, TokensOfAxes(capabilities)), TokensOfPrefix(capabilities)), Math.Max(groups * group, Math.Max(group, shift + 1)));
         heads = Math.Max(heads, kvHeads);
         if ((Int128)batch * tokens * heads * dim > Array.MaxLength)
             throw new FormatException($"fixed: the smallest case that keeps all of it has batch*tokens*heads*headDim = {batch}*{tokens}*{heads}*{dim}: must be at most {Array.MaxLength}");
@@ -73,6 +73,22 @@ public static class DeclaredSizes
             }
 
         return (int)tokens;
+    }
+
+    // The fewest tokens of a text with the prefix that is built in; 0 where none is.
+    private static int TokensOfPrefix(PortCapabilities capabilities)
+    {
+        FixedConfig values = capabilities.Fixed;
+        if (values.Prefix is not { } prefix)
+            return 0;
+        if (!capabilities.Prefixes)
+            throw new FormatException("fixed.prefix is given: \"prefixes\" must be true beside it");
+        if (!values.Axes.IsEmpty)
+            throw new FormatException("fixed.prefix is given: fixed.axes must not be, as a grid has no prefix");
+        int most = Math.Min(capabilities.MaxTokens, MaxTokens);
+        if (prefix < 1 || prefix > most)
+            throw Wrong("prefix", prefix, string.Create(CultureInfo.InvariantCulture, $"must be from 1 to maxTokens = {most}"));
+        return values.Tokens.TryFit(prefix, prefix, most, 1, out int least) ? least : throw Wrong("prefix", prefix, $"must be at most tokens = {values.Tokens}");
     }
 
     // The greatest of the shifts that are built in where each head has one of its own; 0 where none has.

@@ -46,6 +46,12 @@ public sealed record FixedConfig
     /// <summary>The axes on which the tokens stand, where they are built in: the port is then asked about these alone, and about no text. Empty where free.</summary>
     public ImmutableArray<GridAxis<int>> Axes { get; init; } = [];
 
+    /// <summary>P, where a prefix of so many tokens is built in: the port is then asked about texts with this prefix alone. Null where free.</summary>
+    public int? Prefix { get; init; }
+
+    /// <summary>Whether the prefix that is built in is seen whole; else it is sinks.</summary>
+    public bool IsPrefixWhole { get; init; }
+
     /// <summary>The factor of the scores, where it is a fixed number; null where it is not.</summary>
     public double? Scale { get; init; }
 
@@ -90,6 +96,7 @@ public sealed record FixedConfig
             .. Differs("groups", Groups, (config.Tokens + config.GroupSize - 1) / config.GroupSize),
             .. HalfShift && config.Shift != config.GroupSize / 2 ? ["fixed.shift=half"] : Differs("shift", Shift, config.Shift),
             .. ShiftedHeads is { } heads && !SameHeads(heads, config) ? [$"fixed.shiftedHeads={heads}"] : Array.Empty<string>(),
+            .. Prefix is { } prefix && (config.Prefix, config.IsPrefixWhole) != (prefix, IsPrefixWhole) ? [$"fixed.prefix={prefix}{(IsPrefixWhole ? " seen whole" : "")}"] : Array.Empty<string>(),
             .. DefaultScale && !HasDefaultScale(config) ? ["fixed.scale=default"] : Array.Empty<string>(),
             .. Scale is { } scale && config.Scale != scale ? [FormattableString.Invariant($"fixed.scale={scale}")] : Array.Empty<string>(),
         ];

@@ -48,7 +48,7 @@ internal static class PythonTest
         text.Append(CultureInfo.InvariantCulture, $$""""
             CONFIG = dict(
                 group_size={{portCase.Config.GroupSize}}, shift={{portCase.Config.Shift}}, mask={{PythonText.Text(portCase.Config.Mask.ToString())}},
-                shifted_heads=[{{string.Join(", ", Enumerable.Range(0, portCase.Config.Heads).Select(h => PythonText.Flag(portCase.Config.ShiftedHeads.IsShifted(h, portCase.Config.Heads))))}}],{{OwnShifts(portCase.Config)}}{{Axes(portCase)}}{{Slice(portCase)}}
+                shifted_heads=[{{string.Join(", ", Enumerable.Range(0, portCase.Config.Heads).Select(h => PythonText.Flag(portCase.Config.ShiftedHeads.IsShifted(h, portCase.Config.Heads))))}}],{{OwnShifts(portCase.Config)}}{{Prefix(portCase.Config)}}{{Axes(portCase)}}{{Slice(portCase)}}
                 scale={{PythonText.Number(ElementType.F64, portCase.Config.Scale)}}, key_mask={{(portCase.IsPadded ? "VALID.astype(bool)" : "None")}})
 
 
@@ -126,6 +126,8 @@ internal static class PythonTest
 
     // An argument that only functions need which were asked for such heads.
     private static string OwnShifts(S2Config config) => config.ShiftedHeads.HasOwnShifts ? $" shifts=[{string.Join(", ", Enumerable.Range(0, config.Heads).Select(config.ShiftOf))}]," : "";
+
+    private static string Prefix(S2Config config) => config.Prefix > 0 ? $" prefix={config.Prefix}, whole_prefix={PythonText.Flag(config.IsPrefixWhole)}," : "";
 
     private static string Axes(PortCase portCase) => portCase.Grid is { } grid ? $" axes=[{string.Join(", ", grid.Axes.Select(axis => $"({axis.Tokens}, {axis.GroupSize}, {axis.Shift})"))}]," : "";
 

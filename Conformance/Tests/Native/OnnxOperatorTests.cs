@@ -81,9 +81,11 @@ public sealed partial class OnnxOperatorTests
     [InlineData("rotated = 1: must be 0 or 1, beside phases", "rotated")]
     [InlineData("ShiftedHeads", "shifts")]
     [InlineData("groupSize, shift, shifts and phases must not be beside them", "axes")]
+    [InlineData("prefix = -1: must be at least 0", "prefix")]
+    [InlineData("prefixWhole = 1: must be 0 or 1, beside prefix", "prefixWhole")]
     public void Attributes_that_contradict_each_other_are_a_message(string expected, params string[] names)
     {
-        Dictionary<string, object> values = new() { ["shifts"] = new long[] { 0, 4 }, ["phases"] = 2, ["shift"] = 1, ["shiftedHeads"] = "All", ["rotated"] = 1, ["axes"] = new long[] { 4, 2, 1, 2, 2, -1 } };
+        Dictionary<string, object> values = new() { ["shifts"] = new long[] { 0, 4 }, ["phases"] = 2, ["shift"] = 1, ["shiftedHeads"] = "All", ["rotated"] = 1, ["axes"] = new long[] { 4, 2, 1, 2, 2, -1 }, ["prefix"] = -1, ["prefixWhole"] = 1 };
         OnnxGraph graph = new("contradicting");
         const int Float = 1;
         string[] inputs = [graph.TypedInput("q", Float, "B", "N", "H", "D"), graph.TypedInput("k", Float, "B", "N", "K", "D"), graph.TypedInput("v", Float, "B", "N", "K", "D")];
@@ -125,6 +127,31 @@ public sealed partial class OnnxOperatorTests
         using IAttentionPort swapped = PortFactory.CreateOnnx(
             new ProcessPortOptions(), path, [$"library={NativeBuild.Library}", """axes=[{"tokens":7,"groupSize":3,"shift":1},{"tokens":8,"groupSize":4,"shift":2}]"""]);
         Assert.Equal(Outcome.Fails, SuiteRunner.Results(new SuiteOptions { Seed = 1, Cases = 10 }, PropertyCatalogue.All.Where(property => property.Name == "Grids.Output"), "swapped", swapped).Single().Outcome);
+    });
+
+    /// <summary>Sinks and a prefix that is seen whole, in groups before and behind its end; a text that is shorter than its prefix is a message.</summary>
+    [RequiresToolTheory("gcc", "clang")]
+    [InlineData(MaskPolicy.Split, ElementType.F32, 5, false)]
+    [InlineData(MaskPolicy.LocalCausal, ElementType.BF16, 7, true)]
+    public void A_model_with_a_prefix_is_checked_by_the_suite(MaskPolicy mask, ElementType elementType, int prefix, bool isWhole) => SamplePortTests.InTemporary(directory =>
+    {
+        string path = Path.Combine(directory, "model.onnx");
+        byte[] model = CustomOpGraph.Build(mask, 4, 2, elementType, HeadShift.SecondHalf, threads: 1, prefix: prefix, isPrefixWhole: isWhole);
+        File.WriteAllBytes(path, model);
+        PropertyResult[] results = Results();
+        Assert.Empty(results.Where(result => result.IsBad).Select(result => $"{result.Name}: {result.Counterexample[0].Case}: {result.Counterexample[0].Reason}"));
+        Assert.All(["Prefixes.Visibility", "Prefixes.Output"], name => Assert.True(results.Single(result => result.Name == name) is { Outcome: Outcome.Holds, Cases: > 0 }, name));
+        Assert.Equal(Outcome.Fails, Results($"prefixWhole={(isWhole ? "false" : "true")}").Single(result => result.Name == "Prefixes.Visibility").Outcome);
+        using IAttentionPort undeclared = PortFactory.CreateOnnx(new ProcessPortOptions(), path, [$"library={NativeBuild.Library}", "prefix=1"]);
+        PortCase shorter = PortCases.Draw(
+            S2Config.Create(new() { Tokens = 4, Heads = 2, HeadDim = 3, GroupSize = GroupSizeRule.Of(4), Mask = mask, Prefix = 1, IsPrefixWhole = isWhole }), elementType, backward: false, padded: false, seed: 7);
+        Assert.Contains($"Prefix = {prefix}: must be at most Tokens = 4", Assert.IsType<PortAnswer.Failed>(undeclared.Run(shorter)).Message, StringComparison.Ordinal);
+
+        PropertyResult[] Results(params string[] settings)
+        {
+            using IAttentionPort port = PortFactory.CreateOnnx(new ProcessPortOptions(), path, [$"library={NativeBuild.Library}", .. settings]);
+            return [.. SuiteRunner.Results(new SuiteOptions { Seed = 1, Cases = 10 }, PropertyCatalogue.All, "operator", port)];
+        }
     });
 
     [RequiresToolTheory("gcc", "clang")]

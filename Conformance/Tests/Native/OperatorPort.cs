@@ -19,7 +19,7 @@ internal sealed class OperatorPort(string directory, string library) : IAttentio
     {
         S2Attn.Spec.S2Config config = portCase.Config;
         string path = Path.Combine(directory, $"case-{models++}.onnx");
-        File.WriteAllBytes(path, portCase.Grid is { } grid ? CustomOpGraph.Build(grid, portCase.ElementType, threads: 1, (float)config.Scale) : CustomOpGraph.Build(config.Mask, config.GroupSize, config.Shift, portCase.ElementType, config.ShiftedHeads, threads: 1, (float)config.Scale));
+        File.WriteAllBytes(path, portCase.Grid is { } grid ? CustomOpGraph.Build(grid, portCase.ElementType, threads: 1, (float)config.Scale) : CustomOpGraph.Build(config.Mask, config.GroupSize, config.Shift, portCase.ElementType, config.ShiftedHeads, threads: 1, (float)config.Scale, config.Prefix, config.IsPrefixWhole));
         using OnnxPort port = new(path, ["library=" + library, "scale=" + config.Scale.ToString("R", System.Globalization.CultureInfo.InvariantCulture), "gqa=true"]);
         PortAnswer answer = port.Run(portCase);
         File.Delete(path);
@@ -33,5 +33,5 @@ internal sealed class OperatorPort(string directory, string library) : IAttentio
 
     // Level 6 is asked of every port, whether it claims it or not.
     private static PortDescription OfForward(PortDescription kernel) =>
-        kernel with { Name = "s2attn::S2Attention", Capabilities = kernel.Capabilities with { Operations = [PortOperation.Forward], Isolation = false, HeadMajor = false, Packed = false, Strides = [], Slices = false, LogSumExpGradient = false, Prefixes = false } };
+        kernel with { Name = "s2attn::S2Attention", Capabilities = kernel.Capabilities with { Operations = [PortOperation.Forward], Isolation = false, HeadMajor = false, Packed = false, Strides = [], Slices = false, LogSumExpGradient = false } };
 }

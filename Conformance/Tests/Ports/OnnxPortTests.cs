@@ -44,6 +44,44 @@ public sealed class OnnxPortTests
         AssertAgrees(port, new() { Batch = 2, Tokens = 3 * groupSize, Heads = 3, HeadDim = 4, GroupSize = GroupSizeRule.Of(groupSize), Shift = shift, Mask = mask });
     });
 
+    /// <summary>Groups that lie in the prefix, partly or whole, prefixes that end in a group, and the wrapped run: each key counts once.</summary>
+    [Theory]
+    [InlineData(MaskPolicy.LocalCausal, 5, 2, 1, false)]
+    [InlineData(MaskPolicy.LocalCausal, 4, 2, 7, false)]
+    [InlineData(MaskPolicy.LocalCausal, 4, 3, 12, false)]
+    [InlineData(MaskPolicy.LocalCausal, 4, 2, 7, true)]
+    [InlineData(MaskPolicy.Split, 5, 4, 3, false)]
+    [InlineData(MaskPolicy.Split, 4, 2, 12, false)]
+    [InlineData(MaskPolicy.Split, 3, 0, 4, true)]
+    [InlineData(MaskPolicy.Split, 4, 2, 12, true)]
+    [InlineData(MaskPolicy.Split, 1, 0, 1, true)]
+    public void A_graph_with_a_prefix_agrees_with_Reference(MaskPolicy mask, int groupSize, int shift, int prefix, bool isWhole) => SamplePortTests.InTemporary(directory =>
+    {
+        string path = Path.Combine(directory, "model.onnx");
+        File.WriteAllBytes(path, S2AttnGraph.Build(mask, groupSize, shift, prefix, isWhole));
+        using IAttentionPort port = PortFactory.CreateOnnx(new ProcessPortOptions(), path, []);
+        AssertAgrees(port, new() { Batch = 2, Tokens = 3 * groupSize, Heads = 3, HeadDim = 4, GroupSize = GroupSizeRule.Of(groupSize), Shift = shift, Mask = mask, Prefix = prefix, IsPrefixWhole = isWhole });
+    });
+
+    /// <summary>A model has its prefix built in: the suite asks it about this one, and about no other text; one that declares the other kind does not conform.</summary>
+    [Fact]
+    public void A_graph_with_a_prefix_is_checked_by_the_suite() => SamplePortTests.InTemporary(directory =>
+    {
+        string path = Path.Combine(directory, "model.onnx");
+        File.WriteAllBytes(path, S2AttnGraph.Build(MaskPolicy.Split, groupSize: 4, shift: 2, prefix: 5));
+        PropertyResult[] results = Results();
+        Assert.Empty(results.Where(result => result.IsBad).Select(result => $"{result.Name}: {result.Counterexample[0].Case}: {result.Counterexample[0].Reason}"));
+        Assert.All(["Prefixes.Visibility", "Prefixes.Cost", "Prefixes.Output"], name => Assert.True(results.Single(result => result.Name == name) is { Outcome: Outcome.Holds, Cases: > 0 }, name));
+        Assert.Contains("fixed.prefix=5", results.First(result => result.Name == "Agreement.Output").Unsupported.Keys);
+        Assert.Equal(Outcome.Fails, Results("prefixWhole=true").Single(result => result.Name == "Prefixes.Visibility").Outcome);
+
+        PropertyResult[] Results(params string[] settings)
+        {
+            using IAttentionPort port = PortFactory.CreateOnnx(new ProcessPortOptions(), path, settings);
+            return [.. SuiteRunner.Results(new SuiteOptions { Seed = 1, Cases = 10 }, PropertyCatalogue.All, "graph", port)];
+        }
+    });
+
     /// <summary>ONNX Runtime's own builds did both, and reported the model to their maker, wherever no variable of a CI was set.</summary>
     [Fact]
     public void A_check_of_a_model_leaves_nothing_in_the_home_folder_nor_among_temporary_files() => SamplePortTests.InTemporary(home =>
@@ -108,8 +146,10 @@ public sealed class OnnxPortTests
     [InlineData(MaskPolicy.Split, 0, 0)]
     [InlineData(MaskPolicy.Split, 4, 4)]
     [InlineData(MaskPolicy.Split, 4, -1)]
-    public void A_graph_that_cannot_be_made_is_refused(MaskPolicy mask, int groupSize, int shift) =>
-        Assert.Throws<ArgumentException>(() => S2AttnGraph.Build(mask, groupSize, shift));
+    [InlineData(MaskPolicy.Split, 4, 2, -1)]
+    [InlineData(MaskPolicy.Split, 4, 2, 0, true)]
+    public void A_graph_that_cannot_be_made_is_refused(MaskPolicy mask, int groupSize, int shift, int prefix = 0, bool isWhole = false) =>
+        Assert.Throws<ArgumentException>(() => S2AttnGraph.Build(mask, groupSize, shift, prefix, isWhole));
 
     private static string Refusal(string path, params string[] settings) =>
         Assert.Throws<PortStartException>(() => PortFactory.CreateOnnx(new ProcessPortOptions(), path, settings)).Message;

@@ -145,6 +145,26 @@ public sealed class ProtocolRoundTripTests
         Assert.Equal("fixed.axes", Assert.Single(PortSupport.Lacks(capabilities, text with { Grid = S2Grid.Create(config, axes.Reverse()) })));
     }
 
+    /// <summary>What a port of a built-in prefix is asked: texts with this prefix alone, and of the same kind.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_prefix_that_is_built_in_survives_and_nothing_else_is_asked(bool isWhole)
+    {
+        using ReferencePort reference = new();
+        FixedConfig values = new() { Prefix = 3, IsPrefixWhole = isWhole };
+        AssertSurvives(values);
+        PortCapabilities capabilities = reference.Description.Capabilities with { Fixed = values };
+        S2Request request = new() { Tokens = 12, Heads = 2, HeadDim = 3, GroupSize = GroupSizeRule.Of(4), Mask = MaskPolicy.Split, Prefix = 3, IsPrefixWhole = isWhole };
+        Assert.Empty(LacksOf(request));
+        Assert.All(
+            new[] { request with { Prefix = 0 }, request with { Prefix = 4 }, request with { IsPrefixWhole = !isWhole } },
+            other => Assert.Equal(isWhole ? "fixed.prefix=3 seen whole" : "fixed.prefix=3", Assert.Single(LacksOf(other))));
+
+        ImmutableArray<string> LacksOf(S2Request asked) =>
+            PortSupport.Lacks(capabilities, PortCases.Draw(S2Config.Create(asked), ElementType.F32, backward: false, padded: false, seed: 7));
+    }
+
     private static void AssertSurvives(FixedConfig values)
     {
         PortDescription described = new("a \"port\" \U0001F600", "1.2", "C", new(
@@ -152,6 +172,7 @@ public sealed class ProtocolRoundTripTests
         {
             Phases = true,
             Grids = true,
+            Prefixes = true,
             Fixed = values,
         });
         using MemoryStream stream = new();

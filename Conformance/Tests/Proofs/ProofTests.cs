@@ -187,6 +187,7 @@ public sealed class ProofTests
     {
         { "N * N", true }, { "N * N * N", false }, { "x - N * N", true }, { "x - N * N * N", false },
         { "x / (S + 1)", true }, { "x / S", false }, { "x / (S - 1)", false }, { "x / G", true }, { "x / (G - 1)", false }, { "1 + x / 0", false },
+        { "N / (N - x)", true }, { "N / (N - P)", false }, { "P * N", true },
         { "D * 16", true }, { "D * D", false }, { "D - D * D", false }, { "D / D", true }, { "D / (D - 1)", false }, { "D / (D - 2)", false },
     };
 
@@ -197,7 +198,7 @@ public sealed class ProofTests
         Term.Variable headDim = new("D");
         Goal goal = formula[0] == 'D'
             ? SafeArithmetic.Blocks("Planted", formula, [headDim], [Written(formula, headDim)], Prop.Of(true)).Goal
-            : SafeArithmetic.Of("Planted", formula, MaskPolicy.Split, (sizes, x, y) => [Written(formula, sizes.N, sizes.G, sizes.S, x)], _ => []).Goal;
+            : SafeArithmetic.Of("Planted", formula, MaskPolicy.Split, (sizes, x, y) => [Written(formula, sizes.N, sizes.G, sizes.S, x)], (sizes, x) => [], formula.Contains('P', StringComparison.Ordinal) ? "P" : "x").Goal;
         SubjectResult result = Assert.Single(await Run(new Subject.ToProve("", "Planted", formula, "", [.. Obligation.Proofs(goal)])));
         Assert.True(fits == result.IsGood, $"{formula}: {result.Outcome}, {result.Detail}");
 
@@ -216,6 +217,8 @@ public sealed class ProofTests
                 "x / G" => first / g,
                 "x / (G - 1)" => first / (g - 1),
                 "1 + x / 0" => 1 + first / 0,
+                "N / (N - x)" or "N / (N - P)" => n / (n - first),
+                "P * N" => first * n,
                 "D * 16" => n * 16,
                 "D * D" => n * n,
                 "D - D * D" => n - n * n,

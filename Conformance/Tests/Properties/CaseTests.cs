@@ -128,6 +128,24 @@ public sealed class CaseTests
             return (lacks.IsEmpty && keeps && CaseFitting.Fit(capabilities, fitted).ToString() == fitted.ToString()).Label($"{item} became {fitted}, and the port lacks {string.Join(", ", lacks)}");
         });
 
+    /// <summary>A prefix is kept where a port declares prefixes, becomes the one that is built in where there is one, and else none; either way the case is claimed.</summary>
+    [Property(MaxTest = 300)]
+    public FsCheck.Property A_case_with_a_prefix_is_bent_to_what_a_port_claims() => Prop.ForAll(
+        Arb.From(
+            from capabilities in Capabilities()
+            from builtIn in Gen.Elements<int?>(null, 1, 3, 4)
+            from isWhole in Gen.Elements(true, false)
+            from prefixes in Gen.Elements(true, false)
+            select capabilities with { Prefixes = prefixes, Fixed = prefixes ? capabilities.Fixed with { Prefix = builtIn, IsPrefixWhole = isWhole && builtIn is not null } : capabilities.Fixed }),
+        Arb.From(from item in CaseGenerator.Cases(48) from config in CaseGenerator.WithPrefix(item.Config) select item with { Config = config }),
+        (capabilities, item) =>
+        {
+            AttentionCase fitted = CaseFitting.Fit(capabilities, item);
+            ImmutableArray<string> lacks = PortSupport.Lacks(capabilities, fitted.Config, fitted.Type, PortOperation.Forward, fitted.IsPadded);
+            bool keeps = capabilities.Prefixes ? fitted.Config.Prefix == (capabilities.Fixed.Prefix ?? Math.Min(item.Config.Prefix, fitted.Config.Tokens)) : fitted.Config.Prefix == 0;
+            return (lacks.IsEmpty && keeps && CaseFitting.Fit(capabilities, fitted).ToString() == fitted.ToString()).Label($"{item} became {fitted}, and the port lacks {string.Join(", ", lacks)}");
+        });
+
     /// <summary>A port that declares grids, and no sizes of its own, is asked about grids that it claims; many of them have several axes, and several groups on one.</summary>
     [Fact]
     public void A_grid_is_drawn_within_what_a_port_claims()

@@ -96,6 +96,23 @@ public sealed class ReproducerTests
         Assert.Contains(" axes=[(", File.ReadAllText(files[2]), StringComparison.Ordinal);
     });
 
+    /// <summary>The prefix is part of what is kept, and the function of the unit test is told of it.</summary>
+    [Theory]
+    [InlineData("Prefixes.Output")]
+    [InlineData("Prefixes.Gradients")]
+    public void A_failure_about_a_prefix_is_kept_with_it(string property) => SamplePortTests.InTemporary(directory =>
+    {
+        using ReferencePort right = new();
+        using MutantPort wrong = new("ignores", item => right.Run(item with { Config = S2Config.Create(item.Config.ToRequest() with { Prefix = 0 }) })) { Description = right.Description };
+        string[] files = Reproduce(directory, wrong, property, 40);
+        Assert.Equal(3, files.Length);
+        Reproducer reproducer = ReproducerFile.Read(files[0]);
+        Assert.True(reproducer.Case.Config.Prefix > 0);
+        Assert.NotEmpty(Reproducer.Differences(reproducer.Expected, PortCalls.Ask(wrong, reproducer.Case)));
+        Assert.Empty(Reproducer.Differences(reproducer.Expected, PortCalls.Ask(right, reproducer.Case)));
+        Assert.Contains($" prefix={reproducer.Case.Config.Prefix}, whole_prefix={(reproducer.Case.Config.IsPrefixWhole ? "True" : "False")},", File.ReadAllText(files[2]), StringComparison.Ordinal);
+    });
+
     /// <summary>The part of the sequence, and the gradient of lse, are part of what is kept. The answers of the whole were expected before, and the run ended with an exception.</summary>
     [Theory]
     [InlineData("slice-trimmed-early", "Slice.CacheBounded", "o", "queries=(")]

@@ -14,8 +14,10 @@ namespace S2Attn.Native;
 /// </param>
 /// <param name="Scale">scale: the factor of q.k; 1 / sqrt(D) where not given.</param>
 /// <param name="Axes">axes: for each axis on which the tokens stand, the slowest first, three integers as in s2attn_axis: N, G and S, or -1 for G / 2. They stand instead of groupSize, shift, shifts and phases.</param>
+/// <param name="Prefix">prefix: P, the first tokens that every query sees beside what the mask shows; 0 where not given. Not with axes.</param>
+/// <param name="IsPrefixWhole">prefixWhole, beside prefix: 1 where its own tokens see it whole; else it is sinks.</param>
 /// <param name="Threads">threads: workers of a call; 1 where not given, as ONNX Runtime spreads nodes over threads of its own; 0 for the processors of the machine.</param>
-internal sealed record OrtAttributes(int? GroupSize, int? Shift, MaskPolicy Mask, HeadShift ShiftedHeads, double? Scale, ImmutableArray<GridAxis<int>> Axes, int Threads)
+internal sealed record OrtAttributes(int? GroupSize, int? Shift, MaskPolicy Mask, HeadShift ShiftedHeads, double? Scale, ImmutableArray<GridAxis<int>> Axes, int Prefix, bool IsPrefixWhole, int Threads)
 {
     /// <summary>Reads the attributes of a node.</summary>
     /// <exception cref="NativeArgumentException">One is missing or breaks a rule.</exception>
@@ -32,6 +34,11 @@ internal sealed record OrtAttributes(int? GroupSize, int? Shift, MaskPolicy Mask
             throw new NativeArgumentException("S2Attention: groupSize is missing");
         if (!axes.IsEmpty && (groupSize is not null || shift is not null || own is not null))
             throw new NativeArgumentException("S2Attention: axes are given: groupSize, shift, shifts and phases must not be beside them, as each axis has its own");
+        int? prefix = Integer(api, info, "prefix"u8), whole = Integer(api, info, "prefixWhole"u8);
+        if (prefix is < 0 || (prefix > 0 && !axes.IsEmpty))
+            throw new NativeArgumentException($"S2Attention: prefix = {prefix}: must be {(prefix < 0 ? "at least 0" : "0 beside axes: a grid has no prefix")}");
+        if (whole is not null && (prefix is null || whole is not (0 or 1)))
+            throw new NativeArgumentException($"S2Attention: prefixWhole = {whole}: must be 0 or 1, beside prefix");
         MaskPolicy[] policies = [.. MaskPolicies.All.Where(policy => policy.ToString() == mask)];
         return new(
             groupSize,
@@ -40,6 +47,8 @@ internal sealed record OrtAttributes(int? GroupSize, int? Shift, MaskPolicy Mask
             own ?? Heads(api, info),
             Number(api, info, "scale"u8),
             axes,
+            prefix ?? 0,
+            whole == 1,
             Integer(api, info, "threads"u8) ?? 1);
     }
 

@@ -80,6 +80,8 @@ internal sealed unsafe class OrtKernel(OrtApi api, OrtAttributes attributes)
             Mask = attributes.Mask,
             ShiftedHeads = attributes.ShiftedHeads,
             Scale = attributes.Scale,
+            Prefix = attributes.Prefix,
+            IsPrefixWhole = attributes.IsPrefixWhole,
         });
     }
 

@@ -50,6 +50,8 @@ internal unsafe struct NativeCase
     public void* LogSumExpGradient;
     public NativeAxis* Axes;
     public int AxisCount;
+    public int Prefix;
+    public int IsPrefixWhole;
 }
 
 /// <summary>struct s2attn_port_axis.</summary>

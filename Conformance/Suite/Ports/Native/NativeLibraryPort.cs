@@ -115,6 +115,8 @@ public sealed unsafe class NativeLibraryPort : IAttentionPort
                 EndKey = part.Keys.End,
                 Axes = axisCount == 0 ? null : axes,
                 AxisCount = axisCount,
+                Prefix = config.Prefix,
+                IsPrefixWhole = config.IsPrefixWhole ? 1 : 0,
             };
             if (portCase.IsPadded)
                 native.Valid = Add(NativeBuffer.Input("valid", SafetensorsType.U8, portCase.Input.Valid.Map(valid => valid ? 1.0 : 0.0))).Pointer;

@@ -22,7 +22,7 @@ public sealed class OnnxPort : IAttentionPort
 
     /// <summary>Loads a model.</summary>
     /// <param name="path">The .onnx file.</param>
-    /// <param name="settings">name=value pairs that replace or complete the model's metadata: groupSize, shift, mask, shiftedHeads (or shifts, or phases and rotated), or axes instead of groupSize and shift, scale, gqa, ragged, maxTokens, name; library=PATH registers custom operators.</param>
+    /// <param name="settings">name=value pairs that replace or complete the model's metadata: groupSize, shift, mask, shiftedHeads (or shifts, or phases and rotated), or axes instead of groupSize and shift, prefix and prefixWhole, scale, gqa, ragged, maxTokens, name; library=PATH registers custom operators.</param>
     /// <exception cref="PortStartException">The model cannot be loaded, or its declaration is incomplete.</exception>
     public OnnxPort(string path, IEnumerable<string> settings)
     {

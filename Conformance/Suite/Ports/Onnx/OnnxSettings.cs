@@ -17,7 +17,7 @@ internal static class OnnxSettings
 
     // What ONNX Runtime says of a model without model_version.
     private const long NoVersion = long.MaxValue;
-    private static readonly string[] Known = ["name", "mask", "groupSize", "shift", "shiftedHeads", "shifts", "phases", "rotated", "axes", "scale", "gqa", "ragged", "maxTokens", Library];
+    private static readonly string[] Known = ["name", "mask", "groupSize", "shift", "shiftedHeads", "shifts", "phases", "rotated", "axes", "prefix", "prefixWhole", "scale", "gqa", "ragged", "maxTokens", Library];
 
     /// <summary>The library of custom operators. Only the caller names it: a model may not say what code to load.</summary>
     public const string Library = "library";
@@ -55,6 +55,7 @@ internal static class OnnxSettings
         if (!ProtocolNames.TryReadMask(Setting("mask") ?? throw Missing("mask"), out MaskPolicy mask))
             throw new PortStartException($"mask = {Setting("mask")}: must be one of {string.Join(", ", MaskPolicies.All)}.");
         HeadShift? own = OwnShifts(Setting("shifts"), Integer("phases"), Setting("rotated"));
+        (int? prefix, bool isPrefixWhole) = PrefixOf(Integer("prefix"), Setting("prefixWhole"), axes);
         bool sameHeads = key[2] >= 0 ? key[2] == query[2] : keySymbols[2].Length > 0 && keySymbols[2] == querySymbols[2];
         return new(
             Setting("name") ?? Path.GetFileNameWithoutExtension(path),
@@ -72,6 +73,7 @@ internal static class OnnxSettings
             {
                 Phases = own is not null,
                 Grids = !axes.IsEmpty,
+                Prefixes = prefix is not null,
                 Fixed = new()
                 {
                     Batch = Size(query[0]),
@@ -83,6 +85,8 @@ internal static class OnnxSettings
                     GroupSize = groupSize is { } size ? size : SizeRule.Free,
                     Shift = own is not null || groupSize is null ? SizeRule.Free : Integer("shift") ?? groupSize.Value / 2,
                     ShiftedHeads = own ?? Heads(Setting("shiftedHeads") ?? "SecondHalf"),
+                    Prefix = prefix,
+                    IsPrefixWhole = isPrefixWhole,
                     DefaultScale = (Setting("scale") ?? "default") == "default",
                     Scale = Setting("scale") is { } scale and not "default" ? Number(scale) : null,
                 },
@@ -112,6 +116,16 @@ internal static class OnnxSettings
         static double Number(string text) => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && double.IsFinite(value)
             ? value
             : throw new PortStartException($"scale = {text}: must be a number or \"default\", which is 1 / sqrt(headDim).");
+    }
+
+    // The prefix that is built in, and whether it is seen whole: null where there is none. A graph's attribute says 0 or 1 for prefixWhole.
+    private static (int? Prefix, bool IsWhole) PrefixOf(int? prefix, string? whole, ImmutableArray<GridAxis<int>> axes)
+    {
+        if (prefix is not null && !axes.IsEmpty)
+            throw new PortStartException($"prefix = {prefix}: must not be given beside axes: a grid has no prefix.");
+        if (whole is not (null or "0" or "1" or "true" or "false") || (whole is not null && prefix is null))
+            throw new PortStartException($"prefixWhole = {whole}: must be true or false, beside prefix.");
+        return prefix is 0 ? (null, false) : (prefix, whole is "1" or "true");
     }
 
     // As the port protocol has them: phases by their number, or one shift for each head; null where heads have none of their own. A graph's attribute says 0 or 1 for rotated.

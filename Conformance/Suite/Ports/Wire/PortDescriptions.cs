@@ -178,6 +178,8 @@ public static class PortDescriptions
 
         if (!config.Axes.IsEmpty)
             GridJson.Write(json, config.Axes);
+        if (config.Prefix is { } prefix)
+            PortRequests.WritePrefix(json, prefix, config.IsPrefixWhole);
         if (config.DefaultScale)
             json.WriteString("scale", "default");
         else if (config.Scale is { } scale)
@@ -196,6 +198,8 @@ public static class PortDescriptions
         bool hasAxes = fields.TryGetProperty("axes", out JsonElement list);
         ImmutableArray<GridAxis<int>> axes = hasAxes ? GridJson.ReadAxes(new("fixed", fields)) : [];
         Expect(!hasAxes || !axes.IsEmpty, "fixed.axes", $"one to {S2Grid.MaxAxes} objects", list);
+        int? prefix = Integer(fields, "prefix");
+        Expect(prefix is not null || !fields.TryGetProperty("prefixWhole", out JsonElement whole), "fixed.prefixWhole", "left out where fixed.prefix is", fields);
         return new()
         {
             Batch = SizeRuleJson.Read(fields, "batch", 1),
@@ -209,6 +213,8 @@ public static class PortDescriptions
             HalfShift = half,
             ShiftedHeads = PortConfigs.OwnShifts("fixed", fields) ?? (fields.TryGetProperty("shiftedHeads", out JsonElement heads) ? PortConfigs.Heads(heads) : null),
             Axes = axes,
+            Prefix = prefix,
+            IsPrefixWhole = Flag(fields, "prefixWhole"),
             Scale = hasScale && !defaultScale ? scale.GetDouble() : null,
             DefaultScale = defaultScale,
         };

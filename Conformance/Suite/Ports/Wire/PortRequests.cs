@@ -59,12 +59,7 @@ internal static class PortRequests
         json.WriteNumber("kvHeads", config.KvHeads);
         json.WriteNumber("headDim", config.HeadDim);
         if (config.Prefix > 0)
-        {
-            // Since 1.3, and only where a port declares prefixes.
-            json.WriteNumber("prefix", config.Prefix);
-            json.WriteBoolean("prefixWhole", config.IsPrefixWhole);
-        }
-
+            WritePrefix(json, config.Prefix, config.IsPrefixWhole);
         if (portCase.Grid is { } grid)
             GridJson.Write(json, grid.Axes);
         json.WriteEndObject();
@@ -94,6 +89,13 @@ internal static class PortRequests
     {
         json.WriteNumber("phases", phased.Count);
         json.WriteBoolean("rotated", phased.IsRotated);
+    }
+
+    /// <summary>Writes how many tokens of a prefix, and whether it is seen whole; since 1.3, and only where a port declares prefixes.</summary>
+    public static void WritePrefix(Utf8JsonWriter json, int prefix, bool isWhole)
+    {
+        json.WriteNumber("prefix", prefix);
+        json.WriteBoolean("prefixWhole", isWhole);
     }
 
     /// <summary>Writes the set of shifted heads: a name, or one boolean for each head.</summary>

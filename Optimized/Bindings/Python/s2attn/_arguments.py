@@ -92,6 +92,10 @@ class Settings:
         return Settings(group_size, mask_name(mask), shift, _heads(shifted_heads), None if softmax_scale is None else float(softmax_scale), prefix=prefix,
                         whole_prefix=whole_prefix and prefix > 0)
 
+    def arguments(self) -> "dict[str, Any]":
+        """The checked settings under the names of s2_attn_func, but softmax_scale."""
+        return {"group_size": self.group_size, "mask": self.mask, "shift": self.shift, "shifted_heads": self.shifted_heads, "prefix": self.prefix, "whole_prefix": self.whole_prefix}
+
 
 def mask_name(mask: Any) -> str:
     """The canonical name of a mask; the names of the port protocol ("LocalCausal") are known too."""

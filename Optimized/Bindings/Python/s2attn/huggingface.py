@@ -16,10 +16,11 @@ from .functional import s2_attn_func, s2_attn_varlen_func
 _REFUSED = ("sliding_window", "softcap", "s_aux", "head_mask", "position_bias")
 
 
-def attention_function(group_size: GroupSize, *, mask: str, shift: Shift = None, shifted_heads: ShiftedHeads = "second_half") -> Callable[..., Tuple[torch.Tensor, None]]:
+def attention_function(group_size: GroupSize, *, mask: str, shift: Shift = None, shifted_heads: ShiftedHeads = "second_half", prefix: int = 0,
+                       whole_prefix: bool = False) -> Callable[..., Tuple[torch.Tensor, None]]:
     """A function with the signature of transformers' attention implementations; settings as in s2_attn_func."""
-    checked = Settings.of(group_size, mask, shift, shifted_heads, None)
-    settings = {"group_size": checked.group_size, "mask": checked.mask, "shift": checked.shift, "shifted_heads": checked.shifted_heads}
+    checked = Settings.of(group_size, mask, shift, shifted_heads, None, prefix, whole_prefix)
+    settings = checked.arguments()
     causal = checked.mask not in ("bidirectional", "bidirectional_split")
 
     def s2_attention_forward(module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attention_mask: Optional[torch.Tensor],

@@ -17,14 +17,14 @@ from .huggingface import key_padding
 
 
 def replace_llama_attn(attention_class: Optional[type] = None, *, group_size: GroupSize = 0.25, mask: str, shift: Shift = None,
-                       shifted_heads: ShiftedHeads = "second_half", full_attention_in_eval: bool = True) -> Callable[[], None]:
+                       shifted_heads: ShiftedHeads = "second_half", full_attention_in_eval: bool = True, prefix: int = 0, whole_prefix: bool = False) -> Callable[[], None]:
     """Replaces attention_class.forward (transformers' LlamaAttention where not given) and returns a function that puts it back.
 
     In evaluation mode the class's own forward, full attention, goes on unless full_attention_in_eval is false: that is how LongLoRA evaluates and generates.
     mask="split" is what LongLoRA's flash-attention code computes, "local_causal" its eager code; settings as in s2_attn_func.
     """
-    checked = Settings.of(group_size, mask, shift, shifted_heads, None)
-    settings = {"group_size": checked.group_size, "mask": checked.mask, "shift": checked.shift, "shifted_heads": checked.shifted_heads}
+    checked = Settings.of(group_size, mask, shift, shifted_heads, None, prefix, whole_prefix)
+    settings = checked.arguments()
     causal = checked.mask not in ("bidirectional", "bidirectional_split")
     if attention_class is None:
         from transformers.models.llama.modeling_llama import LlamaAttention as attention_class

@@ -10,10 +10,11 @@ from .functional import s2_attn_func, s2_attn_varlen_func
 class S2Attention(torch.nn.Module):
     """s2_attn_func with its settings fixed, checked when the module is made; see there for their meaning."""
 
-    def __init__(self, group_size: GroupSize, *, mask: str, shift: Shift = None, shifted_heads: ShiftedHeads = "second_half", softmax_scale: Optional[float] = None):
+    def __init__(self, group_size: GroupSize, *, mask: str, shift: Shift = None, shifted_heads: ShiftedHeads = "second_half", softmax_scale: Optional[float] = None,
+                 prefix: int = 0, whole_prefix: bool = False):
         super().__init__()
-        checked = Settings.of(group_size, mask, shift, shifted_heads, softmax_scale)
-        self.settings = {"group_size": checked.group_size, "mask": checked.mask, "shift": checked.shift, "shifted_heads": checked.shifted_heads, "softmax_scale": checked.scale}
+        checked = Settings.of(group_size, mask, shift, shifted_heads, softmax_scale, prefix, whole_prefix)
+        self.settings = {**checked.arguments(), "softmax_scale": checked.scale}
 
     def forward(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, key_padding_mask: Optional[torch.Tensor] = None, cu_seqlens: Any = None, return_lse: bool = False) -> Any:
         """q [B,N,H,D], k and v [B,N,K,D] -> o [B,N,H,D], or (o, lse [B,H,N]); with cu_seqlens q [T,H,D], k and v [T,K,D] -> o [T,H,D]."""

@@ -13,7 +13,7 @@ if not torch.distributed.is_available():
     pytest.skip("torch was built without torch.distributed", allow_module_level=True)
 
 # mask, tokens of each of 4 ranks (of 2: the sums of pairs), group, shift, heads, kv heads, batch, shifted heads, type
-CASES = [
+PLAIN = [
     ("split", (16, 8, 24, 16), 8, 4, 4, 2, 1, "second_half", "float32"),
     ("split", (16, 16, 8, 5), 8, 3, 4, 4, 2, "second_half", "float32"),
     ("split", (8, 0, 0, 8), 8, 4, 4, 1, 1, "second_half", "float32"),
@@ -32,6 +32,18 @@ CASES = [
     ("split", (16, 8, 24, 16), 8, 4, 4, 2, 1, "none", "float32"),
 ]
 
+# The same with a prefix, and whether it is seen whole: within one rank, over two and over three; up to the last token; in the wrapped run and behind it.
+PREFIXED = [
+    (*PLAIN[0], 3, False), (*PLAIN[0], 20, False), (*PLAIN[0], 30, False), (*PLAIN[0], 3, True), (*PLAIN[0], 20, True), (*PLAIN[0], 30, True), (*PLAIN[0], 64, True),
+    (*PLAIN[1], 1, False), (*PLAIN[1], 45, True), (*PLAIN[2], 10, False), (*PLAIN[2], 10, True), (*PLAIN[3], 9, False), (*PLAIN[3], 9, True), (*PLAIN[4], 5, False),
+    (*PLAIN[5], 20, False), (*PLAIN[5], 20, True), (*PLAIN[14], 20, False), (*PLAIN[15], 20, True),
+    (*PLAIN[6], 3, False), (*PLAIN[6], 20, False), (*PLAIN[6], 3, True), (*PLAIN[6], 30, True), (*PLAIN[6], 62, True), (*PLAIN[6], 62, False), (*PLAIN[7], 10, True),
+    (*PLAIN[8], 2, False), (*PLAIN[8], 20, False), (*PLAIN[8], 54, False), (*PLAIN[8], 2, True), (*PLAIN[8], 20, True), (*PLAIN[8], 54, True), (*PLAIN[9], 10, True),
+    (*PLAIN[10], 3, False), (*PLAIN[10], 30, False), (*PLAIN[10], 62, True), (*PLAIN[11], 9, False),
+    (*PLAIN[12], 3, False), (*PLAIN[12], 20, True), (*PLAIN[13], 30, False), (*PLAIN[13], 35, False),
+]
+CASES = [(*case, 0, False) for case in PLAIN] + PREFIXED
+
 
 def lengths_of(case, world):
     parts = case[1]
@@ -39,7 +51,7 @@ def lengths_of(case, world):
 
 
 def tensors(case, seed):
-    _, parts, _, _, heads, kv_heads, batch, _, dtype = case
+    _, parts, _, _, heads, kv_heads, batch, _, dtype, _, _ = case
     generator = torch.Generator().manual_seed(seed)
     return [torch.randn(batch, sum(parts), count, 8, generator=generator).to(getattr(torch, dtype)) for count in (heads, kv_heads, kv_heads, heads)] + [
         torch.randn(batch, heads, sum(parts), generator=generator)]
@@ -47,10 +59,10 @@ def tensors(case, seed):
 
 def one_process(case, seed):
     import s2attn
-    mask, _, group, shift, _, _, _, shifted, _ = case
+    mask, _, group, shift, _, _, _, shifted, _, prefix, whole = case
     q, k, v, do, dlse = tensors(case, seed)
     leaves = [x.clone().requires_grad_() for x in (q, k, v)]
-    o, lse = s2attn.s2_attn_func(*leaves, group, mask=mask, shift=shift, shifted_heads=shifted, return_lse=True)
+    o, lse = s2attn.s2_attn_func(*leaves, group, mask=mask, shift=shift, shifted_heads=shifted, return_lse=True, prefix=prefix, whole_prefix=whole)
     ((o * do).sum().float() + (lse.nan_to_num(neginf=0) * dlse).sum()).backward()
     return o.detach(), lse.detach(), *(x.grad for x in leaves)
 
@@ -58,7 +70,7 @@ def one_process(case, seed):
 def worker(rank, world):
     from s2attn.distributed import Shards, s2_attn_sharded
     for seed, case in enumerate(CASES):
-        mask, _, group, shift, heads, kv_heads, batch, shifted, dtype = case
+        mask, _, group, shift, heads, kv_heads, batch, shifted, dtype, prefix, whole = case
         lengths = lengths_of(case, world)
         shards = Shards(lengths[rank], timeout=60)
         assert shards.lengths == tuple(lengths)
@@ -66,7 +78,7 @@ def worker(rank, world):
         cut = slice(start, start + lengths[rank])
         q, k, v, do, dlse = tensors(case, seed)
         leaves = [x[:, cut].clone().requires_grad_() for x in (q, k, v)]
-        o, lse = s2_attn_sharded(*leaves, shards, group, mask=mask, shift=shift, shifted_heads=shifted, return_lse=True)
+        o, lse = s2_attn_sharded(*leaves, shards, group, mask=mask, shift=shift, shifted_heads=shifted, return_lse=True, prefix=prefix, whole_prefix=whole)
         ((o * do[:, cut]).sum().float() + (lse.nan_to_num(neginf=0) * dlse[:, :, cut]).sum()).backward()
         expected = one_process(case, seed)
         name = f"rank {rank} of {world}, case {seed}: {case}"
@@ -75,16 +87,20 @@ def worker(rank, world):
         exact = 0.0 if mask in ("split", "bidirectional_split") else tolerance
         torch.testing.assert_close(o, expected[0][:, cut], rtol=exact, atol=exact, msg=lambda text: f"o: {name}: {text}")
         torch.testing.assert_close(lse, expected[1][:, :, cut], rtol=exact, atol=exact, msg=lambda text: f"lse: {name}: {text}")
-        for tensor, gradient, whole in zip("qkv", (x.grad for x in leaves), expected[2:]):
-            torch.testing.assert_close(gradient, whole[:, cut], rtol=tolerance, atol=tolerance, msg=lambda text: f"d{tensor}: {name}: {text}")
+        for tensor, gradient, right in zip("qkv", (x.grad for x in leaves), expected[2:]):
+            torch.testing.assert_close(gradient, right[:, cut], rtol=tolerance, atol=tolerance, msg=lambda text: f"d{tensor}: {name}: {text}")
 
-        # What the traffic theorem says: (G - S) rows to the right under split, whatever N is.
+        # What the traffic theorem says: (G - S) rows to the right under split, whatever N is, and at most P of a prefix each way; the sums of its gradients are float32.
         if mask == "split" and shift and shifted == "second_half":
             filled = [r for r in range(world) if lengths[r]]
             kv = len({h // (heads // kv_heads) for h in range(heads // 2, heads)})
-            halo = 2 * batch * (group - shift) * kv * 8 * q.element_size()
-            sends = (rank in filled and rank != filled[-1]) + (rank in filled and rank != filled[0])
-            assert shards.bytes_sent == halo * sends, name
+            halo, row, end = 2 * batch * (group - shift) * kv * 8 * q.element_size(), 2 * batch * kv_heads * 8, start + lengths[rank]
+            sent = 0
+            if rank in filled[:-1]:
+                sent += halo + row * (min(prefix, end) * q.element_size() + (prefix - min(prefix, end)) * whole * 4)
+            if rank in filled[1:]:
+                sent += halo + row * (min(prefix, start) * 4 + (prefix - min(prefix, start)) * whole * q.element_size())
+            assert shards.bytes_sent == sent, name
 
 
 def refused(rank, world):
@@ -96,6 +112,8 @@ def refused(rank, world):
             s2_attn_sharded(q, q, q, shards, 8, **arguments)
     with pytest.raises(ValueError, match="must be an int"):
         s2_attn_sharded(q, q, q, shards, 0.5, mask="split")
+    with pytest.raises(ValueError, match="prefix=21: must be at most N, 20 tokens of all ranks"):
+        s2_attn_sharded(q, q, q, shards, 4, mask="split", prefix=21)
     with pytest.raises(ValueError, match="q has 4 tokens: must have the"):
         s2_attn_sharded(q[:, :4], q[:, :4], q[:, :4], shards, 4, mask="split")
     with pytest.raises(ValueError, match="tokens=-1"):

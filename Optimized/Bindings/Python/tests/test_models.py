@@ -26,6 +26,37 @@ def test_the_module_is_the_function_with_its_settings():
         s2attn.S2Attention(6, mask="split", shift=6)
 
 
+@pytest.mark.parametrize("prefix", [dict(prefix=3), dict(prefix=7, whole_prefix=True)], ids=["sinks", "whole"])
+def test_a_prefix_is_that_of_the_function_in_the_module_the_interface_and_a_patched_layer(prefix):
+    q, k, v, _, given = hf_inputs()
+    tensors = [torch.from_numpy(x) for x in (q, k, v)]
+    expected = s2attn.s2_attn_func(*tensors, 6, mask="split", **prefix)
+    assert not torch.equal(expected, s2attn.s2_attn_func(*tensors, 6, mask="split"))
+    module = s2attn.S2Attention(6, mask="split", **prefix)
+    assert torch.equal(module(*tensors), expected) and f"prefix={prefix['prefix']}" in repr(module)
+    ends = [0, 10, 24]
+    assert torch.equal(module(*(x[0] for x in tensors), cu_seqlens=ends), s2attn.s2_attn_varlen_func(*(x[0] for x in tensors), ends, 6, mask="split", **prefix))
+    assert torch.equal(huggingface.attention_function(6, mask="split", **prefix)(Attention(), *given, None)[0], expected)
+    packed = huggingface.attention_function(6, mask="split", **prefix)(Attention(), *(x[:1] for x in given), None, cu_seq_lens_q=ends)[0]
+    assert torch.equal(packed[0], s2attn.s2_attn_varlen_func(*(x[0] for x in tensors), ends, 6, mask="split", **prefix))
+
+    # A layer without positions and projections is the function.
+    eye = {name: torch.eye(16) for name in ("wq", "wk", "wv", "wo")}
+    kind = llama({**eye, "cos": torch.ones(24, 8), "sin": torch.zeros(24, 8)}, {"headDim": 8, "heads": 2}, OldRotary)
+    longlora.replace_llama_attn(kind, group_size=6, mask="split", **prefix)
+    x = torch.from_numpy(draw(3, 2, 24, 2, 2, 8)[0])
+    assert torch.equal(kind().train()(x.reshape(2, 24, 16))[0], s2attn.s2_attn_func(x, x, x, 6, mask="split", **prefix).reshape(2, 24, 16))
+
+
+@pytest.mark.parametrize("make", [lambda **prefix: s2attn.S2Attention(6, mask="split", **prefix), lambda **prefix: huggingface.attention_function(6, mask="split", **prefix),
+                                  lambda **prefix: longlora.replace_llama_attn(object, group_size=6, mask="split", **prefix)], ids=["module", "interface", "patch"])
+def test_a_wrong_prefix_is_named_when_the_settings_are_made(make):
+    with pytest.raises(ValueError, match="prefix=-1: must be at least 0"):
+        make(prefix=-1)
+    with pytest.raises(TypeError, match="whole_prefix=1: must be a bool"):
+        make(prefix=2, whole_prefix=1)
+
+
 # ---- transformers ----------------------------------------------------------------------------------------------------------------------
 
 class Attention(torch.nn.Module):
