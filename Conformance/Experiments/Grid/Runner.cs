@@ -59,7 +59,7 @@ internal sealed class Runner
         .Where(result => result.Run.Cell == cell && (result.Run.Checkpoint, result.Run.Seed) == (1, 1))
         .OrderBy(result => result.Validation)
         .Select(result => result.Run.LearningRate)
-        .FirstOrDefault(experiment.LearningRates[0]);
+        .FirstOrDefault(experiment.RatesOf(cell)[0]);
 
     /// <summary>The results that stand for their cells: those at the chosen rates.</summary>
     public static ImmutableArray<Result> Chosen(Experiment experiment, IReadOnlyCollection<Result> results) =>

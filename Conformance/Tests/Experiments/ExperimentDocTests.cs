@@ -30,7 +30,7 @@ public sealed class ExperimentDocTests
         Run[] done = [.. Results.Read(Results.PathOf(Folder, name)).Select(result => result.Run)];
         Assert.Equal(done, done.Distinct());
         Assert.All(done, run => Assert.True(
-            experiment.Cells.Contains(run.Cell) && experiment.LearningRates.Contains(run.LearningRate) && run.Checkpoint <= experiment.Checkpoints && run.Seed <= experiment.Seeds, $"{run}"));
+            experiment.Cells.Contains(run.Cell) && experiment.RatesOf(run.Cell).Contains(run.LearningRate) && run.Checkpoint <= experiment.Checkpoints && run.Seed <= experiment.Seeds, $"{run}"));
     }
 
     [Fact]
