@@ -66,6 +66,11 @@ internal static class Catalogue
             HalfDepth,
             Cells([Arm.Untrained, .. Core], Lengths, tokens => [tokens / 2], [RopeScaling.Interpolated], [Tuning.Full])),
         Text(
+            "text-beyond",
+            "What becomes of the loss where a text goes on beyond the length of training? Trained as text at 4 times the length of pretraining, evaluated at 16 times, in slices.",
+            HalfDepth,
+            Cells([Arm.Untrained, .. Core], [Centre], tokens => [tokens / 2], [RopeScaling.Ntk], [Tuning.Full])) with { EvaluatedTokens = 4 * Centre },
+        Text(
             "text-eighth",
             "The same with groups of an eighth of the text, at 4 times the length of pretraining, with as many layers as reach needs.",
             4 * HalfDepth,
@@ -74,6 +79,9 @@ internal static class Catalogue
         Whole("text-grid-quarter", "The whole grid with groups of a quarter.", 2 * HalfDepth, 4),
         Whole("text-grid-eighth", "The whole grid with groups of an eighth.", 4 * HalfDepth, 8),
     ];
+
+    /// <summary>Those that differ in the size of groups, at so many tokens.</summary>
+    public static (ImmutableArray<Experiment> Experiments, int Tokens) ByGroup => ([.. All.Where(experiment => experiment.Name is "text" or "text-quarter" or "text-eighth")], Centre);
 
     /// <summary>The experiment of a name.</summary>
     /// <exception cref="ArgumentException">There is none; the message names those that are.</exception>

@@ -55,6 +55,9 @@ internal sealed record Experiment
     /// <summary>Batches of each evaluation.</summary>
     public required int EvaluationBatches { get; init; }
 
+    /// <summary>Tokens of a text with full attention, read in slices of N; 0 where they are N. The figures with full attention are then about these texts, those with an arm's own about N.</summary>
+    public int EvaluatedTokens { get; init; }
+
     /// <summary>The learning rates from which each cell chooses on validation, with the first checkpoint and seed.</summary>
     public required ImmutableArray<double> LearningRates { get; init; }
 

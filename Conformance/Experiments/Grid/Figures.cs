@@ -35,12 +35,7 @@ internal static class Figures
         {
             using Plot plot = Begun(title, x, y);
             foreach ((string arm, double[] xs, double[] ys) in curves)
-            {
-                var line = plot.Add.Scatter(xs, ys);
-                line.LegendText = arm;
-                line.LineWidth = 2;
-            }
-
+                Line(plot, arm, xs, ys);
             Save(plot, name);
         }
 
@@ -54,11 +49,22 @@ internal static class Figures
 
         void Save(Plot plot, string name)
         {
-            plot.ShowLegend(Edge.Right);
-            string path = Path.Combine(folder, $"{experiment.Name}-{name}.svg");
-            plot.SaveSvg(path, Width, Height);
-            files.Add(path);
+            files.Add(Saved(plot, folder, $"{experiment.Name}-{name}"));
         }
+    }
+
+    /// <summary>How far each arm stays behind full attention at each group size, over experiments whose decoders are of different depths; empty where there are not two sizes.</summary>
+    public static ImmutableArray<string> DrawByGroup(IEnumerable<(Experiment Experiment, IReadOnlyCollection<Result> Results)> all, int tokens, string folder)
+    {
+        Gap[] gaps = [.. all.SelectMany(pair => Gap.All(pair.Experiment, pair.Results)).Where(gap => gap.Cell.Tokens == tokens)];
+        if (gaps.Select(gap => gap.Cell.Group).Distinct().Count() < 2)
+            return [];
+        using Plot plot = Begun($"Loss above that of full attention, N = {tokens}", "G (its decoder has 2N / G layers)", "nats");
+        // What groups without shift stay behind is the same whichever arm is beside them.
+        var none = gaps.DistinctBy(gap => gap.Cell.Group).Select(gap => (Arm.NoShift.Name, gap.Cell.Group, gap.Whole.Mean));
+        foreach (var arm in gaps.Select(gap => (gap.Cell.Arm.Name, gap.Cell.Group, gap.Above.Mean)).Concat(none).GroupBy(point => point.Name))
+            Line(plot, arm.Key, [.. arm.Select(point => (double)point.Group)], [.. arm.Select(point => point.Mean)]);
+        return [Saved(plot, folder, "text-groups")];
     }
 
     private static Plot Begun(string title, string x, string y)
@@ -68,6 +74,21 @@ internal static class Figures
         plot.XLabel(x);
         plot.YLabel(y);
         return plot;
+    }
+
+    private static void Line(Plot plot, string arm, double[] x, double[] y)
+    {
+        var line = plot.Add.Scatter(x, y);
+        line.LegendText = arm;
+        line.LineWidth = 2;
+    }
+
+    private static string Saved(Plot plot, string folder, string name)
+    {
+        plot.ShowLegend(Edge.Right);
+        string path = Path.Combine(folder, name + ".svg");
+        plot.SaveSvg(path, Width, Height);
+        return path;
     }
 
     private static string Bucket(Experiment experiment) => experiment.Task().Buckets[0].Split(' ')[0] is var word && word is "distance" or "position" ? $"{word} (eighths of N)" : "part";

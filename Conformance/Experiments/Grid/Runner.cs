@@ -113,8 +113,11 @@ internal sealed class Runner
         using Trainer trainer = new(setup, task, parameters);
         Train(trainer, Path.Combine(work, "run.safetensors"), run.ToString(), number, cancellation);
         Evaluation At(Arm arm, Portion portion) => Evaluation.Of(setup, arm, task, parameters, portion, Math.Max(1, experiment.EvaluationBatches));
-        Evaluation full = At(Arm.Full, Portion.Test), own = At(setup.Arm, Portion.Test);
-        double validation = At(Arm.Full, Portion.Validation).Loss;
+        Evaluation Fully(Portion portion) => experiment.EvaluatedTokens > 0
+            ? Evaluation.InSlices(setup, experiment.EvaluatedTokens, task, parameters, portion, experiment.EvaluationBatches * experiment.BatchTokens / experiment.EvaluatedTokens)
+            : At(Arm.Full, portion);
+        Evaluation full = Fully(Portion.Test), own = At(setup.Arm, Portion.Test);
+        double validation = Fully(Portion.Validation).Loss;
         return new(
             run, validation, new(full.Loss, full.LossOf), new(own.Loss, own.LossOf), full.AccuracyOf, Curve(trainer.Losses), Digest(parameters), commit, Machine,
             (Process.GetCurrentProcess().TotalProcessorTime - before).TotalMinutes);
