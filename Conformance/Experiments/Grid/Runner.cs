@@ -26,7 +26,7 @@ internal sealed class Runner
 
     private readonly Experiment experiment;
     private readonly ITask task;
-    private readonly string work, resultsPath, commit;
+    private readonly string work, bases, resultsPath, commit;
     private readonly Action<RunProgress> report;
     private readonly Stopwatch watch = Stopwatch.StartNew();
     private double cost, done, doneHere;
@@ -43,6 +43,7 @@ internal sealed class Runner
         this.report = report;
         task = this.experiment.Task();
         work = Path.Combine(workFolder, experiment.Name);
+        bases = Path.Combine(workFolder, experiment.Package.Length > 0 ? experiment.Package : experiment.Name);
         resultsPath = Results.PathOf(resultsFolder, experiment.Name);
     }
 
@@ -103,7 +104,8 @@ internal sealed class Runner
         return Do(run, 1, cancellation);
     }
 
-    private string BasePath(int checkpoint) => Path.Combine(work, string.Create(CultureInfo.InvariantCulture, $"base-{checkpoint}.safetensors"));
+    // Experiments on the same texts begin with the same checkpoints where their decoders are of the same depth; what a file is of stands in it.
+    private string BasePath(int checkpoint) => Path.Combine(bases, string.Create(CultureInfo.InvariantCulture, $"base-L{experiment.Shape.Layers}-{checkpoint}.safetensors"));
 
     private Result Do(Run run, int number, CancellationToken cancellation)
     {
@@ -138,6 +140,7 @@ internal sealed class Runner
 
         using Trainer trainer = new(setup, task, parameters);
         Train(trainer, Path.Combine(work, "pretraining.safetensors"), $"pretraining, checkpoint {checkpoint}", number, cancellation);
+        Directory.CreateDirectory(bases);
         Checkpoint.WriteParameters(BasePath(checkpoint), parameters, setup.Describe());
         return parameters;
     }
