@@ -3,6 +3,7 @@ using System.Collections.Immutable;
 using System.Globalization;
 using S2Attn.Experiments.Model;
 using ScottPlot;
+using ScottPlot.Plottables;
 
 namespace S2Attn.Experiments.Grid;
 
@@ -10,6 +11,8 @@ namespace S2Attn.Experiments.Grid;
 internal static class Figures
 {
     private const int Width = 760, Height = 440;
+
+    private static readonly IPalette Colours = new ScottPlot.Palettes.Category20();
 
     /// <summary>Draws every figure that the results suffice for; returns the files.</summary>
     public static ImmutableArray<string> Draw(Experiment experiment, IReadOnlyCollection<Result> all, string folder)
@@ -22,8 +25,6 @@ internal static class Figures
 
         if (main.Select(result => result.Run.Cell.Tokens).Distinct().Count() > 1)
             Lines("length", "Loss against the length of training", "N", "nats", ByArm(main, result => result.Run.Cell.Tokens, result => result.Full.Of(experiment.Bucket)));
-        if (main.Where(result => !result.Run.Cell.Arm.IsFull).Select(result => (double)result.Run.Cell.Group / result.Run.Cell.Tokens).Distinct().Count() > 1)
-            Lines("group", $"Loss against the size of a group, N = {longest}", "G", "nats", ByArm(far.Where(result => !result.Run.Cell.Arm.IsFull), result => result.Run.Cell.Group, result => result.Full.Of(experiment.Bucket)));
         Lines("bucket", $"Loss with full attention by {Bucket(experiment)}, N = {longest}", Bucket(experiment), "nats", ByBucket(far, result => result.Full.ByBucket));
         if (experiment.ShowsAccuracy)
             Lines("accuracy", $"Copied right, by {Bucket(experiment)}, N = {longest}", Bucket(experiment), "share", ByBucket(far, result => result.Accuracy));
@@ -43,7 +44,7 @@ internal static class Figures
         {
             using Plot plot = Begun(title, "nats under the arm's own attention", "nats with full attention");
             foreach (IGrouping<Arm, Result> arm in points.GroupBy(result => result.Run.Cell.Arm))
-                plot.Add.ScatterPoints(arm.Select(result => result.Own.Of(experiment.Bucket)).ToArray(), arm.Select(result => result.Full.Of(experiment.Bucket)).ToArray()).LegendText = arm.Key.Name;
+                Named(plot.Add.ScatterPoints(arm.Select(result => result.Own.Of(experiment.Bucket)).ToArray(), arm.Select(result => result.Full.Of(experiment.Bucket)).ToArray()), arm.Key.Name);
             Save(plot, name);
         }
 
@@ -79,8 +80,15 @@ internal static class Figures
     private static void Line(Plot plot, string arm, double[] x, double[] y)
     {
         var line = plot.Add.Scatter(x, y);
-        line.LegendText = arm;
+        Named(line, arm);
         line.LineWidth = 2;
+    }
+
+    // An arm has its colour in every figure.
+    private static void Named(Scatter points, string arm)
+    {
+        points.LegendText = arm;
+        points.Color = Colours.GetColor(Arm.All.TakeWhile(other => other.Name != arm).Count());
     }
 
     private static string Saved(Plot plot, string folder, string name)
@@ -91,7 +99,7 @@ internal static class Figures
         return path;
     }
 
-    private static string Bucket(Experiment experiment) => experiment.Task().Buckets[0].Split(' ')[0] is var word && word is "distance" or "position" ? $"{word} (eighths of N)" : "part";
+    private static string Bucket(Experiment experiment) => experiment.Task().Buckets[0].Split(' ')[0] is var word && word is "distance" or "position" ? $"{word} (eighths of {(experiment.EvaluatedTokens > 0 ? $"{experiment.EvaluatedTokens} tokens" : "N")})" : "part";
 
     private static IEnumerable<(string Arm, double[] X, double[] Y)> ByArm(IEnumerable<Result> results, Func<Result, double> x, Func<Result, double> y) =>
         from result in results
