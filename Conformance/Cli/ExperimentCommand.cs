@@ -132,7 +132,11 @@ internal static class ExperimentCommand
             if (all.IsEmpty)
                 throw new ArgumentException($"{experiment.Name} has no results in {folder}");
             Console.Write(Tables.All(experiment, all));
-            foreach (string path in Figures.Draw(experiment, all, folder))
+            (ImmutableArray<Experiment> grouped, int tokens) = Catalogue.ByGroup;
+            ImmutableArray<string> across = grouped.Contains(experiment)
+                ? Figures.DrawByGroup(grouped.Select(other => (other, (IReadOnlyCollection<Result>)Results.Read(Results.PathOf(folder, other.Name)))), tokens, folder)
+                : [];
+            foreach (string path in Figures.Draw(experiment, all, folder).Concat(across))
                 Console.Error.WriteLine($"drawn: {path}");
             return 0;
         }));

@@ -11,8 +11,18 @@ internal static class Catalogue
     private const int LeakSymbols = 16, LeakTokens = 32;
     private const int RecallSymbols = 16, KeyLength = 4;
 
+    // Tokens of a text; pretrained at Pretrained. L = 2N / G, so that reach is not the limit.
+    private const int Pretrained = 64, Centre = 4 * Pretrained, HalfDepth = 4;
+
+    private static readonly int[] Lengths = [2 * Pretrained, Centre, 8 * Pretrained];
 
     private static readonly DecoderShape RecallShape = new(RecallSymbols, Width: 64, Layers: 4, Heads: 4, Hidden: 128);
+
+    // Nothing leaves a group where all heads shift alike (docs/reach.md), whatever its size: text and the synthetic tasks have the rows.
+    private static IEnumerable<Arm> Moved => Arm.All.Where(arm => arm.Name != "all-shifted");
+
+    // Alternate layers and other phases are where s2-split is in text: one of them stands for all.
+    private static IEnumerable<Arm> Core => Moved.Where(arm => arm != Arm.Untrained && arm.Name is not ("alternate" or "phases-4" or "rotated-4"));
 
     /// <summary>The experiments, in the order of the page.</summary>
     public static ImmutableArray<Experiment> All { get; } =
@@ -37,16 +47,41 @@ internal static class Catalogue
         Recall("passkey", "The same with the question always at the end of the text, and the key at a random depth.", asksAtEnd: true),
         Text(
             "text",
-            "How does the loss on an unseen novel depend on the attention of training, at 2 and 4 times the length of pretraining? Groups of half the text; the reduced grid.",
-            new(256, Width: 64, Layers: 4, Heads: 4, Hidden: 128),
-            Cells(Arm.All, [128, 256], tokens => [tokens / 2], [RopeScaling.Ntk], [Tuning.Full])),
+            "How does the loss on an unseen novel depend on the attention of training, at 2, 4 and 8 times the length of pretraining? Groups of half the text, NTK, full fine-tuning, three orders of data.",
+            HalfDepth,
+            Cells(Arm.All, Lengths, tokens => [tokens / 2], [RopeScaling.Ntk], [Tuning.Full])),
         Text(
-            "text-groups",
-            "The same with groups of a half, a quarter and an eighth of the text, up to 8 times the length of pretraining, PI and NTK, full fine-tuning, LoRA and LoRA+: the whole grid.",
-            new(256, Width: 64, Layers: 16, Heads: 4, Hidden: 128),
-            Cells(Arm.All, [128, 256, 512], tokens => [tokens / 2, tokens / 4, tokens / 8], [RopeScaling.Interpolated, RopeScaling.Ntk], [Tuning.Full, Tuning.Lora, Tuning.LoraPlus]),
-            seeds: 3),
+            "text-quarter",
+            "The same with groups of a quarter of the text, at 4 times the length of pretraining, with as many layers as reach needs.",
+            2 * HalfDepth,
+            Cells(Moved, [Centre], tokens => [tokens / 4], [RopeScaling.Ntk], [Tuning.Full])),
+        Text(
+            "text-tuning",
+            "The same as text with adapters alone (LoRA), and with norms and embedding trained beside them (LoRA+), at 4 times the length of pretraining.",
+            HalfDepth,
+            Cells(Core, [Centre], tokens => [tokens / 2], [RopeScaling.Ntk], [Tuning.Lora, Tuning.LoraPlus])),
+        Text(
+            "text-interpolated",
+            "The same as text with position interpolation instead of NTK.",
+            HalfDepth,
+            Cells([Arm.Untrained, .. Core], Lengths, tokens => [tokens / 2], [RopeScaling.Interpolated], [Tuning.Full])),
+        Text(
+            "text-beyond",
+            "What becomes of the loss where a text goes on beyond the length of training? Trained as text at 4 times the length of pretraining, evaluated at 16 times, in slices.",
+            HalfDepth,
+            Cells([Arm.Untrained, .. Core], [Centre], tokens => [tokens / 2], [RopeScaling.Ntk], [Tuning.Full])) with { EvaluatedTokens = 4 * Centre },
+        Text(
+            "text-eighth",
+            "The same with groups of an eighth of the text, at 4 times the length of pretraining, with as many layers as reach needs.",
+            4 * HalfDepth,
+            Cells(Moved, [Centre], tokens => [tokens / 8], [RopeScaling.Ntk], [Tuning.Full])),
+        Whole("text-grid-half", "Every length, scaling and tuning with every arm, groups of half the text: the whole grid, first part.", HalfDepth, 2),
+        Whole("text-grid-quarter", "The whole grid with groups of a quarter.", 2 * HalfDepth, 4),
+        Whole("text-grid-eighth", "The whole grid with groups of an eighth.", 4 * HalfDepth, 8),
     ];
+
+    /// <summary>Those that differ in the size of groups, at so many tokens.</summary>
+    public static (ImmutableArray<Experiment> Experiments, int Tokens) ByGroup => ([.. All.Where(experiment => experiment.Name is "text" or "text-quarter" or "text-eighth")], Centre);
 
     /// <summary>The experiment of a name.</summary>
     /// <exception cref="ArgumentException">There is none; the message names those that are.</exception>
@@ -83,17 +118,26 @@ internal static class Catalogue
         Task = () => new RecallTask(RecallSymbols, KeyLength, asksAtEnd),
     };
 
-    private static Experiment Text(string name, string question, DecoderShape shape, ImmutableArray<Cell> cells, int seeds = 1) => new()
+    // Three orders of data are in the other experiments: here one, so that the whole is affordable.
+    private static Experiment Whole(string name, string question, int layers, int groups) => Text(
+        name,
+        question,
+        layers,
+        Cells(Moved, Lengths, tokens => [tokens / groups], [RopeScaling.Interpolated, RopeScaling.Ntk], [Tuning.Full, Tuning.Lora, Tuning.LoraPlus]),
+        seeds: 1);
+
+    private static Experiment Text(string name, string question, int layers, ImmutableArray<Cell> cells, int seeds = 3) => new()
     {
         Name = name,
         Question = question,
-        Shape = shape,
-        Pretrained = 64,
+        Shape = new(256, Width: 64, layers, Heads: 4, Hidden: 128),
+        Pretrained = Pretrained,
         PretrainingSteps = 1200,
         Steps = 100,
         BatchTokens = 1024,
         EvaluationBatches = 16,
         LearningRates = [5e-4, 1.5e-3, 4e-3],
+        AdapterRates = [1.5e-3, 4e-3, 1e-2],
         Cells = cells,
         Checkpoints = 3,
         Seeds = seeds,

@@ -55,8 +55,14 @@ internal sealed record Experiment
     /// <summary>Batches of each evaluation.</summary>
     public required int EvaluationBatches { get; init; }
 
+    /// <summary>Tokens of a text with full attention, read in slices of N; 0 where they are N. The figures with full attention are then about these texts, those with an arm's own about N.</summary>
+    public int EvaluatedTokens { get; init; }
+
     /// <summary>The learning rates from which each cell chooses on validation, with the first checkpoint and seed.</summary>
     public required ImmutableArray<double> LearningRates { get; init; }
+
+    /// <summary>The same of cells that train adapters, which begin at nothing and take larger steps.</summary>
+    public ImmutableArray<double> AdapterRates { get; init; } = [];
 
     /// <summary>What is compared.</summary>
     public required ImmutableArray<Cell> Cells { get; init; }
@@ -93,9 +99,12 @@ internal sealed record Experiment
     /// <summary>The name of a package that is missing; empty where nothing is.</summary>
     public string Missing => Package.Length > 0 && !Corpus.IsInstalled ? Package : "";
 
+    /// <summary>The learning rates that a cell chooses from.</summary>
+    public ImmutableArray<double> RatesOf(Cell cell) => cell.Tuning == Tuning.Full || AdapterRates.IsEmpty ? LearningRates : AdapterRates;
+
     /// <summary>Every run that is needed for learning rates to be chosen: all rates, the first checkpoint and seed.</summary>
     public IEnumerable<Run> Choices => from cell in Cells
-                                       from rate in IsUntrained(cell) ? LearningRates.Take(1) : LearningRates
+                                       from rate in IsUntrained(cell) ? LearningRates.Take(1) : RatesOf(cell)
                                        select new Run(cell, 1, 1, rate);
 
     /// <summary>Every run, where each cell has chosen the rate that <paramref name="chosen"/> gives. Whole rounds of all cells come one after the other.</summary>

@@ -3,6 +3,7 @@ using System.Collections.Immutable;
 using System.Globalization;
 using S2Attn.Experiments.Model;
 using ScottPlot;
+using ScottPlot.Plottables;
 
 namespace S2Attn.Experiments.Grid;
 
@@ -10,6 +11,8 @@ namespace S2Attn.Experiments.Grid;
 internal static class Figures
 {
     private const int Width = 760, Height = 440;
+
+    private static readonly IPalette Colours = new ScottPlot.Palettes.Category20();
 
     /// <summary>Draws every figure that the results suffice for; returns the files.</summary>
     public static ImmutableArray<string> Draw(Experiment experiment, IReadOnlyCollection<Result> all, string folder)
@@ -22,8 +25,6 @@ internal static class Figures
 
         if (main.Select(result => result.Run.Cell.Tokens).Distinct().Count() > 1)
             Lines("length", "Loss against the length of training", "N", "nats", ByArm(main, result => result.Run.Cell.Tokens, result => result.Full.Of(experiment.Bucket)));
-        if (main.Where(result => !result.Run.Cell.Arm.IsFull).Select(result => (double)result.Run.Cell.Group / result.Run.Cell.Tokens).Distinct().Count() > 1)
-            Lines("group", $"Loss against the size of a group, N = {longest}", "G", "nats", ByArm(far.Where(result => !result.Run.Cell.Arm.IsFull), result => result.Run.Cell.Group, result => result.Full.Of(experiment.Bucket)));
         Lines("bucket", $"Loss with full attention by {Bucket(experiment)}, N = {longest}", Bucket(experiment), "nats", ByBucket(far, result => result.Full.ByBucket));
         if (experiment.ShowsAccuracy)
             Lines("accuracy", $"Copied right, by {Bucket(experiment)}, N = {longest}", Bucket(experiment), "share", ByBucket(far, result => result.Accuracy));
@@ -35,12 +36,7 @@ internal static class Figures
         {
             using Plot plot = Begun(title, x, y);
             foreach ((string arm, double[] xs, double[] ys) in curves)
-            {
-                var line = plot.Add.Scatter(xs, ys);
-                line.LegendText = arm;
-                line.LineWidth = 2;
-            }
-
+                Line(plot, arm, xs, ys);
             Save(plot, name);
         }
 
@@ -48,17 +44,28 @@ internal static class Figures
         {
             using Plot plot = Begun(title, "nats under the arm's own attention", "nats with full attention");
             foreach (IGrouping<Arm, Result> arm in points.GroupBy(result => result.Run.Cell.Arm))
-                plot.Add.ScatterPoints(arm.Select(result => result.Own.Of(experiment.Bucket)).ToArray(), arm.Select(result => result.Full.Of(experiment.Bucket)).ToArray()).LegendText = arm.Key.Name;
+                Named(plot.Add.ScatterPoints(arm.Select(result => result.Own.Of(experiment.Bucket)).ToArray(), arm.Select(result => result.Full.Of(experiment.Bucket)).ToArray()), arm.Key.Name);
             Save(plot, name);
         }
 
         void Save(Plot plot, string name)
         {
-            plot.ShowLegend(Edge.Right);
-            string path = Path.Combine(folder, $"{experiment.Name}-{name}.svg");
-            plot.SaveSvg(path, Width, Height);
-            files.Add(path);
+            files.Add(Saved(plot, folder, $"{experiment.Name}-{name}"));
         }
+    }
+
+    /// <summary>How far each arm stays behind full attention at each group size, over experiments whose decoders are of different depths; empty where there are not two sizes.</summary>
+    public static ImmutableArray<string> DrawByGroup(IEnumerable<(Experiment Experiment, IReadOnlyCollection<Result> Results)> all, int tokens, string folder)
+    {
+        Gap[] gaps = [.. all.SelectMany(pair => Gap.All(pair.Experiment, pair.Results)).Where(gap => gap.Cell.Tokens == tokens)];
+        if (gaps.Select(gap => gap.Cell.Group).Distinct().Count() < 2)
+            return [];
+        using Plot plot = Begun($"Loss above that of full attention, N = {tokens}", "G (its decoder has 2N / G layers)", "nats");
+        // What groups without shift stay behind is the same whichever arm is beside them.
+        var none = gaps.DistinctBy(gap => gap.Cell.Group).Select(gap => (Arm.NoShift.Name, gap.Cell.Group, gap.Whole.Mean));
+        foreach (var arm in gaps.Select(gap => (gap.Cell.Arm.Name, gap.Cell.Group, gap.Above.Mean)).Concat(none).GroupBy(point => point.Name))
+            Line(plot, arm.Key, [.. arm.Select(point => (double)point.Group)], [.. arm.Select(point => point.Mean)]);
+        return [Saved(plot, folder, "text-groups")];
     }
 
     private static Plot Begun(string title, string x, string y)
@@ -70,7 +77,29 @@ internal static class Figures
         return plot;
     }
 
-    private static string Bucket(Experiment experiment) => experiment.Task().Buckets[0].Split(' ')[0] is var word && word is "distance" or "position" ? $"{word} (eighths of N)" : "part";
+    private static void Line(Plot plot, string arm, double[] x, double[] y)
+    {
+        var line = plot.Add.Scatter(x, y);
+        Named(line, arm);
+        line.LineWidth = 2;
+    }
+
+    // An arm has its colour in every figure.
+    private static void Named(Scatter points, string arm)
+    {
+        points.LegendText = arm;
+        points.Color = Colours.GetColor(Arm.All.TakeWhile(other => other.Name != arm).Count());
+    }
+
+    private static string Saved(Plot plot, string folder, string name)
+    {
+        plot.ShowLegend(Edge.Right);
+        string path = Path.Combine(folder, name + ".svg");
+        plot.SaveSvg(path, Width, Height);
+        return path;
+    }
+
+    private static string Bucket(Experiment experiment) => experiment.Task().Buckets[0].Split(' ')[0] is var word && word is "distance" or "position" ? $"{word} (eighths of {(experiment.EvaluatedTokens > 0 ? $"{experiment.EvaluatedTokens} tokens" : "N")})" : "part";
 
     private static IEnumerable<(string Arm, double[] X, double[] Y)> ByArm(IEnumerable<Result> results, Func<Result, double> x, Func<Result, double> y) =>
         from result in results

@@ -26,7 +26,7 @@ internal sealed class Runner
 
     private readonly Experiment experiment;
     private readonly ITask task;
-    private readonly string work, resultsPath, commit;
+    private readonly string work, bases, resultsPath, commit;
     private readonly Action<RunProgress> report;
     private readonly Stopwatch watch = Stopwatch.StartNew();
     private double cost, done, doneHere;
@@ -43,6 +43,7 @@ internal sealed class Runner
         this.report = report;
         task = this.experiment.Task();
         work = Path.Combine(workFolder, experiment.Name);
+        bases = Path.Combine(workFolder, experiment.Package.Length > 0 ? experiment.Package : experiment.Name);
         resultsPath = Results.PathOf(resultsFolder, experiment.Name);
     }
 
@@ -59,7 +60,7 @@ internal sealed class Runner
         .Where(result => result.Run.Cell == cell && (result.Run.Checkpoint, result.Run.Seed) == (1, 1))
         .OrderBy(result => result.Validation)
         .Select(result => result.Run.LearningRate)
-        .FirstOrDefault(experiment.LearningRates[0]);
+        .FirstOrDefault(experiment.RatesOf(cell)[0]);
 
     /// <summary>The results that stand for their cells: those at the chosen rates.</summary>
     public static ImmutableArray<Result> Chosen(Experiment experiment, IReadOnlyCollection<Result> results) =>
@@ -103,7 +104,8 @@ internal sealed class Runner
         return Do(run, 1, cancellation);
     }
 
-    private string BasePath(int checkpoint) => Path.Combine(work, string.Create(CultureInfo.InvariantCulture, $"base-{checkpoint}.safetensors"));
+    // Experiments on the same texts begin with the same checkpoints where their decoders are of the same depth; what a file is of stands in it.
+    private string BasePath(int checkpoint) => Path.Combine(bases, string.Create(CultureInfo.InvariantCulture, $"base-L{experiment.Shape.Layers}-{checkpoint}.safetensors"));
 
     private Result Do(Run run, int number, CancellationToken cancellation)
     {
@@ -113,8 +115,11 @@ internal sealed class Runner
         using Trainer trainer = new(setup, task, parameters);
         Train(trainer, Path.Combine(work, "run.safetensors"), run.ToString(), number, cancellation);
         Evaluation At(Arm arm, Portion portion) => Evaluation.Of(setup, arm, task, parameters, portion, Math.Max(1, experiment.EvaluationBatches));
-        Evaluation full = At(Arm.Full, Portion.Test), own = At(setup.Arm, Portion.Test);
-        double validation = At(Arm.Full, Portion.Validation).Loss;
+        Evaluation Fully(Portion portion) => experiment.EvaluatedTokens > 0
+            ? Evaluation.InSlices(setup, experiment.EvaluatedTokens, task, parameters, portion, experiment.EvaluationBatches * experiment.BatchTokens / experiment.EvaluatedTokens)
+            : At(Arm.Full, portion);
+        Evaluation full = Fully(Portion.Test), own = At(setup.Arm, Portion.Test);
+        double validation = Fully(Portion.Validation).Loss;
         return new(
             run, validation, new(full.Loss, full.LossOf), new(own.Loss, own.LossOf), full.AccuracyOf, Curve(trainer.Losses), Digest(parameters), commit, Machine,
             (Process.GetCurrentProcess().TotalProcessorTime - before).TotalMinutes);
@@ -135,6 +140,7 @@ internal sealed class Runner
 
         using Trainer trainer = new(setup, task, parameters);
         Train(trainer, Path.Combine(work, "pretraining.safetensors"), $"pretraining, checkpoint {checkpoint}", number, cancellation);
+        Directory.CreateDirectory(bases);
         Checkpoint.WriteParameters(BasePath(checkpoint), parameters, setup.Describe());
         return parameters;
     }

@@ -39,29 +39,32 @@ internal static class Tables
         return table.ToString().ReplaceLineEndings("\n");
     }
 
-    /// <summary>
-    /// Which share of the gap from groups without shift to full attention each arm closes, and whether the paper's ordering is reproduced: the interval of no-shift - arm lies above 0, and half
-    /// of the gap is closed.
-    /// </summary>
+    /// <summary>Which share of the gap from groups without shift to full attention each arm closes, and whether the paper's ordering is reproduced.</summary>
     public static string Gaps(Experiment experiment, IReadOnlyCollection<Result> all)
     {
-        IReadOnlyCollection<Result> results = Runner.Chosen(experiment, all);
-        double Figure(Result result) => result.Full.Of(experiment.Bucket);
         StringBuilder table = new();
         table.AppendLine("| N | G | scaling | tuning | arm | no-shift - arm | share of the gap to full | reproduced |");
         table.AppendLine("| ---: | ---: | --- | --- | --- | ---: | ---: | --- |");
-        foreach (Cell cell in experiment.Cells.Where(cell => !cell.Arm.IsFull && cell.Arm != Arm.NoShift))
-        {
-            Result[] own = Of(results, cell), none = Of(results, cell with { Arm = Arm.NoShift }), full = Of(results, cell with { Arm = Arm.Full, Group = cell.Tokens });
-            if (Intervals.OfDifference(none, own, Figure) is not { } gain || Intervals.OfDifference(none, full, Figure) is not { } gap)
-                continue;
-            bool closes = gap.Mean > 0 && gain.Mean / gap.Mean >= 0.5;
+        foreach (Gap gap in Gap.All(experiment, all))
             table.AppendLine(Invariant(
-                $"| {cell.Tokens} | {cell.Group} | {cell.Scaling} | {cell.Tuning} | {cell.Arm.Name} | {Show(gain, "+0.000;-0.000")} | {(gap.Mean > 0 ? Invariant($"{100 * gain.Mean / gap.Mean:0} %") : "no gap")} | {(gain.Checkpoints == 1 ? "one checkpoint tells nothing" : gain.Low > 0 && closes ? "yes" : "no")} |"));
-        }
-
+                $"| {gap.Cell.Tokens} | {gap.Cell.Group} | {gap.Cell.Scaling} | {gap.Cell.Tuning} | {gap.Cell.Arm.Name} | {Show(gap.Gain, "+0.000;-0.000")} | {Percent(gap)} | {(gap.Gain.Checkpoints == 1 ? "one checkpoint tells nothing" : gap.IsReproduced ? "yes" : "no")} |"));
         return table.ToString().ReplaceLineEndings("\n");
     }
+
+    /// <summary>What each setting's gap is and which share of it each arm closes: a line for each setting that has results, a column for each arm.</summary>
+    public static string Shares(IEnumerable<(Experiment Experiment, IReadOnlyCollection<Result> Results)> all, IReadOnlyCollection<Arm> arms)
+    {
+        StringBuilder table = new();
+        table.AppendLine($"| experiment | N | G | L | scaling | tuning | no-shift - full | {string.Join(" | ", arms.Select(arm => arm.Name))} |");
+        table.AppendLine($"| --- | ---: | ---: | ---: | --- | --- | ---: |{string.Concat(arms.Select(_ => " ---: |"))}");
+        foreach ((Experiment experiment, IReadOnlyCollection<Result> results) in all)
+            foreach (IGrouping<Cell, Gap> setting in Gap.All(experiment, results).GroupBy(gap => gap.Cell with { Arm = Arm.NoShift }))
+                table.AppendLine(Invariant(
+                    $"| `{experiment.Name}` | {setting.Key.Tokens} | {setting.Key.Group} | {experiment.Shape.Layers} | {setting.Key.Scaling} | {setting.Key.Tuning} | {Show(setting.First().Whole, "+0.000;-0.000")} | {string.Join(" | ", arms.Select(arm => setting.FirstOrDefault(gap => gap.Cell.Arm == arm) is { } gap ? gap.IsReproduced ? $"**{Percent(gap)}**" : Percent(gap) : ""))} |"));
+        return table.ToString().ReplaceLineEndings("\n");
+    }
+
+    private static string Percent(Gap gap) => gap.Whole.Mean > 0 ? Invariant($"{100 * gap.Share:0} %") : "no gap";
 
     private static Result[] Of(IEnumerable<Result> results, Cell cell) => [.. results.Where(result => result.Run.Cell == cell)];
 

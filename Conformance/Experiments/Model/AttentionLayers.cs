@@ -5,7 +5,7 @@ using S2Attn.Spec;
 namespace S2Attn.Experiments.Model;
 
 /// <summary>The plans of a decoder's layers; layers that are alike share one.</summary>
-internal sealed class AttentionLayers : IDisposable
+internal sealed class AttentionLayers : IAttention
 {
     private readonly Dictionary<S2Config, S2AttentionPlan> plans = [];
     private readonly S2AttentionPlan[] ofLayer;
@@ -19,7 +19,7 @@ internal sealed class AttentionLayers : IDisposable
             {
                 S2Config config = arm.ConfigOf(shape, batch, tokens, group, layer);
                 if (!plans.TryGetValue(config, out S2AttentionPlan? plan))
-                    plans[config] = plan = new(config, new() { Threads = 1, VectorWidth = Width });
+                    plans[config] = plan = new(config, Options);
                 ofLayer[layer] = plan;
             }
         }
@@ -30,10 +30,14 @@ internal sealed class AttentionLayers : IDisposable
         }
     }
 
-    // A wider register adds in another order: 256 bits are what most processors share.
-    private static VectorWidth Width => VectorWidths.InUse == VectorWidth.Bits128 ? VectorWidth.Bits128 : VectorWidth.Bits256;
+    /// <summary>One thread, because runs are what is parallel, and 256 bits, because a wider register adds in another order: they are what most processors share.</summary>
+    public static S2AttentionOptions Options { get; } = new() { Threads = 1, VectorWidth = VectorWidths.InUse == VectorWidth.Bits128 ? VectorWidth.Bits128 : VectorWidth.Bits256 };
 
     public S2AttentionPlan this[int layer] => ofLayer[layer];
+
+    /// <inheritdoc/>
+    public void Forward(int layer, ReadOnlySpan<float> query, ReadOnlySpan<float> key, ReadOnlySpan<float> value, Span<float> mixed, Span<float> logSumExp) =>
+        ofLayer[layer].Forward<float>(query, key, value, mixed, logSumExp);
 
     public void Dispose()
     {

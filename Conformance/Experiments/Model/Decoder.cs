@@ -12,7 +12,7 @@ internal sealed class Decoder : IDisposable
 {
     private readonly DecoderShape shape;
     private readonly DecoderParameters parameters;
-    private readonly AttentionLayers attention;
+    private readonly IAttention attention;
     private readonly Rope rope;
     private readonly int rows;
     private readonly LayerState[] states;
@@ -22,12 +22,18 @@ internal sealed class Decoder : IDisposable
 
     /// <summary>A decoder for batches of this many sequences of <paramref name="length"/> tokens.</summary>
     public Decoder(DecoderShape shape, DecoderParameters parameters, Arm arm, Rope rope, int batch, int length, int group)
+        : this(shape, parameters, new AttentionLayers(arm, shape, batch, length, group), rope, batch * length)
+    {
+    }
+
+    /// <summary>A decoder for this many rows, whose attention it takes over.</summary>
+    public Decoder(DecoderShape shape, DecoderParameters parameters, IAttention attention, Rope rope, int rows)
     {
         this.shape = shape.Checked();
         this.parameters = parameters;
         this.rope = rope;
-        attention = new(arm, shape, batch, length, group);
-        rows = batch * length;
+        this.attention = attention;
+        this.rows = rows;
         states = [.. Enumerable.Range(0, shape.Layers).Select(_ => new LayerState(shape, rows))];
         int size = rows * shape.Width;
         last = new float[size];
@@ -84,8 +90,11 @@ internal sealed class Decoder : IDisposable
     }
 
     /// <summary>Writes the gradient of the loss to every parameter.</summary>
+    /// <exception cref="InvalidOperationException">The text is read in slices: what a slice's keys are to later ones is not known yet.</exception>
     public void Backward()
     {
+        if (attention is not AttentionLayers whole)
+            throw new InvalidOperationException("a text that is read in slices has no gradients");
         foreach (Parameter parameter in parameters.All)
             Array.Clear(parameter.Gradient);
         Parameter embedding = parameters.Embedding;
@@ -95,7 +104,7 @@ internal sealed class Decoder : IDisposable
         Array.Clear(dx);
         Rows.NormBackward(dnormed, last, parameters.Norm.Values, lastInverse, dx, parameters.Norm.Gradient);
         for (int layer = states.Length - 1; layer >= 0; layer--)
-            LayerBackward(layer);
+            LayerBackward(layer, whole[layer]);
         for (int row = 0; row < rows; row++)
             Rows.Add(dx.AsSpan(row * d, d), embedding.Gradient.AsSpan(tokens[row] * d, d));
     }
@@ -114,7 +123,7 @@ internal sealed class Decoder : IDisposable
         Product.Multiply(s.Normed, weights.Value.Values, s.Value, rows, d, d);
         rope.Turn(s.Query, positions, backward: false);
         rope.Turn(s.Key, positions, backward: false);
-        attention[layer].Forward<float>(s.Query, s.Key, s.Value, s.Mixed, s.LogSumExp);
+        attention.Forward(layer, s.Query, s.Key, s.Value, s.Mixed, s.LogSumExp);
         s.Input.CopyTo(s.Middle, 0);
         Product.Multiply(s.Mixed, weights.Output.Values, s.Middle, rows, d, d, accumulate: true);
         Rows.Norm(s.Middle, weights.MlpNorm.Values, s.MiddleNormed, s.MiddleInverse);
@@ -125,7 +134,7 @@ internal sealed class Decoder : IDisposable
     }
 
     // dx holds the gradient of the layer's output, and then that of its input.
-    private void LayerBackward(int layer)
+    private void LayerBackward(int layer, S2AttentionPlan plan)
     {
         LayerParameters weights = parameters.Layers[layer];
         LayerState s = states[layer];
@@ -134,7 +143,7 @@ internal sealed class Decoder : IDisposable
         WeightBackward(s.MiddleNormed, dhidden, weights.Up, dnormed, accumulate: false);
         Rows.NormBackward(dnormed, s.Middle, weights.MlpNorm.Values, s.MiddleInverse, dx, weights.MlpNorm.Gradient);
         WeightBackward(s.Mixed, dx, weights.Output, dout, accumulate: false);
-        attention[layer].Backward<float>(s.Query, s.Key, s.Value, s.Mixed, s.LogSumExp, dout, dq, dk, dv);
+        plan.Backward<float>(s.Query, s.Key, s.Value, s.Mixed, s.LogSumExp, dout, dq, dk, dv);
         rope.Turn(dq, positions, backward: true);
         rope.Turn(dk, positions, backward: true);
         WeightBackward(s.Normed, dq, weights.Query, dnormed, accumulate: false);

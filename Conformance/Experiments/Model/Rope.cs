@@ -28,16 +28,22 @@ internal sealed class Rope
     private readonly int half;
     private readonly float[] cosines, sines;
 
-    /// <summary>The angles of positions below <paramref name="tokens"/>.</summary>
-    public Rope(int headDim, int tokens, int pretrained, RopeScaling scaling)
+    /// <summary>The angles of positions below <paramref name="places"/>, or below N where they are not given.</summary>
+    /// <param name="headDim">D.</param>
+    /// <param name="tokens">N, to which angles are stretched.</param>
+    /// <param name="pretrained">P.</param>
+    /// <param name="scaling">How.</param>
+    /// <param name="places">Positions, where a text is longer than the N that a decoder was trained for.</param>
+    public Rope(int headDim, int tokens, int pretrained, RopeScaling scaling, int? places = null)
     {
+        int count = places ?? tokens;
         half = headDim / 2;
-        cosines = new float[tokens * half];
-        sines = new float[tokens * half];
+        cosines = new float[count * half];
+        sines = new float[count * half];
         double stretch = (double)tokens / pretrained;
         double theta = scaling == RopeScaling.Ntk ? Base * Math.Pow(stretch, headDim / (headDim - 2.0)) : Base;
         double step = scaling == RopeScaling.Interpolated ? 1 / stretch : 1;
-        for (int position = 0; position < tokens; position++)
+        for (int position = 0; position < count; position++)
             for (int i = 0; i < half; i++)
             {
                 double angle = position * step * Math.Pow(theta, -2.0 * i / headDim);

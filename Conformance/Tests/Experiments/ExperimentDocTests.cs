@@ -30,7 +30,24 @@ public sealed class ExperimentDocTests
         Run[] done = [.. Results.Read(Results.PathOf(Folder, name)).Select(result => result.Run)];
         Assert.Equal(done, done.Distinct());
         Assert.All(done, run => Assert.True(
-            experiment.Cells.Contains(run.Cell) && experiment.LearningRates.Contains(run.LearningRate) && run.Checkpoint <= experiment.Checkpoints && run.Seed <= experiment.Seeds, $"{run}"));
+            experiment.Cells.Contains(run.Cell) && experiment.RatesOf(run.Cell).Contains(run.LearningRate) && run.Checkpoint <= experiment.Checkpoints && run.Seed <= experiment.Seeds, $"{run}"));
+    }
+
+    [Fact]
+    public void The_table_of_shares_is_that_of_the_results()
+    {
+        // In the order of the table: the masks, and what else closes a gap.
+        Arm[] arms = [Arm.LocalCausal, Arm.Split, Arm.PositionCausal, .. Arm.All.Where(arm => arm.Name is "sinks-4" or "no-shift-gaps")];
+        var all = Catalogue.All.Where(experiment => experiment.Bucket < 0).Select(experiment => (experiment, (IReadOnlyCollection<Result>)Results.Read(Results.PathOf(Folder, experiment.Name))));
+        GeneratedBlock.AssertEqualOrUpdate(Page, "experiment-shares", Tables.Shares(all, arms));
+    }
+
+    [Fact]
+    public void Where_two_experiments_have_a_run_in_common_it_has_the_same_bits()
+    {
+        var beyond = Results.Read(Results.PathOf(Folder, "text-beyond")).ToDictionary(result => result.Run, result => result.Digest);
+        var shared = Results.Read(Results.PathOf(Folder, "text")).Where(result => beyond.ContainsKey(result.Run)).ToList();
+        Assert.All(shared, result => Assert.Equal(result.Digest, beyond[result.Run]));
     }
 
     [Fact]

@@ -42,7 +42,7 @@ public sealed class ProductTests
     [Fact]
     public void A_sum_has_the_same_bits_in_every_block()
     {
-        const int M = 9, K = 300, N = 19;
+        const int M = 9, K = 300, N = 51;
         float[] a = Drawn(M * K, 1), b = Drawn(K * N, 2), whole = new float[M * N], one = new float[1];
         Product.Multiply(a, b, whole, M, K, N);
         for (int i = 0; i < M; i++)

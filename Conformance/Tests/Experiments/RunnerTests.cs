@@ -73,6 +73,22 @@ public sealed class RunnerTests : IDisposable
     }
 
     [Fact]
+    public void Experiments_on_the_same_texts_share_their_checkpoints()
+    {
+        List<string> begun = [];
+        foreach (string name in new[] { "first", "second" })
+        {
+            Experiment experiment = Small with { Name = name, Package = "texts" };
+            new Runner(experiment, folder, Path.Combine(folder, "work"), "commit", progress => begun.Add($"{name}: {progress.Run}")).GoOn("", default);
+        }
+
+        Assert.Equal(Small.Checkpoints * Small.PretrainingSteps, begun.Count(run => run.StartsWith("first: pretraining", StringComparison.Ordinal)));
+        Assert.DoesNotContain(begun, run => run.StartsWith("second: pretraining", StringComparison.Ordinal));
+        ImmutableArray<Result> first = Results.Read(Results.PathOf(folder, "first")), second = Results.Read(Results.PathOf(folder, "second"));
+        Assert.Equal(first.Select(result => result.Digest), second.Select(result => result.Digest));
+    }
+
+    [Fact]
     public void Each_cell_takes_the_rate_that_validates_best_for_its_other_runs()
     {
         New("whole", _ => { }).GoOn("", default);
