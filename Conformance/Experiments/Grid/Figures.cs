@@ -12,7 +12,7 @@ internal static class Figures
 {
     private const int Width = 760, Height = 440;
 
-    private static readonly IPalette Colours = new ScottPlot.Palettes.Category20();
+    private static readonly ScottPlot.Palettes.Category20 Colours = new();
 
     /// <summary>Draws every figure that the results suffice for; returns the files.</summary>
     public static ImmutableArray<string> Draw(Experiment experiment, IReadOnlyCollection<Result> all, string folder)
