@@ -68,9 +68,9 @@ public sealed unsafe class DecodeProductTests
         }
     }
 
-    /// <summary>What the system makes of it depends on its memory; that it is asked does not.</summary>
+    /// <summary>What the system makes of it depends on its memory; that it is asked does not. A small block may lie where a large one was.</summary>
     [Fact]
-    public void A_large_block_asks_for_large_pages_and_a_small_one_does_not()
+    public void A_large_block_asks_for_large_pages()
     {
         if (!OperatingSystem.IsLinux())
             return;
@@ -79,7 +79,7 @@ public sealed unsafe class DecodeProductTests
             byte* memory = (byte*)LargePages.Allocate(bytes);
             memory[bytes - 1] = memory[0] = 1;
             Assert.Equal(0u, (nuint)memory % (large ? 2u << 20 : 64));
-            Assert.Equal(large, FlagsAt((nuint)memory + bytes / 2).Contains("hg"));
+            Assert.True(!large || FlagsAt((nuint)memory + bytes / 2).Contains("hg"));
             NativeMemory.AlignedFree(memory);
         }
 
