@@ -34,8 +34,8 @@ class Shards:
         if self.rank < 0:
             raise ValueError("group: this process is not in it")
         lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(self.world)]
-        work = dist.all_gather(lengths, torch.tensor([tokens], dtype=torch.int64), group=group, async_op=True)
-        self._wait(work, "the number of its tokens", None)
+        what = "the number of its tokens"
+        self._wait(self._begin(what, None, dist.all_gather, lengths, torch.tensor([tokens], dtype=torch.int64), group=group, async_op=True), what, None)
         self.lengths: Tuple[int, ...] = tuple(int(length) for length in lengths)
         self.bytes_sent = 0
         self._calls = 0
@@ -60,8 +60,15 @@ class Shards:
     def alone(self) -> bool:
         return len(self._filled) == 1
 
+    def _begin(self, what: str, peer: Optional[int], start: Any, *arguments: Any, **options: Any) -> Any:
+        """Starts a message, which fails at once where the connection is known to be closed."""
+        try:
+            return start(*arguments, **options)
+        except RuntimeError as error:
+            raise RuntimeError(f"s2attn.distributed: {_named(peer)} ended before rank {self.rank}: {what} was not exchanged: {error}") from error
+
     def _wait(self, work: Any, what: str, peer: Optional[int]) -> None:
-        who = "a rank" if peer is None else f"rank {peer}"
+        who = _named(peer)
         start = time.monotonic()
         try:
             # A receive that runs out of time ends the connection: the others hear of it at once.
@@ -77,6 +84,10 @@ class Shards:
             return rank
         of = getattr(dist, "get_global_rank", None) or dist.distributed_c10d._get_global_rank
         return of(self.group, rank)
+
+
+def _named(peer: Optional[int]) -> str:
+    return "a rank" if peer is None else f"rank {peer}"
 
 
 class _Message(NamedTuple):
@@ -311,7 +322,7 @@ class _Relay:
             source, target = (message.target, message.source) if self.phase else (message.source, message.target)
             if message.right == right and target == self.shards.rank:
                 rows = self.nothing.new_empty((*self.nothing.shape[:2], message.rows, *self.nothing.shape[3:]))
-                self.shards._wait(dist.irecv(rows, self.shards._global(source), self.shards.group, self.tag + 2 * right), self.what, source)
+                self.shards._wait(self.shards._begin(self.what, source, dist.irecv, rows, self.shards._global(source), self.shards.group, self.tag + 2 * right), self.what, source)
                 return rows
         return self.nothing
 
@@ -320,7 +331,7 @@ class _Relay:
             source, target = (message.target, message.source) if self.phase else (message.source, message.target)
             if message.right == right and source == self.shards.rank:
                 rows = rows.contiguous()
-                self.sent.append((dist.isend(rows, self.shards._global(target), self.shards.group, self.tag + 2 * right), target, rows))
+                self.sent.append((self.shards._begin(self.what, target, dist.isend, rows, self.shards._global(target), self.shards.group, self.tag + 2 * right), target, rows))
                 self.shards.bytes_sent += rows.numel() * rows.element_size()
 
     def finish(self) -> None:
@@ -348,10 +359,10 @@ class _Exchange:
             tag = self.tag + 4 * phase + 2 * message.tail
             source, target = (message.target, message.source) if phase else (message.source, message.target)
             if target == self.shards.rank:
-                works.append((dist.irecv(received[message.tail], self.shards._global(source), self.shards.group, tag), source, what))
+                works.append((self.shards._begin(what, source, dist.irecv, received[message.tail], self.shards._global(source), self.shards.group, tag), source, what))
             if source == self.shards.rank:
                 buffer = sent[message.tail]
-                works.append((dist.isend(buffer, self.shards._global(target), self.shards.group, tag), target, what))
+                works.append((self.shards._begin(what, target, dist.isend, buffer, self.shards._global(target), self.shards.group, tag), target, what))
                 self.shards.bytes_sent += buffer.numel() * buffer.element_size()
         return works
 
