@@ -50,7 +50,7 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
         ScaleFactor scale = geometry.ScoreScale;
         if (ahead.Keys.IsNull)
         {
-            FirstTile(item, keysOfOne, valuesOfOne, ref ahead);
+            FirstTile(geometry.Forward(item), keysOfOne, valuesOfOne, ref ahead);
             ahead.Load<T, TStorage, V, TLanes>(problem, sizes, 0, 1);
         }
 
@@ -70,7 +70,7 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
             if (!isLast)
                 TileAt(sequence, head, block, segment, start, keys, values, ref ahead);
             else if (nextItem >= 0)
-                FirstTile(nextItem, keys, values, ref ahead);
+                FirstTile(nextItem == item + 1 ? geometry.ForwardBehind(item, sequence, work) : geometry.Forward(nextItem), keys, values, ref ahead);
             else
                 ahead = default;
 
@@ -120,9 +120,9 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
                 : (run.Own, run.Own.Start);
         }
 
-        void FirstTile(long item, Pointer<float> keys, Pointer<float> values, ref KeyTile tile)
+        void FirstTile((Sequence Sequence, ForwardItem Item) found, Pointer<float> keys, Pointer<float> values, ref KeyTile tile)
         {
-            (Sequence sequence, ForwardItem owner) = geometry.Forward(item);
+            (Sequence sequence, ForwardItem owner) = found;
             (int head, QueryBlock block) = owner;
             QueryRun<int> run = owner.Run;
             KeySegment<int> segment = run.Prefix.Length > 0 ? run.Prefix : run.Other.Length > 0 ? run.Other : run.Own;

@@ -8,6 +8,12 @@ internal readonly record struct ForwardItem(int Head, QueryBlock Block)
 {
     /// <summary>The run of the block.</summary>
     public QueryRun<int> Run { get; init; }
+
+    /// <summary>The class of the head.</summary>
+    public int Class { get; init; }
+
+    /// <summary>The place of the head among those of its class.</summary>
+    public int PlaceInClass { get; init; }
 }
 
 /// <summary>A backward work item of a sequence: the heads of a class that read a kv head.</summary>
@@ -133,11 +139,20 @@ internal sealed class Geometry
             if (rest < items)
             {
                 QueryRun<int> run = head[step];
-                return (sequence, new(heads[rest % heads.Length], head.BlockFromLast(step, run, (int)(rest / heads.Length))) { Run = run });
+                int place = (int)(rest % heads.Length);
+                return (sequence, new(heads[place], head.BlockFromLast(step, run, (int)(rest / heads.Length))) { Run = run, Class = of, PlaceInClass = place });
             }
 
             rest -= items;
         }
+    }
+
+    /// <summary>The item behind one that was found: small ones are found as often as they are computed, and that of the next head of a class is at hand.</summary>
+    public (Sequence Sequence, ForwardItem Item) ForwardBehind(long item, Sequence sequence, ForwardItem found)
+    {
+        int[] heads = Classes.Heads(found.Class);
+        int place = found.PlaceInClass + 1;
+        return place < heads.Length ? (sequence, found with { Head = heads[place], PlaceInClass = place }) : Forward(item + 1);
     }
 
     public (Sequence Sequence, BackwardItem Item) Backward(int phase, long item)

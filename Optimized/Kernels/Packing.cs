@@ -17,7 +17,49 @@ internal static unsafe class Packing
         where V : struct
         where TLanes : struct, ILanes<V>
     {
-        RowWalk<T> walk = tensor.From(batch, token, head);
+        while (count > 0)
+        {
+            int run = (int)Math.Min(count, tensor.WalkFrom(token));
+            RowWalk<T> walk = tensor.From(batch, token, head);
+            if (valid.IsNull && headDim == width && width % (2 * TLanes.Count) == 0)
+                Whole<T, TStorage, V, TLanes>(walk, run, rows, stride, width);
+            else
+                Parts<T, TStorage, V, TLanes>(walk, run, valid, rows, stride, headDim, width);
+            rows += run * stride;
+            valid = valid.IsNull ? valid : valid + run;
+            token += run;
+            count -= run;
+        }
+    }
+
+    // Nearly all rows are of this kind, and short: what is asked of each weighs as much as the copy.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Whole<T, TStorage, V, TLanes>(RowWalk<T> walk, int count, Pointer<float> rows, nint stride, int width)
+        where T : unmanaged
+        where TStorage : struct, IStorage<T>
+        where V : struct
+        where TLanes : struct, ILanes<V>
+    {
+        nint lanes = TLanes.Count;
+        for (int i = 0; i < count; i++, rows += stride)
+        {
+            Pointer<T> row = walk.Next();
+            for (nint d = 0; d < width; d += 2 * lanes)
+            {
+                V a = TStorage.Load<V, TLanes>(row + d), b = TStorage.Load<V, TLanes>(row + d + lanes);
+                TLanes.Store(a, rows + d);
+                TLanes.Store(b, rows + d + lanes);
+            }
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Parts<T, TStorage, V, TLanes>(RowWalk<T> walk, int count, Pointer<byte> valid, Pointer<float> rows, nint stride, int headDim, int width)
+        where T : unmanaged
+        where TStorage : struct, IStorage<T>
+        where V : struct
+        where TLanes : struct, ILanes<V>
+    {
         for (int i = 0; i < count; i++, rows += stride)
         {
             Pointer<T> row = walk.Next();

@@ -195,7 +195,7 @@ internal static unsafe class Panel<V, TLanes>
         {
             Vector128<float> m = Vector128.Load((max + i).For(4)), l = Vector128.Load((sum + i).For(4));
             Vector128.ConditionalSelect(Vector128.Equals(l, Vector128<float>.Zero), Vector128<float>.Zero, Vector128<float>.One / l).Store((inverse + i).For(4));
-            Vector256<double> log = Vector256.Log2(Vector256.Create(Vector128.WidenLower(l), Vector128.WidenUpper(l)));
+            Vector256<double> log = Logarithm.Base2(Vector256.Create(Vector128.WidenLower(l), Vector128.WidenUpper(l)));
             Vector256<double> lse = (Vector256.Create(Vector128.WidenLower(m), Vector128.WidenUpper(m)) + log) * Vector256.Create(Math.Log(2));
             Vector128.Narrow(lse.GetLower(), lse.GetUpper()).Store((logSumExp + i).For(4));
         }

@@ -51,9 +51,6 @@ internal readonly unsafe struct Rows<T>
     /// <summary>Elements from a row to that of the next token.</summary>
     public nint TokenStride => (nint)strides.Token;
 
-    /// <summary>Whether the rows of a head's tokens lie <see cref="TokenStride"/> apart, one behind the other.</summary>
-    public bool IsEven => ring == 0;
-
     /// <summary>Whether transposes may read or write the rows where they lie: f32, one behind the other, few enough bytes apart that several share a memory page, and of a width that leaves no pad.</summary>
     public bool IsDense(int width) => typeof(T) == typeof(float) && ring == 0 && this.width == width && strides.Token >= width && strides.Token <= DenseStride;
 
@@ -64,6 +61,9 @@ internal readonly unsafe struct Rows<T>
         Check(batch, token + count - 1, head, width);
         return new((float*)(data + batch * strides.Batch + token * strides.Token + head * strides.Head), (count - 1) * (nint)strides.Token + width);
     }
+
+    /// <summary>How many rows from that of a token on a walk may visit: those of a ring stand one behind the other up to its end, or that of its prefix.</summary>
+    public long WalkFrom(long token) => ring <= 0 ? long.MaxValue : token < prefix ? prefix - token : ring - prefix - (token - prefix) % (ring - prefix);
 
     /// <summary>The rows of a head from a token on.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -100,41 +100,49 @@ internal readonly unsafe struct Rows<T>
 #pragma warning restore CA1822
 }
 
-/// <summary>Row after row of a head. Where rows are even a step is an addition; in Debug each is found, and checked, anew.</summary>
-internal struct RowWalk<T>
+/// <summary>Row after row of a head, as far as <see cref="Rows{T}.WalkFrom"/> says: a step is an addition, or an entry of the order where rows have one. In Debug each row is found, and checked, anew.</summary>
+internal unsafe struct RowWalk<T>
     where T : unmanaged
 {
+#if DEBUG
     private readonly Rows<T> rows;
     private readonly long batch, head;
-    private readonly nint step;
     private long token;
-    private Pointer<T> row;
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public RowWalk(in Rows<T> rows, long batch, long token, long head)
     {
         this.rows = rows;
         this.batch = batch;
         this.head = head;
         this.token = token;
-#if DEBUG
-        step = 0;
+    }
+
+    /// <summary>The next row.</summary>
+    public Pointer<T> Next() => rows.At(batch, token++, head);
 #else
-        step = rows.IsEven ? rows.TokenStride : 0;
-        row = step == 0 ? default : rows.At(batch, token, head);
-#endif
+    private readonly nint stride;
+    private Pointer<T> row;
+    private int* order;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public RowWalk(in Rows<T> rows, long batch, long token, long head)
+    {
+        stride = rows.TokenStride;
+        order = rows.OrderFrom(token);
+        row = order == null ? rows.At(batch, token, head) : rows.Origin(batch, head);
     }
 
     /// <summary>The next row.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public Pointer<T> Next()
     {
-        if (step == 0)
-            return rows.At(batch, token++, head);
+        if (order != null)
+            return row + *order++ * stride;
         Pointer<T> next = row;
-        row += step;
+        row += stride;
         return next;
     }
+#endif
 }
 
 /// <summary>What forward and backward read and write.</summary>

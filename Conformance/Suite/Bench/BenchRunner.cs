@@ -8,7 +8,7 @@ using S2Attn.Spec;
 namespace S2Attn.Conformance.Bench;
 
 /// <summary>Runs one case: in every round the FMA peak, the kernel and each peer take their turn in a random order, so that what slows one down slows all.</summary>
-public static class BenchRunner
+public static unsafe class BenchRunner
 {
     // More than the last-level cache of any processor this is likely to meet.
     private const int SweptBytes = 64 << 20;
@@ -39,11 +39,13 @@ public static class BenchRunner
         int length = Layout.Row(config.Tokens, config.Heads, config.HeadDim, config.Batch, 0, 0), keyLength = Layout.Row(config.Tokens, config.KvHeads, config.HeadDim, config.Batch, 0, 0);
         float[] q = Noise(1, length), k = Noise(2, keyLength), v = Noise(3, keyLength), dout = benchCase.WithBackward ? Noise(4, length) : [];
         using S2AttentionPlan plan = Plan(benchCase, benchCase.PlanDecides ? null : benchCase.Threads);
-        Action kernel = Kernel(plan, benchCase.WithBackward, q, k, v, dout, store);
+        using TensorMemory memory = new();
+        Tensors<T> tensors = new(memory, config, benchCase.WithBackward, q, k, v, dout, store);
+        Action kernel = Kernel(plan, benchCase.WithBackward, tensors);
         using S2AttentionPlan alonePlan = Plan(benchCase, 1);
-        Action alone = benchCase.Threads > 1 ? Kernel(alonePlan, benchCase.WithBackward, q, k, v, dout, store) : () => { };
+        Action alone = benchCase.Threads > 1 ? Kernel(alonePlan, benchCase.WithBackward, tensors) : () => { };
 
-        using Peers peers = benchCase.WithPeers ? new Peers(benchCase, q, k, v, dout) : Peers.None;
+        using Peers peers = benchCase.WithPeers ? new Peers(benchCase, memory, tensors as Tensors<float> ?? throw new NotSupportedException($"{benchCase}: peers compute in f32.")) : Peers.None;
         using PythonTurns? libtorch = benchCase.WithPeers && benchCase.Grid is null && torch is not null ? PythonTurns.OfFusedAttention(torch, benchCase, out _) : null;
         List<double> peak = [], peakTogether = [], ours = [], cold = [], oneThread = [], eager = [], fused = [], torchFused = [];
         long allocated = 0;
@@ -136,19 +138,15 @@ public static class BenchRunner
         return benchCase.Grid is { } grid ? S2AttentionPlan.OfGrid(grid, options) : new(benchCase.Config, options);
     }
 
-    private static Action Kernel<T>(S2AttentionPlan plan, bool withBackward, float[] q, float[] k, float[] v, float[] dout, Func<float, T> store)
+    private static Action Kernel<T>(S2AttentionPlan plan, bool withBackward, Tensors<T> t)
         where T : unmanaged
     {
-        T[] query = Array.ConvertAll(q, store.Invoke), key = Array.ConvertAll(k, store.Invoke), value = Array.ConvertAll(v, store.Invoke), gradient = Array.ConvertAll(dout, store.Invoke);
-        T[] output = new T[q.Length];
-        float[] logSumExp = new float[q.Length / plan.Config.HeadDim];
         if (!withBackward)
-            return () => plan.Forward<T>(query, key, value, output, logSumExp);
-        float[] dq = new float[q.Length], dk = new float[k.Length], dv = new float[v.Length];
+            return () => plan.ForwardPointers(t.Query, t.Key, t.Value, t.Output, t.LogSumExp, null);
         return () =>
         {
-            plan.Forward<T>(query, key, value, output, logSumExp);
-            plan.Backward<T>(query, key, value, output, logSumExp, gradient, dq, dk, dv);
+            plan.ForwardPointers(t.Query, t.Key, t.Value, t.Output, t.LogSumExp, null);
+            plan.BackwardPointers(t.Query, t.Key, t.Value, t.Output, t.LogSumExp, t.OutputGradient, t.QueryGradient, t.KeyGradient, t.ValueGradient);
         };
     }
 
@@ -180,7 +178,8 @@ public static class BenchRunner
         float[] ones = new float[Layout.Row(config.Tokens, config.Heads, config.HeadDim, 1, 0, 0)];
         Array.Fill(ones, 1);
         using S2AttentionPlan plan = new(config, new S2AttentionOptions { Threads = benchCase.Threads });
-        Action kernel = Kernel(plan, benchCase.WithBackward, ones, ones, ones, ones, value => value);
+        using TensorMemory memory = new();
+        Action kernel = Kernel(plan, benchCase.WithBackward, new Tensors<float>(memory, config, benchCase.WithBackward, ones, ones, ones, ones, value => value));
         TimeSpan compiled = JitInfo.GetCompilationTime(currentThread: true);
         long methods = JitInfo.GetCompiledMethodCount(currentThread: true);
         double first = Seconds(kernel, 1);
@@ -188,26 +187,67 @@ public static class BenchRunner
         return new(VectorWidths.Bits(VectorWidth.Widest), benchCase.ToString(), first, Enumerable.Range(0, calls).Min(_ => Seconds(kernel, 1)), compiled.TotalSeconds, (int)methods);
     }
 
+    /// <summary>The tensors of a case; those of the backward pass are null where there is none.</summary>
+    private sealed class Tensors<T>
+        where T : unmanaged
+    {
+        public Tensors(TensorMemory memory, S2Config config, bool withBackward, float[] q, float[] k, float[] v, float[] dout, Func<float, T> store)
+        {
+            Query = memory.Copy<T>(Array.ConvertAll(q, store.Invoke));
+            Key = memory.Copy<T>(Array.ConvertAll(k, store.Invoke));
+            Value = memory.Copy<T>(Array.ConvertAll(v, store.Invoke));
+            Output = memory.Room<T>(q.Length);
+            LogSumExp = memory.Room<float>(q.Length / config.HeadDim);
+            if (!withBackward)
+                return;
+            OutputGradient = memory.Copy<T>(Array.ConvertAll(dout, store.Invoke));
+            QueryGradient = memory.Room<float>(q.Length);
+            KeyGradient = memory.Room<float>(k.Length);
+            ValueGradient = memory.Room<float>(v.Length);
+        }
+
+        public T* Query { get; }
+
+        public T* Key { get; }
+
+        public T* Value { get; }
+
+        public T* OutputGradient { get; }
+
+        public T* Output { get; }
+
+        public float* LogSumExp { get; }
+
+        public float* QueryGradient { get; }
+
+        public float* KeyGradient { get; }
+
+        public float* ValueGradient { get; }
+    }
+
     /// <summary>The peers of a case, on the same tensors and threads.</summary>
     private sealed class Peers : IDisposable
     {
         private readonly List<OnnxPeer> graphs = [];
 
-        public Peers(BenchCase benchCase, float[] q, float[] k, float[] v, float[] dout)
+        public Peers(BenchCase benchCase, TensorMemory memory, Tensors<float> t)
         {
             S2Config config = benchCase.Config;
             int[] shape = [config.Batch, config.Tokens, config.Heads, config.HeadDim];
-            (string, float[])[] inputs = [("q", q), ("k", k), ("v", v)];
-            float[] o = new float[q.Length];
+            int elements = shape.Aggregate((product, length) => product * length);
+            (string, nint)[] inputs = [("q", (nint)t.Query), ("k", (nint)t.Key), ("v", (nint)t.Value)];
+            nint o = Room();
             HasEager = true;
             HasFused = !benchCase.WithBackward && benchCase.Grid is null;
             Eager = benchCase.Grid is { } grid ? Bind(PeerGraphs.Windows(grid), inputs, [("o", o)])
-                : benchCase.WithBackward ? Bind(PeerGraphs.EagerWithBackward(config), [.. inputs, ("do", dout)], [("o", o), ("dq", new float[q.Length]), ("dk", new float[q.Length]), ("dv", new float[q.Length])])
+                : benchCase.WithBackward ? Bind(PeerGraphs.EagerWithBackward(config), [.. inputs, ("do", (nint)t.OutputGradient)], [("o", o), ("dq", Room()), ("dk", Room()), ("dv", Room())])
                 : Bind(PeerGraphs.Eager(config), inputs, [("o", o)]);
             if (HasFused)
                 Fused = Bind(PeerGraphs.Fused(config), inputs, [("o", o)]);
 
-            Action Bind(byte[] model, (string, float[])[] inputs, (string, float[])[] outputs)
+            nint Room() => (nint)memory.Room<float>(elements);
+
+            Action Bind(byte[] model, (string, nint)[] inputs, (string, nint)[] outputs)
             {
                 OnnxPeer peer = new(model, benchCase.Threads, inputs, outputs, shape);
                 graphs.Add(peer);

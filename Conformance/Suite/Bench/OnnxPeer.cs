@@ -1,5 +1,6 @@
 // Runs a peer's graph on ONNX Runtime over tensors that stay where they are.
 using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.OnnxRuntime.Tensors;
 using S2Attn.Conformance.Ports;
 
 namespace S2Attn.Conformance.Bench;
@@ -39,9 +40,18 @@ internal abstract class OnnxBound : IDisposable
 
     /// <summary>A tensor over memory that stays where it is.</summary>
     protected OrtValue Tensor<T>(T[] elements, params long[] shape)
-        where T : unmanaged
+        where T : unmanaged =>
+        Owned(OrtValue.CreateTensorValueFromMemory(elements, shape));
+
+    /// <summary>A tensor of f32 over native memory, which the caller disposes of.</summary>
+    public static OrtValue Over(nint elements, params long[] shape) =>
+        OrtValue.CreateTensorValueWithData(OrtMemoryInfo.DefaultInstance, TensorElementType.Float, shape, elements, shape.Aggregate((long)sizeof(float), (bytes, length) => bytes * length));
+
+    /// <summary>The same, disposed of with this.</summary>
+    protected OrtValue Tensor(nint elements, params long[] shape) => Owned(Over(elements, shape));
+
+    private OrtValue Owned(OrtValue value)
     {
-        OrtValue value = OrtValue.CreateTensorValueFromMemory(elements, shape);
         values.Add(value);
         return value;
     }
@@ -51,13 +61,13 @@ internal abstract class OnnxBound : IDisposable
 internal sealed class OnnxPeer : OnnxBound
 {
     /// <summary>Loads the model and binds every tensor by name.</summary>
-    public OnnxPeer(byte[] model, int threads, IReadOnlyList<(string Name, float[] Elements)> inputs, IReadOnlyList<(string Name, float[] Elements)> outputs, ReadOnlySpan<int> shape)
+    public OnnxPeer(byte[] model, int threads, IReadOnlyList<(string Name, nint Elements)> inputs, IReadOnlyList<(string Name, nint Elements)> outputs, ReadOnlySpan<int> shape)
         : base(model, threads)
     {
         long[] dimensions = [.. shape.ToArray().Select(length => (long)length)];
-        foreach ((string name, float[] elements) in inputs)
+        foreach ((string name, nint elements) in inputs)
             Binding.BindInput(name, Tensor(elements, dimensions));
-        foreach ((string name, float[] elements) in outputs)
+        foreach ((string name, nint elements) in outputs)
             Binding.BindOutput(name, Tensor(elements, dimensions));
     }
 }

@@ -46,7 +46,7 @@ internal static unsafe class OnnxWay
 
             OrtValue Tensor(float* data, long[] shape)
             {
-                OrtValue value = OrtValue.CreateTensorValueWithData(OrtMemoryInfo.DefaultInstance, TensorElementType.Float, shape, (nint)data, shape.Aggregate((long)sizeof(float), (a, b) => a * b));
+                OrtValue value = OnnxBound.Over((nint)data, shape);
                 owned.Add(value);
                 return value;
             }

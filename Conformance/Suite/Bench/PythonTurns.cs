@@ -75,6 +75,9 @@ internal sealed class PythonTurns : IKernelWay
 
         // As docs/using.md advises: glibc would return the memory of each call's results to the system, which then clears the pages of the next ones.
         start.Environment["MALLOC_MMAP_THRESHOLD_"] = start.Environment["MALLOC_TRIM_THRESHOLD_"] = KeptBytes;
+
+        // And large tensors ask for large pages, as those of the kernel do here (PyTorch, c10/core/impl/alloc_cpu.cpp).
+        start.Environment["THP_MEM_ALLOC_ENABLE"] = "1";
         try
         {
             return new(Process.Start(start)!, $"{python} {what}");

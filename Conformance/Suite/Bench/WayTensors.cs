@@ -1,13 +1,10 @@
 // Which tensors do the ways into the kernel share?
-using System.Runtime.InteropServices;
-
 namespace S2Attn.Conformance.Bench;
 
 /// <summary>q, k, v, do and room for o, lse, dq, dk, dv, dense and aligned: every way computes on the same memory, so that none is helped or hurt by where its tensors lie.</summary>
 internal sealed unsafe class WayTensors : IDisposable
 {
-    private const int Alignment = 64;
-    private readonly List<nint> owned = [];
+    private readonly TensorMemory memory = new();
 
     /// <summary>Fills what is read with noise.</summary>
     public WayTensors(ThroughCase item)
@@ -55,7 +52,7 @@ internal sealed unsafe class WayTensors : IDisposable
     public float* ValueGradient { get; }
 
     /// <inheritdoc/>
-    public void Dispose() => owned.ForEach(block => NativeMemory.AlignedFree((void*)block));
+    public void Dispose() => memory.Dispose();
 
     private float* Noise(int seed)
     {
@@ -68,8 +65,7 @@ internal sealed unsafe class WayTensors : IDisposable
 
     private float* Room(int elements)
     {
-        float* block = (float*)NativeMemory.AlignedAlloc((nuint)elements * sizeof(float), Alignment);
-        owned.Add((nint)block);
+        float* block = memory.Room<float>(elements);
         new Span<float>(block, elements).Clear();
         return block;
     }

@@ -5,7 +5,7 @@ using S2Attn.Spec;
 
 namespace S2Attn.Tests.Bench;
 
-public sealed class PeerGraphTests
+public sealed unsafe class PeerGraphTests
 {
     private static readonly S2Config Config = S2Config.Create(new S2Request
     {
@@ -30,10 +30,7 @@ public sealed class PeerGraphTests
         float[] expected = Attention.Forward(Config, new AttentionInput<float>(Q, K, V)).Output.Elements.ToArray();
         foreach (byte[] model in new[] { PeerGraphs.Eager(Config), PeerGraphs.Fused(Config) })
         {
-            float[] o = new float[expected.Length];
-            using OnnxPeer peer = new(model, 1, [("q", Array(Q)), ("k", Array(K)), ("v", Array(V))], [("o", o)], Shape);
-            peer.Run();
-            AssertClose(expected, o);
+            AssertClose(expected, Run(model, [("q", Q), ("k", K), ("v", V)], "o")[0]);
         }
     }
 
@@ -41,17 +38,10 @@ public sealed class PeerGraphTests
     public void The_hand_derived_backward_graph_equals_Reference()
     {
         Gradients<float> expected = AttentionGradients.Backward(Config, new AttentionInput<float>(Q, K, V), Do);
-        float[] o = new float[Q.Elements.Length], dq = new float[o.Length], dk = new float[o.Length], dv = new float[o.Length];
-        using OnnxPeer peer = new(
-            PeerGraphs.EagerWithBackward(Config),
-            1,
-            [("q", Array(Q)), ("k", Array(K)), ("v", Array(V)), ("do", Array(Do))],
-            [("o", o), ("dq", dq), ("dk", dk), ("dv", dv)],
-            Shape);
-        peer.Run();
-        AssertClose(Array(expected.Query), dq);
-        AssertClose(Array(expected.Key), dk);
-        AssertClose(Array(expected.Value), dv);
+        float[][] answers = Run(PeerGraphs.EagerWithBackward(Config), [("q", Q), ("k", K), ("v", V), ("do", Do)], "o", "dq", "dk", "dv");
+        AssertClose(Array(expected.Query), answers[1]);
+        AssertClose(Array(expected.Key), answers[2]);
+        AssertClose(Array(expected.Value), answers[3]);
     }
 
     /// <summary>Square and oblong windows, shifted by as much as they can and not at all.</summary>
@@ -64,10 +54,17 @@ public sealed class PeerGraphTests
         S2Config config = S2Config.Create(Config.ToRequest() with { Mask = MaskPolicy.BidirectionalSplit, ShiftedHeads = HeadShift.All });
         S2Grid grid = S2Grid.Create(config, new(rows, high, up), new(columns, wide, left));
         double[] expected = GridAttention.Forward(grid, new(Q.Map(x => (double)x), K.Map(x => (double)x), V.Map(x => (double)x))).Output.Elements.ToArray();
-        float[] o = new float[expected.Length];
-        using OnnxPeer peer = new(PeerGraphs.Windows(grid), 1, [("q", Array(Q)), ("k", Array(K)), ("v", Array(V))], [("o", o)], Shape);
+        AssertClose([.. expected.Select(x => (float)x)], Run(PeerGraphs.Windows(grid), [("q", Q), ("k", K), ("v", V)], "o")[0]);
+    }
+
+    private static float[][] Run(byte[] model, (string Name, Tensor<float> Tensor)[] inputs, params string[] outputs)
+    {
+        using TensorMemory memory = new();
+        int elements = Q.Elements.Length;
+        (string Name, nint Elements)[] given = [.. inputs.Select(input => (input.Name, (nint)memory.Copy<float>(Array(input.Tensor))))], computed = [.. outputs.Select(name => (name, (nint)memory.Room<float>(elements)))];
+        using OnnxPeer peer = new(model, 1, given, computed, Shape);
         peer.Run();
-        AssertClose([.. expected.Select(x => (float)x)], o);
+        return [.. computed.Select(output => new ReadOnlySpan<float>((float*)output.Elements, elements).ToArray())];
     }
 
     private static Tensor<float> Random(int seed)

@@ -92,6 +92,8 @@ public sealed class GeometryTests
         for (long item = 0; item < geometry.ForwardItems; item++)
         {
             (Sequence sequence, ForwardItem work) = geometry.Forward(item);
+            if (item + 1 < geometry.ForwardItems)
+                Assert.Equal(geometry.Forward(item + 1), geometry.ForwardBehind(item, sequence, work));
             (int head, QueryBlock block) = work;
             QueryRun<int> run = work.Run;
             Assert.Equal(Segments.Run(config, head, block.Run), run);
