@@ -89,7 +89,7 @@ internal static unsafe class DecodeKernel<T, TStorage, V, TLanes>
                 }
 
             // While the first rows compute, what is read next is fetched: the values of the tile, then the keys of the next.
-            Pointer<T> nextKey = start + count < part.End ? keys.At(0, start + count, kvHead) : nextItem < 0 ? default : work.FirstKeyOf(nextItem);
+            Pointer<T> nextKey = start + count < part.End ? keys.At(0, start + count, kvHead) : nextItem < 0 ? default : work.PlaceOfFirstKey(nextItem);
             nint toValue = (nint)(value.Line - key.Line), toNextKey = nextKey.IsNull ? 0 : (nint)(nextKey.Line - value.Line);
 
             // Rows that see different keys of the tile are done apart.
@@ -123,7 +123,7 @@ internal static unsafe class DecodeKernel<T, TStorage, V, TLanes>
                 else
                     DecodeProducts<T, TStorage, V, TLanes>.Scores<TRows>(n, depth, key + first * depth, queryRows, weights, toValue);
 
-                // The softmax reads nothing that is not in the cache; memory would rest meanwhile.
+                // The softmax reads nothing that is not in the cache; memory would rest meanwhile. The product below asks for these lines again: that costs an instruction each, and a test in its loop would cost more.
                 if (toNextKey != 0)
                     DecodeProducts<T, TStorage, V, TLanes>.AskAhead(value, toNextKey);
                 Vector128<float> factors = default;

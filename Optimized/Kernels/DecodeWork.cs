@@ -106,7 +106,7 @@ internal sealed unsafe class DecodeWork<T> : IDisposable
     }
 
     /// <summary>Where the first key of an item stands; null where it has none.</summary>
-    public Pointer<T> FirstKeyOf(long item)
+    public Pointer<T> PlaceOfFirstKey(long item)
     {
         (int sequence, int kvHead, TokenRange<int> keys) = Item(item);
         return keys.End > keys.Start ? RingOf(sequence).Keys.At(0, keys.Start, kvHead) : default;
