@@ -20,11 +20,10 @@ internal static unsafe class Packing
         while (count > 0)
         {
             int run = (int)Math.Min(count, tensor.WalkFrom(token));
-            RowWalk<T> walk = tensor.From(batch, token, head);
             if (valid.IsNull && headDim == width && width % (2 * TLanes.Count) == 0)
-                Whole<T, TStorage, V, TLanes>(walk, run, rows, stride, width);
+                Whole<T, TStorage, V, TLanes>(tensor.From(batch, token, head), run, rows, stride, width);
             else
-                Parts<T, TStorage, V, TLanes>(walk, run, valid, rows, stride, headDim, width);
+                Parts<T, TStorage, V, TLanes>(tensor, batch, token, run, head, valid, rows, stride, headDim, width);
             rows += run * stride;
             valid = valid.IsNull ? valid : valid + run;
             token += run;
@@ -53,13 +52,15 @@ internal static unsafe class Packing
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Parts<T, TStorage, V, TLanes>(RowWalk<T> walk, int count, Pointer<byte> valid, Pointer<float> rows, nint stride, int headDim, int width)
+    // Apart, so that a call which has none of these does not wait for them to be compiled.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Parts<T, TStorage, V, TLanes>(in Rows<T> tensor, long batch, long token, int count, long head, Pointer<byte> valid, Pointer<float> rows, nint stride, int headDim, int width)
         where T : unmanaged
         where TStorage : struct, IStorage<T>
         where V : struct
         where TLanes : struct, ILanes<V>
     {
+        RowWalk<T> walk = tensor.From(batch, token, head);
         for (int i = 0; i < count; i++, rows += stride)
         {
             Pointer<T> row = walk.Next();
@@ -177,6 +178,15 @@ internal static unsafe class Packing
                     Transpose16x4(from, sourceStride, to, destinationStride, factor, factorStep);
             }
 
+        if (r < rows)
+            TransposeFew(source + r * sourceStride, sourceStride, destination + r, destinationStride, rows - r, columns, factors, factorStep);
+    }
+
+    // Apart, for the same reason.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void TransposeFew(Pointer<float> source, nint sourceStride, Pointer<float> destination, nint destinationStride, int rows, int columns, Pointer<float> factors, nint factorStep)
+    {
+        int r = 0;
         if (Avx.IsSupported)
             for (; r + Vector256<float>.Count <= rows; r += Vector256<float>.Count)
             {
