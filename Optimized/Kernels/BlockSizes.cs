@@ -10,6 +10,9 @@ internal sealed record BlockSizes
     /// <summary>Rows of a register block that is one register wide.</summary>
     public const int HalfRows = BlockForms.HalfRows;
 
+    /// <summary>Columns of the widest register block: two registers of 512 bits.</summary>
+    public const int MostColumns = 32;
+
     private readonly BlockForms<Int> forms;
 
     public BlockSizes(int headDim, int tileRows, int tileColumns)

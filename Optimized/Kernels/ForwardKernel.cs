@@ -227,9 +227,16 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
                 for (int i = 0; i < count; i++)
                     Panel<V, TLanes>.Multiply(finished + (nint)i * width, width, factor[i]);
             }
-            else if (count % half == 0 && problem.Output.IsDense(depth))
+            else if (count % half == 0 && problem.Output.IsNear(depth) && problem.Output.IsEven)
             {
                 Packing.Transpose(output + p * panelFloats, columns, problem.Output.Block(sequence.Batch, sequence.FirstToken + first, count, head), problem.Output.TokenStride, depth, count, factor, 1);
+                return;
+            }
+            else if (count % half == 0 && problem.Output.IsNear(depth))
+            {
+                Pointer<float>* places = stackalloc Pointer<float>[BlockSizes.MostColumns];
+                problem.Output.Places(sequence.Batch, sequence.FirstToken + first, count, head, places);
+                Packing.Scatter(output + p * panelFloats, columns, places, count, depth, factor);
                 return;
             }
             else

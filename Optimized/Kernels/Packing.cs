@@ -200,52 +200,164 @@ internal static unsafe class Packing
                 Transpose4x4(source + r * sourceStride + c, sourceStride, destination + c * destinationStride + r, destinationStride, factors + c * factorStep, factorStep);
     }
 
+    /// <summary>panel[c stride + r] = factor rows[r][c]: rows that lie anywhere. Rows and columns are multiples of 4.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Gather(Pointer<float>* rows, int count, int columns, Pointer<float> panel, nint stride, float factor)
+    {
+        int r = 0;
+        if (Avx512F.IsSupported)
+            for (; r + Vector512<float>.Count <= count; r += Vector512<float>.Count)
+                for (nint c = 0; c < columns; c += 4)
+                {
+                    Pointer<float> to = panel + c * stride + r;
+                    Turn(Load4(rows + r, c), Load4(rows + r + 1, c), Load4(rows + r + 2, c), Load4(rows + r + 3, c), out Vector512<float> c0, out Vector512<float> c1, out Vector512<float> c2, out Vector512<float> c3);
+                    (c0 * factor).Store(to.For(16));
+                    (c1 * factor).Store((to + stride).For(16));
+                    (c2 * factor).Store((to + 2 * stride).For(16));
+                    (c3 * factor).Store((to + 3 * stride).For(16));
+                }
+
+        if (Avx.IsSupported)
+            for (; r + Vector256<float>.Count <= count; r += Vector256<float>.Count)
+            {
+                Pointer<float> r0 = rows[r], r1 = rows[r + 1], r2 = rows[r + 2], r3 = rows[r + 3], r4 = rows[r + 4], r5 = rows[r + 5], r6 = rows[r + 6], r7 = rows[r + 7], to = panel + r;
+                for (nint c = 0; c < columns; c += 4, to += 4 * stride)
+                {
+                    Turn(Load2(r0 + c, r4 + c), Load2(r1 + c, r5 + c), Load2(r2 + c, r6 + c), Load2(r3 + c, r7 + c), out Vector256<float> c0, out Vector256<float> c1, out Vector256<float> c2, out Vector256<float> c3);
+                    (c0 * factor).Store(to.For(8));
+                    (c1 * factor).Store((to + stride).For(8));
+                    (c2 * factor).Store((to + 2 * stride).For(8));
+                    (c3 * factor).Store((to + 3 * stride).For(8));
+                }
+            }
+
+        for (; r < count; r += Vector128<float>.Count)
+            for (nint c = 0; c < columns; c += 4)
+            {
+                Pointer<float> to = panel + c * stride + r;
+                Turn(Load1(rows[r] + c), Load1(rows[r + 1] + c), Load1(rows[r + 2] + c), Load1(rows[r + 3] + c), out Vector128<float> c0, out Vector128<float> c1, out Vector128<float> c2, out Vector128<float> c3);
+                (c0 * factor).Store(to.For(4));
+                (c1 * factor).Store((to + stride).For(4));
+                (c2 * factor).Store((to + 2 * stride).For(4));
+                (c3 * factor).Store((to + 3 * stride).For(4));
+            }
+    }
+
+    /// <summary>rows[c][r] = factors[c] panel[r stride + c]: rows that lie anywhere. Rows and columns are multiples of 4.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Scatter(Pointer<float> panel, nint stride, Pointer<float>* rows, int count, int columns, Pointer<float> factors)
+    {
+        for (int c = 0; c < count; c += 4)
+        {
+            Pointer<float> row0 = rows[c], row1 = rows[c + 1], row2 = rows[c + 2], row3 = rows[c + 3], from = panel + c;
+            float f0 = factors[c], f1 = factors[c + 1], f2 = factors[c + 2], f3 = factors[c + 3];
+            nint r = 0;
+            if (Avx512F.IsSupported)
+                for (; r + Vector512<float>.Count <= columns; r += Vector512<float>.Count, from += Vector512<float>.Count * stride)
+                {
+                    Turn(Load4(from, 4 * stride), Load4(from + stride, 4 * stride), Load4(from + 2 * stride, 4 * stride), Load4(from + 3 * stride, 4 * stride), out Vector512<float> c0, out Vector512<float> c1, out Vector512<float> c2, out Vector512<float> c3);
+                    (c0 * f0).Store((row0 + r).For(16));
+                    (c1 * f1).Store((row1 + r).For(16));
+                    (c2 * f2).Store((row2 + r).For(16));
+                    (c3 * f3).Store((row3 + r).For(16));
+                }
+
+            if (Avx.IsSupported)
+                for (; r + Vector256<float>.Count <= columns; r += Vector256<float>.Count, from += Vector256<float>.Count * stride)
+                {
+                    Turn(Load2(from, 4 * stride), Load2(from + stride, 4 * stride), Load2(from + 2 * stride, 4 * stride), Load2(from + 3 * stride, 4 * stride), out Vector256<float> c0, out Vector256<float> c1, out Vector256<float> c2, out Vector256<float> c3);
+                    (c0 * f0).Store((row0 + r).For(8));
+                    (c1 * f1).Store((row1 + r).For(8));
+                    (c2 * f2).Store((row2 + r).For(8));
+                    (c3 * f3).Store((row3 + r).For(8));
+                }
+
+            for (; r < columns; r += Vector128<float>.Count, from += Vector128<float>.Count * stride)
+            {
+                Turn(Load1(from), Load1(from + stride), Load1(from + 2 * stride), Load1(from + 3 * stride), out Vector128<float> c0, out Vector128<float> c1, out Vector128<float> c2, out Vector128<float> c3);
+                (c0 * f0).Store((row0 + r).For(4));
+                (c1 * f1).Store((row1 + r).For(4));
+                (c2 * f2).Store((row2 + r).For(4));
+                (c3 * f3).Store((row3 + r).For(4));
+            }
+        }
+    }
+
     // Each 128-bit part of a register is a 4 x 4 block of its own: part i holds rows 4i to 4i + 3.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Transpose16x4(Pointer<float> source, nint sourceStride, Pointer<float> destination, nint destinationStride, Pointer<float> factors, nint factorStep)
     {
-        Vector512<float> a = Load4(source, 4 * sourceStride), b = Load4(source + sourceStride, 4 * sourceStride);
-        Vector512<float> c = Load4(source + 2 * sourceStride, 4 * sourceStride), d = Load4(source + 3 * sourceStride, 4 * sourceStride);
-        Vector512<float> acLow = Avx512F.UnpackLow(a, c), acHigh = Avx512F.UnpackHigh(a, c), bdLow = Avx512F.UnpackLow(b, d), bdHigh = Avx512F.UnpackHigh(b, d);
-        (Avx512F.UnpackLow(acLow, bdLow) * factors[0]).Store(destination.For(16));
-        (Avx512F.UnpackHigh(acLow, bdLow) * factors[factorStep]).Store((destination + destinationStride).For(16));
-        (Avx512F.UnpackLow(acHigh, bdHigh) * factors[2 * factorStep]).Store((destination + 2 * destinationStride).For(16));
-        (Avx512F.UnpackHigh(acHigh, bdHigh) * factors[3 * factorStep]).Store((destination + 3 * destinationStride).For(16));
+        Turn(
+            Load4(source, 4 * sourceStride), Load4(source + sourceStride, 4 * sourceStride), Load4(source + 2 * sourceStride, 4 * sourceStride), Load4(source + 3 * sourceStride, 4 * sourceStride),
+            out Vector512<float> c0, out Vector512<float> c1, out Vector512<float> c2, out Vector512<float> c3);
+        (c0 * factors[0]).Store(destination.For(16));
+        (c1 * factors[factorStep]).Store((destination + destinationStride).For(16));
+        (c2 * factors[2 * factorStep]).Store((destination + 2 * destinationStride).For(16));
+        (c3 * factors[3 * factorStep]).Store((destination + 3 * destinationStride).For(16));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Transpose8x4(Pointer<float> source, nint sourceStride, Pointer<float> destination, nint destinationStride, Pointer<float> factors, nint factorStep)
     {
-        Vector256<float> a = Load2(source, 4 * sourceStride), b = Load2(source + sourceStride, 4 * sourceStride);
-        Vector256<float> c = Load2(source + 2 * sourceStride, 4 * sourceStride), d = Load2(source + 3 * sourceStride, 4 * sourceStride);
-        Vector256<float> acLow = Avx.UnpackLow(a, c), acHigh = Avx.UnpackHigh(a, c), bdLow = Avx.UnpackLow(b, d), bdHigh = Avx.UnpackHigh(b, d);
-        (Avx.UnpackLow(acLow, bdLow) * factors[0]).Store(destination.For(8));
-        (Avx.UnpackHigh(acLow, bdLow) * factors[factorStep]).Store((destination + destinationStride).For(8));
-        (Avx.UnpackLow(acHigh, bdHigh) * factors[2 * factorStep]).Store((destination + 2 * destinationStride).For(8));
-        (Avx.UnpackHigh(acHigh, bdHigh) * factors[3 * factorStep]).Store((destination + 3 * destinationStride).For(8));
+        Turn(
+            Load2(source, 4 * sourceStride), Load2(source + sourceStride, 4 * sourceStride), Load2(source + 2 * sourceStride, 4 * sourceStride), Load2(source + 3 * sourceStride, 4 * sourceStride),
+            out Vector256<float> c0, out Vector256<float> c1, out Vector256<float> c2, out Vector256<float> c3);
+        (c0 * factors[0]).Store(destination.For(8));
+        (c1 * factors[factorStep]).Store((destination + destinationStride).For(8));
+        (c2 * factors[2 * factorStep]).Store((destination + 2 * destinationStride).For(8));
+        (c3 * factors[3 * factorStep]).Store((destination + 3 * destinationStride).For(8));
+    }
+
+    // What stands in four columns of rows becomes four registers, one for each column.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Turn(Vector512<float> a, Vector512<float> b, Vector512<float> c, Vector512<float> d, out Vector512<float> c0, out Vector512<float> c1, out Vector512<float> c2, out Vector512<float> c3)
+    {
+        Vector512<float> acLow = Avx512F.UnpackLow(a, c), acHigh = Avx512F.UnpackHigh(a, c), bdLow = Avx512F.UnpackLow(b, d), bdHigh = Avx512F.UnpackHigh(b, d);
+        (c0, c1, c2, c3) = (Avx512F.UnpackLow(acLow, bdLow), Avx512F.UnpackHigh(acLow, bdLow), Avx512F.UnpackLow(acHigh, bdHigh), Avx512F.UnpackHigh(acHigh, bdHigh));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<float> Load2(Pointer<float> source, nint stride) => Avx.InsertVector128(Vector128.Load(source.For(4)).ToVector256Unsafe(), Vector128.Load((source + stride).For(4)), 1);
+    private static void Turn(Vector256<float> a, Vector256<float> b, Vector256<float> c, Vector256<float> d, out Vector256<float> c0, out Vector256<float> c1, out Vector256<float> c2, out Vector256<float> c3)
+    {
+        Vector256<float> acLow = Avx.UnpackLow(a, c), acHigh = Avx.UnpackHigh(a, c), bdLow = Avx.UnpackLow(b, d), bdHigh = Avx.UnpackHigh(b, d);
+        (c0, c1, c2, c3) = (Avx.UnpackLow(acLow, bdLow), Avx.UnpackHigh(acLow, bdLow), Avx.UnpackLow(acHigh, bdHigh), Avx.UnpackHigh(acHigh, bdHigh));
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<float> Load4(Pointer<float> source, nint stride) =>
-        Avx512F.InsertVector128(
-            Avx512F.InsertVector128(Load2(source, stride).ToVector512Unsafe(), Vector128.Load((source + 2 * stride).For(4)), 2),
-            Vector128.Load((source + 3 * stride).For(4)),
-            3);
+    private static void Turn(Vector128<float> a, Vector128<float> b, Vector128<float> c, Vector128<float> d, out Vector128<float> c0, out Vector128<float> c1, out Vector128<float> c2, out Vector128<float> c3)
+    {
+        Vector128<float> acLow = InterleaveLow(a, c), acHigh = InterleaveHigh(a, c), bdLow = InterleaveLow(b, d), bdHigh = InterleaveHigh(b, d);
+        (c0, c1, c2, c3) = (InterleaveLow(acLow, bdLow), InterleaveHigh(acLow, bdLow), InterleaveLow(acHigh, bdHigh), InterleaveHigh(acHigh, bdHigh));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> Load1(Pointer<float> source) => Vector128.Load(source.For(4));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> Load2(Pointer<float> low, Pointer<float> high) => Avx.InsertVector128(Load1(low).ToVector256Unsafe(), Load1(high), 1);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> Load2(Pointer<float> source, nint stride) => Load2(source, source + stride);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> Load4(Pointer<float> a, Pointer<float> b, Pointer<float> c, Pointer<float> d) =>
+        Avx512F.InsertVector128(Avx512F.InsertVector128(Load2(a, b).ToVector512Unsafe(), Load1(c), 2), Load1(d), 3);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> Load4(Pointer<float> source, nint stride) => Load4(source, source + stride, source + 2 * stride, source + 3 * stride);
+
+    // Every fourth of sixteen rows, from a column on.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> Load4(Pointer<float>* rows, nint column) => Load4(rows[0] + column, rows[4] + column, rows[8] + column, rows[12] + column);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Transpose4x4(Pointer<float> source, nint sourceStride, Pointer<float> destination, nint destinationStride, Pointer<float> factors, nint factorStep)
     {
-        Vector128<float> a = Vector128.Load(source.For(4)), b = Vector128.Load((source + sourceStride).For(4));
-        Vector128<float> c = Vector128.Load((source + 2 * sourceStride).For(4)), d = Vector128.Load((source + 3 * sourceStride).For(4));
-        Vector128<float> acLow = InterleaveLow(a, c), acHigh = InterleaveHigh(a, c);
-        Vector128<float> bdLow = InterleaveLow(b, d), bdHigh = InterleaveHigh(b, d);
-        (InterleaveLow(acLow, bdLow) * factors[0]).Store(destination.For(4));
-        (InterleaveHigh(acLow, bdLow) * factors[factorStep]).Store((destination + destinationStride).For(4));
-        (InterleaveLow(acHigh, bdHigh) * factors[2 * factorStep]).Store((destination + 2 * destinationStride).For(4));
-        (InterleaveHigh(acHigh, bdHigh) * factors[3 * factorStep]).Store((destination + 3 * destinationStride).For(4));
+        Turn(Load1(source), Load1(source + sourceStride), Load1(source + 2 * sourceStride), Load1(source + 3 * sourceStride), out Vector128<float> c0, out Vector128<float> c1, out Vector128<float> c2, out Vector128<float> c3);
+        (c0 * factors[0]).Store(destination.For(4));
+        (c1 * factors[factorStep]).Store((destination + destinationStride).For(4));
+        (c2 * factors[2 * factorStep]).Store((destination + 2 * destinationStride).For(4));
+        (c3 * factors[3 * factorStep]).Store((destination + 3 * destinationStride).For(4));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

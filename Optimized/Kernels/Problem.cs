@@ -12,7 +12,7 @@ internal readonly unsafe struct Rows<T>
     where T : unmanaged
 {
     // In elements: half a page.
-    private const int DenseStride = 512;
+    private const int NearStride = 512;
 
     // In place of a ring: tokens stand where an order says.
     private const int Ordered = -1;
@@ -51,15 +51,27 @@ internal readonly unsafe struct Rows<T>
     /// <summary>Elements from a row to that of the next token.</summary>
     public nint TokenStride => (nint)strides.Token;
 
-    /// <summary>Whether transposes may read or write the rows where they lie: f32, one behind the other, few enough bytes apart that several share a memory page, and of a width that leaves no pad.</summary>
-    public bool IsDense(int width) => typeof(T) == typeof(float) && ring == 0 && this.width == width && strides.Token >= width && strides.Token <= DenseStride;
+    /// <summary>Whether transposes may read or write the rows where they lie: f32, not in a ring, few enough bytes apart that several share a memory page, and of a width that leaves no pad.</summary>
+    public bool IsNear(int width) => typeof(T) == typeof(float) && ring <= 0 && this.width == width && strides.Token >= width && strides.Token <= NearStride;
 
-    /// <summary>Rows of a head that are <see cref="IsDense"/>, from the first to the last.</summary>
+    /// <summary>Whether the rows of a head's tokens lie <see cref="TokenStride"/> apart, one behind the other.</summary>
+    public bool IsEven => ring == 0;
+
+    /// <summary>Rows of a head that are <see cref="IsNear"/> and <see cref="IsEven"/>, from the first to the last.</summary>
     public Pointer<float> Block(long batch, long token, int count, long head)
     {
         Check(batch, token, head, width);
         Check(batch, token + count - 1, head, width);
         return new((float*)(data + batch * strides.Batch + token * strides.Token + head * strides.Head), (count - 1) * (nint)strides.Token + width);
+    }
+
+    /// <summary>Where rows of a head that are <see cref="IsNear"/> start.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Places(long batch, long token, int count, long head, Pointer<float>* places)
+    {
+        RowWalk<T> walk = From(batch, token, head);
+        for (int i = 0; i < count; i++)
+            places[i] = new((float*)walk.Next().For(width), width);
     }
 
     /// <summary>How many rows from that of a token on a walk may visit: those of a ring stand one behind the other up to its end, or that of its prefix.</summary>

@@ -24,9 +24,19 @@ internal static unsafe class QueryPanel<T, TStorage, V, TLanes>
     public static void Load(in Rows<T> tensor, BlockSizes sizes, Sequence sequence, int head, int first, int count, ScaleFactor scale, Pointer<float> rows, Pointer<float> panel)
     {
         int depth = sizes.Depth;
-        if (count % TLanes.Count == 0 && tensor.IsDense(depth))
+        bool isNear = count % TLanes.Count == 0 && tensor.IsNear(depth);
+        if (isNear && tensor.IsEven)
         {
             FromRows(sizes, scale, tensor.Block(sequence.Batch, sequence.FirstToken + first, count, head), tensor.TokenStride, panel, count);
+            return;
+        }
+
+        if (isNear)
+        {
+            Pointer<float>* places = stackalloc Pointer<float>[BlockSizes.MostColumns];
+            tensor.Places(sequence.Batch, sequence.FirstToken + first, count, head, places);
+            Packing.Gather(places, count, depth, panel, sizes.TileColumns, scale.Mantissa);
+            Lower(sizes, scale, panel);
             return;
         }
 
@@ -53,6 +63,11 @@ internal static unsafe class QueryPanel<T, TStorage, V, TLanes>
     {
         float mantissa = scale.Mantissa;
         Packing.Transpose(rows, stride, panel, sizes.TileColumns, lanes, sizes.Depth, new(&mantissa, 1), 0);
+        Lower(sizes, scale, panel);
+    }
+
+    private static void Lower(BlockSizes sizes, ScaleFactor scale, Pointer<float> panel)
+    {
         if (scale.Exponent < 0)
             scale.Lower<V, TLanes>(panel, sizes.TileColumns, sizes.Depth);
     }
