@@ -11,7 +11,13 @@ public sealed record AttentionOutput<T>(Tensor<T> Output, Tensor<T> LogSumExp);
 /// The keys that one query row sees, the softmax weights that it gives them, and the logarithm of their sum before normalisation.
 /// A row that sees no key has no weights and logsumexp -infinity.
 /// </summary>
-public sealed record AttentionRow(IReadOnlyList<int> Keys, IReadOnlyList<double> Weights, double LogSumExp);
+public sealed record AttentionRow(IReadOnlyList<int> Keys, IReadOnlyList<double> Weights, double LogSumExp)
+{
+    // For loops over them: through the interface each would take longer than what is done with it.
+    internal ReadOnlySpan<int> KeySpan => Keys as int[] ?? [.. Keys];
+
+    internal ReadOnlySpan<double> WeightSpan => Weights as double[] ?? [.. Weights];
+}
 
 /// <summary>
 /// Forward S2-Attn. Elements are read as T, all arithmetic is done in double in the order of increasing key, and each result is
@@ -86,8 +92,8 @@ public static class Attention
     {
         S2Slice slice = visible.Slice;
         int kvHead = slice.Config.KvHeadOf(h);
-        List<int> keys = visible.Of(input, b, t, h);
-        double[] scores = new double[keys.Count];
+        int[] keys = visible.Of(input, b, t, h);
+        double[] scores = new double[keys.Length];
         for (int i = 0; i < scores.Length; i++)
             scores[i] = slice.Config.Scale * Dot(input.Query.Row(b, t - slice.Queries.Start, h), input.Key.Row(b, keys[i] - slice.Keys.Start, kvHead));
         return Softmax(keys, scores);
@@ -106,11 +112,14 @@ public static class Attention
         ArgumentNullException.ThrowIfNull(input);
         ArgumentNullException.ThrowIfNull(row);
         double[] o = new double[slice.Config.HeadDim];
-        for (int i = 0; i < row.Weights.Count; i++)
+        ReadOnlySpan<int> keys = row.KeySpan;
+        ReadOnlySpan<double> weights = row.WeightSpan;
+        for (int i = 0; i < weights.Length; i++)
         {
-            ReadOnlySpan<T> value = input.Value.Row(b, row.Keys[i] - slice.Keys.Start, slice.Config.KvHeadOf(h));
+            double weight = weights[i];
+            ReadOnlySpan<T> value = input.Value.Row(b, keys[i] - slice.Keys.Start, slice.Config.KvHeadOf(h));
             for (int d = 0; d < o.Length; d++)
-                o[d] += row.Weights[i] * double.CreateTruncating(value[d]);
+                o[d] += weight * double.CreateTruncating(value[d]);
         }
 
         return o;

@@ -48,54 +48,73 @@ public static class AttentionGradients
         ArgumentNullException.ThrowIfNull(input);
         ArgumentNullException.ThrowIfNull(outputGradient);
         ArgumentNullException.ThrowIfNull(logSumExpGradient);
-        input.CheckShapes(slice);
-        AttentionInput<T>.CheckShape(nameof(outputGradient), outputGradient, input.Query.Shape.AsSpan());
-        AttentionInput<T>.CheckShape(nameof(logSumExpGradient), logSumExpGradient, input.Query.Shape.AsSpan()[..3]);
-        double[] dq = new double[input.Query.Elements.Length];
-        double[] dk = new double[input.Key.Elements.Length];
-        double[] dv = new double[input.Value.Elements.Length];
         VisibleKeys visible = new(slice);
+        GradientSums<T> sums = new(slice, input, outputGradient, logSumExpGradient);
         for (int b = 0; b < slice.Config.Batch; b++)
             for (int h = 0; h < slice.Config.Heads; h++)
                 for (int t = slice.Queries.Start; t < slice.Queries.End; t++)
-                    AddRow(visible, input, outputGradient, logSumExpGradient, b, t, h, dq, dk, dv);
+                    sums.Add(Attention.Row(visible, input, b, t, h), b, t, h);
+        return sums.Rounded();
+    }
+}
 
-        return new(Rounded(input.Query, dq), Rounded(input.Key, dk), Rounded(input.Value, dv));
+/// <summary>dq, dk and dv while rows are added to them, in double.</summary>
+internal sealed class GradientSums<T>
+    where T : IBinaryFloatingPointIeee754<T>
+{
+    private readonly S2Slice slice;
+    private readonly AttentionInput<T> input;
+    private readonly Tensor<T> outputGradient, logSumExpGradient;
+    private readonly double[] dq, dk, dv;
 
-        static Tensor<T> Rounded(Tensor<T> like, double[] gradient) => Tensor<T>.Build(like.Shape.AsSpan(), i => T.CreateTruncating(gradient[i]));
+    /// <exception cref="ArgumentException">A tensor does not have the shape that the slice asks for.</exception>
+    public GradientSums(S2Slice slice, AttentionInput<T> input, Tensor<T> outputGradient, Tensor<T> logSumExpGradient)
+    {
+        input.CheckShapes(slice);
+        AttentionInput<T>.CheckShape(nameof(outputGradient), outputGradient, input.Query.Shape.AsSpan());
+        AttentionInput<T>.CheckShape(nameof(logSumExpGradient), logSumExpGradient, input.Query.Shape.AsSpan()[..3]);
+        (this.slice, this.input, this.outputGradient, this.logSumExpGradient) = (slice, input, outputGradient, logSumExpGradient);
+        (dq, dk, dv) = (new double[input.Query.Elements.Length], new double[input.Key.Elements.Length], new double[input.Value.Elements.Length]);
     }
 
-    private static void AddRow<T>(
-        VisibleKeys visible, AttentionInput<T> input, Tensor<T> outputGradient, Tensor<T> logSumExpGradient, int b, int t, int h, double[] dq, double[] dk, double[] dv)
-        where T : IBinaryFloatingPointIeee754<T>
+    /// <summary>Each element rounded once.</summary>
+    public Gradients<T> Rounded()
     {
-        S2Slice slice = visible.Slice;
+        return new(Of(input.Query, dq), Of(input.Key, dk), Of(input.Value, dv));
+
+        static Tensor<T> Of(Tensor<T> like, double[] gradient) => Tensor<T>.Build(like.Shape.AsSpan(), i => T.CreateTruncating(gradient[i]));
+    }
+
+    /// <summary>Adds what query t of a head gives, whose keys and weights the row holds.</summary>
+    public void Add(AttentionRow row, int b, int t, int h)
+    {
         S2Config config = slice.Config;
         int kvHead = config.KvHeadOf(h), queryRow = t - slice.Queries.Start;
         ReadOnlySpan<T> query = input.Query.Row(b, queryRow, h);
         ReadOnlySpan<T> dout = outputGradient.Row(b, queryRow, h);
         double dlse = double.CreateTruncating(logSumExpGradient[b, queryRow, h]);
-        AttentionRow row = Attention.Row(visible, input, b, t, h);
 
-        double[] dp = new double[row.Weights.Count];
+        ReadOnlySpan<int> keys = row.KeySpan;
+        ReadOnlySpan<double> weights = row.WeightSpan;
+        double[] dp = new double[weights.Length];
         double mean = 0;
         for (int i = 0; i < dp.Length; i++)
         {
-            dp[i] = Attention.Dot(dout, input.Value.Row(b, row.Keys[i] - slice.Keys.Start, kvHead));
-            mean += row.Weights[i] * dp[i];
+            dp[i] = Attention.Dot(dout, input.Value.Row(b, keys[i] - slice.Keys.Start, kvHead));
+            mean += weights[i] * dp[i];
         }
 
         Span<double> dqRow = dq.AsSpan(Layout.Row(slice.QueryCount, config.Heads, config.HeadDim, b, queryRow, h), config.HeadDim);
         for (int i = 0; i < dp.Length; i++)
         {
-            int keyRow = row.Keys[i] - slice.Keys.Start, keyStart = Layout.Row(slice.KeyCount, config.KvHeads, config.HeadDim, b, keyRow, kvHead);
+            int keyRow = keys[i] - slice.Keys.Start, keyStart = Layout.Row(slice.KeyCount, config.KvHeads, config.HeadDim, b, keyRow, kvHead);
             ReadOnlySpan<T> key = input.Key.Row(b, keyRow, kvHead);
-            double ds = config.Scale * row.Weights[i] * (dp[i] - mean + dlse);
+            double ds = config.Scale * weights[i] * (dp[i] - mean + dlse);
             for (int d = 0; d < config.HeadDim; d++)
             {
                 dqRow[d] += ds * double.CreateTruncating(key[d]);
                 dk[keyStart + d] += ds * double.CreateTruncating(query[d]);
-                dv[keyStart + d] += row.Weights[i] * double.CreateTruncating(dout[d]);
+                dv[keyStart + d] += weights[i] * double.CreateTruncating(dout[d]);
             }
         }
     }

@@ -128,8 +128,9 @@ public static class ErrorBound
         double scoreGamma = model.Gamma(config.HeadDim + model.ScoreRoundings) + RoundingModel.Gamma(model.StoredScores, model.Storage.Unit);
         double storeUnderflow = model.StoredScores * model.Storage.Underflow;
         double expLog = -double.LogP1(-model.ExpError) * (rescalings + 1);
-        double[] bounds = new double[row.Keys.Count];
-        double[] magnitudes = new double[bounds.Length];
+        ReadOnlySpan<int> keys = row.KeySpan;
+        ReadOnlySpan<double> weights = row.WeightSpan;
+        double[] bounds = new double[keys.Length], magnitudes = new double[keys.Length], logs = new double[keys.Length];
         double largestQuery = 0;
         foreach (T q in input.Query.Row(b, t - slice.Queries.Start, h))
             largestQuery = Math.Max(largestQuery, Math.Abs(double.CreateTruncating(q)));
@@ -138,23 +139,24 @@ public static class ErrorBound
         for (int i = 0; i < bounds.Length; i++)
         {
             // q may be scaled before the dot product, so an underflow there is multiplied by k.
-            (double dot, double keySum) = AbsoluteDot(query, input.Key.Row(b, row.Keys[i] - slice.Keys.Start, config.KvHeadOf(h)));
+            (double dot, double keySum) = AbsoluteDot(query, input.Key.Row(b, keys[i] - slice.Keys.Start, config.KvHeadOf(h)));
             magnitudes[i] = scale * dot;
             double underflow = model.Underflow * (keySum + config.HeadDim * Math.Max(scale, 1) + 2) + storeUnderflow;
             bounds[i] = scoreGamma * magnitudes[i] + underflow;
             double largest = Math.Max(Math.Max(dot, magnitudes[i]), largestQuery * scale);
-            if (row.Weights[i] == 0 && double.IsPositiveInfinity(magnitudes[i]))
+            if (weights[i] == 0 && double.IsPositiveInfinity(magnitudes[i]))
                 bounds[i] = 0; // A score of -infinity is exact, and so is its weight 0.
             else if (largest > model.Largest / 2 || (model.StoredScores > 0 && largest > model.Storage.Largest / 2))
                 bounds[i] = double.PositiveInfinity;
             largestError = Math.Max(largestError, bounds[i]);
-            largestLog = Math.Max(largestLog, Math.Log(row.Weights[i]));
+            logs[i] = Math.Log(weights[i]);
+            largestLog = Math.Max(largestLog, logs[i]);
         }
 
         // max - s_u is log(p_max / p_u); a weight that underflowed in double lies further away than any exp of the model reaches.
         for (int i = 0; i < bounds.Length; i++)
         {
-            double distance = Math.Min(largestLog - Math.Log(row.Weights[i]), -2 * Math.Log(double.Epsilon));
+            double distance = Math.Min(largestLog - logs[i], -2 * Math.Log(double.Epsilon));
             bounds[i] += expLog + model.Gamma(1) * (distance + bounds[i] + largestError);
         }
 
@@ -185,13 +187,15 @@ public static class ErrorBound
         double weightUnderflow = (rescalings + 1) * (model.ExpUnderflow + model.Underflow) + (model.StoresWeights ? model.Storage.Underflow : 0);
         double kept = Math.Max(LeastSum(row, logBounds) - keys * weightUnderflow, 0);
 
+        ReadOnlySpan<int> keysSeen = row.KeySpan;
+        ReadOnlySpan<double> weights = row.WeightSpan;
         double[] spread = new double[bound.Length];
         double[] largest = new double[bound.Length];
         for (int i = 0; i < keys; i++)
         {
-            ReadOnlySpan<T> value = input.Value.Row(b, row.Keys[i] - slice.Keys.Start, kvHead);
-            double grown = row.Weights[i] * Math.Exp(logBounds[i]);
-            double change = row.Weights[i] == 0 ? 0 : row.Weights[i] * double.ExpM1(logBounds[i]);
+            ReadOnlySpan<T> value = input.Value.Row(b, keysSeen[i] - slice.Keys.Start, kvHead);
+            double grown = weights[i] * Math.Exp(logBounds[i]);
+            double change = weights[i] == 0 ? 0 : weights[i] * double.ExpM1(logBounds[i]);
             for (int d = 0; d < bound.Length; d++)
             {
                 double v = double.CreateTruncating(value[d]);

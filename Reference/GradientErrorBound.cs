@@ -37,11 +37,12 @@ public static class GradientErrorBound
         where T : IBinaryFloatingPointIeee754<T>
     {
         ArgumentNullException.ThrowIfNull(slice);
+        ArgumentNullException.ThrowIfNull(input);
+        ArgumentNullException.ThrowIfNull(outputGradient);
         ArgumentNullException.ThrowIfNull(logSumExpGradient);
         ArgumentNullException.ThrowIfNull(model);
         S2Config config = slice.Config;
-        Gradients<T> rounded = AttentionGradients.Backward(slice, input, outputGradient, logSumExpGradient);
-        Gradients<double> exact = new(rounded.Query.Map(double.CreateTruncating), rounded.Key.Map(double.CreateTruncating), rounded.Value.Map(double.CreateTruncating));
+        GradientSums<T> sums = new(slice, input, outputGradient, logSumExpGradient);
         int queryVectors = config.Batch * slice.QueryCount * config.Heads;
         int keyVectors = config.Batch * slice.KeyCount * config.KvHeads;
         Sums dq = new(queryVectors, config.HeadDim), dk = new(keyVectors, config.HeadDim), dv = new(keyVectors, config.HeadDim);
@@ -49,20 +50,25 @@ public static class GradientErrorBound
         for (int b = 0; b < config.Batch; b++)
             for (int h = 0; h < config.Heads; h++)
                 for (int t = slice.Queries.Start; t < slice.Queries.End; t++)
-                    AddRow(visible, input, outputGradient, double.CreateTruncating(logSumExpGradient[b, t - slice.Queries.Start, h]), b, t, h, model, dq, dk, dv);
+                {
+                    BoundedRow row = ErrorBound.Row(visible, input, b, t, h, model);
+                    sums.Add(row.Row, b, t, h);
+                    AddRow(row, visible, input, outputGradient, double.CreateTruncating(logSumExpGradient[b, t - slice.Queries.Start, h]), b, t, h, model, dq, dk, dv);
+                }
 
+        Gradients<T> rounded = sums.Rounded();
+        Gradients<double> exact = new(rounded.Query.Map(double.CreateTruncating), rounded.Key.Map(double.CreateTruncating), rounded.Value.Map(double.CreateTruncating));
         double scale = Math.Abs(config.Scale);
         int sharing = config.Heads / config.KvHeads;
         return new(exact, new(dq.Bound(exact.Query, scale, 1, model), dk.Bound(exact.Key, scale, sharing, model), dv.Bound(exact.Value, 1, sharing, model)));
     }
 
     private static void AddRow<T>(
-        VisibleKeys visible, AttentionInput<T> input, Tensor<T> outputGradient, double dlse, int b, int t, int h, RoundingModel model, Sums dq, Sums dk, Sums dv)
+        BoundedRow row, VisibleKeys visible, AttentionInput<T> input, Tensor<T> outputGradient, double dlse, int b, int t, int h, RoundingModel model, Sums dq, Sums dk, Sums dv)
         where T : IBinaryFloatingPointIeee754<T>
     {
         S2Slice slice = visible.Slice;
         S2Config config = slice.Config;
-        BoundedRow row = ErrorBound.Row(visible, input, b, t, h, model);
         int keys = row.Row.Keys.Count, kvHead = config.KvHeadOf(h), queryRow = t - slice.Queries.Start;
         ReadOnlySpan<T> query = input.Query.Row(b, queryRow, h), dout = outputGradient.Row(b, queryRow, h);
         int queryVector = Layout.Row(slice.QueryCount, config.Heads, 1, b, queryRow, h);
@@ -80,11 +86,13 @@ public static class GradientErrorBound
             return;
         }
 
+        ReadOnlySpan<int> seen = row.Row.KeySpan;
+        ReadOnlySpan<double> weights = row.Row.WeightSpan;
         double[] weightErrors = WeightErrors(row, model);
         double[] products = new double[keys], magnitudes = new double[keys];
         for (int i = 0; i < keys; i++)
         {
-            ReadOnlySpan<T> value = input.Value.Row(b, row.Row.Keys[i] - slice.Keys.Start, kvHead);
+            ReadOnlySpan<T> value = input.Value.Row(b, seen[i] - slice.Keys.Start, kvHead);
             products[i] = Attention.Dot(dout, value);
             magnitudes[i] = ErrorBound.AbsoluteDot(dout, value).Dot;
         }
@@ -102,7 +110,7 @@ public static class GradientErrorBound
         for (int i = 0; i < keys; i++)
         {
             // ds = p (dp - delta): dp - delta may be one chain of D + 1 terms or a difference.
-            double p = row.Row.Weights[i], difference = products[i] - delta;
+            double p = weights[i], difference = products[i] - delta;
             double differenceError = deltaError + model.Gamma(config.HeadDim + 2) * (magnitudes[i] + Math.Abs(delta) + deltaError)
                 + stored * magnitudes[i] + storedUnderflow + (config.HeadDim + 2) * model.Underflow;
             double largest = (p + weightErrors[i]) * (Math.Abs(difference) + differenceError);
@@ -112,7 +120,7 @@ public static class GradientErrorBound
             if (Math.Max(largest, Math.Max(magnitudes[i], Math.Abs(delta))) > model.Largest / 2)
                 gradientError = double.PositiveInfinity;
 
-            int keyRow = row.Row.Keys[i] - slice.Keys.Start, keyVector = Layout.Row(slice.KeyCount, config.KvHeads, 1, b, keyRow, kvHead);
+            int keyRow = seen[i] - slice.Keys.Start, keyVector = Layout.Row(slice.KeyCount, config.KvHeads, 1, b, keyRow, kvHead);
             dq.Add(queryVector, gradient, gradientError, input.Key.Row(b, keyRow, kvHead));
             dk.Add(keyVector, gradient, gradientError, query);
             dv.Add(keyVector, p, weightErrors[i] + stored * (p + weightErrors[i]), dout);
@@ -124,10 +132,11 @@ public static class GradientErrorBound
     {
         double common = row.LogSumExpBound + model.Gamma(model.LogRoundings) * Math.Abs(row.Row.LogSumExp);
         double absolute = model.ExpUnderflow + model.Underflow + (model.StoresWeights ? model.Storage.Underflow : 0);
+        ReadOnlySpan<double> weights = row.Row.WeightSpan;
         double[] errors = new double[row.LogWeightBounds.Length];
         for (int i = 0; i < errors.Length; i++)
         {
-            double p = row.Row.Weights[i];
+            double p = weights[i];
             double distance = Math.Min(-Math.Log(p), -2 * Math.Log(double.Epsilon));
             double log = row.LogWeightBounds[i] + common;
             log += model.Gamma(2) * (distance + log);
@@ -143,10 +152,11 @@ public static class GradientErrorBound
         where T : IBinaryFloatingPointIeee754<T>
     {
         double delta = 0, fromWeights = 0, weighted = 0;
+        ReadOnlySpan<double> weights = row.Row.WeightSpan;
         double dotGamma = model.Gamma(config.HeadDim);
         for (int i = 0; i < products.Length; i++)
         {
-            double p = row.Row.Weights[i], error = (dotGamma + (model.StoresWeights ? model.Storage.Unit : 0)) * magnitudes[i] + config.HeadDim * model.Underflow;
+            double p = weights[i], error = (dotGamma + (model.StoresWeights ? model.Storage.Unit : 0)) * magnitudes[i] + config.HeadDim * model.Underflow;
             delta += p * products[i];
             fromWeights += weightErrors[i] * Math.Abs(products[i]) + (p + weightErrors[i]) * error;
             weighted += (p + weightErrors[i]) * (magnitudes[i] + error);

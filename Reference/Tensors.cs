@@ -1,6 +1,7 @@
 // What does Reference compute on? Dense, immutable, row-major tensors.
 using System.Collections.Immutable;
 using System.Globalization;
+using S2Attn.Spec;
 
 namespace S2Attn.Reference;
 
@@ -40,7 +41,9 @@ public sealed class Tensor<T>
 
     /// <summary>The vector [i, j, k, :] of a tensor of rank 4.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The index has another rank than the tensor, or leaves its shape.</exception>
-    public ReadOnlySpan<T> Row(int i, int j, int k) => elements.AsSpan(Offset([i, j, k], Shape.Length - 1) * Shape[^1], Shape[^1]);
+    public ReadOnlySpan<T> Row(int i, int j, int k) => Shape is [int first, int second, int third, int length] && (uint)i < (uint)first && (uint)j < (uint)second && (uint)k < (uint)third
+        ? elements.AsSpan(Layout.Row(second, third, length, i, j, k), length)
+        : elements.AsSpan(Offset([i, j, k], Shape.Length - 1) * Shape[^1], Shape[^1]);
 
     /// <summary>A tensor that holds a copy of these elements.</summary>
     /// <exception cref="ArgumentException">A dimension is negative, or the shape's product is not the number of elements.</exception>

@@ -28,7 +28,12 @@ cd "$work/empty"
 # A command that the page says ends with a certain exit code must end with it, and with no other.
 blocks run | sed -E 's/^(.*[^ ]) +# exit code ([0-9]+)$/code=0; \1 || code=$?; test "$code" = \2/' > "$work/run.sh"
 test "$(grep -c s2attn "$work/run.sh")" -ge 5
-. "$work/run.sh"
+test "$(grep -c 'test "$code"' "$work/run.sh")" -ge 5
+. "$work/run.sh" > >(tee "$work/said")
+wait "$!"
+said() { tr -s ' \n' '  ' < "$work/said" | grep -F "$1" > "$work/found"; }
+said "conforms, levels 1, 2, 3, 4, 5 and 6 earned"
+said "does NOT conform"
 
 # The remaining samples start from nothing, too.
 s2attn new javascript

@@ -1,5 +1,7 @@
 // In which order do the classes of tests begin?
-using S2Attn.Tests.Golden;
+using S2Attn.Tests.Cli;
+using S2Attn.Tests.Docs;
+using S2Attn.Tests.Hostile;
 using S2Attn.Tests.Mutants;
 using S2Attn.Tests.Native;
 using S2Attn.Tests.Optimized;
@@ -8,8 +10,7 @@ using S2Attn.Tests.Ports;
 using S2Attn.Tests.Proofs;
 using S2Attn.Tests.Properties;
 using S2Attn.Tests.Python;
-using S2Attn.Tests.Reference;
-using S2Attn.Tests.Running;
+using S2Attn.Tests.Reproducers;
 using S2Attn.Tests.Xray;
 using Xunit.Abstractions;
 
@@ -25,9 +26,10 @@ public sealed class LongestFirst : ITestCollectionOrderer
         PackageTestGroup.Name,
         .. new[]
         {
-            typeof(PythonTests), typeof(PropertyTests), typeof(KernelPathTests), typeof(WrongPortTests), typeof(MutantDocTests), typeof(KernelBorderTests), typeof(SamplePortTests), typeof(GoldenSuiteTests),
-            typeof(LevelJudgementTests), typeof(UsualPortTests), typeof(NativeLibraryTests), typeof(OnnxOperatorTests), typeof(MutationRunTests), typeof(ProofTests), typeof(KernelPrefixTests), typeof(KernelSliceTests), typeof(GoldenBoundTests),
-            typeof(XrayTests), typeof(SpoiledTensorTests), typeof(KernelAgreementTests), typeof(KernelSizeTests), typeof(KeyValueCacheTests),
+            typeof(KernelBorderTests), typeof(IdentificationTests), typeof(PropertyTests), typeof(PublicKindTests), typeof(WrongPortTests), typeof(KernelPathTests), typeof(ProofTests), typeof(PortingDocTests), typeof(PythonTests),
+            typeof(StructureIndexTests), typeof(KernelSliceTests), typeof(KernelPrefixTests), typeof(MutationRunTests), typeof(LifetimeTests), typeof(NewcomerBugTests), typeof(SamplePortTests), typeof(ReproduceCommandTests),
+            typeof(BrokenInputTests), typeof(KernelGridTests), typeof(KernelValueTests), typeof(XrayTests), typeof(GridDiagnosisTests), typeof(BentPortTests), typeof(OnnxPortTests), typeof(KeyValueCacheTests), typeof(TerminalTests),
+            typeof(XrayCommandTests), typeof(OnnxOperatorTests), typeof(PortingExampleTests), typeof(NativeLibraryTests),
         }.Select(type => $"Test collection for {type.FullName}"),
     ];
 

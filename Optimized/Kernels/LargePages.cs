@@ -16,9 +16,7 @@ internal static unsafe class LargePages
     public const nuint LeastBytes = 2 * PageBytes;
 
     // madvise(address, length, advice); null where there is none.
-    private static readonly delegate* unmanaged<void*, nuint, int, int> Advise =
-        OperatingSystem.IsLinux() && NativeLibrary.TryLoad("libc.so.6", out nint library) && NativeLibrary.TryGetExport(library, "madvise", out nint function)
-            ? (delegate* unmanaged<void*, nuint, int, int>)function : null;
+    private static readonly delegate* unmanaged<void*, nuint, int, int> Advise = (delegate* unmanaged<void*, nuint, int, int>)CLibrary.AddressOf("madvise");
 
     /// <summary>Memory for <see cref="NativeMemory.AlignedFree"/>, on a cache line at least.</summary>
     /// <exception cref="OutOfMemoryException">There is no room.</exception>

@@ -2,7 +2,6 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using System.Diagnostics;
-using System.Runtime.InteropServices;
 using S2Attn.Optimized;
 using S2Attn.Optimized.Kernels;
 using S2Attn.Spec;
@@ -115,7 +114,7 @@ public static class SoakCampaign
         }
 
         // What is free is given back to the system before it is asked what it gave.
-        if (OperatingSystem.IsLinux() && NativeLibrary.TryLoad("libc.so.6", out nint library) && NativeLibrary.TryGetExport(library, "malloc_trim", out nint trim))
+        if (CLibrary.AddressOf("malloc_trim") is not 0 and nint trim)
             unsafe
             {
                 ((delegate* unmanaged<nuint, int>)trim)(0);

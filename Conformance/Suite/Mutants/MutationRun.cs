@@ -9,7 +9,7 @@ namespace S2Attn.Conformance.Mutants;
 
 /// <summary>How a mutant fared.</summary>
 /// <param name="Mutant">The mutant.</param>
-/// <param name="KilledBy">The properties that fail, in the order of the catalogue; one where the run stops at the first, none for a survivor.</param>
+/// <param name="KilledBy">The properties that fail, in the order in which they were asked; one where the run stops at the first, none for a survivor.</param>
 /// <param name="Cases">Cases that were checked until the first failure.</param>
 /// <param name="Elapsed">Time until then.</param>
 public sealed record MutantResult(Mutant Mutant, ImmutableArray<string> KilledBy, int Cases, TimeSpan Elapsed);
@@ -17,6 +17,9 @@ public sealed record MutantResult(Mutant Mutant, ImmutableArray<string> KilledBy
 /// <summary>Runs the suite against its mutants.</summary>
 public static class MutationRun
 {
+    // A mutant that one property alone sees would have each one before it asked about all its cases in vain: where one killer is enough, a few cases of every property come first.
+    private static readonly ImmutableArray<(int First, int End)> AtOnce = [(0, int.MaxValue)], FewFirst = [(0, 4), (4, int.MaxValue)];
+
     /// <summary>Every mutant until its first killing property, several at a time, in the order of the catalogue.</summary>
     /// <param name="options">How much to run; failures are not shrunk.</param>
     /// <param name="mutants">The mutants.</param>
@@ -38,19 +41,20 @@ public static class MutationRun
 
         // A port that declares slices, or else grids or prefixes, is wrong about those, if at all where mutants are concerned: they are asked first.
         PortCapabilities capabilities = port.Description.Capabilities;
-        ImmutableArray<Property> first = capabilities.Slices ? SliceProperties.All : [.. capabilities.Grids ? GridProperties.All : [], .. capabilities.Prefixes ? PrefixProperties.All : []];
-        ImmutableArray<Property> order = [.. first, .. PropertyCatalogue.All.Except(first)];
-        foreach (Property property in order.TakeWhile(_ => !cancellation.IsCancellationRequested && !(stop && killers.Count > 0)))
-        {
-            int drawn = 0;
-            bool killed = SuiteRunner.Draw(options, property, port.Description.Capabilities).TakeWhile(_ => !cancellation.IsCancellationRequested)
-                .Any(item => ++drawn > 0 && SuiteRunner.Check(property, port, item.Case).IsBad);
-            cases += killers.Count == 0 ? drawn : 0;
-            if (!killed)
-                continue;
-            found = killers.Count == 0 ? watch.Elapsed : found;
-            killers.Add(property.Name);
-        }
+        ImmutableArray<Property> special = capabilities.Slices ? SliceProperties.All : [.. capabilities.Grids ? GridProperties.All : [], .. capabilities.Prefixes ? PrefixProperties.All : []];
+        ImmutableArray<Property> order = [.. special, .. PropertyCatalogue.All.Except(special)];
+        foreach ((int first, int end) in stop ? FewFirst : AtOnce)
+            foreach (Property property in order.TakeWhile(_ => !cancellation.IsCancellationRequested && !(stop && killers.Count > 0)))
+            {
+                int drawn = 0;
+                bool killed = SuiteRunner.Draw(options, property, port.Description.Capabilities).Take(end).Skip(first).TakeWhile(_ => !cancellation.IsCancellationRequested)
+                    .Any(item => ++drawn > 0 && SuiteRunner.Check(property, port, item.Case).IsBad);
+                cases += killers.Count == 0 ? drawn : 0;
+                if (!killed)
+                    continue;
+                found = killers.Count == 0 ? watch.Elapsed : found;
+                killers.Add(property.Name);
+            }
 
         return new(mutant, [.. killers], cases, killers.Count == 0 ? watch.Elapsed : found);
     }

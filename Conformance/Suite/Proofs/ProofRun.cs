@@ -6,7 +6,7 @@ using S2Attn.Spec;
 namespace S2Attn.Conformance.Proofs;
 
 /// <summary>How a plan is run.</summary>
-/// <param name="Solvers">Asked in turn for a few seconds each, then all at once, until one decides.</param>
+/// <param name="Solvers">The first is asked alone for a moment, then all at once, until one decides.</param>
 /// <param name="Folder">Where the scripts are written.</param>
 /// <param name="Timeout">For one question to one solver.</param>
 /// <param name="Jobs">How many processes at once.</param>
@@ -18,8 +18,8 @@ public static class ProofRun
     // Every known counterexample has at most 6 tokens.
     private const int MaxTokens = 16;
 
-    // Nearly every script is decided within this time by whoever is asked first.
-    private static readonly TimeSpan Brief = TimeSpan.FromSeconds(4);
+    // Nearly every script is decided within this time by the solver that is asked first.
+    private static readonly TimeSpan Brief = TimeSpan.FromSeconds(2);
 
     private sealed record Asked(Obligation Obligation, Answer Answer, string Solver);
 
@@ -129,20 +129,14 @@ public static class ProofRun
     {
         string file = ScriptOf(options, obligation.Name);
         await File.WriteAllTextAsync(file, obligation.Script, cancellation);
-        bool isBrief = options.Solvers.Length > 1 && Brief < options.Timeout;
         TimeSpan elapsed = TimeSpan.Zero;
-        List<string> reasons = [];
-        foreach (Solver solver in options.Solvers)
+        if (options.Solvers.Length > 1 && Brief < options.Timeout)
         {
-            Asked alone = await FirstAsync(obligation, file, [solver], isBrief ? Brief : options.Timeout, cancellation);
-            elapsed += alone.Answer.Elapsed;
+            Asked alone = await FirstAsync(obligation, file, options.Solvers[..1], Brief, cancellation);
             if (alone.Answer.Verdict is not Verdict.Unknown)
-                return alone with { Answer = alone.Answer with { Elapsed = elapsed } };
-            reasons.Add(alone.Answer.Reason);
+                return alone;
+            elapsed = alone.Answer.Elapsed;
         }
-
-        if (!isBrief)
-            return Undecided(obligation, reasons, elapsed);
 
         // What one solver decides in seconds another may not in minutes, and which is which differs from script to script: the hard ones go to all at once.
         Asked raced = await FirstAsync(obligation, file, options.Solvers, options.Timeout, cancellation);

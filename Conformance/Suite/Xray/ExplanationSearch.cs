@@ -12,7 +12,7 @@ namespace S2Attn.Conformance.Xray;
 /// </summary>
 internal sealed class ExplanationSearch
 {
-    private const int MostForward = 3, MostPadding = 2, MostBackward = 2, MostAlternatives = 64, MostMeasured = 4, MostIndexed = 2;
+    private const int MostForward = 3, MostForwardWhereLed = 2, MostPadding = 2, MostBackward = 2, MostAlternatives = 64, MostMeasured = 4, MostIndexed = 2;
 
     // Where equal scores tell nothing, all that changes scores alone has to be compared question by question.
     private const int MostToScore = 4096, MostThreesToScore = 512;
@@ -38,12 +38,14 @@ internal sealed class ExplanationSearch
     private readonly ImmutableArray<StructureIndex> index;
     private readonly Lazy<ImmutableArray<(Composition Composition, bool EvenEmptyRows)>> matching;
     private readonly HashSet<Composition> readsAsFilmed = new(ReferenceEqualityComparer.Instance);
+    private readonly int mostForward;
     private readonly CancellationToken cancellation;
 
-    private ExplanationSearch(IEnumerable<XrayFilm> films, ImmutableArray<StructureIndex> index, CancellationToken cancellation)
+    private ExplanationSearch(IEnumerable<XrayFilm> films, ImmutableArray<StructureIndex> index, int mostForward, CancellationToken cancellation)
     {
         this.films = [.. films];
         this.index = index;
+        this.mostForward = mostForward;
         this.cancellation = cancellation;
 
         // The sizes at which least is alike come first, the long ones last.
@@ -52,13 +54,14 @@ internal sealed class ExplanationSearch
         matching = new(() => [.. this.index.SelectMany(known => known.Matching(plain))]);
     }
 
-    /// <summary>The explanation of some films; there is at least one.</summary>
-    public static Explanation Of(IEnumerable<XrayFilm> films, CancellationToken cancellation) => Of(films, [], cancellation);
+    /// <summary>The explanation of some films; there is at least one. Where something leads that has to be changed before any stage can be told, no three defects are tried: that they fit would be chance.</summary>
+    public static Explanation Of(ImmutableArray<XrayFilm> films, CancellationToken cancellation) => Of(new(films, [], HabitFindings.Lead(films) ? MostForwardWhereLed : MostForward, cancellation));
 
     /// <summary>The same with an index over all compositions of at most <see cref="MostIndexed"/> forward defects, or none.</summary>
-    public static Explanation Of(IEnumerable<XrayFilm> films, ImmutableArray<StructureIndex> index, CancellationToken cancellation)
+    public static Explanation Of(IEnumerable<XrayFilm> films, ImmutableArray<StructureIndex> index, CancellationToken cancellation) => Of(new(films, index, MostForward, cancellation));
+
+    private static Explanation Of(ExplanationSearch search)
     {
-        ExplanationSearch search = new(films, index, cancellation);
         ImmutableArray<Composition> whole = search.Whole();
         return whole.IsEmpty ? search.Part() : new(Ranked(whole), ExplainedAt: search.films.Length, Rows: 1, Unexplained: []);
     }
@@ -71,11 +74,12 @@ internal sealed class ExplanationSearch
     private ImmutableArray<Composition> Whole()
     {
         Dictionary<int, ImmutableArray<Composition>> structures = [], whereKeysAreSeen = [];
-        for (int total = 0; total <= MostForward + MostPadding; total++)
+        int most = mostForward + MostPadding;
+        for (int total = 0; total <= most; total++)
         {
             // A shift that was measured explains more than two known defects, which would hit it by chance.
             List<Composition> found = [.. total is 2 or 3 ? Measured(total - 2) : []];
-            for (int size = Math.Min(total, MostForward); size >= 0 && total - size <= MostPadding; size--)
+            for (int size = Math.Min(total, mostForward); size >= 0 && total - size <= MostPadding; size--)
             {
                 if (total - size > 0 && padded.IsEmpty)
                     break;
@@ -100,6 +104,10 @@ internal sealed class ExplanationSearch
                 int fewest = complete.Min(composition => composition.Defects.Length);
                 return [.. complete.Where(composition => composition.Defects.Length == fewest)];
             }
+
+            // The forward pass is explained, and something else is not: what one or two defects more do besides may be it, but not what any number does.
+            if (found.Count > 0)
+                most = Math.Min(most, total + MostBackward);
         }
 
         return [];
@@ -232,7 +240,7 @@ internal sealed class ExplanationSearch
     private IEnumerable<Composition> FirstSizeAlone()
     {
         Composition[] few = [.. Enumerable.Range(0, MostForward).SelectMany(size => Sets(Structure, size)).Where(Fits).Take(MostAlternatives)];
-        return few.Length > 0 ? few : Sets(Structure, MostForward).Where(Fits);
+        return few.Length > 0 || mostForward < MostForward ? few : Sets(Structure, MostForward).Where(Fits);
 
         bool Fits(Composition composition) => plain.IsEmpty || Explains(composition, plain[..1]);
     }

@@ -30,6 +30,9 @@ internal static class HabitFindings
         return [.. Constant(films), .. Narrower(films), .. Nan(explained), .. Overflow(films), .. Great(explained), .. Precision(explained), .. Narrow(explained), .. FromCallToCall(films)];
     }
 
+    /// <summary>Whether a port does something that has to be changed before its stages can be told.</summary>
+    public static bool Lead(ImmutableArray<XrayFilm> films) => Constant(films).Concat(Narrower(films)).Any();
+
     private static IEnumerable<HabitFinding> FromCallToCall(ImmutableArray<XrayFilm> films) =>
     [
         .. films.All(film => film.Repeats) ? Array.Empty<HabitFinding>() : [Known("nondeterministic", "the same call, put twice in a row, gives other bits")],

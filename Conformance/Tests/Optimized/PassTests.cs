@@ -228,13 +228,16 @@ public sealed unsafe class PassTests
     /// given; a busy machine only makes fewer rounds in the time.
     /// </summary>
     /// <param name="spins">Whether the caller stays awake for a moment first.</param>
-    /// <param name="pauses">How long a worker may take: beyond what the caller stays awake for.</param>
+    /// <param name="pause">Nanoseconds that a worker may take: beyond what the caller stays awake for.</param>
     [Theory]
-    [InlineData(false, 400)]
-    [InlineData(true, 4000)]
-    public void A_signal_is_never_missed(bool spins, int pauses)
+    [InlineData(false, 4_000)]
+    [InlineData(true, 400_000)]
+    public void A_signal_is_never_missed(bool spins, int pause)
     {
         const int Rounds = 30_000;
+
+        // Pauses of neighbouring rounds lie apart, so that a time too short for all rounds has pauses of all lengths.
+        const long Apart = 101_009, NanosecondsOfSecond = 1_000_000_000;
         Stopwatch watch = Stopwatch.StartNew();
         TimeSpan enough = TimeSpan.FromSeconds(4);
         Latch latch = new(spins);
@@ -248,7 +251,9 @@ public sealed unsafe class PassTests
                     spin.SpinOnce(sleep1Threshold: -1);
                 if (Volatile.Read(ref open) > Rounds)
                     return;
-                Thread.SpinWait(round % pauses);
+                long over = Stopwatch.GetTimestamp() + round * Apart % pause * Stopwatch.Frequency / NanosecondsOfSecond;
+                while (Stopwatch.GetTimestamp() < over)
+                    Thread.SpinWait(1);
                 latch.Signal();
             }
         });
@@ -267,6 +272,28 @@ public sealed unsafe class PassTests
         });
         Assert.True(waiter.Join(Limit), $"the signal of round {seen + 1} was missed");
         signaller.Join();
+    }
+
+    /// <summary>However long a caller stays awake first: on a busy machine that may be longer than any pause above.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_caller_that_sleeps_is_woken(bool spins)
+    {
+        const int Looks = 200;
+        Latch latch = new(spins);
+        latch.Begin(1);
+        Thread waiter = Started(() =>
+        {
+            bool interrupted = false;
+            latch.Wait(ref interrupted);
+        });
+
+        // One that spins sleeps for a moment at a time.
+        for (int asleep = 0; asleep < Looks; asleep = waiter.ThreadState.HasFlag(System.Threading.ThreadState.WaitSleepJoin) ? asleep + 1 : 0)
+            Thread.Sleep(1);
+        latch.Signal();
+        Assert.True(waiter.Join(Limit), "the caller sleeps, and nobody will wake it");
     }
 
     /// <summary>The test holds the lock: the caller has looked for the last time and waits for it when the last worker ends.</summary>
