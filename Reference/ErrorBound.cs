@@ -38,6 +38,7 @@ public static class ErrorBound
     {
         ArgumentNullException.ThrowIfNull(slice);
         ArgumentNullException.ThrowIfNull(input);
+        ArgumentNullException.ThrowIfNull(model);
         input.CheckShapes(slice);
         S2Config config = slice.Config;
         double[] output = new double[config.Batch * slice.QueryCount * config.Heads * config.HeadDim];

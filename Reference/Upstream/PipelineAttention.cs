@@ -39,9 +39,6 @@ public sealed class PipelineAttention
     public PipelineAttention(S2Config config, Pipeline pipeline, Arithmetic arithmetic)
         : this(config, pipeline, arithmetic, [], [])
     {
-        ArgumentNullException.ThrowIfNull(config);
-        ArgumentNullException.ThrowIfNull(pipeline);
-        ArgumentNullException.ThrowIfNull(arithmetic);
     }
 
     private PipelineAttention(
@@ -49,6 +46,9 @@ public sealed class PipelineAttention
         Dictionary<(int Batch, int Head), Dictionary<int, (Slot Slot, int Key, int Value)[]>> keySlots,
         Dictionary<Slot, (Meeting[] Met, Meeting[] Counted, bool Uniform)> rows)
     {
+        ArgumentNullException.ThrowIfNull(config);
+        ArgumentNullException.ThrowIfNull(pipeline);
+        ArgumentNullException.ThrowIfNull(arithmetic);
         (this.config, this.pipeline, this.arithmetic, this.keySlots, this.rows) = (config, pipeline, arithmetic, keySlots, rows);
         passes = [.. pipeline.Stages.Passes.Select(change => new PipelineAttention(config, new(config, pipeline.Site.Valid, change(pipeline.Stages) with { Passes = [] }), arithmetic))];
     }

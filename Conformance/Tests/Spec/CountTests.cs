@@ -92,6 +92,15 @@ public sealed class CountTests
         Assert.Contains("Batch*Tokens*Heads*HeadDim = ", $"{Assert.IsType<ConfigResult.Invalid>(S2Config.TryCreate(request))}", StringComparison.Ordinal);
     }
 
+    /// <summary>2^15 sequences of 2^30 tokens that see each other are 2^75 pairs, and operations as a double of that size.</summary>
+    [Fact]
+    public void Pairs_that_leave_64_bits_are_refused_and_operations_are_not()
+    {
+        S2Config config = S2Config.Create(new() { Batch = 1 << 15, Tokens = 1 << 30, HeadDim = 1, GroupSize = GroupSizeRule.Of(1 << 30), Mask = MaskPolicy.Bidirectional });
+        Assert.Throws<OverflowException>(() => Costs.VisiblePairs(config));
+        Assert.Equal((Math.ScaleB(4, 75), Math.ScaleB(10, 75)), (Costs.ForwardFlops(config), Costs.BackwardFlops(config)));
+    }
+
     [Fact]
     public void The_largest_tensor_is_accepted() =>
         Assert.IsType<ConfigResult.Valid>(S2Config.TryCreate(new() { Batch = 1 << 15, Tokens = 1 << 30, HeadDim = 1, GroupSize = GroupSizeRule.Of(1), Mask = MaskPolicy.Split }));

@@ -42,6 +42,31 @@ public sealed class GridTests
     }
 
     /// <summary>
+    /// What a query sees and the pairs of a head, written down by hand. Of 4 places in groups of 2, shifted by 1, the roll joins 3 and 0, in this order, and 1 and 2; of 3 in one group, shifted by 1, it makes 1, 2, 0.
+    /// </summary>
+    [Theory]
+    [InlineData(MaskPolicy.LocalCausal, "4/2/1 4/2/1", "0:0,3,12,15 3:3,12,15 12:12,15 15:15 6:5,6 9:5,6,9 4:4,7 11:4,7,11 8:4,7,8,11", 40)]
+    [InlineData(MaskPolicy.Split, "4/2/1 4/2/1", "0:0 3:3 12:12 15:15 6:5,6 9:5,6,9 10:5,6,9,10 4:4 8:4,8 11:7,11", 26)]
+    [InlineData(MaskPolicy.PositionCausal, "4/2/1 4/2/1", "0:0 3:0,3 12:0,3,12 15:0,3,12,15 6:5,6 4:4 7:4,7 8:4,7,8 11:4,7,8,11", 40)]
+    [InlineData(MaskPolicy.Bidirectional, "4/2/1 4/2/1", "0:0,3,12,15 6:5,6,9,10 4:4,7,8,11", 64)]
+    [InlineData(MaskPolicy.BidirectionalSplit, "4/2/1 4/2/1", "0:0 6:5,6,9,10 4:4,8 11:7,11", 36)]
+    [InlineData(MaskPolicy.Split, "2/1/0 3/3/1", "0:0 2:1,2 3:3 4:4 5:4,5", 8)]
+    [InlineData(MaskPolicy.LocalCausal, "2/1/0 3/3/1", "0:0,1,2 1:1 2:1,2 3:3,4,5 4:4 5:4,5", 12)]
+    public void A_grid_looks_as_drawn(MaskPolicy mask, string axes, string rows, long pairs)
+    {
+        S2Grid grid = Grid(mask, HeadShift.All, AxesOf(axes));
+        foreach (string[] row in rows.Split(' ').Select(row => row.Split(':')))
+        {
+            int t = int.Parse(row[0], System.Globalization.CultureInfo.InvariantCulture);
+            Assert.Equal(row[1], string.Join(',', Enumerable.Range(0, grid.Tokens.Tokens).Where(u => grid.Visible(0, t, u))));
+            GridWindow window = Assert.Single(grid.Windows(0), window => window.Tokens.Contains(t));
+            Assert.Equal(row[1], string.Join(',', window.Tokens.Take(mask.IsCausal() ? window.Tokens.IndexOf(t) + 1 : window.Tokens.Length).Order()));
+        }
+
+        Assert.Equal(pairs, grid.VisiblePairs(0));
+    }
+
+    /// <summary>
     /// Each token is in one window of a head, and sees of it what the definition says and nothing else; no causal policy but LocalCausal sees a later token, on any grid; and the pairs are the
     /// closed form's.
     /// </summary>
@@ -140,9 +165,49 @@ public sealed class GridTests
     public void A_wrong_axis_is_named(string mask, string axes, string expected)
     {
         S2Config tokens = S2Config.Create(new() { Tokens = 16, HeadDim = 1, GroupSize = GroupSizeRule.Of(16), Mask = Enum.Parse<MaskPolicy>(mask) });
-        GridAxis<int>[] given = [.. axes.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(axis => axis.Split('/').Select(number => int.Parse(number, System.Globalization.CultureInfo.InvariantCulture)).ToArray()).Select(axis => new GridAxis<int>(axis[0], axis[1], axis[2]))];
+        GridAxis<int>[] given = AxesOf(axes);
         Assert.Contains(expected, Assert.Throws<InvalidConfigException>(() => S2Grid.Create(tokens, given)).Message, StringComparison.Ordinal);
     }
+
+    /// <summary>The fields that are named, and no more: also where the number of axes alone is wrong, and one rule of many.</summary>
+    [Theory]
+    [InlineData("Split", 16, "", "Axes")]
+    [InlineData("Split", 16, "2/1/0 2/1/0 2/1/0 2/1/0", "Axes")]
+    [InlineData("Split", 8, "2/1/0 2/1/0 2/1/0", "")]
+    [InlineData("Split", 16, "4/1/0 4/4/3", "")]
+    [InlineData("Split", 16, "4/3/2 4/2/1", "")]
+    [InlineData("LocalCausal", 16, "4/4/0 4/2/1", "")]
+    [InlineData("LocalCausal", 16, "4/3/2 4/2/1", "Axes[0].GroupSize")]
+    [InlineData("LocalCausal", 16, "4/5/4 4/2/1", "Axes[0].GroupSize")]
+    [InlineData("Split", 16, "4/0/0 4/2/1", "Axes[0].GroupSize Axes[0].Shift")]
+    [InlineData("Split", 16, "4/-1/0 4/2/2", "Axes[0].GroupSize Axes[0].Shift Axes[1].Shift")]
+    [InlineData("Split", 16, "4/2/0 4/2/-1", "Axes[1].Shift")]
+    [InlineData("Split", 16, "4/2/0 5/2/1", "Axes")]
+    [InlineData("Split", 16, "-4/1/0 -4/1/0", "Axes[0].Tokens Axes[1].Tokens")]
+    public void No_axis_but_the_wrong_one_is_named(string mask, int tokens, string axes, string fields)
+    {
+        S2Config config = S2Config.Create(new() { Tokens = tokens, HeadDim = 1, GroupSize = GroupSizeRule.Of(tokens), Mask = Enum.Parse<MaskPolicy>(mask) });
+        GridAxis<int>[] given = AxesOf(axes);
+        if (fields.Length == 0)
+            Assert.Equal(given, S2Grid.Create(config, given).Axes);
+        else
+            Assert.Equal(fields, string.Join(' ', Assert.Throws<InvalidConfigException>(() => S2Grid.Create(config, given)).Errors.Select(error => error.Field)));
+    }
+
+    [Fact]
+    public void Grids_are_equal_where_their_tokens_and_axes_are()
+    {
+        S2Config tokens = S2Config.Create(new() { Tokens = 16, HeadDim = 1, GroupSize = GroupSizeRule.Of(16), Mask = MaskPolicy.Split }), wider = S2Config.Create(tokens.ToRequest() with { HeadDim = 2 });
+        S2Grid grid = S2Grid.Create(tokens, AxesOf("4/2/1 4/2/1")), same = S2Grid.Create(tokens, AxesOf("4/2/1 4/2/1"));
+        Assert.Equal((grid, grid.GetHashCode()), (same, same.GetHashCode()));
+        Assert.NotEqual(grid, S2Grid.Create(tokens, AxesOf("4/2/1 4/2/0")));
+        Assert.NotEqual(grid, S2Grid.Create(wider, AxesOf("4/2/1 4/2/1")));
+        Assert.NotEqual(grid, S2Grid.Create(wider, AxesOf("16/2/1")));
+        Assert.False(grid.Equals(null));
+    }
+
+    private static GridAxis<int>[] AxesOf(string axes) =>
+        [.. axes.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(axis => axis.Split('/').Select(number => int.Parse(number, System.Globalization.CultureInfo.InvariantCulture)).ToArray()).Select(axis => new GridAxis<int>(axis[0], axis[1], axis[2]))];
 
     [Fact]
     public void Heads_with_shifts_of_their_own_have_no_grid()

@@ -45,28 +45,39 @@ public sealed class PrefixTests
     }
 
     /// <summary>The definition, counted pair by pair: the closed form of a head, and what a configuration costs.</summary>
-    [Fact]
-    public void Costs_equal_a_count_over_all_pairs()
+    [Theory]
+    [MemberData(nameof(MasksAndKinds))]
+    public void Costs_equal_a_count_over_all_pairs(MaskPolicy mask, bool isWhole)
     {
-        foreach (MaskPolicy mask in MaskPolicies.All)
-            foreach (bool isWhole in new[] { false, true })
-                for (int n = 1; n <= 12; n++)
-                    for (int g = 1; g <= n; g++)
-                        for (int s = 0; s < g && (mask.CutsWrappedRun() || n % g == 0); s++)
-                            for (int p = 0; p <= n; p++)
+        for (int n = 1; n <= 12; n++)
+            for (int g = 1; g <= n; g++)
+                for (int s = 0; s < g && (mask.CutsWrappedRun() || n % g == 0); s++)
+                    for (int p = 0; p <= n; p++)
+                    {
+                        S2Config config = S2Config.Create(new() { Tokens = n, HeadDim = 1, GroupSize = GroupSizeRule.Of(g), Shift = s, Mask = mask, ShiftedHeads = HeadShift.All, Prefix = p, IsPrefixWhole = isWhole });
+                        int pairs = 0;
+                        for (int t = 0; t < n; t++)
+                            for (int u = 0; u < n; u++)
                             {
-                                S2Config config = S2Config.Create(new() { Tokens = n, HeadDim = 1, GroupSize = GroupSizeRule.Of(g), Shift = s, Mask = mask, ShiftedHeads = HeadShift.All, Prefix = p, IsPrefixWhole = isWhole });
-                                int pairs = 0;
-                                for (int t = 0; t < n; t++)
-                                    for (int u = 0; u < n; u++)
-                                    {
-                                        bool sees = Visibility.Visible(config, 0, t, u), policy = Visibility.Visible<Int, Bool>(mask, n, g, s, t, u);
-                                        Assert.Equal(policy || (u < p && (u <= t || isWhole || !mask.IsCausal())), sees);
-                                        pairs += sees ? 1 : 0;
-                                    }
-
-                                Assert.Equal(pairs, Costs.VisiblePairs(config));
+                                bool sees = Visibility.Visible(config, 0, t, u), policy = Visibility.Visible<Int, Bool>(mask, n, g, s, t, u);
+                                Assert.Equal(policy || (u < p && (u <= t || isWhole || !mask.IsCausal())), sees);
+                                pairs += sees ? 1 : 0;
                             }
+
+                        Assert.Equal(pairs, Costs.VisiblePairs(config));
+                    }
+    }
+
+    public static TheoryData<MaskPolicy, bool> MasksAndKinds
+    {
+        get
+        {
+            TheoryData<MaskPolicy, bool> data = [];
+            foreach (MaskPolicy mask in MaskPolicies.All)
+                foreach (bool isWhole in new[] { false, true })
+                    data.Add(mask, isWhole);
+            return data;
+        }
     }
 
     [Theory]
@@ -106,6 +117,13 @@ public sealed class PrefixTests
                 Assert.Contains("FirstKey = 1: must be from 0 to 0", S2Slice.TryCreate(config, new() { FirstQuery = first, EndQuery = end, FirstKey = 1, IsUnbounded = grows }).ToString(), StringComparison.Ordinal);
         }
     }
+
+    /// <summary>A slice that lacks keys is told why from key 0 on: a prefix, and of how many tokens; nothing of it where there is none.</summary>
+    [Theory]
+    [InlineData(0, "FirstKey = 5: must be from 0 to 4, the first key that a query of the slice sees")]
+    [InlineData(3, "FirstKey = 5: must be from 0 to 0, the first key that a query of the slice sees of a prefix of 3")]
+    public void A_slice_without_its_first_keys_is_told_of_the_prefix(int prefix, string expected) =>
+        Assert.Equal(expected, S2Slice.TryCreate(S2Config.Create(Request(prefix)), new() { FirstQuery = 6, EndQuery = 8, FirstKey = 5 }).ToString());
 
     private static S2Request Request(int prefix) => new() { Tokens = 8, Heads = 2, HeadDim = 1, GroupSize = GroupSizeRule.Of(4), Shift = 0, Mask = MaskPolicy.Split, Prefix = prefix };
 }

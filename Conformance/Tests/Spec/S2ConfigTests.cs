@@ -126,4 +126,66 @@ public sealed class S2ConfigTests
         invalid = Assert.IsType<ConfigResult.Invalid>(S2Config.TryCreate(Valid with { KvHeads = 3, GroupSize = GroupSizeRule.Of(5), Shift = 5 }));
         Assert.Equal(["KvHeads", "GroupSize", "Shift"], invalid.Errors.Select(error => error.Field));
     }
+
+    /// <summary>One rule broken, beside others that could be taken for broken with it: the fields that are named, and no more.</summary>
+    public static TheoryData<S2Request, string> OneRule => new()
+    {
+        { Valid with { GroupSize = null! }, "GroupSize" },
+        { Valid with { GroupSize = null!, Tokens = 0 }, "Tokens GroupSize" },
+        { Valid with { Tokens = 0, Prefix = 1 }, "Tokens" },
+        { Valid with { Tokens = 0, Prefix = -1 }, "Tokens Prefix" },
+        { Valid with { GroupSize = GroupSizeRule.Of(17), Shift = 17 }, "GroupSize" },
+        { Valid with { ShiftedHeads = null!, Shift = 1 }, "ShiftedHeads" },
+        { Valid with { ShiftedHeads = new HeadShift.Given(default), Shift = 1 }, "ShiftedHeads" },
+        { Valid with { ShiftedHeads = new HeadShift.ByEach(default), Shift = 1 }, "ShiftedHeads" },
+        { Valid with { ShiftedHeads = HeadShift.Each([0, 1, 2]), Shift = 1 }, "ShiftedHeads" },
+        { Valid with { ShiftedHeads = HeadShift.Each([0, 1, 2, 3, 0]), Shift = 1 }, "ShiftedHeads" },
+        { Valid with { ShiftedHeads = HeadShift.Each([0, 1, 2, -1]), Shift = 1 }, "ShiftedHeads" },
+        { Valid with { ShiftedHeads = HeadShift.Each([0, 4, 2, 1]), Shift = 1 }, "ShiftedHeads" },
+        { Valid with { ShiftedHeads = HeadShift.Phased(0), Shift = 1 }, "ShiftedHeads" },
+        { Valid with { ShiftedHeads = HeadShift.Phased(1), Shift = 1 }, "Shift" },
+        { Valid with { ShiftedHeads = HeadShift.Each([0, 3, 0, 1]), Shift = 0 }, "Shift" },
+        { Valid with { GroupSize = GroupSizeRule.Of(5), Shift = 5 }, "GroupSize Shift" },
+        { Valid with { Prefix = 17, Scale = double.NaN }, "Scale Prefix" },
+        { Valid with { ShiftedHeads = HeadShift.Each([0, 3, 0, 3]), Shift = 3 }, "" },
+        { Valid with { ShiftedHeads = HeadShift.Phased(1), Shift = 0 }, "" },
+        { Valid with { ShiftedHeads = HeadShift.Phased(4), Shift = 3 }, "" },
+        { Valid with { Prefix = 16 }, "" },
+        { Valid with { Scale = 0 }, "" },
+    };
+
+    [Theory]
+    [MemberData(nameof(OneRule))]
+    public void No_rule_but_the_broken_one_is_named(S2Request request, string fields) =>
+        Assert.Equal(fields, S2Config.TryCreate(request) is ConfigResult.Invalid invalid ? string.Join(' ', invalid.Errors.Select(error => error.Field)) : "");
+
+    /// <summary>Heads are compared by what they hold.</summary>
+    [Fact]
+    public void Heads_are_equal_where_they_shift_alike_and_are_of_one_kind()
+    {
+        HeadShift[] all =
+        [
+            HeadShift.None, HeadShift.SecondHalf, HeadShift.All, HeadShift.Of([true, false]), HeadShift.Of([true, true]), HeadShift.Of([true]), HeadShift.Each([1, 0]), HeadShift.Each([1, 2]), HeadShift.Each([1]),
+            HeadShift.Phased(2), HeadShift.Phased(3), HeadShift.Phased(2, isRotated: true),
+        ];
+        for (int i = 0; i < all.Length; i++)
+        {
+            Assert.False(all[i].Equals(null));
+            for (int j = 0; j < all.Length; j++)
+                Assert.Equal(i == j, all[i].Equals(all[j]));
+        }
+
+        Assert.Equal(HeadShift.Each([1, 0]), HeadShift.Each([1, 0]));
+        Assert.Equal(HeadShift.Each([1, 0]).GetHashCode(), HeadShift.Each([1, 0]).GetHashCode());
+        Assert.Equal("[1,0] Phases(3) Rotated(2)", $"{HeadShift.Each([1, 0])} {HeadShift.Phased(3)} {HeadShift.Phased(2, isRotated: true)}");
+    }
+
+    [Fact]
+    public void Layers_are_counted_from_0()
+    {
+        foreach (LayerPattern pattern in new[] { LayerPattern.Same(HeadShift.All), LayerPattern.Alternate, LayerPattern.Rotated(2) })
+            Assert.Equal("layer", Assert.Throws<ArgumentOutOfRangeException>(() => pattern.HeadsOf(-1)).ParamName);
+        Assert.Equal("None All None All", string.Join(' ', Enumerable.Range(0, 4).Select(LayerPattern.Alternate.HeadsOf)));
+        Assert.Equal("Phases(2) Rotated(2) Phases(2) Rotated(2)", string.Join(' ', Enumerable.Range(0, 4).Select(LayerPattern.Rotated(2).HeadsOf)));
+    }
 }
