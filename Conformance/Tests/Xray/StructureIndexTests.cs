@@ -69,7 +69,7 @@ public sealed class StructureIndexTests
         Composition pair = Composition.Of(DefectCatalogue.Named(first), DefectCatalogue.Named(second));
         using CompositionPort port = new(pair.Name, pair);
         XrayProbe[] probes = [.. Xrays.Probes(port.Description.Capabilities, [MaskPolicy.Split], S2Config.Create(Xrays.Default(MaskPolicy.LocalCausal)))];
-        Explanation asked = ExplanationSearch.Of(probes.Select(probe => XrayFilm.Expose(probe, port, ofStructure: true)), default), made = ExplanationSearch.Of(probes.Select(probe => XrayFilm.Of(probe, pair)), default);
+        Explanation asked = ExplanationSearch.Of([.. probes.Select(probe => XrayFilm.Expose(probe, port, ofStructure: true))], default), made = ExplanationSearch.Of([.. probes.Select(probe => XrayFilm.Of(probe, pair))], default);
         Assert.Equal(asked.Compositions.Select(composition => composition.Name), made.Compositions.Select(composition => composition.Name));
 
         Composition[] read = [Composition.Definition, .. PairRun.Drawn(4, 20), .. asked.Compositions, .. pair.Defects.Select(defect => Composition.Of(defect))];
