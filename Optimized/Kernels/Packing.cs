@@ -169,13 +169,20 @@ internal static unsafe class Packing
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Transpose(Pointer<float> source, nint sourceStride, Pointer<float> destination, nint destinationStride, int rows, int columns, Pointer<float> factors, nint factorStep)
     {
+        nint fourRows = 4 * sourceStride, fourColumns = 4 * destinationStride, fourFactors = 4 * factorStep;
         int r = 0;
         if (Avx512F.IsSupported)
             for (; r + Vector512<float>.Count <= rows; r += Vector512<float>.Count)
             {
-                Pointer<float> from = source + r * sourceStride, to = destination + r, factor = factors;
-                for (int c = 0; c < columns; c += 4, from += 4, to += 4 * destinationStride, factor += 4 * factorStep)
-                    Transpose16x4(from, sourceStride, to, destinationStride, factor, factorStep);
+                Pointer<float> a = source + r * sourceStride, b = a + sourceStride, c = b + sourceStride, d = c + sourceStride, to = destination + r, factor = factors;
+                for (int left = columns; left > 0; left -= 4, a += 4, b += 4, c += 4, d += 4, to += fourColumns, factor += fourFactors)
+                {
+                    Turn(Load4(a, fourRows), Load4(b, fourRows), Load4(c, fourRows), Load4(d, fourRows), out Vector512<float> c0, out Vector512<float> c1, out Vector512<float> c2, out Vector512<float> c3);
+                    (c0 * factor[0]).Store(to.For(16));
+                    (c1 * factor[factorStep]).Store((to + destinationStride).For(16));
+                    (c2 * factor[2 * factorStep]).Store((to + 2 * destinationStride).For(16));
+                    (c3 * factor[3 * factorStep]).Store((to + 3 * destinationStride).For(16));
+                }
             }
 
         if (r < rows)
@@ -186,18 +193,34 @@ internal static unsafe class Packing
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void TransposeFew(Pointer<float> source, nint sourceStride, Pointer<float> destination, nint destinationStride, int rows, int columns, Pointer<float> factors, nint factorStep)
     {
+        nint fourRows = 4 * sourceStride, fourColumns = 4 * destinationStride, fourFactors = 4 * factorStep;
         int r = 0;
         if (Avx.IsSupported)
             for (; r + Vector256<float>.Count <= rows; r += Vector256<float>.Count)
             {
-                Pointer<float> from = source + r * sourceStride, to = destination + r, factor = factors;
-                for (int c = 0; c < columns; c += 4, from += 4, to += 4 * destinationStride, factor += 4 * factorStep)
-                    Transpose8x4(from, sourceStride, to, destinationStride, factor, factorStep);
+                Pointer<float> a = source + r * sourceStride, b = a + sourceStride, c = b + sourceStride, d = c + sourceStride, to = destination + r, factor = factors;
+                for (int left = columns; left > 0; left -= 4, a += 4, b += 4, c += 4, d += 4, to += fourColumns, factor += fourFactors)
+                {
+                    Turn(Load2(a, fourRows), Load2(b, fourRows), Load2(c, fourRows), Load2(d, fourRows), out Vector256<float> c0, out Vector256<float> c1, out Vector256<float> c2, out Vector256<float> c3);
+                    (c0 * factor[0]).Store(to.For(8));
+                    (c1 * factor[factorStep]).Store((to + destinationStride).For(8));
+                    (c2 * factor[2 * factorStep]).Store((to + 2 * destinationStride).For(8));
+                    (c3 * factor[3 * factorStep]).Store((to + 3 * destinationStride).For(8));
+                }
             }
 
         for (; r < rows; r += Vector128<float>.Count)
-            for (int c = 0; c < columns; c += 4)
-                Transpose4x4(source + r * sourceStride + c, sourceStride, destination + c * destinationStride + r, destinationStride, factors + c * factorStep, factorStep);
+        {
+            Pointer<float> a = source + r * sourceStride, b = a + sourceStride, c = b + sourceStride, d = c + sourceStride, to = destination + r, factor = factors;
+            for (int left = columns; left > 0; left -= 4, a += 4, b += 4, c += 4, d += 4, to += fourColumns, factor += fourFactors)
+            {
+                Turn(Load1(a), Load1(b), Load1(c), Load1(d), out Vector128<float> c0, out Vector128<float> c1, out Vector128<float> c2, out Vector128<float> c3);
+                (c0 * factor[0]).Store(to.For(4));
+                (c1 * factor[factorStep]).Store((to + destinationStride).For(4));
+                (c2 * factor[2 * factorStep]).Store((to + 2 * destinationStride).For(4));
+                (c3 * factor[3 * factorStep]).Store((to + 3 * destinationStride).For(4));
+            }
+        }
     }
 
     /// <summary>panel[c stride + r] = factor rows[r][c]: rows that lie anywhere. Rows and columns are multiples of 4.</summary>
@@ -283,32 +306,8 @@ internal static unsafe class Packing
         }
     }
 
-    // Each 128-bit part of a register is a 4 x 4 block of its own: part i holds rows 4i to 4i + 3.
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Transpose16x4(Pointer<float> source, nint sourceStride, Pointer<float> destination, nint destinationStride, Pointer<float> factors, nint factorStep)
-    {
-        Turn(
-            Load4(source, 4 * sourceStride), Load4(source + sourceStride, 4 * sourceStride), Load4(source + 2 * sourceStride, 4 * sourceStride), Load4(source + 3 * sourceStride, 4 * sourceStride),
-            out Vector512<float> c0, out Vector512<float> c1, out Vector512<float> c2, out Vector512<float> c3);
-        (c0 * factors[0]).Store(destination.For(16));
-        (c1 * factors[factorStep]).Store((destination + destinationStride).For(16));
-        (c2 * factors[2 * factorStep]).Store((destination + 2 * destinationStride).For(16));
-        (c3 * factors[3 * factorStep]).Store((destination + 3 * destinationStride).For(16));
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Transpose8x4(Pointer<float> source, nint sourceStride, Pointer<float> destination, nint destinationStride, Pointer<float> factors, nint factorStep)
-    {
-        Turn(
-            Load2(source, 4 * sourceStride), Load2(source + sourceStride, 4 * sourceStride), Load2(source + 2 * sourceStride, 4 * sourceStride), Load2(source + 3 * sourceStride, 4 * sourceStride),
-            out Vector256<float> c0, out Vector256<float> c1, out Vector256<float> c2, out Vector256<float> c3);
-        (c0 * factors[0]).Store(destination.For(8));
-        (c1 * factors[factorStep]).Store((destination + destinationStride).For(8));
-        (c2 * factors[2 * factorStep]).Store((destination + 2 * destinationStride).For(8));
-        (c3 * factors[3 * factorStep]).Store((destination + 3 * destinationStride).For(8));
-    }
-
-    // What stands in four columns of rows becomes four registers, one for each column.
+    // Each 128-bit part of a register is a 4 x 4 block of its own: part i holds rows 4i to 4i + 3. What stands in four columns of rows
+    // becomes four registers, one for each column.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Turn(Vector512<float> a, Vector512<float> b, Vector512<float> c, Vector512<float> d, out Vector512<float> c0, out Vector512<float> c1, out Vector512<float> c2, out Vector512<float> c3)
     {
@@ -349,16 +348,6 @@ internal static unsafe class Packing
     // Every fourth of sixteen rows, from a column on.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<float> Load4(Pointer<float>* rows, nint column) => Load4(rows[0] + column, rows[4] + column, rows[8] + column, rows[12] + column);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Transpose4x4(Pointer<float> source, nint sourceStride, Pointer<float> destination, nint destinationStride, Pointer<float> factors, nint factorStep)
-    {
-        Turn(Load1(source), Load1(source + sourceStride), Load1(source + 2 * sourceStride), Load1(source + 3 * sourceStride), out Vector128<float> c0, out Vector128<float> c1, out Vector128<float> c2, out Vector128<float> c3);
-        (c0 * factors[0]).Store(destination.For(4));
-        (c1 * factors[factorStep]).Store((destination + destinationStride).For(4));
-        (c2 * factors[2 * factorStep]).Store((destination + 2 * destinationStride).For(4));
-        (c3 * factors[3 * factorStep]).Store((destination + 3 * destinationStride).For(4));
-    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector128<float> InterleaveLow(Vector128<float> a, Vector128<float> b) =>
