@@ -15,14 +15,30 @@ public sealed class ShapeTests
         AttentionInput<double> input = item.BuildInput();
         Tensor<double> outputGradient = item.BuildOutputGradient(), logSumExpGradient = Tensor<double>.Build([2, 6, 4], _ => 1);
         S2Slice slice = S2Slice.Whole(item.Config);
+        AttentionOutput<double> output = Attention.Forward(item.Config, input);
+        OutputGradient<double> gradient = new(outputGradient, logSumExpGradient);
         for (int axis = 0; axis < 4; axis++)
         {
             Refused("Query", () => Attention.Forward(item.Config, input with { Query = Longer(input.Query, axis) }));
             Refused("Key", () => Attention.Forward(item.Config, input with { Key = Longer(input.Key, axis) }));
             Refused("Value", () => Attention.Forward(item.Config, input with { Value = Longer(input.Value, axis) }));
+            foreach ((string name, AttentionInput<double> wrong) in new[] { ("Query", input with { Query = Longer(input.Query, axis) }), ("Key", input with { Key = Longer(input.Key, axis) }), ("Value", input with { Value = Longer(input.Value, axis) }) })
+            {
+                Refused(name, () => AttentionGradients.Backward(item.Config, wrong, Longer(outputGradient, axis)));
+                Refused(name, () => ErrorBound.Forward(item.Config, wrong, RoundingModel.Double));
+                Refused(name, () => GradientErrorBound.Backward(item.Config, wrong, outputGradient, RoundingModel.Double));
+            }
+
+            Refused("b.Output", () => AttentionMerge.Forward(output, output with { Output = Longer(output.Output, axis) }));
+            Refused("gradient.Output", () => AttentionMerge.Backward(output, output, gradient with { Output = Longer(outputGradient, axis) }));
             Refused("outputGradient", () => AttentionGradients.Backward(item.Config, input, Longer(outputGradient, axis)));
             if (axis < 3)
+            {
                 Refused("logSumExpGradient", () => AttentionGradients.Backward(slice, input, outputGradient, Longer(logSumExpGradient, axis)));
+                Refused("b.LogSumExp", () => AttentionMerge.Forward(output, output with { LogSumExp = Longer(output.LogSumExp, axis) }));
+                Refused("gradient.LogSumExp", () => AttentionMerge.Backward(output, output, gradient with { LogSumExp = Longer(logSumExpGradient, axis) }));
+            }
+
             if (axis < 2)
                 Refused("Valid", () => Attention.Forward(item.Config, input with { Valid = Longer(input.Valid, axis) }));
         }

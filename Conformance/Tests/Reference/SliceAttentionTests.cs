@@ -135,30 +135,58 @@ public sealed class SliceAttentionTests
         AssertClose(all.Value, Sum(da.Value, db.Value));
     }
 
+    /// <summary>Of sum(o do) + sum(lse dlse) over queries that do not begin at 0, and keys that do not either.</summary>
     [Fact]
-    public void The_gradient_of_logsumexp_is_that_of_central_differences()
+    public void The_gradients_of_a_slice_are_those_of_central_differences()
     {
-        S2Config config = Config(MaskPolicy.Split, 6, 3, 1);
-        AttentionInput<double> input = Input(config, 9);
-        Tensor<double> zero = input.Query.Map(_ => 0.0), dlse = Random([2, 6, 4], 10);
-        Gradients<double> gradients = AttentionGradients.Backward(S2Slice.Whole(config), input, zero, dlse);
-        const double step = 1e-6;
-        for (int i = 0; i < input.Query.Elements.Length; i += 3)
-            Assert.Equal((Loss(input with { Query = Moved(input.Query, i, step) }) - Loss(input with { Query = Moved(input.Query, i, -step) })) / (2 * step), gradients.Query.Elements[i], 1e-8);
-        for (int i = 0; i < input.Key.Elements.Length; i++)
-            Assert.Equal((Loss(input with { Key = Moved(input.Key, i, step) }) - Loss(input with { Key = Moved(input.Key, i, -step) })) / (2 * step), gradients.Key.Elements[i], 1e-8);
-        Assert.All(gradients.Value.Elements.ToArray(), value => Assert.Equal(0, value));
+        S2Slice slice = S2Slice.Create(Config(MaskPolicy.Split, 9, 3, 1), new() { FirstQuery = 5, EndQuery = 9 });
+        Assert.Equal(new TokenRange<int>(3, 9), slice.Keys);
+        AttentionInput<double> input = new(Random([2, 4, 4, 3], 9), Random([2, 6, 2, 3], 109), Random([2, 6, 2, 3], 209), Tensor<bool>.Build([2, 6], i => i != 1));
+        Tensor<double> dout = Random([2, 4, 4, 3], 11), dlse = Random([2, 4, 4], 10);
+        Gradients<double> gradients = AttentionGradients.Backward(slice, input, dout, dlse);
+        Compare(gradients.Query, input.Query, moved => input with { Query = moved });
+        Compare(gradients.Key, input.Key, moved => input with { Key = moved });
+        Compare(gradients.Value, input.Value, moved => input with { Value = moved });
+
+        void Compare(Tensor<double> gradient, Tensor<double> at, Func<Tensor<double>, AttentionInput<double>> with)
+        {
+            const double step = 1e-6;
+            for (int i = 0; i < at.Elements.Length; i++)
+                Assert.Equal((Loss(with(Moved(at, i, step))) - Loss(with(Moved(at, i, -step)))) / (2 * step), gradient.Elements[i], 1e-8);
+        }
 
         double Loss(AttentionInput<double> moved)
         {
-            ReadOnlySpan<double> lse = Attention.Forward(config, moved).LogSumExp.Elements;
-            double sum = 0;
-            for (int i = 0; i < lse.Length; i++)
-                sum += lse[i] * dlse.Elements[i];
-            return sum;
+            AttentionOutput<double> output = Attention.Forward(slice, moved);
+            return Product(output.Output, dout) + Product(output.LogSumExp, dlse);
         }
 
+        static double Product(Tensor<double> a, Tensor<double> b) => a.Elements.ToArray().Zip(b.Elements.ToArray(), (x, y) => x * y).Sum();
+
         static Tensor<double> Moved(Tensor<double> tensor, int at, double by) => Tensor<double>.Build(tensor.Shape.AsSpan(), i => tensor.Elements[i] + (i == at ? by : 0));
+    }
+
+    /// <summary>Where each number of a row stands: the bounds of a slice, bounded or growing, hold those of each of its rows, and the numbers of Attention.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Bounds_of_a_slice_are_those_of_its_rows(bool grows)
+    {
+        S2Slice slice = S2Slice.Create(Config(MaskPolicy.Split, 9, 3, 1), new() { FirstQuery = 5, EndQuery = 9, IsUnbounded = grows });
+        AttentionInput<double> input = new(Random([2, 4, 4, 3], 9), Random([2, 6, 2, 3], 109), Random([2, 6, 2, 3], 209), Tensor<bool>.Build([2, 6], i => i > 1));
+        RoundingModel model = RoundingModel.Composition(StorageFormat.Binary16);
+        BoundedOutput bounded = ErrorBound.Forward(slice, input, model);
+        AttentionOutput<double> exact = Attention.Forward(slice, input);
+        Assert.Equal(exact.Output.Elements.ToArray(), bounded.Exact.Output.Elements.ToArray());
+        Assert.Equal(exact.LogSumExp.Elements.ToArray(), bounded.Exact.LogSumExp.Elements.ToArray());
+        for (int b = 0; b < 2; b++)
+            for (int t = 5; t < 9; t++)
+                for (int h = 0; h < 4; h++)
+                {
+                    BoundedRow row = ErrorBound.Row(slice, input, b, t, h, model);
+                    Assert.Equal(row.OutputBound, bounded.Bound.Output.Row(b, t - 5, h).ToArray());
+                    Assert.Equal(row.LogSumExpBound, bounded.Bound.LogSumExp[b, t - 5, h]);
+                }
     }
 
     private static S2Config Config(MaskPolicy mask, int tokens, int groupSize, int shift) => S2Config.Create(new S2Request
