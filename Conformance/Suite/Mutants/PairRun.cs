@@ -94,7 +94,7 @@ public static class PairRun
         return pairs.AsParallel().AsOrdered().WithCancellation(cancellation).WithMergeOptions(ParallelMergeOptions.NotBuffered)
             .Select(pair => pair.Defects.Any(defect => defect.IsOfGrids) ? Of(pair, port => Xrays.FindGrids(port, grids, cancellation).Explanation!)
                 : pair.Defects.Any(defect => defect.IsOfPrefixes) ? Of(pair, port => Xrays.FindPrefixes(port, prefixes, [Composition.Definition], cancellation).Explanation!)
-                : PairResult.Of(pair, ExplanationSearch.Of(probes.Select(probe => XrayFilm.Of(probe, pair.Build())), index, cancellation)));
+                : PairResult.Of(pair, ExplanationSearch.Of(probes.Select(probe => XrayFilm.Of(probe, pair)), index, cancellation)));
     }
 
     private const int FewestToIndex = 500;

@@ -36,6 +36,8 @@ internal sealed class ExplanationSearch
 
     private readonly ImmutableArray<XrayFilm> films, plain, padded;
     private readonly ImmutableArray<StructureIndex> index;
+    // What the films are made of, where no port was asked: its own answers need not be computed again.
+    private readonly ImmutableArray<Defect>? source;
     private readonly Lazy<ImmutableArray<(Composition Composition, bool EvenEmptyRows)>> matching;
     private readonly HashSet<Composition> readsAsFilmed = new(ReferenceEqualityComparer.Instance);
     private readonly CancellationToken cancellation;
@@ -44,12 +46,13 @@ internal sealed class ExplanationSearch
     {
         this.films = [.. films];
         this.index = index;
+        source = this.films.SelectMany(film => film.MadeOf).FirstOrDefault()?.Defects;
         this.cancellation = cancellation;
 
         // The sizes at which least is alike come first, the long ones last.
         plain = [.. this.films.Where(film => !film.Probe.IsPadded).OrderBy(film => film.Probe.Rows > 512 ? 1 : 0)];
         padded = [.. this.films.Where(film => film.Probe.IsPadded)];
-        matching = new(() => [.. this.index.SelectMany(known => known.Matching(plain))]);
+        matching = new(() => [.. this.index.SelectMany(known => known.Matching(plain, composition => IsSource(composition, IsPlain)))]);
     }
 
     /// <summary>The explanation of some films; there is at least one.</summary>
@@ -156,11 +159,18 @@ internal sealed class ExplanationSearch
     {
         Stages stages = forward.Build();
         ImmutableArray<Prediction> known = [.. films.OrderBy(film => film.Probe.Rows).Select(film => new Prediction(film, stages))];
-        Composition[] lse = Fewest(forward, known, LogSum, 1, prediction => prediction.LogSumAsFilmed());
-        return lse.SelectMany(composition => Fewest(composition, known, Backward, MostBackward, prediction => prediction.GradientsAsFilmed()));
+        Composition[] lse = Fewest(forward, known, LogSum, 1, prediction => prediction.LogSumAsFilmed(), defect => !defect.IsBackward);
+        return lse.SelectMany(composition => Fewest(composition, known, Backward, MostBackward, prediction => prediction.GradientsAsFilmed(), defect => defect.Stage is not Stage.LogSum));
     }
 
-    private Composition[] Fewest(Composition before, ImmutableArray<Prediction> known, ImmutableArray<Defect> defects, int most, Func<Prediction, bool> asFilmed)
+    private static bool IsForward(Defect defect) => !defect.IsBackward && defect.Stage is not Stage.LogSum;
+
+    private static bool IsPlain(Defect defect) => IsForward(defect) && defect.Stage is not Stage.Padding;
+
+    /// <summary>Whether of some kinds of defects a composition has those that the films are made of, and no others.</summary>
+    private bool IsSource(Composition composition, Func<Defect, bool> counts) => source is { } defects && composition.Defects.Where(counts).SequenceEqual(defects.Where(counts), ReferenceEqualityComparer.Instance);
+
+    private Composition[] Fewest(Composition before, ImmutableArray<Prediction> known, ImmutableArray<Defect> defects, int most, Func<Prediction, bool> asFilmed, Func<Defect, bool> counts)
     {
         for (int size = 0; size <= most; size++)
         {
@@ -169,6 +179,8 @@ internal sealed class ExplanationSearch
                 .. Sets(defects, size).SelectMany(more => Joined(before, more)).Where(joined =>
                 {
                     cancellation.ThrowIfCancellationRequested();
+                    if (IsSource(joined, counts))
+                        return true;
                     Stages stages = joined.Build();
                     return known.All(prediction => asFilmed(prediction.WithSameReads(stages)));
                 }).Take(MostAlternatives),
@@ -183,6 +195,8 @@ internal sealed class ExplanationSearch
     private bool Explains(Composition composition, ImmutableArray<XrayFilm> shown)
     {
         cancellation.ThrowIfCancellationRequested();
+        if (IsSource(composition, shown == plain ? IsPlain : IsForward))
+            return true;
         Stages stages = composition.Build();
         List<Prediction> seen = [];
         foreach (XrayFilm film in shown)

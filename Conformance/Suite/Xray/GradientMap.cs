@@ -25,7 +25,7 @@ public sealed record GradientMap(ImmutableArray<GradientComparison> Comparisons)
     internal static ImmutableArray<GradientMap> Develop(XrayFilm film, VisibilityMap seen, ScoreMap scores)
     {
         XrayProbe probe = film.Probe;
-        if (film.Gradients.IsEmpty || !double.IsFinite(scores.Scale) || Enumerable.Range(0, probe.Rows).Any(row => scores[probe.RowAt(row)].Irregular))
+        if (film.LateGradients.IsEmpty || !double.IsFinite(scores.Scale) || Enumerable.Range(0, probe.Rows).Any(row => scores[probe.RowAt(row)].Irregular))
             return [];
         PortCase question = probe.Backward();
         int dim = probe.Config.HeadDim;

@@ -14,7 +14,7 @@ internal sealed class GridPrediction(XrayFilm film, GridStages stages)
 
     /// <summary>Whether every answer is the film's: first at equal scores, then for each score question, by rows in the given order, each with its logsumexp; then the gradients.</summary>
     public bool IsAsFilmed(IReadOnlyList<int> rows) =>
-        Enumerable.Range(-1, film.Scores.Length + 1).All(code => rows.All(row => IsAsFilmed(row, code))) && GradientsAsFilmed();
+        Enumerable.Range(-1, film.LateScores.Length + 1).All(code => rows.All(row => IsAsFilmed(row, code))) && GradientsAsFilmed();
 
     /// <summary>Whether a row of o averages the rows of v that the film shows.</summary>
     public bool SeesAsFilmed(int row) => closeness.Same(EqualWeights(row), Shown(row, -1));
@@ -28,7 +28,7 @@ internal sealed class GridPrediction(XrayFilm film, GridStages stages)
         return closeness.Same(weights, Shown(row, code)) && film.LogSums.All(answer => answer.Code != code || Closeness.SameLogSum(lse, answer.LogSumExp.Elements[row]));
     }
 
-    private ReadOnlySpan<double> Shown(int row, int code) => (code < 0 ? film.Equal : film.Scores[code]).Elements.Slice(row * probe.Sources, probe.Sources);
+    private ReadOnlySpan<double> Shown(int row, int code) => (code < 0 ? film.Equal : film.LateScores[code].Value).Elements.Slice(row * probe.Sources, probe.Sources);
 
     /// <summary>The weights of a row of o by rows of v, and its logsumexp, for a score question, or for equal scores where the code is negative.</summary>
     private (double[] Weights, double LogSum) Weights(int row, int code)
@@ -49,9 +49,9 @@ internal sealed class GridPrediction(XrayFilm film, GridStages stages)
 
     private bool GradientsAsFilmed()
     {
-        if (film.Gradients.IsEmpty)
+        if (film.LateGradients.IsEmpty)
             return true;
         PortCase question = probe.Backward();
-        return closeness.Same(pipeline.Backward(question.Input, question.OutputGradient[0]), film.Gradients[0]);
+        return closeness.Same(pipeline.Backward(question.Input, question.OutputGradient[0]), film.LateGradients[0].Value);
     }
 }

@@ -95,7 +95,7 @@ internal static class HabitFindings
     // All score questions are put in dimension 0 of q and k. Values of other dimensions that never react belong to another, narrower head.
     private static IEnumerable<HabitFinding> Narrower(ImmutableArray<XrayFilm> films)
     {
-        foreach (XrayFilm film in films.Where(film => film.Scores.Length > 0 && film.Probe.Sources >= film.Probe.Config.HeadDim))
+        foreach (XrayFilm film in films.Where(film => film.LateScores.Length > 0 && film.Probe.Sources >= film.Probe.Config.HeadDim))
         {
             int dim = film.Probe.Config.HeadDim;
             bool[] reacts = new bool[dim];

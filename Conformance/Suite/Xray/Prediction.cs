@@ -1,5 +1,6 @@
 // What would a composition of stages answer, and is it what a port answered?
 using System.Collections.Immutable;
+using System.Runtime.CompilerServices;
 using S2Attn.Conformance.Ports;
 using S2Attn.Reference;
 using S2Attn.Reference.Upstream;
@@ -9,6 +10,9 @@ namespace S2Attn.Conformance.Xray;
 /// <summary>A composition at one size, compared with a film there: first what is cheap and tells most.</summary>
 internal sealed class Prediction
 {
+    // Runs look through thousands of films of one size.
+    private static readonly ConditionalWeakTable<XrayProbe, double[]> OfDefinition = [];
+
     private readonly XrayFilm film;
     private readonly XrayProbe probe;
     private readonly PipelineAttention attention;
@@ -46,10 +50,19 @@ internal sealed class Prediction
     /// <summary>All rows of o, those first that the definition does not explain, else in an order that leaps.</summary>
     public static ImmutableArray<int> TellingRows(XrayFilm film)
     {
-        Prediction definition = new(film, Stages.Definition);
-        double[] weights = new double[film.Probe.Sources];
-        int rows = film.Probe.Rows, step = Stride(rows);
-        return [.. Enumerable.Range(0, rows).Select(i => (int)((rows - 1 + (long)i * step) % rows)).OrderBy(row => definition.SeesAsFilmed(row, weights))];
+        int rows = film.Probe.Rows, sources = film.Probe.Sources, step = Stride(rows);
+        double[] right = OfDefinition.GetValue(film.Probe, probe => EqualWeightsOf(probe, new(probe.Config, Pipeline.Definition(probe.Config, probe.Valid))));
+        Closeness closeness = new(film.Probe.ElementType);
+        return [.. Enumerable.Range(0, rows).Select(i => (int)((rows - 1 + (long)i * step) % rows)).OrderBy(row => closeness.Same(right.AsSpan(row * sources, sources), film.Equal.Elements.Slice(row * sources, sources)))];
+    }
+
+    /// <summary>The weights [rows of o, rows of v] of any pipeline at equal scores.</summary>
+    public static double[] EqualWeightsOf(XrayProbe probe, PipelineAttention attention)
+    {
+        double[] weights = new double[probe.Rows * probe.Sources];
+        for (int row = 0; row < probe.Rows; row++)
+            attention.EqualWeights(row, weights.AsSpan(row * probe.Sources, probe.Sources));
+        return weights;
     }
 
     /// <summary>How many rows of o average the rows of v that the film shows.</summary>
@@ -63,13 +76,13 @@ internal sealed class Prediction
     public bool ScoresAsFilmed()
     {
         double[] weights = new double[probe.Sources];
-        for (int code = 0; code < film.Scores.Length; code++)
+        for (int code = 0; code < film.LateScores.Length; code++)
         {
             Products asked = attention.Ask(probe.ProductsOf(code));
             foreach (int row in film.TellingRows)
             {
                 attention.RowWeights(row, asked, weights);
-                if (!Closeness.Same(weights, film.Scores[code].Elements.Slice(row * probe.Sources, probe.Sources)))
+                if (!Closeness.Same(weights, film.LateScores[code].Value.Elements.Slice(row * probe.Sources, probe.Sources)))
                     return false;
             }
         }
@@ -93,10 +106,10 @@ internal sealed class Prediction
     /// <summary>Whether the gradients are the film's, where it has them.</summary>
     public bool GradientsAsFilmed()
     {
-        if (film.Gradients.IsEmpty)
+        if (film.LateGradients.IsEmpty)
             return true;
         PortCase question = probe.Backward();
-        return Closeness.Same(attention.Backward(question.Input, question.OutputGradient[0]), film.Gradients[0]);
+        return Closeness.Same(attention.Backward(question.Input, question.OutputGradient[0]), film.LateGradients[0].Value);
     }
 
     /// <summary>What a row of o reads: whether it meets a token's key or value with a weight.</summary>

@@ -1,4 +1,5 @@
 // Which compositions of forward defects read v at equal scores as a film shows, without trying them all again for every film?
+using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using System.Runtime.InteropServices;
 using S2Attn.Reference.Upstream;
@@ -6,21 +7,65 @@ using S2Attn.Reference.Upstream;
 namespace S2Attn.Conformance.Xray;
 
 /// <summary>
-/// At each probed size all compositions are sorted into classes that read alike, once; a film is then held against one composition of each class that reads the same rows of v. Made for
-/// runs that look through many ports at the same sizes: making it costs some minutes, and a look at one port a second.
+/// At each probed size but the long ones all compositions are sorted into classes that read alike, once; a film is then held against one composition of each class that reads the same rows of v,
+/// and at long sizes what they read is compared where it is asked for. Made for runs that look through many ports at the same sizes: making it costs a minute, and a look at one port some hundredths of a second.
 /// </summary>
 internal sealed class StructureIndex(ImmutableArray<Composition> compositions)
 {
+    // Where a text is long every composition would cost more than at all other sizes together, and few get there.
+    private const int MostMeetings = 1 << 13;
+
     private readonly Dictionary<XrayProbe, Classes> classes = new(ReferenceEqualityComparer.Instance);
 
+    // What compositions read where a text is long, each when it is asked for.
+    private readonly Dictionary<XrayProbe, ConcurrentDictionary<Composition, (ulong, ulong)>> longReads = new(ReferenceEqualityComparer.Instance);
+
     /// <summary>The compositions that read as every film shows, in their order, and whether that is so for rows without keys too.</summary>
-    public IEnumerable<(Composition Composition, bool EvenEmptyRows)> Matching(ImmutableArray<XrayFilm> films)
+    /// <param name="films">The films.</param>
+    /// <param name="isSource">Whether the films are made of a composition, so that it need not be held against them.</param>
+    public IEnumerable<(Composition Composition, bool EvenEmptyRows)> Matching(ImmutableArray<XrayFilm> films, Func<Composition, bool> isSource)
     {
-        var matches = films.Select(film => (Classes: Of(film.Probe), Matched: Of(film.Probe).Match(film))).ToArray();
-        for (int i = 0; i < compositions.Length; i++)
-            if (Array.TrueForAll(matches, match => match.Matched[match.Classes.ClassOf[i]]))
-                yield return (compositions[i], Array.TrueForAll(matches, match => !match.Classes.HasEmptyRows(i)));
+        var matches = films.Where(film => !IsLong(film.Probe)).Select(film => (Classes: Of(film.Probe), Matched: Of(film.Probe).Match(film))).ToArray();
+        XrayFilm[] rest = [.. films.Where(film => IsLong(film.Probe))];
+        int[] alike = [.. Enumerable.Range(0, compositions.Length).Where(i => Array.TrueForAll(matches, match => match.Matched[match.Classes.ClassOf[i]]))];
+        Composition[] sources = [.. alike.Select(i => compositions[i]).Where(isSource)];
+        foreach (int i in alike)
+        {
+            Composition composition = compositions[i];
+            XrayFilm[] unlike = [.. rest.Where(film => !Array.Exists(sources, source => LongReads(source, film.Probe) == LongReads(composition, film.Probe)))];
+            if (Array.TrueForAll(unlike, film => new Prediction(film, composition.Build()).SeesAsFilmedWhereKeysAreSeen()))
+                yield return (composition, Array.TrueForAll(matches, match => !match.Classes.HasEmptyRows(i)) && Array.TrueForAll(unlike, film => new Prediction(film, composition.Build()).SeesAsFilmed()));
+        }
     }
+
+    private (ulong, ulong) LongReads(Composition composition, XrayProbe probe)
+    {
+        ConcurrentDictionary<Composition, (ulong, ulong)>? reads;
+        lock (longReads)
+        {
+            if (!longReads.TryGetValue(probe, out reads))
+                longReads.Add(probe, reads = new(ReferenceEqualityComparer.Instance));
+        }
+
+        return reads.GetOrAdd(composition, made => Hashed((0, 1), Prediction.EqualWeightsOf(probe, new(probe.Config, new Pipeline(probe.Config, probe.Valid, made.Build())))));
+    }
+
+    private static (ulong, ulong) Hashed((ulong Exact, ulong Other) before, ReadOnlySpan<double> weights)
+    {
+        foreach (ulong bits in MemoryMarshal.Cast<double, ulong>(weights))
+            before = (Mix(before.Exact ^ bits), Mix(before.Other + bits));
+        return before;
+    }
+
+    // As splitmix64 does.
+    private static ulong Mix(ulong value)
+    {
+        value = (value + 0x9e3779b97f4a7c15) * 0xbf58476d1ce4e5b9;
+        value = (value ^ (value >> 27)) * 0x94d049bb133111eb;
+        return value ^ (value >> 31);
+    }
+
+    private static bool IsLong(XrayProbe probe) => probe.Rows * probe.Config.Tokens > MostMeetings;
 
     private Classes Of(XrayProbe probe)
     {
@@ -50,7 +95,8 @@ internal sealed class StructureIndex(ImmutableArray<Composition> compositions)
             for (int i = 0; i < compositions.Length; i++)
             {
                 PipelineAttention attention = new(probe.Config, new Pipeline(probe.Config, probe.Valid, compositions[i].Build()));
-                ulong exact = 0, other = 1, read = 0;
+                ulong read = 0;
+                (ulong, ulong) exact = (0, 1);
                 bool empty = false;
                 for (int row = 0; row < probe.Rows; row++)
                 {
@@ -59,14 +105,13 @@ internal sealed class StructureIndex(ImmutableArray<Composition> compositions)
                     empty |= readsNothing;
                     rows[row] = readsNothing ? 0 : Reads(0, weights);
                     read = Mix(read ^ Reads(0, weights));
-                    foreach (ulong bits in MemoryMarshal.Cast<double, ulong>(weights))
-                        (exact, other) = (Mix(exact ^ bits), Mix(other + bits));
+                    exact = Hashed(exact, weights);
                 }
 
-                if (!byWeights.TryGetValue((exact, other), out ClassOf[i]))
+                if (!byWeights.TryGetValue(exact, out ClassOf[i]))
                 {
                     ClassOf[i] = all.Count;
-                    byWeights.Add((exact, other), all.Count);
+                    byWeights.Add(exact, all.Count);
                     if (empty)
                         withEmptyRows.Add((all.Count, [.. rows]));
                     else if (byRowsRead.TryGetValue(read, out List<int>? alike))
@@ -113,14 +158,6 @@ internal sealed class StructureIndex(ImmutableArray<Composition> compositions)
                 if (VisibilityMap.IsSomething(weights[i]))
                     before = Mix(before ^ (uint)i);
             return Mix(before);
-        }
-
-        // As splitmix64 does.
-        private static ulong Mix(ulong value)
-        {
-            value = (value + 0x9e3779b97f4a7c15) * 0xbf58476d1ce4e5b9;
-            value = (value ^ (value >> 27)) * 0x94d049bb133111eb;
-            return value ^ (value >> 31);
         }
     }
 }

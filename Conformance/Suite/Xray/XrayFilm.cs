@@ -20,7 +20,10 @@ public sealed record XrayFailure(XrayProbe Probe, string Reason)
 }
 
 /// <summary>The logsumexp that a port returned with the answers to one question: score question, or -1 for equal scores.</summary>
-internal sealed record LogSumAnswer(int Code, Tensor<double> LogSumExp);
+internal sealed record LogSumAnswer(int Code, Lazy<Tensor<double>> Late)
+{
+    public Tensor<double> LogSumExp => Late.Value;
+}
 
 /// <summary>The answers of one port at one size, undeveloped.</summary>
 internal sealed class XrayFilm
@@ -34,17 +37,29 @@ internal sealed class XrayFilm
     /// <summary>All rows of o in the order in which a wrong explanation shows soon.</summary>
     public ImmutableArray<int> TellingRows => tellingRows.Value;
 
-    /// <summary>Weights [rows of o, rows of v] at equal scores.</summary>
-    public required Tensor<double> Equal { get; init; }
+    /// <summary>Weights [rows of o, rows of v] at equal scores; of films that are made up, as all else of them, computed when they are looked at.</summary>
+    public required Lazy<Tensor<double>> LateEqual { get; init; }
+
+    /// <summary>The same.</summary>
+    public Tensor<double> Equal => LateEqual.Value;
 
     /// <summary>Weights for each score question; none where scores are not looked at.</summary>
-    public required ImmutableArray<Tensor<double>> Scores { get; init; }
+    public required ImmutableArray<Lazy<Tensor<double>>> LateScores { get; init; }
+
+    /// <summary>The same, all of them.</summary>
+    public ImmutableArray<Tensor<double>> Scores => [.. LateScores.Select(late => late.Value)];
 
     /// <summary>Where the port gives a logsumexp.</summary>
     public required ImmutableArray<LogSumAnswer> LogSums { get; init; }
 
     /// <summary>dq, dk, dv, or nothing where the port has no backward pass.</summary>
-    public required ImmutableArray<Gradients<double>> Gradients { get; init; }
+    public required ImmutableArray<Lazy<Gradients<double>>> LateGradients { get; init; }
+
+    /// <summary>The same.</summary>
+    public ImmutableArray<Gradients<double>> Gradients => [.. LateGradients.Select(late => late.Value)];
+
+    /// <summary>The composition that the answers are made up from; none of a port's.</summary>
+    public ImmutableArray<Composition> MadeOf { get; init; } = [];
 
     /// <summary>Why the backward pass gave nothing; empty where it did.</summary>
     public required string GradientFailure { get; init; }
@@ -86,23 +101,23 @@ internal sealed class XrayFilm
             weights = Tensor<double>.Build(weights.Shape.AsSpan(), i => stale[i / probe.Sources] ? 0 : weights.Elements[i]);
         }
 
-        List<LogSumAnswer> logSums = [.. equal[0].LogSumExp.Select(lse => new LogSumAnswer(-1, lse))];
-        List<Tensor<double>> scores = [];
+        List<LogSumAnswer> logSums = [.. equal[0].LogSumExp.Select(lse => new LogSumAnswer(-1, new(lse)))];
+        List<Lazy<Tensor<double>>> scores = [];
         for (int code = 0; code < probe.ScoreQuestions; code++)
         {
             PortAnswer.Forward[] answers = [.. probe.Scores(code).Select(Forward)];
             Tensor<double> own = WeightsOf(probe, answers);
-            scores.Add(stale.Contains(true) ? Tensor<double>.Build(own.Shape.AsSpan(), i => stale[i / probe.Sources] ? 0 : own.Elements[i]) : own);
+            scores.Add(new(stale.Contains(true) ? Tensor<double>.Build(own.Shape.AsSpan(), i => stale[i / probe.Sources] ? 0 : own.Elements[i]) : own));
             if (code < LogSumsOfScores)
-                logSums.AddRange(answers[0].LogSumExp.Select(lse => new LogSumAnswer(code, lse)));
+                logSums.AddRange(answers[0].LogSumExp.Select(lse => new LogSumAnswer(code, new(lse))));
         }
 
         string failure = "";
-        ImmutableArray<Gradients<double>> gradients = [];
+        ImmutableArray<Lazy<Gradients<double>>> gradients = [];
         if (PortSupport.Lacks(port.Description.Capabilities, probe.Backward()).IsEmpty)
         {
             PortAnswer answer = PortCalls.Ask(port, probe.Backward());
-            gradients = answer is PortAnswer.Backward backward ? [backward.Gradients] : [];
+            gradients = answer is PortAnswer.Backward backward ? [new(backward.Gradients)] : [];
             failure = answer is PortAnswer.Backward ? "" : Reason(answer);
         }
 
@@ -110,10 +125,10 @@ internal sealed class XrayFilm
         bool repeats = ofStructure || Same(twice[0], twice[1]);
         return new(probe)
         {
-            Equal = weights,
-            Scores = [.. scores],
+            LateEqual = new(weights),
+            LateScores = [.. scores],
             LogSums = [.. logSums],
-            Gradients = gradients,
+            LateGradients = gradients,
             GradientFailure = failure,
             Stale = [.. stale],
             Wide = !ofStructure && probe.ShowsScores && port.Description.Capabilities.ElementTypes.Contains(ElementType.F64) && PortCalls.Ask(port, probe.InF64()) is PortAnswer.Forward wide ? [wide.Output] : [],
@@ -129,20 +144,24 @@ internal sealed class XrayFilm
     }
 
     /// <summary>
-    /// What a port of some stages answers to the questions about the structure, without tensors: values are one-hot there, so that o holds the weights themselves. For runs that look through many compositions.
+    /// What a port of a composition answers to the questions about the structure, without tensors: values are one-hot there, so that o holds the weights themselves. For runs that look through many compositions, of
+    /// whose answers few are needed: each is made up when it is looked at, on one thread.
     /// </summary>
-    public static XrayFilm Of(XrayProbe probe, Stages stages)
+    public static XrayFilm Of(XrayProbe probe, Composition composition)
     {
-        PipelineAttention attention = new(probe.Config, new Pipeline(probe.Config, probe.Valid, stages));
+        PipelineAttention attention = new(probe.Config, new Pipeline(probe.Config, probe.Valid, composition.Build()));
         ElementType type = probe.ElementType, wide = type is ElementType.F64 ? type : ElementType.F32;
-        PortCase backward = probe.Backward();
-        Gradients<double> gradients = attention.Backward(backward.Input, backward.OutputGradient[0]);
         return new(probe)
         {
-            Equal = Weights(-1),
-            Scores = [.. Enumerable.Range(0, probe.ScoreQuestions).Select(Weights)],
-            LogSums = [.. Enumerable.Range(-1, 1 + Math.Min(LogSumsOfScores, probe.ScoreQuestions)).Select(code => new LogSumAnswer(code, Rounded(attention.LogSums(probe.ProductsOf(code)), wide, probe.Config.Batch, probe.Config.Tokens, probe.Config.Heads)))],
-            Gradients = [new(gradients.Query.Map(value => type.Round(value)), gradients.Key.Map(value => type.Round(value)), gradients.Value.Map(value => type.Round(value)))],
+            MadeOf = [composition],
+            LateEqual = Late(() => Rounded(Prediction.EqualWeightsOf(probe, attention), type, probe.Rows, probe.Sources)),
+            LateScores = [.. Enumerable.Range(0, probe.ScoreQuestions).Select(code => Late(() => Rounded(Prediction.WeightsOf(probe, attention, probe.ProductsOf(code)), type, probe.Rows, probe.Sources)))],
+            LogSums =
+            [
+                .. Enumerable.Range(-1, 1 + Math.Min(LogSumsOfScores, probe.ScoreQuestions))
+                    .Select(code => new LogSumAnswer(code, Late(() => Rounded(attention.LogSums(probe.ProductsOf(code)), wide, probe.Config.Batch, probe.Config.Tokens, probe.Config.Heads)))),
+            ],
+            LateGradients = [Late(Backward)],
             GradientFailure = "",
             Stale = [.. new bool[probe.Rows]],
             Wide = [],
@@ -152,7 +171,14 @@ internal sealed class XrayFilm
             Forgets = true,
         };
 
-        Tensor<double> Weights(int code) => Rounded(Prediction.WeightsOf(probe, attention, probe.ProductsOf(code)), type, probe.Rows, probe.Sources);
+        Gradients<double> Backward()
+        {
+            PortCase asked = probe.Backward();
+            Gradients<double> gradients = attention.Backward(asked.Input, asked.OutputGradient[0]);
+            return new(gradients.Query.Map(value => type.Round(value)), gradients.Key.Map(value => type.Round(value)), gradients.Value.Map(value => type.Round(value)));
+        }
+
+        static Lazy<T> Late<T>(Func<T> make) => new(make, isThreadSafe: false);
 
         static Tensor<double> Rounded(double[] values, ElementType type, params int[] shape) => Tensor<double>.Build(shape, i => type.Round(values[i]));
     }
