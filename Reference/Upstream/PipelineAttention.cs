@@ -216,11 +216,24 @@ public sealed class PipelineAttention
         ArgumentNullException.ThrowIfNull(outputGradient);
         input.CheckShapes(config);
         AttentionInput<double>.CheckShape(nameof(outputGradient), outputGradient, input.Query.Shape.AsSpan());
-        Gradients<double> own = new PipelineGradients(config, pipeline, this).Of(input, outputGradient);
+        Gradients<double> own = OwnBackward(input, outputGradient);
         return passes.IsEmpty ? own : new(
             Joined(own.Query, pass => pass.Backward(input, outputGradient).Query),
             Joined(own.Key, pass => pass.Backward(input, outputGradient).Key),
             Joined(own.Value, pass => pass.Backward(input, outputGradient).Value));
+    }
+
+    private Gradients<double> OwnBackward(AttentionInput<double> input, Tensor<double> outputGradient)
+    {
+        Gradients<double> own = new PipelineGradients(config, pipeline, this).Of(input, outputGradient);
+        PrefixStages prefix = pipeline.Stages.Prefix;
+        if (config.Prefix == 0 || prefix.ForgottenInGradients.IsEmpty)
+            return own;
+        Pipeline bare = new(config, pipeline.Site.Valid, pipeline.Stages with { Prefix = prefix with { Length = (_, _) => 0 } });
+        Gradients<double> without = new PipelineGradients(config, bare, new(config, bare, arithmetic)).Of(input, outputGradient);
+        return new(Of(Operand.Query, own.Query, without.Query), Of(Operand.Key, own.Key, without.Key), Of(Operand.Value, own.Value, without.Value));
+
+        Tensor<double> Of(Operand operand, Tensor<double> with, Tensor<double> alone) => prefix.ForgottenInGradients.Contains(operand) ? alone : with;
     }
 
     // The mean over the passes, or their sum.

@@ -1,4 +1,5 @@
 // Which steps of an implementation concern the first tokens of the text, so that each can be right or wrong alone?
+using System.Collections.Immutable;
 using S2Attn.Spec;
 using S2Attn.Spec.Algebra;
 
@@ -40,6 +41,9 @@ public sealed record PrefixStages
 
     /// <summary>The factor of what flows back from a query slot through a key of the prefix to an operand.</summary>
     public Func<Site, Operand, Slot, PrefixPart, double> Gradient { get; init; } = (_, _, _, _) => 1;
+
+    /// <summary>The operands whose gradients are computed as if there were no prefix.</summary>
+    public ImmutableArray<Operand> ForgottenInGradients { get; init; } = [];
 
     /// <summary>Whether a query of token t in a head sees token u of the prefix.</summary>
     internal bool Sees(Site site, int head, int t, int u) =>

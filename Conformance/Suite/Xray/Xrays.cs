@@ -14,7 +14,7 @@ namespace S2Attn.Conformance.Xray;
 /// </summary>
 public static class Xrays
 {
-    private const int LongGroup = 72;
+    private const int LongGroup = 72, DefaultTokens = 16;
 
     /// <summary>No vector is made wider than this.</summary>
     internal const int WidestVector = 128;
@@ -23,7 +23,7 @@ public static class Xrays
 
     /// <summary>The size that is looked at where no other is asked for: two sequences of four groups, four heads, two kv heads.</summary>
     public static S2Request Default(MaskPolicy mask) =>
-        new() { Batch = 2, Tokens = 16, Heads = 4, KvHeads = 2, HeadDim = 64, GroupSize = GroupSizeRule.Of(4), Mask = mask };
+        new() { Batch = 2, Tokens = DefaultTokens, Heads = 4, KvHeads = 2, HeadDim = 64, GroupSize = GroupSizeRule.Of(4), Mask = mask };
 
     /// <summary>The default size under a mask, bent to what the port claims, with vectors as wide as there are values; a default scale stays default.</summary>
     /// <param name="capabilities">What the port claims, the mask included.</param>
@@ -32,7 +32,7 @@ public static class Xrays
     {
         ArgumentNullException.ThrowIfNull(capabilities);
         AttentionCase item = CaseFitting.Fit(
-            capabilities with { Masks = [mask] }, new(S2Config.Create(Default(mask)), ElementType.F32, TensorKind.EqualScores, PaddingPattern.None, 0));
+            capabilities with { Masks = [mask] }, new(S2Config.Create(Default(mask) with { Prefix = Math.Min(capabilities.Fixed.Prefix ?? 0, DefaultTokens), IsPrefixWhole = capabilities.Fixed.IsPrefixWhole }), ElementType.F32, TensorKind.EqualScores, PaddingPattern.None, 0));
         S2Request fitting = item.Config.ToRequest();
         return Configs.HasDefaultScale(item.Config) ? fitting with { Scale = null } : fitting;
     }
@@ -107,11 +107,14 @@ public static class Xrays
     public static XrayReport Take(IAttentionPort port, IEnumerable<XrayProbe> probes, CancellationToken cancellation = default)
     {
         CountingPort counting = new(port, cancellation);
-        ILookup<ProbedPart, XrayProbe> parts = probes.ToLookup(probe => probe.Part);
+
+        // A port with a prefix of its own has no text without one.
+        bool hasOwnPrefix = port.Description.Capabilities.Fixed.Prefix is not null;
+        ILookup<ProbedPart, XrayProbe> parts = probes.ToLookup(probe => hasOwnPrefix && probe.Part is ProbedPart.Prefix ? ProbedPart.Text : probe.Part);
         (ImmutableArray<XrayFilm> films, ImmutableArray<XrayFailure> failures) = Expose(counting, parts[ProbedPart.Text], ofStructure: false);
         if (films.IsEmpty)
             throw new XrayFailedException(string.Join("; ", failures.Take(2)));
-        Explanation explanation = ExplanationSearch.Of(films, cancellation);
+        Explanation explanation = hasOwnPrefix && PrefixFinding.Of(films, [], [Composition.Definition], Develop, cancellation).Explanation is { IsWhole: true } ofPrefix ? ofPrefix : ExplanationSearch.Of(films, cancellation);
 
         // What is wrong of texts is mostly wrong of the rest too, and told by texts: of the rest only what has a name is said beside it.
         PartFinding? prefixes = Find(ProbedPart.Prefix, asked => FindPrefixes(counting, asked, explanation.Compositions, cancellation));

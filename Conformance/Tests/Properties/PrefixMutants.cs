@@ -30,7 +30,7 @@ internal static class PrefixMutants
         })),
         Gradients("prefix-gradients-of-first-tokens", (item, whole) => Own(item) is { } own ? whole with { Key = FromPrefix(item, own.Key, whole.Key), Value = FromPrefix(item, own.Value, whole.Value) } : whole),
         Gradients("prefix-dv-missing", (item, whole) => whole with { Value = FromPrefix(item, whole.Value.Map(_ => 0.0), whole.Value) }),
-        Gradients("prefix-without-dq", (item, whole) => ((PortAnswer.Backward)Right.Run(With(item, request => request with { Prefix = 0 }))).Gradients is var none ? whole with { Query = none.Query } : whole),
+        Gradients("prefix-forgotten-in-dq", (item, whole) => ((PortAnswer.Backward)Right.Run(With(item, request => request with { Prefix = 0 }))).Gradients is var none ? whole with { Query = none.Query } : whole),
         new MutantPort("prefix-lost-by-slices", item => item.Config.Prefix == 0 || !item.IsSlice ? Right.Run(item) : Right.Run(item with { Part = WithoutPrefix(item.Part) }))
         {
             Description = Right.Description with { Name = "prefix-lost-by-slices", Capabilities = Right.Description.Capabilities with { Grids = false, LogSumExpGradient = false } },

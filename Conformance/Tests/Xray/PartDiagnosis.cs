@@ -30,11 +30,28 @@ internal static class PartDiagnosis
         return Xrays.Take(port, Xrays.Probes(capabilities, capabilities.Masks, S2Config.Create(Xrays.Widened(capabilities, Xrays.Fitting(capabilities, capabilities.Masks[0])))));
     }
 
-    /// <summary>A port of one defect that claims less than others.</summary>
-    public static CompositionPort Of(Defect defect, Func<PortCapabilities, PortCapabilities> claim)
+    /// <summary>What is wrong with a mutant comes first, what to change second, and what is right stands behind.</summary>
+    /// <param name="name">The mutant's name, without "mutant:".</param>
+    /// <param name="what">How what is said of the port goes on behind its name.</param>
+    /// <param name="fix">How what to change begins.</param>
+    public static void AssertSaidFirst(string name, string what, string fix)
     {
-        using CompositionPort whole = new("few", Composition.Of(defect));
-        return new("few", Composition.Of(defect)) { Description = whole.Description with { Capabilities = claim(whole.Description.Capabilities) } };
+        using IAttentionPort port = PortFactory.Create(new(), $"mutant:{name}");
+        Diagnosis diagnosis = Diagnosis.Of(port);
+        Assert.Equal([name], diagnosis.Names.ToArray());
+        Assert.StartsWith($"{port.Description.Name} is {name.Replace("+", " + ", StringComparison.Ordinal)} {what}", diagnosis.Sentences[0], StringComparison.Ordinal);
+        Assert.StartsWith($"To fix: {fix}", diagnosis.Sentences[1], StringComparison.Ordinal);
+        Assert.Contains(diagnosis.Sentences, sentence => sentence.Contains("it equals the definition at all", StringComparison.Ordinal));
+    }
+
+    /// <summary>A port of one defect that claims less than others.</summary>
+    public static CompositionPort Of(Defect defect, Func<PortCapabilities, PortCapabilities> claim) => Of(Composition.Of(defect), claim);
+
+    /// <summary>The same of several, or none.</summary>
+    public static CompositionPort Of(Composition composition, Func<PortCapabilities, PortCapabilities> claim)
+    {
+        using CompositionPort whole = new("few", composition);
+        return new("few", composition) { Description = whole.Description with { Capabilities = claim(whole.Description.Capabilities) } };
     }
 
     /// <summary>Every token sees itself alone, which no defect does.</summary>

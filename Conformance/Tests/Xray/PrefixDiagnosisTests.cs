@@ -13,15 +13,8 @@ public sealed class PrefixDiagnosisTests
     public void Pairs_of_prefix_defects_are_explained_by_as_few() => PartDiagnosis.AssertExplained(DefectCatalogue.PairsOfPrefixes, 0.5);
 
     [Fact]
-    public void What_is_wrong_comes_first_and_what_to_change_second()
-    {
-        using IAttentionPort port = PortFactory.Create(new(), "mutant:prefix-not-in-shifted-heads+prefix-dv-missing");
-        Diagnosis diagnosis = Diagnosis.Of(port);
-        Assert.Equal(["prefix-not-in-shifted-heads+prefix-dv-missing"], diagnosis.Names.ToArray());
-        Assert.StartsWith($"{port.Description.Name} is prefix-not-in-shifted-heads + prefix-dv-missing where the text has a prefix, at all 9 probed sizes with a prefix: (1) Heads that shift have no prefix.", diagnosis.Sentences[0], StringComparison.Ordinal);
-        Assert.StartsWith("To fix: (1) Put the prefix before the keys of every query head", diagnosis.Sentences[1], StringComparison.Ordinal);
-        Assert.Contains(diagnosis.Sentences, sentence => sentence.Contains("it equals the definition at all", StringComparison.Ordinal));
-    }
+    public void What_is_wrong_comes_first_and_what_to_change_second() => PartDiagnosis.AssertSaidFirst(
+        "prefix-not-in-shifted-heads+prefix-dv-missing", "where the text has a prefix, at all 9 probed sizes with a prefix: (1) Heads that shift have no prefix.", "(1) Put the prefix before the keys of every query head");
 
     [Theory]
     [InlineData("mask-strict", "prefix-one-short")]
@@ -43,6 +36,7 @@ public sealed class PrefixDiagnosisTests
     [InlineData("prefix-kinds-swapped", false)]
     [InlineData("prefix-padding-ignored", false)]
     [InlineData("prefix-dv-missing", false)]
+    [InlineData("prefix-forgotten-in-dq", false)]
     [InlineData("prefix-not-in-shifted-heads", true)]
     [InlineData("prefix-of-own-group", true)]
     [InlineData("prefix-hidden-from-itself", true)]
@@ -79,6 +73,23 @@ public sealed class PrefixDiagnosisTests
         Diagnosis diagnosis = Diagnosis.Of(port);
         Assert.Contains("prefix-after-roll", diagnosis.Names);
         Assert.All(diagnosis.Report[0].Prefixes!.Looked, probe => Assert.Empty(PortSupport.Lacks(port.Description.Capabilities, probe.Backward())));
+    }
+
+    /// <summary>A port whose prefix is built in has no text without it, and is looked at with it.</summary>
+    [Theory]
+    [InlineData("definition", 3, false)]
+    [InlineData("prefix-causal-by-position", 3, false)]
+    [InlineData("prefix-always-causal", 6, true)]
+    [InlineData("unshift-missing", 5, false)]
+    public void A_port_of_a_built_in_prefix_is_told_too(string name, int prefix, bool isWhole)
+    {
+        Composition composition = name == "definition" ? Composition.Definition : Composition.Of(DefectCatalogue.Anywhere.Single(defect => defect.Name == name));
+        using CompositionPort port = PartDiagnosis.Of(composition, all => all with { Prefixes = true, Grids = false, Fixed = new() { Prefix = prefix, IsPrefixWhole = isWhole } });
+        XrayReport report = PartDiagnosis.Take(port);
+        Assert.Equal(name, report.Explanation.Composition.Name);
+        Assert.Equal(composition.Defects.IsEmpty, report.IsDefinition);
+        Assert.All(report.Pictures, picture => Assert.Equal((prefix, isWhole), (picture.Probe.Config.Prefix, picture.Probe.Config.IsPrefixWhole)));
+        Assert.Contains(name == "definition" ? "it equals the definition at all" : $"is {name} at all", Diagnosis.Of(report).Sentences[0] + string.Concat(report.Verdict), StringComparison.Ordinal);
     }
 
     [Fact]

@@ -46,6 +46,8 @@ internal static class PrefixDefects
             (site, operand, _, _) => operand is not Operand.Query ? 1.0 / site.Groups : 1),
         Gradient("prefix-dk-missing", "dk of the prefix is 0.", AllQueries, (_, operand, _, _) => operand is Operand.Key ? 0 : 1),
         Gradient("prefix-dv-missing", "dv of the prefix is 0.", AllQueries, (_, operand, _, _) => operand is Operand.Value ? 0 : 1),
+        Forgotten("prefix-forgotten-in-dq", "dq is that of attention without the prefix: its weights are computed again, from the group's own keys alone.", Operand.Query),
+        Forgotten("prefix-forgotten-in-gradients", "The backward pass knows of no prefix: dq, dk and dv are those of attention without it.", Operand.Query, Operand.Key, Operand.Value),
         Gradient("prefix-missing-in-dq", "dq lacks what flows back through keys that the prefix alone shows.", "Add ds k of the prefix to dq, as of any key.", (_, operand, _, part) => operand is Operand.Query && part is PrefixPart.Alone ? 0 : 1),
     ];
 
@@ -63,6 +65,9 @@ internal static class PrefixDefects
     private static Defect Place(string name, string what, Func<Site, int, int, int> token) => Prefix(name, Stage.PrefixPlace, what, FirstTokens, prefix => prefix with { Token = token });
 
     private static Defect Count(string name, string what, Func<Site, Slot, bool> repeats) => Prefix(name, Stage.PrefixCount, what, Once, prefix => prefix with { Repeats = repeats });
+
+    private static Defect Forgotten(string name, string what, params ImmutableArray<Operand> operands) => Prefix(
+        name, Stage.PrefixGradient, what, "Compute gradients with the weights of the forward pass, those over the group and the prefix together: exp(score - lse).", prefix => prefix with { ForgottenInGradients = operands });
 
     private static Defect Gradient(string name, string what, string fix, Func<Site, Operand, Slot, PrefixPart, double> factor) => Prefix(name, Stage.PrefixGradient, what, fix, prefix => prefix with { Gradient = factor });
 }
