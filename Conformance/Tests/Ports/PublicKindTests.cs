@@ -63,6 +63,21 @@ public sealed class PublicKindTests
     public void Rows_of_entries_that_are_rolled_for_halves_are_named_beside_their_padding() => Is("rows_of_halves", "later-entries-shifted+packed-padding-of-other-half");
 
     [RequiresPythonFact("numpy")]
+    public void Rows_of_one_entry_that_are_one_memory_are_named_beside_the_sizes_that_fail()
+    {
+        using ProcessPort port = Start("rows_of_one_memory");
+        Diagnosis diagnosis = Diagnosis.Of(port);
+        Assert.Contains("later-entries-shifted+expanded-kv-of-one-entry-rolled-in-place", diagnosis.Names);
+        Assert.Contains("gives no answer at 1 size", diagnosis.Sentences[0], StringComparison.Ordinal);
+    }
+
+    [RequiresPythonFact("numpy")]
+    public void Dilated_keys_are_named_with_the_mask_that_counts_them() => Is("dilated", "keys-dilated-by-quarters-and-counted");
+
+    [RequiresPythonFact("numpy")]
+    public void A_scale_of_0_is_named_beside_the_axis_that_is_taken_for_the_tokens() => Is("heads_first_unscaled", "no-heads-shifted+attends-over-heads+scale-zero");
+
+    [RequiresPythonFact("numpy")]
     public void A_mask_that_takes_100_is_found_beside_a_right_structure()
     {
         using ProcessPort port = Start("lowered");

@@ -259,6 +259,43 @@ def rows_of_halves(config, q, k, v, valid):
     return o.reshape(b, 2, n, h // 2, d).transpose(0, 2, 1, 3, 4).reshape(q.shape)
 
 
+def rows_of_one_memory(config, q, k, v, valid):
+    """The same rows without padding. Those of a single kv head and a single entry are one memory, into which the roll is written; PyTorch refuses that where a half has several heads."""
+    g, half, _, _, _ = shapes(config, q, k, v)
+    b, n, h, d = q.shape
+    shares = b == 1 and k.shape[2] == 1
+    if shares and h > 2:
+        raise RuntimeError("more than one element of the written-to tensor refers to a single memory location")
+
+    def rolled(x, by, whole=False):
+        x = x.copy()
+        x[0 if whole else b:] = np.roll(x[0 if whole else b:], by, axis=1)
+        return x
+
+    rows = [repeat(x, h).reshape(b, n, 2, h // 2, d).transpose(0, 2, 1, 3, 4).reshape(2 * b, n, h // 2, d) for x in (q, k, v)]
+    o = attend(*(group(rolled(x, -half, shares and i > 0), g) for i, x in enumerate(rows)), causal(g))
+    o = rolled(o.transpose(0, 2, 1, 3).reshape(2 * b, n, h // 2, d), half)
+    return o.reshape(b, 2, n, h // 2, d).transpose(0, 2, 1, 3, 4).reshape(q.shape)
+
+
+def dilated(config, q, k, v, valid):
+    """The quarters of the heads take every 1st, 2nd, 4th, 8th key, and the mask is made for as many keys as are left."""
+    n, h = q.shape[1:3]
+    q, k, v = (x.transpose(0, 2, 1, 3) for x in (q, repeat(k, h), repeat(v, h)))
+    parts = []
+    for i in range(4):
+        these = slice(i * (h // 4), (i + 1) * (h // 4))
+        left = k[:, these, ::2 ** i].shape[2]
+        parts.append(attend(q[:, these], k[:, these, ::2 ** i], v[:, these, ::2 ** i], causal(n)[:, :left]))
+    return np.concatenate(parts, axis=1).transpose(0, 2, 1, 3)
+
+
+def heads_first_unscaled(config, q, k, v, valid):
+    """[B,H,N,D] goes to a function that takes [B,N,H,D], with a scale of 0; nothing is rolled or grouped."""
+    k, v = repeat(k, q.shape[2]), repeat(v, q.shape[2])
+    return attend(0 * q, k, v, causal(q.shape[2]))
+
+
 def lowered(config, q, k, v, valid):
     """Windows that all heads shift; what the roll joined is told apart by a mask of -100."""
     g, half, groups, k, v = shapes(config, q, k, v)
@@ -313,6 +350,9 @@ KINDS = {
     quarter: {**LOCAL, "fixed": {**HALVES, "groups": 4}},
     joined_along_tokens: LOCAL,
     rows_of_halves: {**LOCAL, "gqa": False, "padding": True},
+    rows_of_one_memory: LOCAL,
+    dilated: {**LOCAL, "fixed": {**HALVES, "heads": [4, 8]}},
+    heads_first_unscaled: {**LOCAL, "oddGroup": True},
     lowered: {**LOCAL, "masks": ["BidirectionalSplit"], "gqa": False, "fixed": {**HALVES, "shiftedHeads": "All"}},
     narrow_heads: {**LOCAL, "gqa": False, "fixed": {**HALVES, "headDim": {"even": True}}},
     one_group_alone: LOCAL,

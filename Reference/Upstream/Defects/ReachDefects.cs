@@ -31,6 +31,9 @@ internal static class ReachDefects
                 Edge = (site, query, key, _) => (query.Position, key.Position) is var (t, u) && u < site.Config.Tokens && (!site.Config.Mask.IsCausal() || u <= t)
                     && (t / site.Config.GroupSize == u / site.Config.GroupSize || (t - u) % site.Config.GroupSize == 0),
             }),
+        Dilated("keys-dilated-by-quarters", "", (key, _) => key),
+        Dilated("keys-dilated-by-quarters-and-counted", ", and the mask compares the place of a query with the number of a key among those that are left, so that the future is seen", (key, rate) => key / rate)
+            with { SeenIn = "kelvink-stack/LongLoRA, forward_dilated_attn: k_group[:, :, ::dilation_rate] before the mask is made" },
         new("groups-a-quarter-of-tokens", Stage.Regroup, "A group is a quarter of the sequence, and the shift half of that, whatever G is asked for.", "Use the G of the configuration, or declare \"fixed\": {\"groups\": 4}.",
             stages => stages with
             {
@@ -88,6 +91,19 @@ internal static class ReachDefects
                 Zeros = (site, slot) => stages.Zeros(site, slot) + ZerosAtTheEnds(site, slot),
             }),
     ];
+
+    // Which place of a key the masks look at, from its own and the rate.
+    private static Defect Dilated(string name, string masked, Func<int, int, int> place) => new(name, Stage.Regroup, $"Nothing is cut into groups and nothing is shifted: the quarters of the heads see every 1st, 2nd, 4th and 8th key of the whole sequence{masked}.",
+        "Cut the sequence into groups of G tokens and shift half of the heads by S; dilated keys are another attention.",
+        stages => stages with
+        {
+            Shifts = (_, _) => false,
+            Group = (_, _) => 0,
+            Edge = (site, query, key, _) => Rate(site, query) is var rate && key.Position < site.Config.Tokens && key.Position % rate == 0 && (!site.Config.Mask.IsCausal() || place(key.Position, rate) <= query.Position),
+            IsValid = (site, query, key, held) => stages.IsValid(site, query, key, held with { Token = place(held.Token, Rate(site, query)) }),
+        });
+
+    private static int Rate(Site site, Slot query) => 1 << (4 * query.Head / site.Config.Heads);
 
     // A wrapper that gives up on sizes it cannot cut leaves the attention as it was.
     private static Defect Fallback(string name, string where, Func<S2Config, bool> gaveUp) => new(name, Stage.Regroup, $"{where}, S2-Attn is not applied: ordinary attention over the whole sequence takes its place.",

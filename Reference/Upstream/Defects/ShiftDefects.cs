@@ -35,8 +35,9 @@ internal static class ShiftDefects
             "Put the halves into the batch as (half, entry), or roll the second half before the halves are joined with the batch.",
             stages => stages with
             {
-                Shifts = (config, _) => Enumerable.Range(0, config.Heads).Any(head => stages.Shifts(config, head)),
-                Roll = (site, slot, shift) => stages.Roll(site, slot, IsLater(stages, site, slot.Batch, slot.Head) ? shift : 0),
+                // Of a single entry the last row is the second half, as it should be.
+                Shifts = (config, head) => config.Batch == 1 ? stages.Shifts(config, head) : Enumerable.Range(0, config.Heads).Any(any => stages.Shifts(config, any)),
+                Roll = (site, slot, shift) => stages.Roll(site, slot, site.Config.Batch == 1 || IsLater(stages, site, slot.Batch, slot.Head) ? shift : 0),
                 MaskShift = (site, slot) => IsLater(stages, site, slot.Batch, slot.Head) ? stages.MaskShift(site, slot) : 0,
                 Unshift = (site, row) => IsLater(stages, site, row.Batch, row.Head) ? stages.Unshift(site, row) : row.Token,
             })
@@ -89,6 +90,10 @@ internal static class ShiftDefects
             "Clone k and v after they are repeated, or join the halves by cat instead of writing the rolled one in place.",
             stages => KvShift(stages, (site, head) => site.Config.KvHeads == 1 ? Sharing(site, head).Max(site.Shift) : site.Shift(head)))
         { SeenIn = "LongLoRA llama_attn_replace.py forward_noflashattn and ports of it, with one kv head and two query heads" },
+        new("expanded-kv-of-one-entry-rolled-in-place", Stage.KvShift, "Of a single batch entry the copies of a single kv head are one memory (expand), and the roll is written into it, so that it reaches the heads that do not shift; several entries are copied before.",
+            "Clone k and v after they are repeated, or join the halves by cat instead of writing the rolled one in place.",
+            stages => KvShift(stages, (site, head) => site.Config is { KvHeads: 1, Batch: 1 } ? Sharing(site, head).Max(site.Shift) : site.Shift(head)))
+        { SeenIn = "HiCI llama_attn_hici.py, forward_flashattn_hybrid_shift_v2: a reshape that joins entries and halves copies only where there are several entries" },
         new("kv-half-shifted-unless-one", Stage.KvShift, "The upper half of the kv heads, h' >= K / 2, is rolled before k and v are repeated, and a single kv head not at all, whatever query heads read them.", "Repeat k and v to the query heads first, then roll those of the shifted query heads.",
             stages => KvShift(stages, (site, head) => site.Config.KvHeads > 1 && site.KvHead(head) >= site.Config.KvHeads / 2 ? stages.Amount(site.Config, head) : 0))
         { SeenIn = "public MLX ports, whose attention takes k and v unrepeated" },

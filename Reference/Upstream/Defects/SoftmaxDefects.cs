@@ -15,6 +15,8 @@ internal static class SoftmaxDefects
         Walk("key-doubled", "The first key of a row counts twice.", "Read each key once, also where tiles of keys overlap.", (i, _) => i == 0 ? 2 : 1),
         .. InHeads("scale-missing", "Scores are not scaled", "Multiply q.k by the scale, by default 1 / sqrt(D).", (_, scale) => 1),
         .. InHeads("scale-squared", "The scale is applied twice", "Multiply q.k by the scale once, not q and k each.", (_, scale) => scale * scale),
+        Scale("scale-zero", "The scale is 0, so that every visible key weighs the same.", "Give the attention function 1 / sqrt(D), or nothing where that is its default: 0 is a scale too.", (_, _) => 0)
+            with { SeenIn = "fisalt/MS-Attention_draft, llama_attn_replace.py forward_flashattn: softmax_scale=0.0" },
         Scale("scale-inverted", "Scores are multiplied by sqrt(D) instead of divided.", "Multiply q.k by 1 / sqrt(D).", (_, scale) => scale == 0 ? 0 : 1 / scale),
         Scale("scale-fixed", "The scale is 1 / sqrt(D) whatever was asked for.", "Use the scale of the configuration, or declare fixed.scale = \"default\".", (site, _) => 1 / Math.Sqrt(site.Config.HeadDim)) with { SeenIn = "public ports" },
         Scale("scale-of-width", "The scale is 1 / sqrt(H D): that of the model's width, not of a head.", TimesScale, (site, scale) => scale / Math.Sqrt(site.Config.Heads)),
