@@ -1,6 +1,6 @@
 // What does a whole check consist of? Theorems, then every property of every port, as one stream of events.
+using System.Collections.Concurrent;
 using System.Collections.Immutable;
-using System.Threading.Channels;
 using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Properties;
 using S2Attn.Conformance.Text;
@@ -60,8 +60,10 @@ public static class CheckRun
     public static IEnumerable<SuiteEvent> Run(IReadOnlyList<CheckPart> parts, int atOnce, CancellationToken cancellation)
     {
         ArgumentNullException.ThrowIfNull(parts);
-        Channel<SuiteEvent> events = Channel.CreateUnbounded<SuiteEvent>(new() { SingleReader = true });
-        Task work = Task.Run(
+        BlockingCollection<SuiteEvent> events = [];
+
+        // Neither the work nor what shows it waits for a thread of the pool: properties may hold all that it has.
+        Task work = Task.Factory.StartNew(
             () =>
             {
                 try
@@ -71,28 +73,29 @@ public static class CheckRun
                         try
                         {
                             foreach (SuiteEvent step in part.Run(cancellation))
-                                events.Writer.TryWrite(step);
+                                events.Add(step);
                         }
                         catch (TroubleException trouble)
                         {
-                            events.Writer.TryWrite(new SuiteEvent.Troubled(part.Subject, trouble.Message));
+                            events.Add(new SuiteEvent.Troubled(part.Subject, trouble.Message));
                         }
                         catch (Exception fault)
                         {
                             // Rows that are through, here and elsewhere, are worth more than this one.
-                            events.Writer.TryWrite(new SuiteEvent.Troubled(part.Subject, $"this is a fault of s2attn itself, please report it: {fault}"));
+                            events.Add(new SuiteEvent.Troubled(part.Subject, $"this is a fault of s2attn itself, please report it: {fault}"));
                         }
                     });
                 }
                 finally
                 {
-                    events.Writer.Complete();
+                    events.CompleteAdding();
                 }
             },
-            CancellationToken.None);
-        while (events.Reader.WaitToReadAsync(CancellationToken.None).AsTask().GetAwaiter().GetResult())
-            while (events.Reader.TryRead(out SuiteEvent? step))
-                yield return step;
+            CancellationToken.None,
+            TaskCreationOptions.LongRunning,
+            TaskScheduler.Default);
+        foreach (SuiteEvent step in events.GetConsumingEnumerable(CancellationToken.None))
+            yield return step;
         work.GetAwaiter().GetResult();
     }
 }

@@ -25,6 +25,15 @@ public sealed class LifetimeTests
         Assert.Empty(Left(directory));
     });
 
+    /// <summary>Properties may hold every thread of the pool, and no time that the suite waits for one is a port's.</summary>
+    [RequiresPythonFact("numpy")]
+    public void A_port_is_not_blamed_where_the_pool_has_no_thread() => In(directory =>
+    {
+        string port = $"--port \"{PortTool.PythonWithNumpy} '{SamplePortTests.Sample("numpy", "numpy_port.py")}'\"";
+        Ended ended = HostileRun.Shell(directory, $"export DOTNET_ThreadPool_ForceMaxWorkerThreads=1; exec $s2attn check {port} {port} --filter Agreement.Output --cases 2 --case-limit 20");
+        Assert.True(ended.ExitCode == 0, $"{ended}");
+    });
+
     [RequiresToolFact("python3")]
     public void A_port_cannot_forge_lines_or_steer_the_terminal() => In(directory =>
     {

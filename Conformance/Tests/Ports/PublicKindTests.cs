@@ -167,8 +167,10 @@ public sealed class PublicKindTests
     {
         using ProcessPort port = Start(kind);
         Diagnosis diagnosis = Diagnosis.Of(port);
-        Assert.True(diagnosis.Names.Contains(name), $"{name} is not among {string.Join(", ", diagnosis.Names)}:\n{string.Join("\n", diagnosis.Sentences)}");
-        Assert.StartsWith($"numpy-rows is {name.Replace("+", " + ", StringComparison.Ordinal)} at all", diagnosis.Sentences[0], StringComparison.Ordinal);
+        string begin = $"numpy-rows is {name.Replace("+", " + ", StringComparison.Ordinal)} at all";
+        Assert.True(
+            diagnosis.Names.Contains(name) && diagnosis.Sentences[0].StartsWith(begin, StringComparison.Ordinal),
+            $"{name} is not what is said; the names are {string.Join(", ", diagnosis.Names)}:\n{string.Join("\n", diagnosis.Sentences)}");
     }
 
     private static string[] Verdict(IAttentionPort port) => [.. Diagnosis.Of(port).Report.Single().Verdict];

@@ -67,16 +67,18 @@ internal sealed class PortProcess : IDisposable
         try
         {
             Stream stdin = process.StandardInput.BaseStream;
-            using CancellationTokenSource cancel = new();
 
-            // A pipe whose reader sleeps blocks the writer once it is full, so the limit must be kept from outside.
-            Task write = Task.Run(
+            // A pipe whose reader sleeps blocks the writer once it is full, so the limit must be kept from outside; and by a thread of its own,
+            // or a port would be blamed for the time that the pool needs to find one.
+            Task write = Task.Factory.StartNew(
                 () =>
                 {
                     stdin.Write(bytes);
                     stdin.Flush();
                 },
-                cancel.Token);
+                CancellationToken.None,
+                TaskCreationOptions.LongRunning,
+                TaskScheduler.Default);
             return write.Wait(limit);
         }
         catch (Exception error) when (error is AggregateException or IOException or InvalidOperationException)
