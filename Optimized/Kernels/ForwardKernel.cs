@@ -221,18 +221,19 @@ internal static unsafe class ForwardKernel<T, TStorage, V, TLanes, TTile>
                     places.Next()[0] = logSumExp[i];
             }
             Pointer<float> finished = rows;
+            RowAccess access = problem.Output.Access(depth, count, half);
             if (IsLone(p))
             {
                 finished = output + p * panelFloats;
                 for (int i = 0; i < count; i++)
                     Panel<V, TLanes>.Multiply(finished + (nint)i * width, width, factor[i]);
             }
-            else if (count % half == 0 && problem.Output.IsNear(depth) && problem.Output.IsEven)
+            else if (access is RowAccess.Even)
             {
                 Packing.Transpose(output + p * panelFloats, columns, problem.Output.Block(sequence.Batch, sequence.FirstToken + first, count, head), problem.Output.TokenStride, depth, count, factor, 1);
                 return;
             }
-            else if (count % half == 0 && problem.Output.IsNear(depth))
+            else if (access is RowAccess.Placed)
             {
                 Pointer<float>* places = stackalloc Pointer<float>[BlockSizes.MostColumns];
                 problem.Output.Places(sequence.Batch, sequence.FirstToken + first, count, head, places);

@@ -4,6 +4,19 @@ using System.Runtime.CompilerServices;
 
 namespace S2Attn.Optimized.Kernels;
 
+/// <summary>How rows are reached that are transposed.</summary>
+internal enum RowAccess
+{
+    /// <summary>By way of a copy.</summary>
+    Copied,
+
+    /// <summary>Where they lie, each as far from the one before.</summary>
+    Even,
+
+    /// <summary>Where they lie, by a table of their places.</summary>
+    Placed,
+}
+
 /// <summary>
 /// A tensor of rows of D elements with unit stride: the row of (batch, token, head) starts at Data + the sum of index times stride. Tokens count from the start of the sequence;
 /// where the tensor holds a slice, Data is where token 0 would stand; over a grid they count in the order of its windows.
@@ -51,13 +64,13 @@ internal readonly unsafe struct Rows<T>
     /// <summary>Elements from a row to that of the next token.</summary>
     public nint TokenStride => (nint)strides.Token;
 
-    /// <summary>Whether transposes may read or write the rows where they lie: f32, not in a ring, few enough bytes apart that several share a memory page, and of a width that leaves no pad.</summary>
-    public bool IsNear(int width) => typeof(T) == typeof(float) && ring <= 0 && this.width == width && strides.Token >= width && strides.Token <= NearStride;
+    /// <summary>How a transpose reaches so many rows. It reads or writes them where they lie if they fill whole registers of so many lanes and are f32, not in a ring, few enough bytes apart that several share a memory page, and of this width, which leaves no pad.</summary>
+    public RowAccess Access(int width, int count, int lanes) =>
+        typeof(T) != typeof(float) || ring > 0 || this.width != width || strides.Token < width || strides.Token > NearStride || count % lanes != 0 ? RowAccess.Copied
+        : ring == 0 ? RowAccess.Even
+        : RowAccess.Placed;
 
-    /// <summary>Whether the rows of a head's tokens lie <see cref="TokenStride"/> apart, one behind the other.</summary>
-    public bool IsEven => ring == 0;
-
-    /// <summary>Rows of a head that are <see cref="IsNear"/> and <see cref="IsEven"/>, from the first to the last.</summary>
+    /// <summary>Rows of a head whose access is <see cref="RowAccess.Even"/>, from the first to the last.</summary>
     public Pointer<float> Block(long batch, long token, int count, long head)
     {
         Check(batch, token, head, width);
@@ -65,7 +78,7 @@ internal readonly unsafe struct Rows<T>
         return new((float*)(data + batch * strides.Batch + token * strides.Token + head * strides.Head), (count - 1) * (nint)strides.Token + width);
     }
 
-    /// <summary>Where rows of a head that are <see cref="IsNear"/> start.</summary>
+    /// <summary>Where rows of a head start whose access is <see cref="RowAccess.Placed"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Places(long batch, long token, int count, long head, Pointer<float>* places)
     {

@@ -24,14 +24,14 @@ internal static unsafe class QueryPanel<T, TStorage, V, TLanes>
     public static void Load(in Rows<T> tensor, BlockSizes sizes, Sequence sequence, int head, int first, int count, ScaleFactor scale, Pointer<float> rows, Pointer<float> panel)
     {
         int depth = sizes.Depth;
-        bool isNear = count % TLanes.Count == 0 && tensor.IsNear(depth);
-        if (isNear && tensor.IsEven)
+        RowAccess access = tensor.Access(depth, count, TLanes.Count);
+        if (access is RowAccess.Even)
         {
             FromRows(sizes, scale, tensor.Block(sequence.Batch, sequence.FirstToken + first, count, head), tensor.TokenStride, panel, count);
             return;
         }
 
-        if (isNear)
+        if (access is RowAccess.Placed)
         {
             Pointer<float>* places = stackalloc Pointer<float>[BlockSizes.MostColumns];
             tensor.Places(sequence.Batch, sequence.FirstToken + first, count, head, places);

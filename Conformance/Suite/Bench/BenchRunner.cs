@@ -36,16 +36,14 @@ public static unsafe class BenchRunner
         where T : unmanaged
     {
         S2Config config = benchCase.Config;
-        int length = Layout.Row(config.Tokens, config.Heads, config.HeadDim, config.Batch, 0, 0), keyLength = Layout.Row(config.Tokens, config.KvHeads, config.HeadDim, config.Batch, 0, 0);
-        float[] q = Noise(1, length), k = Noise(2, keyLength), v = Noise(3, keyLength), dout = benchCase.WithBackward ? Noise(4, length) : [];
         using S2AttentionPlan plan = Plan(benchCase, benchCase.PlanDecides ? null : benchCase.Threads);
         using TensorMemory memory = new();
-        Tensors<T> tensors = new(memory, config, benchCase.WithBackward, q, k, v, dout, store);
-        Action kernel = Kernel(plan, benchCase.WithBackward, tensors);
+        BenchTensors<T> tensors = new(memory, config, benchCase.WithBackward, BenchNoise.Of, store);
+        Action kernel = tensors.Call(plan);
         using S2AttentionPlan alonePlan = Plan(benchCase, 1);
-        Action alone = benchCase.Threads > 1 ? Kernel(alonePlan, benchCase.WithBackward, tensors) : () => { };
+        Action alone = benchCase.Threads > 1 ? tensors.Call(alonePlan) : () => { };
 
-        using Peers peers = benchCase.WithPeers ? new Peers(benchCase, memory, tensors as Tensors<float> ?? throw new NotSupportedException($"{benchCase}: peers compute in f32.")) : Peers.None;
+        using Peers peers = benchCase.WithPeers ? new Peers(benchCase, memory, tensors as BenchTensors<float> ?? throw new NotSupportedException($"{benchCase}: peers compute in f32.")) : Peers.None;
         using PythonTurns? libtorch = benchCase.WithPeers && benchCase.Grid is null && torch is not null ? PythonTurns.OfFusedAttention(torch, benchCase, out _) : null;
         List<double> peak = [], peakTogether = [], ours = [], cold = [], oneThread = [], eager = [], fused = [], torchFused = [];
         long allocated = 0;
@@ -121,33 +119,12 @@ public static unsafe class BenchRunner
             MedianSeconds = median,
             Spread = (ours.Max() - best) / median,
         };
-
-        static float[] Noise(int seed, int length)
-        {
-            Random random = new(seed);
-            float[] elements = new float[length];
-            for (int i = 0; i < length; i++)
-                elements[i] = (2 * random.NextSingle()) - 1;
-            return elements;
-        }
     }
 
     private static S2AttentionPlan Plan(BenchCase benchCase, int? threads)
     {
         S2AttentionOptions options = new() { Threads = threads };
         return benchCase.Grid is { } grid ? S2AttentionPlan.OfGrid(grid, options) : new(benchCase.Config, options);
-    }
-
-    private static Action Kernel<T>(S2AttentionPlan plan, bool withBackward, Tensors<T> t)
-        where T : unmanaged
-    {
-        if (!withBackward)
-            return () => plan.ForwardPointers(t.Query, t.Key, t.Value, t.Output, t.LogSumExp, null);
-        return () =>
-        {
-            plan.ForwardPointers(t.Query, t.Key, t.Value, t.Output, t.LogSumExp, null);
-            plan.BackwardPointers(t.Query, t.Key, t.Value, t.Output, t.LogSumExp, t.OutputGradient, t.QueryGradient, t.KeyGradient, t.ValueGradient);
-        };
     }
 
     // A turn lasts some milliseconds: the clock, and a thread that is woken once, would weigh in a single call of a small problem. The call that is timed here warms up.
@@ -175,11 +152,9 @@ public static unsafe class BenchRunner
     {
         ArgumentNullException.ThrowIfNull(benchCase);
         S2Config config = benchCase.Config;
-        float[] ones = new float[Layout.Row(config.Tokens, config.Heads, config.HeadDim, 1, 0, 0)];
-        Array.Fill(ones, 1);
         using S2AttentionPlan plan = new(config, new S2AttentionOptions { Threads = benchCase.Threads });
         using TensorMemory memory = new();
-        Action kernel = Kernel(plan, benchCase.WithBackward, new Tensors<float>(memory, config, benchCase.WithBackward, ones, ones, ones, ones, value => value));
+        Action kernel = new BenchTensors<float>(memory, config, benchCase.WithBackward, (_, length) => [.. Enumerable.Repeat(1f, length)], value => value).Call(plan);
         TimeSpan compiled = JitInfo.GetCompilationTime(currentThread: true);
         long methods = JitInfo.GetCompiledMethodCount(currentThread: true);
         double first = Seconds(kernel, 1);
@@ -187,50 +162,12 @@ public static unsafe class BenchRunner
         return new(VectorWidths.Bits(VectorWidth.Widest), benchCase.ToString(), first, Enumerable.Range(0, calls).Min(_ => Seconds(kernel, 1)), compiled.TotalSeconds, (int)methods);
     }
 
-    /// <summary>The tensors of a case; those of the backward pass are null where there is none.</summary>
-    private sealed class Tensors<T>
-        where T : unmanaged
-    {
-        public Tensors(TensorMemory memory, S2Config config, bool withBackward, float[] q, float[] k, float[] v, float[] dout, Func<float, T> store)
-        {
-            Query = memory.Copy<T>(Array.ConvertAll(q, store.Invoke));
-            Key = memory.Copy<T>(Array.ConvertAll(k, store.Invoke));
-            Value = memory.Copy<T>(Array.ConvertAll(v, store.Invoke));
-            Output = memory.Room<T>(q.Length);
-            LogSumExp = memory.Room<float>(q.Length / config.HeadDim);
-            if (!withBackward)
-                return;
-            OutputGradient = memory.Copy<T>(Array.ConvertAll(dout, store.Invoke));
-            QueryGradient = memory.Room<float>(q.Length);
-            KeyGradient = memory.Room<float>(k.Length);
-            ValueGradient = memory.Room<float>(v.Length);
-        }
-
-        public T* Query { get; }
-
-        public T* Key { get; }
-
-        public T* Value { get; }
-
-        public T* OutputGradient { get; }
-
-        public T* Output { get; }
-
-        public float* LogSumExp { get; }
-
-        public float* QueryGradient { get; }
-
-        public float* KeyGradient { get; }
-
-        public float* ValueGradient { get; }
-    }
-
     /// <summary>The peers of a case, on the same tensors and threads.</summary>
     private sealed class Peers : IDisposable
     {
         private readonly List<OnnxPeer> graphs = [];
 
-        public Peers(BenchCase benchCase, TensorMemory memory, Tensors<float> t)
+        public Peers(BenchCase benchCase, TensorMemory memory, BenchTensors<float> t)
         {
             S2Config config = benchCase.Config;
             int[] shape = [config.Batch, config.Tokens, config.Heads, config.HeadDim];

@@ -10,7 +10,7 @@ internal static unsafe class CWay
 
     /// <summary>Plans the case in the library.</summary>
     /// <exception cref="InvalidOperationException">The library cannot be loaded or refuses the case.</exception>
-    public static CalledWay Open(string library, ThroughCase item, WayTensors t)
+    public static CalledWay Open(string library, ThroughCase item, BenchTensors<float> t)
     {
         Api api = Api.Load(library);
         NativeConfig config;
@@ -29,9 +29,9 @@ internal static unsafe class CWay
         return new(
             () =>
             {
-                api.Check(api.Forward(plan, t.Q, t.K, t.V, null, t.O, t.LogSumExp));
+                api.Check(api.Forward(plan, t.Query, t.Key, t.Value, null, t.Output, t.LogSumExp));
                 if (item.WithBackward)
-                    api.Check(api.Backward(plan, t.Q, t.K, t.V, null, t.O, t.LogSumExp, t.OutputGradient, null, t.QueryGradient, t.KeyGradient, t.ValueGradient));
+                    api.Check(api.Backward(plan, t.Query, t.Key, t.Value, null, t.Output, t.LogSumExp, t.OutputGradient, null, t.QueryGradient, t.KeyGradient, t.ValueGradient));
             },
             new Plan(api, plan));
     }

@@ -13,7 +13,7 @@ internal static unsafe class OnnxWay
     /// <param name="item">The case.</param>
     /// <param name="t">Where the tensors lie.</param>
     /// <exception cref="InvalidOperationException">ONNX Runtime refuses the library or the model.</exception>
-    public static CalledWay Open(byte[] model, string library, ThroughCase item, WayTensors t)
+    public static CalledWay Open(byte[] model, string library, ThroughCase item, BenchTensors<float> t)
     {
         try
         {
@@ -26,9 +26,9 @@ internal static unsafe class OnnxWay
             RunOptions run = new();
             long[] rows = [1, item.Tokens, item.Heads, item.HeadDim];
             List<IDisposable> owned = [run, binding];
-            binding.BindInput("q", Tensor(t.Q, rows));
-            binding.BindInput("k", Tensor(t.K, rows));
-            binding.BindInput("v", Tensor(t.V, rows));
+            binding.BindInput("q", Tensor(t.Query, rows));
+            binding.BindInput("k", Tensor(t.Key, rows));
+            binding.BindInput("v", Tensor(t.Value, rows));
             if (session.InputMetadata.ContainsKey("valid"))
             {
                 byte[] real = new byte[item.Tokens];
@@ -38,7 +38,7 @@ internal static unsafe class OnnxWay
                 binding.BindInput("valid", valid);
             }
 
-            binding.BindOutput("o", Tensor(t.O, rows));
+            binding.BindOutput("o", Tensor(t.Output, rows));
             if (session.OutputMetadata.ContainsKey("lse"))
                 binding.BindOutput("lse", Tensor(t.LogSumExp, [1, item.Tokens, item.Heads]));
             owned.Add(session);

@@ -25,7 +25,8 @@ public static unsafe class ThroughRunner
     {
         ArgumentNullException.ThrowIfNull(item);
         ArgumentNullException.ThrowIfNull(tools);
-        using WayTensors tensors = new(item);
+        using TensorMemory memory = new();
+        BenchTensors<float> tensors = new(memory, item.Config, item.WithBackward, BenchNoise.Of, value => value);
         using CalledWay direct = Direct(item, tensors);
         using IKernelWay way = Open(item, tensors, tools);
         bool isOnnx = item.Way is KernelWay.Onnx, isSmall = (long)item.Tokens * item.GroupSize * item.Heads * item.HeadDim <= LargestGraph;
@@ -70,38 +71,30 @@ public static unsafe class ThroughRunner
 
     private static CalledWay Nothing() => new(() => { });
 
-    private static IKernelWay Open(ThroughCase item, WayTensors tensors, ThroughTools tools) => item.Way switch
+    private static IKernelWay Open(ThroughCase item, BenchTensors<float> tensors, ThroughTools tools) => item.Way switch
     {
         KernelWay.C => CWay.Open(tools.Library, item, tensors),
         KernelWay.Onnx => OnnxWay.Open(CustomOpGraph.Build(MaskPolicy.LocalCausal, item.GroupSize, item.GroupSize / 2, ElementType.F32, HeadShift.SecondHalf, 1), tools.Library, item, tensors),
         _ => PythonTurns.OfKernel(tools.Python, item),
     };
 
-    private static CalledWay Direct(ThroughCase item, WayTensors t)
+    private static CalledWay Direct(ThroughCase item, BenchTensors<float> tensors)
     {
         S2AttentionPlan plan = new(item.Config, new S2AttentionOptions { Threads = 1 });
-        return item.WithBackward
-            ? new(
-                () =>
-                {
-                    plan.ForwardPointers(t.Q, t.K, t.V, t.O, t.LogSumExp, null);
-                    plan.BackwardPointers(t.Q, t.K, t.V, t.O, t.LogSumExp, t.OutputGradient, t.QueryGradient, t.KeyGradient, t.ValueGradient, null, null);
-                },
-                plan)
-            : new(() => plan.ForwardPointers(t.Q, t.K, t.V, t.O, t.LogSumExp, null), plan);
+        return new(tensors.Call(plan), plan);
     }
 
     // A way that did nothing would be the fastest. Another compiler may contract differently, so bits are not compared.
-    private static void CheckSameOutput(ThroughCase item, WayTensors tensors, CalledWay direct, IKernelWay way)
+    private static void CheckSameOutput(ThroughCase item, BenchTensors<float> tensors, CalledWay direct, IKernelWay way)
     {
         direct.Seconds(1);
-        float[] expected = new Span<float>(tensors.O, tensors.Elements).ToArray();
-        new Span<float>(tensors.O, tensors.Elements).Clear();
+        float[] expected = new Span<float>(tensors.Output, tensors.Elements).ToArray();
+        new Span<float>(tensors.Output, tensors.Elements).Clear();
         way.Seconds(1);
         if (item.Way is KernelWay.Python)
             return;
         for (int i = 0; i < expected.Length; i++)
-            if (!(Math.Abs(tensors.O[i] - expected[i]) <= 1e-5f))
-                throw new InvalidOperationException($"through {NameOf(item.Way)} at N = {item.Tokens}: o[{i}] = {tensors.O[i]} where a direct call gives {expected[i]}");
+            if (!(Math.Abs(tensors.Output[i] - expected[i]) <= 1e-5f))
+                throw new InvalidOperationException($"through {NameOf(item.Way)} at N = {item.Tokens}: o[{i}] = {tensors.Output[i]} where a direct call gives {expected[i]}");
     }
 }

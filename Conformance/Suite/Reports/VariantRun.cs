@@ -31,8 +31,8 @@ public static class VariantRun
             ImmutableArray<Counterexample> told =
             [
                 .. caught.OrderBy(result => result.Name.StartsWith("Visibility", StringComparison.Ordinal) ? 0 : result.Name.StartsWith("Shift", StringComparison.Ordinal) ? 1 : 2).Take(1)
-                    .SelectMany(result => SuiteRunner.Results(options with { StopAtFirstFailure = true, ShrinkLimit = Limit }, chosen.Where(property => property.Name == result.Name), profile.Name, port, cancellation))
-                    .SelectMany(result => result.Counterexample),
+                    .SelectMany(result => result.Counterexample.SelectMany(found => found.Shrunk)
+                        .Select(failing => SuiteRunner.Smaller(Limit, chosen.Single(property => property.Name == result.Name), port, failing, cancellation))),
             ];
             yield return new(profile.Name, profile.Difference, [.. caught.Select(result => result.Name)], told);
         }

@@ -64,6 +64,13 @@ public static class SuiteRunner
         }
     }
 
+    /// <summary>A case that a run found to fail, made smaller for about so long.</summary>
+    public static Counterexample Smaller(TimeSpan limit, Property property, IAttentionPort port, AttentionCase failing, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(failing);
+        return Of(failing, Shrinking.Shrink(limit, property, port, failing, Check(property, port, failing), cancellation));
+    }
+
     /// <summary>The cases that a property draws for a port.</summary>
     public static IEnumerable<DrawnCase> Draw(SuiteOptions options, Property property, PortCapabilities capabilities)
     {
@@ -153,7 +160,7 @@ public static class SuiteRunner
                 : Outcome.Fails;
             Shrunk shrunk = Shrinking.Shrink(options.ShrinkLimit, property, port, first, verdict, cancellation);
             denied.UnionWith(LevelsOf(property, description.Capabilities, shrunk.Case, shrunk.Verdict));
-            counterexample = [new(shrunk.Case.ToString(), ReasonOf(shrunk.Verdict), first.ToString(), shrunk.Steps) { Shrunk = [shrunk.Case] }];
+            counterexample = [Of(first, shrunk)];
         }
 
         yield return new SuiteEvent.Finished(new(
@@ -163,6 +170,9 @@ public static class SuiteRunner
             Evidence = evidence.ToImmutableSortedDictionary(StringComparer.Ordinal),
         });
     }
+
+    private static Counterexample Of(AttentionCase drawn, Shrunk shrunk) =>
+        new(shrunk.Case.ToString(), ReasonOf(shrunk.Verdict), drawn.ToString(), shrunk.Steps) { Shrunk = [shrunk.Case] };
 
     private static void Add(Dictionary<string, int> counts, ImmutableArray<string> reasons)
     {
