@@ -10,7 +10,7 @@ namespace S2Attn.Optimized.Kernels;
 /// </summary>
 internal unsafe struct RowsAhead
 {
-    // Rows of so many bytes are few enough to come into the first-level cache without driving out what is computed with; longer ones come into the second.
+    // Rows of so many bytes may come into the first-level cache without driving out what is computed with, if it is large; longer ones come into the second.
     private const int CacheLine = 64, MaxRanges = 6, ShortRow = 2 * CacheLine;
 
     private Ranges ranges;
@@ -24,7 +24,7 @@ internal unsafe struct RowsAhead
             return;
         int* order = tensor.OrderFrom(first);
         byte* row = (order == null ? tensor.At(batch, first, head) : tensor.Origin(batch, head)).Line;
-        ranges[added++] = new Range { Row = row, Order = order, Stride = tensor.TokenStride * sizeof(T), Count = count, Bytes = headDim * sizeof(T) };
+        ranges[added++] = new Range { Row = row, Order = order, Stride = tensor.TokenStride * sizeof(T), Count = count, Bytes = headDim * sizeof(T), IsForFirstLevel = headDim * sizeof(T) <= ShortRow && FirstLevelCache.HasRoom };
         rows += count;
     }
 
@@ -58,7 +58,7 @@ internal unsafe struct RowsAhead
                     row += *order++ * stride;
 
                 // Every line of a row: one that does not start on a line ends in one more.
-                if (last < ShortRow)
+                if (current.IsForFirstLevel)
                     for (byte* line = LineOf(row); line <= row + last; line += CacheLine)
                         Sse.Prefetch0(line);
                 else
@@ -84,6 +84,7 @@ internal unsafe struct RowsAhead
         public int* Order;
         public nint Stride;
         public int Count, Bytes;
+        public bool IsForFirstLevel;
     }
 
     [InlineArray(MaxRanges)]
