@@ -22,6 +22,9 @@ internal sealed class StructureIndex(ImmutableArray<Composition> compositions)
     // What compositions read where a text is long, each when it is asked for.
     private readonly Dictionary<XrayProbe, ConcurrentDictionary<Composition, (ulong, ulong)>> longReads = new(ReferenceEqualityComparer.Instance);
 
+    // Whether what reads the second shows as the first does there.
+    private readonly ConcurrentDictionary<((ulong, ulong) Shown, (ulong, ulong) Read), (bool WhereKeysAreSeen, bool Even)> longSeen = [];
+
     // What every row reads by a composition; none where that does not tell all.
     private readonly Dictionary<XrayProbe, ConcurrentDictionary<Composition, (ulong, ulong)?>> readings = new(ReferenceEqualityComparer.Instance);
 
@@ -62,11 +65,25 @@ internal sealed class StructureIndex(ImmutableArray<Composition> compositions)
         XrayFilm[] rest = [.. films.Where(film => IsLong(film.Probe))];
         foreach (int i in Enumerable.Range(0, compositions.Length).Where(i => Array.TrueForAll(matches, match => match.Matched.Contains(match.Classes.ClassOf[i]))))
         {
-            Composition composition = compositions[i];
-            XrayFilm[] unlike = [.. rest.Where(film => known is not { } own || LongReads(compositions[own], film.Probe) != LongReads(composition, film.Probe))];
-            if (Array.TrueForAll(unlike, film => new Prediction(film, composition.Build()).SeesAsFilmedWhereKeysAreSeen()))
-                yield return (composition, Array.TrueForAll(matches, match => !match.Classes.HasEmptyRows(i)) && Array.TrueForAll(unlike, film => new Prediction(film, composition.Build()).SeesAsFilmed()));
+            (bool WhereKeysAreSeen, bool Even)[] sees = [.. rest.Select(film => known is { } own ? SeesLong(own, i, film) : Sees(i, film))];
+            if (Array.TrueForAll(sees, seen => seen.WhereKeysAreSeen))
+                yield return (compositions[i], Array.TrueForAll(matches, match => !match.Classes.HasEmptyRows(i)) && Array.TrueForAll(sees, seen => seen.Even));
         }
+    }
+
+    private (bool WhereKeysAreSeen, bool Even) Sees(int composition, XrayFilm film)
+    {
+        Prediction prediction = new(film, compositions[composition].Build());
+        return prediction.SeesAsFilmed() ? (true, true) : (prediction.SeesAsFilmedWhereKeysAreSeen(), false);
+    }
+
+    // The same for a film that shows an indexed composition: what reads alike is held against each other once.
+    private (bool WhereKeysAreSeen, bool Even) SeesLong(int shown, int composition, XrayFilm film)
+    {
+        if (shown == composition)
+            return (true, true);
+        ((ulong, ulong), (ulong, ulong)) pair = (LongReads(compositions[shown], film.Probe), LongReads(compositions[composition], film.Probe));
+        return pair.Item1 == pair.Item2 ? (true, true) : longSeen.GetOrAdd(pair, _ => Sees(composition, film));
     }
 
     private (ulong, ulong) LongReads(Composition composition, XrayProbe probe)
@@ -78,7 +95,19 @@ internal sealed class StructureIndex(ImmutableArray<Composition> compositions)
                 longReads.Add(probe, reads = new(ReferenceEqualityComparer.Instance));
         }
 
-        return reads.GetOrAdd(composition, made => Hashed((0, 1), Prediction.EqualWeightsOf(probe, new(probe.Config, new Pipeline(probe.Config, probe.Valid, made.Build())))));
+        return reads.GetOrAdd(composition, made =>
+        {
+            PipelineAttention attention = new(probe.Config, new Pipeline(probe.Config, probe.Valid, made.Build()));
+            (ulong, ulong) read = (0, 1);
+            double[] weights = new double[probe.Sources];
+            for (int row = 0; row < probe.Rows; row++)
+            {
+                attention.EqualWeights(row, weights);
+                read = Hashed(read, weights);
+            }
+
+            return read;
+        });
     }
 
     private static (ulong, ulong) Hashed((ulong Exact, ulong Other) before, ReadOnlySpan<double> weights)
