@@ -137,7 +137,7 @@ public sealed class PipelineAttention
             weights.Fill(double.NaN);
     }
 
-    /// <summary>The weights [rows of v] of a row of o where all scores are equal; NaN throughout for a row of NaN. Nothing is prepared, so that the first rows come at once.</summary>
+    /// <summary>The weights [rows of v] of a row of o where all scores are equal; NaN throughout for a row of NaN. No meetings are kept, so that the first rows come at once.</summary>
     public void EqualWeights(int row, Span<double> weights)
     {
         OwnEqualWeights(row, weights);
@@ -169,32 +169,57 @@ public sealed class PipelineAttention
             return;
         }
 
-        int group = pipeline.Group(answer.Slot), seen = 0;
-        Span<int> values = stackalloc int[pipeline.Site.Ring <= MostOnStack ? pipeline.Site.Ring : 0];
-        if (values.IsEmpty)
-            values = new int[pipeline.Site.Ring];
-        int lowered = values.Length;
-        for (int p = 0; p < pipeline.Site.Ring; p++)
+        (Slot Slot, int Key, int Value)[] met = Groups(answer.Slot).GetValueOrDefault(pipeline.Group(answer.Slot), []);
+        Span<int> values = met.Length <= MostOnStack ? stackalloc int[met.Length] : new int[met.Length];
+        int seen = 0, lowered = met.Length;
+        foreach ((Slot key, _, int value) in met)
         {
-            Slot key = answer.Slot with { Position = p };
-            if (pipeline.Group(key) != group || pipeline.Source(Operand.Key, key) is null)
-                continue;
             PairMask mask = pipeline.Mask(answer.Slot, key);
-            if (mask is PairMask.Hidden)
-                continue;
-            int value = pipeline.Source(Operand.Value, key) is { } place ? RowOf(place, config.KvHeads) : -1;
             if (mask is PairMask.Seen)
                 values[seen++] = value;
-            else
+            else if (mask is not PairMask.Hidden)
                 values[--lowered] = value;
         }
 
-        ReadOnlySpan<int> counted = seen > 0 ? values[..seen] : values[lowered..];
+        ReadOnlySpan<int> counted = seen > 0 ? values[..seen] : values[lowered..met.Length];
         foreach (int value in counted)
             if (value >= 0)
                 weights[value] += 1.0 / counted.Length;
         if (counted.IsEmpty && stages.EmptyIsNaN)
             weights.Fill(double.NaN);
+    }
+
+    /// <summary>
+    /// All that o follows from, as numbers: for each row its query, the keys that count with their values and masks, and the factor of their scores. Where two evaluations at the same sizes have the same
+    /// numbers, they have the same o for every input, by the same rule the same logsumexp, and if their backward passes are right the same gradients. Nothing where a softmax runs over more than a row, or o is joined from several passes.
+    /// </summary>
+    public ImmutableArray<long> Reading()
+    {
+        Stages stages = pipeline.Stages;
+        if (stages.Normaliser is not Normaliser.Row || !passes.IsEmpty || config.Prefix > 0)
+            return [];
+        ImmutableArray<long>.Builder numbers = ImmutableArray.CreateBuilder<long>();
+        for (int row = 0; row < config.Batch * config.Tokens * config.Heads; row++)
+        {
+            if (Answer(row) is not { } answer)
+            {
+                numbers.Add(-1);
+                continue;
+            }
+
+            (Meeting[] met, Meeting[] counted, bool uniform) = MetBy(answer.Slot);
+            bool isNaN = counted.Length == 0 && stages.EmptyIsNaN;
+
+            // A row of NaN makes NaN of the gradients of all that it meets.
+            Meeting[] read = isNaN ? met : counted;
+            numbers.AddRange(answer.Query, Bits(stages.Scale(pipeline.Site, answer.Slot.Head)), stages.Zeros(pipeline.Site, answer.Slot), uniform ? 1 : 0, isNaN ? 1 : 0, read.Length);
+            foreach (Meeting pair in read)
+                numbers.AddRange(pair.Key, pair.Value, (long)pair.Mask, pair.Mask is PairMask.Less ? Bits(stages.Lowering) : 0);
+        }
+
+        return numbers.ToImmutable();
+
+        static long Bits(double value) => BitConverter.DoubleToInt64Bits(value);
     }
 
     /// <summary>The logsumexp of each row of o, for products q.k by row of q and row of k.</summary>

@@ -8,6 +8,7 @@ namespace S2Attn.Reference.Upstream;
 public sealed class Site
 {
     private readonly int[] shifts, kvHeads;
+    private readonly Dictionary<int, TokenPlace<Int, Bool>[]> places = [];
     private readonly bool[] shifted;
 
     internal Site(S2Config config, Tensor<bool> valid, Stages stages)
@@ -49,6 +50,16 @@ public sealed class Site
 
     /// <summary>The position of a token of a head rolled by -shift.</summary>
     public int Position(int shift, int token) => IndexMaps.Position<Int, Bool>(Ring, shift, token).ToIndex();
+
+    /// <summary>
+    /// The place of every token of a head rolled by -shift, with the ring as one group: which slots meet is the group's matter. Masks look at many pairs, so each place is computed once.
+    /// </summary>
+    internal TokenPlace<Int, Bool>[] Places(int shift)
+    {
+        if (!places.TryGetValue(shift, out TokenPlace<Int, Bool>[]? known))
+            places.Add(shift, known = [.. Enumerable.Range(0, Config.Tokens).Select(token => Visibility.Place<Int, Bool>(Ring, Ring, shift, token))]);
+        return known;
+    }
 
     /// <summary>The remainder on the ring, from 0.</summary>
     public int OnRing(int value) => Modulo(value, Ring);

@@ -183,10 +183,8 @@ public sealed record Stages
     internal bool Sees(Site site, Slot query, Slot key)
     {
         int tokens = site.Config.Tokens, shift = MaskShift(site, query), t = site.Token(shift, query.Position), u = site.Token(shift, key.Position);
-
-        // The ring as one group: which slots meet is the group's matter.
-        bool sees = t < tokens && u < tokens && Visibility.Visible<Int, Bool>(Policy(site.Config.Mask), site.Ring, site.Ring, shift, t, u);
-        return Edge(site, query, key, sees);
+        TokenPlace<Int, Bool>[] places = site.Places(shift);
+        return Edge(site, query, key, t < tokens && u < tokens && Visibility.Visible(Policy(site.Config.Mask), places[t], places[u]));
     }
 }
 

@@ -39,7 +39,12 @@ internal sealed class ExplanationSearch
 
     // What the films are made of, where no port was asked: its own answers need not be computed again.
     private readonly ImmutableArray<Defect>? source;
+    private readonly ImmutableArray<Stages> sourceStages;
+
+    // What of them shows without padding; none where their padding shows there too, in rows without keys.
+    private readonly Composition? shownPlain;
     private readonly Lazy<ImmutableArray<(Composition Composition, bool EvenEmptyRows)>> matching;
+    private readonly Dictionary<int, ImmutableArray<Composition>> whereKeysAreSeen = [];
     private readonly HashSet<Composition> readsAsFilmed = new(ReferenceEqualityComparer.Instance);
     private readonly int mostForward;
     private readonly CancellationToken cancellation;
@@ -50,12 +55,14 @@ internal sealed class ExplanationSearch
         this.index = index;
         this.mostForward = mostForward;
         source = this.films.SelectMany(film => film.MadeOf).FirstOrDefault()?.Defects;
+        sourceStages = [.. this.films.SelectMany(film => film.MadeOf).Take(1).Select(composition => composition.Build())];
+        shownPlain = sourceStages is [var stages] && Composition.Of(source!.Value.Where(IsPlain)) is var composition && ReferenceEquals(composition.Build().Hide, stages.Hide) ? composition : null;
         this.cancellation = cancellation;
 
         // The sizes at which least is alike come first, the long ones last.
         plain = [.. this.films.Where(film => !film.Probe.IsPadded).OrderBy(film => film.Probe.Rows > 512 ? 1 : 0)];
         padded = [.. this.films.Where(film => film.Probe.IsPadded)];
-        matching = new(() => [.. this.index.SelectMany(known => known.Matching(plain, composition => IsSource(composition, IsPlain)))]);
+        matching = new(() => [.. this.index.SelectMany(known => known.Matching(plain, shownPlain))]);
     }
 
     /// <summary>The explanation of some films; there is at least one. Where something leads that has to be changed before any stage can be told, no three defects are tried: that they fit would be chance.</summary>
@@ -77,7 +84,7 @@ internal sealed class ExplanationSearch
     /// <summary>All compositions of the fewest defects that explain everything.</summary>
     private ImmutableArray<Composition> Whole()
     {
-        Dictionary<int, ImmutableArray<Composition>> structures = [], whereKeysAreSeen = [];
+        Dictionary<int, ImmutableArray<Composition>> structures = [];
         int most = mostForward + MostPadding;
         for (int total = 0; total <= most; total++)
         {
@@ -88,15 +95,7 @@ internal sealed class ExplanationSearch
                 if (total - size > 0 && padded.IsEmpty)
                     break;
                 if (!structures.TryGetValue(size, out var explaining))
-                {
-                    whereKeysAreSeen[size] = [.. ReadingAsFilmed(size).Take(size < MostForward ? MostToScore : MostThreesToScore)];
-                    structures[size] = explaining =
-                    [
-                        .. CutWhereAsked(size),
-                        .. whereKeysAreSeen[size].Concat(whereKeysAreSeen.GetValueOrDefault(size - 1, []).SelectMany(WithEmptyRows)).Where(composition => Explains(composition, plain)).Take(MostAlternatives),
-                    ];
-                }
-
+                    structures[size] = explaining = index is [var shared] && shownPlain is { } shown && shown.Defects.Length < source?.Length ? shared.Explaining(shown, size, () => ExplainingPlain(size)) : ExplainingPlain(size);
                 foreach (Composition structure in explaining)
                     found.AddRange(Sets(Padding, total - size).Select(padding => Joined(structure, padding)).SelectMany(joined => joined).Where(joined => Explains(joined, padded)));
             }
@@ -115,6 +114,20 @@ internal sealed class ExplanationSearch
         }
 
         return [];
+    }
+
+    /// <summary>The compositions of so many forward defects that explain what is seen without padding.</summary>
+    private ImmutableArray<Composition> ExplainingPlain(int size) =>
+    [
+        .. CutWhereAsked(size),
+        .. WhereKeysAreSeen(size).Concat(size > 0 ? WhereKeysAreSeen(size - 1).SelectMany(WithEmptyRows) : []).Where(composition => Explains(composition, plain)).Take(MostAlternatives),
+    ];
+
+    private ImmutableArray<Composition> WhereKeysAreSeen(int size)
+    {
+        if (!whereKeysAreSeen.TryGetValue(size, out var seen))
+            whereKeysAreSeen[size] = seen = [.. ReadingAsFilmed(size).Take(size < MostForward ? MostToScore : MostThreesToScore)];
+        return seen;
     }
 
     // A roll that goes wrong beside a mask that cuts by tokens, and so stays right.
@@ -168,8 +181,8 @@ internal sealed class ExplanationSearch
     {
         Stages stages = forward.Build();
         ImmutableArray<Prediction> known = [.. films.OrderBy(film => film.Probe.Rows).Select(film => new Prediction(film, stages))];
-        Composition[] lse = Fewest(forward, known, LogSum, 1, prediction => prediction.LogSumAsFilmed(), defect => !defect.IsBackward);
-        return lse.SelectMany(composition => Fewest(composition, known, Backward, MostBackward, prediction => prediction.GradientsAsFilmed(), defect => defect.Stage is not Stage.LogSum));
+        Composition[] lse = Fewest(forward, known, LogSum, 1, prediction => prediction.LogSumAsFilmed(), defect => !defect.IsBackward, stages => stages.LogSum);
+        return lse.SelectMany(composition => Fewest(composition, known, Backward, MostBackward, prediction => prediction.GradientsAsFilmed(), defect => defect.Stage is not Stage.LogSum, stages => ReferenceEquals(stages.Backward, Stages.Definition.Backward) ? stages.Backward : null));
     }
 
     private static bool IsForward(Defect defect) => !defect.IsBackward && defect.Stage is not Stage.LogSum;
@@ -179,7 +192,19 @@ internal sealed class ExplanationSearch
     /// <summary>Whether of some kinds of defects a composition has those that the films are made of, and no others.</summary>
     private bool IsSource(Composition composition, Func<Defect, bool> counts) => source is { } defects && composition.Defects.Where(counts).SequenceEqual(defects.Where(counts), ReferenceEqualityComparer.Instance);
 
-    private Composition[] Fewest(Composition before, ImmutableArray<Prediction> known, ImmutableArray<Defect> defects, int most, Func<Prediction, bool> asFilmed, Func<Defect, bool> counts)
+    /// <summary>Whether every row reads what it reads by what the films are made of, which then need not be asked.</summary>
+    private bool ReadsAsSource(Composition composition, Prediction prediction) =>
+        index is [var shared] && source is { } defects && shared.ReadAlike(Composition.Of(composition.Defects.Where(IsForward)), Composition.Of(defects.Where(IsForward)), prediction.Probe);
+
+    /// <summary>The fewest defects of a kind that complete a composition, so that one more answer is the films'.</summary>
+    /// <param name="before">The composition.</param>
+    /// <param name="known">Its predictions.</param>
+    /// <param name="defects">The defects.</param>
+    /// <param name="most">How many are tried.</param>
+    /// <param name="asFilmed">Whether the answer is that of a film.</param>
+    /// <param name="counts">Which defects the answer depends on.</param>
+    /// <param name="rule">By which rule the answer follows from what is read; none where it depends on more.</param>
+    private Composition[] Fewest(Composition before, ImmutableArray<Prediction> known, ImmutableArray<Defect> defects, int most, Func<Prediction, bool> asFilmed, Func<Defect, bool> counts, Func<Stages, object?> rule)
     {
         for (int size = 0; size <= most; size++)
         {
@@ -191,7 +216,8 @@ internal sealed class ExplanationSearch
                     if (IsSource(joined, counts))
                         return true;
                     Stages stages = joined.Build();
-                    return known.All(prediction => asFilmed(prediction.WithSameReads(stages)));
+                    bool byOneRule = sourceStages.Any(own => rule(stages) is { } mine && mine.Equals(rule(own)));
+                    return known.All(prediction => (byOneRule && ReadsAsSource(joined, prediction)) || asFilmed(prediction.WithSameReads(stages)));
                 }).Take(MostAlternatives),
             ];
             if (found.Length > 0)
@@ -216,7 +242,8 @@ internal sealed class ExplanationSearch
             seen.Add(prediction);
         }
 
-        return seen.TrueForAll(prediction => prediction.ScoresAsFilmed());
+        // The first question tells most; where it tells nothing, mostly the same is read.
+        return seen.TrueForAll(prediction => prediction.ScoresAsFilmed(questions: 1)) && seen.TrueForAll(prediction => ReadsAsSource(composition, prediction) || prediction.ScoresAsFilmed());
     }
 
     /// <summary>What explains most, where nothing explains all: most sizes, else most rows.</summary>

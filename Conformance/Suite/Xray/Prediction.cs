@@ -27,6 +27,9 @@ internal sealed class Prediction
     /// <summary>That of stages which differ in the logsumexp or the backward pass alone.</summary>
     public Prediction WithSameReads(Stages stages) => new(film, attention.WithSameReads(stages));
 
+    /// <summary>The size.</summary>
+    public XrayProbe Probe => probe;
+
     private Closeness Closeness => new(probe.ElementType);
 
     /// <summary>Whether every answer is the film's.</summary>
@@ -72,11 +75,11 @@ internal sealed class Prediction
         return Enumerable.Range(0, probe.Rows).Count(row => SeesAsFilmed(row, weights));
     }
 
-    /// <summary>Whether the weights are the film's in every score question.</summary>
-    public bool ScoresAsFilmed()
+    /// <summary>Whether the weights are the film's in every score question, or in the first few.</summary>
+    public bool ScoresAsFilmed(int questions = int.MaxValue)
     {
         double[] weights = new double[probe.Sources];
-        for (int code = 0; code < film.LateScores.Length; code++)
+        for (int code = 0; code < Math.Min(questions, film.LateScores.Length); code++)
         {
             Products asked = attention.Ask(probe.ProductsOf(code));
             foreach (int row in film.TellingRows)

@@ -1,6 +1,8 @@
 // Which compositions of forward defects read v at equal scores as a film shows, without trying them all again for every film?
 using System.Collections.Concurrent;
+using System.Collections.Frozen;
 using System.Collections.Immutable;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using S2Attn.Reference.Upstream;
 
@@ -20,22 +22,68 @@ internal sealed class StructureIndex(ImmutableArray<Composition> compositions)
     // What compositions read where a text is long, each when it is asked for.
     private readonly Dictionary<XrayProbe, ConcurrentDictionary<Composition, (ulong, ulong)>> longReads = new(ReferenceEqualityComparer.Instance);
 
+    // Whether what reads the second shows as the first does there.
+    private readonly ConcurrentDictionary<((ulong, ulong) Shown, (ulong, ulong) Read), (bool WhereKeysAreSeen, bool Even)> longSeen = [];
+
+    // What every row reads by a composition; none where that does not tell all.
+    private readonly Dictionary<XrayProbe, ConcurrentDictionary<Composition, (ulong, ulong)?>> readings = new(ReferenceEqualityComparer.Instance);
+
+    // The compositions of so many defects that explain what is seen of one without padding.
+    private readonly ConcurrentDictionary<(string Source, int Defects), ImmutableArray<Composition>> explaining = [];
+
+    private readonly FrozenDictionary<Composition, int> places = compositions.Select((composition, i) => (composition, i)).ToFrozenDictionary(item => item.composition, item => item.i, SameDefects.Instance);
+
+    /// <summary>The compositions of so many defects that explain what a source shows without padding, looked for once for all films that show the same of it.</summary>
+    public ImmutableArray<Composition> Explaining(Composition source, int defects, Func<ImmutableArray<Composition>> find) => explaining.GetOrAdd((source.Name, defects), _ => find());
+
+    /// <summary>Whether every row reads the same by two compositions, so that they answer every question of a probe alike but for the logsumexp and the backward pass.</summary>
+    public bool ReadAlike(Composition first, Composition second, XrayProbe probe) => Reading(first, probe) is { } reading && reading == Reading(second, probe);
+
+    private (ulong, ulong)? Reading(Composition composition, XrayProbe probe)
+    {
+        ConcurrentDictionary<Composition, (ulong, ulong)?>? known;
+        lock (readings)
+        {
+            if (!readings.TryGetValue(probe, out known))
+                readings.Add(probe, known = new(SameDefects.Instance));
+        }
+
+        return known.GetOrAdd(composition, made =>
+        {
+            ImmutableArray<long> numbers = new PipelineAttention(probe.Config, new Pipeline(probe.Config, probe.Valid, made.Build())).Reading();
+            return numbers.IsEmpty ? null : Hashed((0, 1), MemoryMarshal.Cast<long, double>(numbers.AsSpan()));
+        });
+    }
+
     /// <summary>The compositions that read as every film shows, in their order, and whether that is so for rows without keys too.</summary>
     /// <param name="films">The films.</param>
-    /// <param name="isSource">Whether the films are made of a composition, so that it need not be held against them.</param>
-    public IEnumerable<(Composition Composition, bool EvenEmptyRows)> Matching(ImmutableArray<XrayFilm> films, Func<Composition, bool> isSource)
+    /// <param name="source">What the films show, where that is known to be one composition: what was found of it need not be looked for again.</param>
+    public IEnumerable<(Composition Composition, bool EvenEmptyRows)> Matching(ImmutableArray<XrayFilm> films, Composition? source)
     {
-        var matches = films.Where(film => !IsLong(film.Probe)).Select(film => (Classes: Of(film.Probe), Matched: Of(film.Probe).Match(film))).ToArray();
+        int? known = source is not null && places.TryGetValue(source, out int place) ? place : null;
+        var matches = films.Where(film => !IsLong(film.Probe)).Select(film => (Classes: Of(film.Probe), Matched: Of(film.Probe).Match(film, known))).ToArray();
         XrayFilm[] rest = [.. films.Where(film => IsLong(film.Probe))];
-        int[] alike = [.. Enumerable.Range(0, compositions.Length).Where(i => Array.TrueForAll(matches, match => match.Matched[match.Classes.ClassOf[i]]))];
-        Composition[] sources = [.. alike.Select(i => compositions[i]).Where(isSource)];
-        foreach (int i in alike)
+        foreach (int i in Enumerable.Range(0, compositions.Length).Where(i => Array.TrueForAll(matches, match => match.Matched.Contains(match.Classes.ClassOf[i]))))
         {
-            Composition composition = compositions[i];
-            XrayFilm[] unlike = [.. rest.Where(film => !Array.Exists(sources, source => LongReads(source, film.Probe) == LongReads(composition, film.Probe)))];
-            if (Array.TrueForAll(unlike, film => new Prediction(film, composition.Build()).SeesAsFilmedWhereKeysAreSeen()))
-                yield return (composition, Array.TrueForAll(matches, match => !match.Classes.HasEmptyRows(i)) && Array.TrueForAll(unlike, film => new Prediction(film, composition.Build()).SeesAsFilmed()));
+            (bool WhereKeysAreSeen, bool Even)[] sees = [.. rest.Select(film => known is { } own ? SeesLong(own, i, film) : Sees(i, film))];
+            if (Array.TrueForAll(sees, seen => seen.WhereKeysAreSeen))
+                yield return (compositions[i], Array.TrueForAll(matches, match => !match.Classes.HasEmptyRows(i)) && Array.TrueForAll(sees, seen => seen.Even));
         }
+    }
+
+    private (bool WhereKeysAreSeen, bool Even) Sees(int composition, XrayFilm film)
+    {
+        Prediction prediction = new(film, compositions[composition].Build());
+        return prediction.SeesAsFilmed() ? (true, true) : (prediction.SeesAsFilmedWhereKeysAreSeen(), false);
+    }
+
+    // The same for a film that shows an indexed composition: what reads alike is held against each other once.
+    private (bool WhereKeysAreSeen, bool Even) SeesLong(int shown, int composition, XrayFilm film)
+    {
+        if (shown == composition)
+            return (true, true);
+        ((ulong, ulong), (ulong, ulong)) pair = (LongReads(compositions[shown], film.Probe), LongReads(compositions[composition], film.Probe));
+        return pair.Item1 == pair.Item2 ? (true, true) : longSeen.GetOrAdd(pair, _ => Sees(composition, film));
     }
 
     private (ulong, ulong) LongReads(Composition composition, XrayProbe probe)
@@ -47,7 +95,19 @@ internal sealed class StructureIndex(ImmutableArray<Composition> compositions)
                 longReads.Add(probe, reads = new(ReferenceEqualityComparer.Instance));
         }
 
-        return reads.GetOrAdd(composition, made => Hashed((0, 1), Prediction.EqualWeightsOf(probe, new(probe.Config, new Pipeline(probe.Config, probe.Valid, made.Build())))));
+        return reads.GetOrAdd(composition, made =>
+        {
+            PipelineAttention attention = new(probe.Config, new Pipeline(probe.Config, probe.Valid, made.Build()));
+            (ulong, ulong) read = (0, 1);
+            double[] weights = new double[probe.Sources];
+            for (int row = 0; row < probe.Rows; row++)
+            {
+                attention.EqualWeights(row, weights);
+                read = Hashed(read, weights);
+            }
+
+            return read;
+        });
     }
 
     private static (ulong, ulong) Hashed((ulong Exact, ulong Other) before, ReadOnlySpan<double> weights)
@@ -77,6 +137,16 @@ internal sealed class StructureIndex(ImmutableArray<Composition> compositions)
         }
     }
 
+    // A measured shift has one name whatever was measured.
+    private sealed class SameDefects : IEqualityComparer<Composition>
+    {
+        public static SameDefects Instance { get; } = new();
+
+        public bool Equals(Composition? first, Composition? second) => Enumerable.SequenceEqual<Defect>(first!.Defects, second!.Defects, ReferenceEqualityComparer.Instance);
+
+        public int GetHashCode(Composition composition) => composition.Defects.Aggregate(0, (before, defect) => HashCode.Combine(before, RuntimeHelpers.GetHashCode(defect)));
+    }
+
     private sealed class Classes
     {
         private readonly ImmutableArray<Composition> compositions;
@@ -84,10 +154,14 @@ internal sealed class StructureIndex(ImmutableArray<Composition> compositions)
         private readonly Dictionary<ulong, List<int>> byRowsRead = [];
         // What their rows read, each by itself; 0 for a row that reads nothing.
         private readonly List<(int Class, ulong[] Rows)> withEmptyRows = [];
+        private readonly XrayProbe probe;
+
+        // What films of each class match.
+        private readonly ConcurrentDictionary<int, HashSet<int>> matched = [];
 
         public Classes(XrayProbe probe, ImmutableArray<Composition> compositions)
         {
-            this.compositions = compositions;
+            (this.probe, this.compositions) = (probe, compositions);
             ClassOf = new int[compositions.Length];
             Dictionary<(ulong, ulong), int> byWeights = [];
             double[] weights = new double[probe.Sources];
@@ -127,7 +201,11 @@ internal sealed class StructureIndex(ImmutableArray<Composition> compositions)
 
         public bool HasEmptyRows(int composition) => all[ClassOf[composition]].HasEmptyRows;
 
-        public bool[] Match(XrayFilm film)
+        /// <summary>The classes that read as a film shows; of one that shows an indexed composition by the film of its class.</summary>
+        public HashSet<int> Match(XrayFilm film, int? source) =>
+            source is { } known ? matched.GetOrAdd(ClassOf[known], own => Match(XrayFilm.Of(probe, compositions[all[own].First]))) : Match(film);
+
+        private HashSet<int> Match(XrayFilm film)
         {
             ulong[] rows = new ulong[film.Probe.Rows];
             ulong read = 0;
@@ -137,10 +215,11 @@ internal sealed class StructureIndex(ImmutableArray<Composition> compositions)
                 read = Mix(read ^ rows[row]);
             }
 
-            bool[] matched = new bool[all.Count];
-            foreach (int index in byRowsRead.GetValueOrDefault(read, []).Concat(withEmptyRows.Where(known => ReadAlike(known.Rows, rows)).Select(known => known.Class)))
-                matched[index] = new Prediction(film, compositions[all[index].First].Build()).SeesAsFilmedWhereKeysAreSeen();
-            return matched;
+            return
+            [
+                .. byRowsRead.GetValueOrDefault(read, []).Concat(withEmptyRows.Where(known => ReadAlike(known.Rows, rows)).Select(known => known.Class))
+                    .Where(index => new Prediction(film, compositions[all[index].First].Build()).SeesAsFilmedWhereKeysAreSeen()),
+            ];
         }
 
         // Wherever the first reads anything.

@@ -80,6 +80,49 @@ public sealed class StructureIndexTests
         Assert.Contains(pair.Name, made.Names);
     }
 
+    /// <summary>A run holds what rows read against each other before it puts every question: where it is the same, so is every answer.</summary>
+    [Theory]
+    [InlineData("definition")]
+    [InlineData("mask-strict")]
+    [InlineData("empty-row-nan")]
+    [InlineData("full-attention")]
+    public void Compositions_that_read_alike_answer_alike(string beside)
+    {
+        const int Every = 2, FewestAlike = 20;
+        ImmutableArray<Defect> known = beside == "definition" ? [] : [DefectCatalogue.Named(beside)];
+        Composition[] compositions = [.. DefectCatalogue.All.Where((defect, i) => i % Every == 0 && !defect.IsBackward && defect.Stage is not Stage.LogSum && known.All(other => other.Stage != defect.Stage)).Select(defect => Composition.Of(known.Add(defect)))];
+        using CompositionPort any = new("any", Composition.Definition);
+        int alike = 0;
+        foreach (XrayProbe probe in Xrays.Probes(any.Description.Capabilities, [], S2Config.Create(Xrays.Default(MaskPolicy.LocalCausal))).Where(probe => probe.IsPadded || probe.Config.Tokens == probe.Config.GroupSize))
+            foreach (IGrouping<string, Composition> same in compositions.GroupBy(composition => string.Join(' ', new PipelineAttention(probe.Config, new Pipeline(probe.Config, probe.Valid, composition.Build())).Reading())).Where(group => group.Key.Length > 0))
+            {
+                XrayFilm first = XrayFilm.Of(probe, same.First());
+                foreach (Composition other in same.Skip(1))
+                {
+                    alike++;
+                    Assert.True(new Prediction(first, other.Build()).IsAsFilmed(), $"{other} and {same.First()} at {probe}");
+                }
+            }
+
+        Assert.True(alike >= FewestAlike, $"{alike} read alike");
+    }
+
+    /// <summary>Pairs that show the same without padding share what was found of it, and each is named as if it were looked at alone.</summary>
+    [Fact]
+    public void A_pair_is_named_in_a_run_as_it_is_alone()
+    {
+        Composition[] pairs = [.. new[] { ("no-heads-shifted", "padding-ignored"), ("no-heads-shifted", "padding-inverted"), ("no-heads-shifted", "longlora-batch-mask"), ("mask-strict", "padding-ignored"), ("mask-strict", "longlora-batch-mask"), ("mask-strict", "lse-base-2"), ("mask-strict", "dq-detached") }
+            .Select(names => Composition.Of(DefectCatalogue.Named(names.Item1), DefectCatalogue.Named(names.Item2)))];
+        using CompositionPort any = new("any", Composition.Definition);
+        XrayProbe[] probes = [.. Xrays.Probes(any.Description.Capabilities, [], S2Config.Create(Xrays.Default(MaskPolicy.Split))).Where(probe => probe.Rows <= 64)];
+        ImmutableArray<Explanation> alone = [.. pairs.Select(pair => ExplanationSearch.Of([.. probes.Select(probe => XrayFilm.Of(probe, pair))], default))];
+        StructureIndex index = new([.. alone.SelectMany(explanation => explanation.Compositions).Concat(pairs.SelectMany(pair => pair.Defects).Select(defect => Composition.Of(defect))).Append(Composition.Definition)
+            .Select(composition => Composition.Of(composition.Defects.Where(defect => IsForward(defect)))).DistinctBy(composition => composition.Name).OrderBy(composition => composition.Defects.Length)]);
+        Assert.Equal(
+            alone.Select(explanation => string.Join("; ", explanation.Names.Order())),
+            pairs.Select(pair => string.Join("; ", ExplanationSearch.Of(probes.Select(probe => XrayFilm.Of(probe, pair)), [index], default).Names.Order())));
+    }
+
     [Fact]
     public void It_finds_what_reads_as_a_film_shows_and_nothing_else()
     {
@@ -100,8 +143,9 @@ public sealed class StructureIndexTests
             for (int defects = 0; defects <= 2; defects++)
             {
                 string[] tried = [.. compositions.Where(other => other.Defects.Length == defects && films.All(film => new Prediction(film, other.Build()).SeesAsFilmedWhereKeysAreSeen())).Select(other => other.Name)];
-                (Composition Composition, bool EvenEmptyRows)[] found = [.. index.Matching(films, _ => false).Where(item => item.Composition.Defects.Length == defects)];
+                (Composition Composition, bool EvenEmptyRows)[] found = [.. index.Matching(films, source: null).Where(item => item.Composition.Defects.Length == defects)];
                 Assert.Equal(tried, found.Select(item => item.Composition.Name));
+                Assert.Equal(found, index.Matching(films, composition).Where(item => item.Composition.Defects.Length == defects));
                 Assert.All(found.Where(item => item.EvenEmptyRows), item => Assert.True(films.All(film => new Prediction(film, item.Composition.Build()).SeesAsFilmed()), $"{composition}: {item.Composition}"));
             }
         }
