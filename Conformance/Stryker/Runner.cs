@@ -11,8 +11,8 @@ internal static class Runner
     public const string Argument = "--run";
     public const int TimedOut = 3;
 
-    /// <summary>Processor seconds that a witness may take beyond twenty times what it takes without a mutant.</summary>
-    private const double Patience = 5;
+    /// <summary>Processor seconds that a witness may take beyond ten times what it takes without a mutant.</summary>
+    private const double Patience = 2;
 
     /// <summary>Seconds of the clock for each of these: a witness that waits for what never comes takes none of a processor. Others may use the machine too.</summary>
     private const double ClockPatience = 40;
@@ -23,7 +23,7 @@ internal static class Runner
     public static int Run(string[] args)
     {
         (string folder, string classes, string results, string limit, string met, bool isAlone) = (args[0], args[1], args[2], args[3], args[4], args[5] == "alone");
-        string costs = Path.ChangeExtension(results, ".costs");
+        string costs = Path.ChangeExtension(results, $"{met[^8..]}.costs");
         Assembly tests = new TestFolder(Path.GetFullPath(folder)).LoadFromAssemblyPath(Path.GetFullPath(Path.Combine(folder, "S2Attn.Tests.dll")));
         FieldInfo active = Control(tests.GetReferencedAssemblies().Select(name => System.Runtime.Loader.AssemblyLoadContext.GetLoadContext(tests)!.LoadFromAssemblyName(name)));
         int[] ids = [.. args[6].Split(',').Select(id => int.Parse(id, CultureInfo.InvariantCulture))];
@@ -35,9 +35,9 @@ internal static class Runner
         if (isAlone)
             return Meet(ids[0], Within(Quick), cost, active, results, new(ids[0], OutcomeKind.SurvivedAlone, met)) ? 0 : TimedOut;
 
-        // Without a mutant each passes. What it takes is measured where it is not known to be too long.
+        // Without a mutant each passes. What it takes is measured once for each build of the tests: where a mutant hangs, the process after it need not do so again.
         active.SetValue(null, -1);
-        foreach (Witness witness in witnesses.Where(witness => cost.GetValueOrDefault(witness.Name) <= most).ToArray())
+        foreach (Witness witness in witnesses.Where(witness => !cost.ContainsKey(witness.Name)).ToArray())
         {
             TimeSpan before = Now;
             try
@@ -103,7 +103,7 @@ internal static class Runner
             })
             { IsBackground = true };
             thread.Start();
-            double patience = Patience + 20 * cost[witness.Name];
+            double patience = Patience + 10 * cost[witness.Name];
             while (!thread.Join(TimeSpan.FromSeconds(1)))
                 if ((Now - before).TotalSeconds > patience || clock.Elapsed.TotalSeconds > ClockPatience * patience)
                 {
