@@ -43,7 +43,7 @@ internal enum OutcomeKind
 /// <summary>One line of what is kept: the last one of a mutant counts.</summary>
 /// <param name="Id">The mutant.</param>
 /// <param name="Kind">How far it came.</param>
-/// <param name="Text">What saw it; for a survivor, the seconds that a witness might take to be among those that it met.</param>
+/// <param name="Text">What saw it; for a survivor, what it met: the seconds that a witness might take, the classes, and which build of them.</param>
 internal sealed record Outcome(int Id, OutcomeKind Kind, string Text)
 {
     public bool HasSurvived => Kind is OutcomeKind.Survived or OutcomeKind.SurvivedAlone;
@@ -74,6 +74,7 @@ internal static class Table
         }
 
         int killed = mutants.Count(mutant => !outcomes[mutant.Id].HasSurvived);
-        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{killed} of {mutants.Count}, {100.0 * killed / mutants.Count:f1} %"));
+        int Of(OutcomeKind kind) => mutants.Count(mutant => outcomes[mutant.Id].Kind == kind);
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{killed} of {mutants.Count}, {100.0 * killed / mutants.Count:f1} %, of which {Of(OutcomeKind.TimedOut)} hung and {Of(OutcomeKind.Crashed)} brought the process down"));
     }
 }

@@ -190,6 +190,43 @@ public sealed class KernelArgumentTests
         Assert.Contains("GroupSize = null", Assert.Throws<InvalidConfigException>(() => S2AttentionPlan.Packed(Request with { GroupSize = null! }, [0, 8])).Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void Widths_and_blocks_are_those_of_registers()
+    {
+        Assert.Equal((128, 256, 512), (VectorWidths.Bits(VectorWidth.Bits128), VectorWidths.Bits(VectorWidth.Bits256), VectorWidths.Bits(VectorWidth.Bits512)));
+        Assert.Equal(VectorWidths.Bits(VectorWidths.InUse), VectorWidths.Bits(VectorWidth.Widest));
+        Refused<ArgumentOutOfRangeException>("width", "must be one of VectorWidth", () => VectorWidths.Bits((VectorWidth)4));
+        Refused<ArgumentOutOfRangeException>("headDim", "0", () => KernelTiles.Of(0));
+        Assert.Equal([2, 3, 5, 7], new KernelTiles(5, 3, 7, 5, 2, 3).Lengths.AsSpan());
+    }
+
+    /// <summary>B N H D elements, products of which leave 32 bits.</summary>
+    [Theory]
+    [InlineData(TensorLayout.TokenMajor, 5, 3, 8, 120, 24, 8)]
+    [InlineData(TensorLayout.HeadMajor, 5, 3, 8, 120, 8, 40)]
+    [InlineData(TensorLayout.TokenMajor, 1 << 10, 1 << 20, 1 << 12, 1L << 42, 1L << 32, 1 << 12)]
+    [InlineData(TensorLayout.HeadMajor, 1 << 20, 1 << 10, 1 << 12, 1L << 42, 1 << 12, 1L << 32)]
+    public void Dense_strides(TensorLayout layout, int tokens, int heads, int headDim, long batch, long token, long head) =>
+        Assert.Equal(new TensorStrides(batch, token, head), TensorStrides.Dense(layout, tokens, heads, headDim));
+
+    /// <summary>The upper half of the bits of a float: half a step is rounded to even, more than half up, the largest number to infinity; NaN stays NaN though its upper half is that of infinity.</summary>
+    [Theory]
+    [InlineData(0x3F800000u, 0x3F80)]
+    [InlineData(0x3F808000u, 0x3F80)]
+    [InlineData(0x3F808001u, 0x3F81)]
+    [InlineData(0x3F817FFFu, 0x3F81)]
+    [InlineData(0x3F818000u, 0x3F82)]
+    [InlineData(0x80000000u, 0x8000)]
+    [InlineData(0x7F7FFFFFu, 0x7F80)]
+    [InlineData(0x7F800001u, 0x7FC0)]
+    [InlineData(0xFFC00000u, 0xFFC0)]
+    public void A_bfloat16_is_the_nearest(uint bits, int expected)
+    {
+        BFloat16 number = (BFloat16)BitConverter.UInt32BitsToSingle(bits);
+        Assert.Equal(expected, number.Bits);
+        Assert.Equal((uint)expected << 16, BitConverter.SingleToUInt32Bits((float)number));
+    }
+
     private void Refused<TException>(string name, string rule, Action call)
         where TException : ArgumentException
     {

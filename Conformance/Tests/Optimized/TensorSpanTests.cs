@@ -53,6 +53,44 @@ public sealed class TensorSpanTests
         Assert.All(o, element => Assert.Equal(0, element));
     }
 
+    /// <summary>One tensor has a head too many: it is named, with the heads that it should have, which are fewer for keys and values.</summary>
+    [Theory]
+    [InlineData("query", 4)]
+    [InlineData("key", 2)]
+    [InlineData("value", 2)]
+    [InlineData("output", 4)]
+    [InlineData("outputGradient", 4)]
+    [InlineData("queryGradient", 4)]
+    [InlineData("keyGradient", 2)]
+    [InlineData("valueGradient", 2)]
+    public void Each_tensor_has_its_own_heads(string name, int heads)
+    {
+        S2Config config = S2Config.Create(Config.ToRequest() with { KvHeads = 2 });
+        string expected = $"{name} has shape [2,12,{heads + 1},5]: the configuration asks for [2,12,{heads},5].";
+        Assert.Contains(expected, Assert.Throws<ArgumentException>(name, () => S2Attention.Backward<float>(
+            config, Read("query", 4), Read("key", 2), Read("value", 2), Read("output", 4), new float[Batch * Tokens * Heads], Read("outputGradient", 4),
+            Write("queryGradient", 4), Write("keyGradient", 2), Write("valueGradient", 2))).Message, StringComparison.Ordinal);
+        if (!name.EndsWith("Gradient", StringComparison.Ordinal))
+            Assert.Contains(expected, Assert.Throws<ArgumentException>(name, () => S2Attention.Forward<float>(config, Read("query", 4), Read("key", 2), Read("value", 2), Write("output", 4))).Message, StringComparison.Ordinal);
+
+        ReadOnlyTensorSpan<float> Read(string tensor, int count) => Write(tensor, count);
+
+        TensorSpan<float> Write(string tensor, int count) => new(new float[Batch * Tokens * 5 * Dim], [Batch, Tokens, count + (tensor == name ? 1 : 0), Dim]);
+    }
+
+    /// <summary>With D = 1 the last stride says nothing: rows three elements apart, and the bits of dense ones.</summary>
+    [Fact]
+    public void A_row_of_one_element_may_have_any_stride()
+    {
+        S2Config config = S2Config.Create(Config.ToRequest() with { Batch = 1, Heads = 1, KvHeads = 1, HeadDim = 1 });
+        float[] dense = new float[Tokens], apart = new float[3 * Tokens];
+        S2Attention.Forward<float>(config, Q.AsSpan(0, Tokens), K.AsSpan(0, Tokens), V.AsSpan(0, Tokens), dense);
+        S2Attention.Forward<float>(config, Apart(Q), Apart(K), Apart(V), new TensorSpan<float>(apart, [1, Tokens, 1, 1], [0, 3, 0, 0]));
+        Assert.Equal(dense, Enumerable.Range(0, Tokens).Select(t => apart[3 * t]));
+
+        static ReadOnlyTensorSpan<float> Apart(float[] rows) => new(Enumerable.Range(0, 3 * Tokens).Select(i => rows[i / 3]).ToArray(), [1, Tokens, 1, 1], [0, 3, 0, 0]);
+    }
+
     private static float[] Noise(int seed)
     {
         Random random = new(seed);

@@ -43,6 +43,15 @@ public sealed class AttentionTests
         Assert.Equal(double.NegativeInfinity, output.LogSumExp[0, 0, 0]);
     }
 
+    /// <summary>Weights 1/4 and 3/4 of v = 2 and 6, in arrays and in lists.</summary>
+    [Fact]
+    public void A_row_that_a_caller_made_may_hold_any_lists()
+    {
+        S2Config config = Config(8, 4, MaskPolicy.LocalCausal);
+        Assert.Equal([5], Attention.OutputRow(config, EqualScores(config), new(new[] { 2, 6 }, new[] { 0.25, 0.75 }, 0), 0, 0));
+        Assert.Equal([5], Attention.OutputRow(config, EqualScores(config), new(new List<int> { 2, 6 }, new List<double> { 0.25, 0.75 }, 0), 0, 0));
+    }
+
     [Fact]
     public void A_wrong_shape_is_named()
     {

@@ -20,7 +20,13 @@ public sealed class BoundFormulaTests
         .. new[] { ElementType.F32, ElementType.F16, ElementType.BF16 }.Select(type => OptimizedPort.ModelOf(Sizes, type)),
         RoundingModel.Composition(StorageFormat.Binary16, StorageFormat.Binary16),
         RoundingModel.Composition(StorageFormat.Binary32) with { Name = "blocks of 4 terms", SumBlock = 4, KeyBlock = 3, StoresWeights = false, Recomputes = true },
+
+        // Underflow that counts beside rounding: what is absolute in a bound is seen too.
+        Coarse,
+        Coarse with { Name = "coarse, weights kept", StoresWeights = false, StoredScores = 2, SumBlock = 4 },
     ];
+
+    private static RoundingModel Coarse => new("coarse", Math.ScaleB(1, -20), Math.ScaleB(1, -20), 1e30, Math.ScaleB(1, -19), Math.ScaleB(1, -18), new("coarse", Math.ScaleB(1, -12), Math.ScaleB(1, -14), 1e30)) { KeyBlock = 3, StoresWeights = true };
 
     public static TheoryData<int> All() => [.. Enumerable.Range(0, Models.Length)];
 
@@ -129,6 +135,36 @@ public sealed class BoundFormulaTests
         Assert.All(bounds.Key.Row(0, 0, 0).ToArray(), bound => Assert.Equal(0, bound));
         Assert.All(bounds.Value.Row(0, 0, 0).ToArray(), bound => Assert.Equal(0, bound));
         Assert.All(bounds.Value.Row(0, 1, 0).ToArray(), bound => Assert.NotEqual(0, bound));
+    }
+
+    /// <summary>o may be more than binary16 holds in its first element alone. Where do is 0 there, gradients do not depend on it: all have bounds. Where it is not, dq and dk have none.</summary>
+    [Theory]
+    [InlineData(0.0, true)]
+    [InlineData(1e-6, false)]
+    public void An_output_without_a_bound_matters_where_its_gradient_is_not_zero(double outputGradient, bool isBounded)
+    {
+        S2Config config = S2Config.Create(new() { Tokens = 2, HeadDim = 2, GroupSize = GroupSizeRule.Of(2), Mask = MaskPolicy.Bidirectional, ShiftedHeads = HeadShift.None });
+        AttentionInput<double> input = new(Of(1, 1), Of(0, 1), Of(65504, 1));
+        RoundingModel model = S2Attn.Conformance.Ports.Agreement.ModelOf(ElementType.F16);
+        Assert.Equal((true, false), (double.IsPositiveInfinity(ErrorBound.Forward(config, input, model).Bound.Output[0, 0, 0, 0]), double.IsPositiveInfinity(ErrorBound.Forward(config, input, model).Bound.Output[0, 0, 0, 1])));
+        Gradients<double> bounds = GradientErrorBound.Backward(config, input, Of(outputGradient, 1), model).Bound;
+        Assert.Equal((isBounded, isBounded), (double.IsFinite(bounds.Query[0, 0, 0, 1]), double.IsFinite(bounds.Key[0, 0, 0, 1])));
+        Assert.All(bounds.Value.Elements.ToArray(), bound => Assert.True(double.IsFinite(bound)));
+
+        static Tensor<double> Of(double first, double second) => Tensor<double>.Build([1, 2, 1, 2], i => i % 2 == 0 ? first : second);
+    }
+
+    /// <summary>One token: dv is do. A gradient is judged as far as it and its bound stay within binary16, of which 65504 is the largest number.</summary>
+    [Theory]
+    [InlineData(60000, true)]
+    [InlineData(65504, false)]
+    [InlineData(-65504, false)]
+    public void A_gradient_that_may_overflow_its_storage_is_not_judged(double outputGradient, bool isBounded)
+    {
+        S2Config config = S2Config.Create(new() { Tokens = 1, HeadDim = 1, GroupSize = GroupSizeRule.Of(1), Mask = MaskPolicy.Split });
+        Tensor<double> one = Tensor<double>.Of([1, 1, 1, 1], [1]), dout = Tensor<double>.Of([1, 1, 1, 1], [outputGradient]);
+        BoundedGradients gradients = GradientErrorBound.Backward(config, new(one, one, one), dout, S2Attn.Conformance.Ports.Agreement.ModelOf(ElementType.F16));
+        Assert.Equal((outputGradient, isBounded), (gradients.Exact.Value[0, 0, 0, 0], double.IsFinite(gradients.Bound.Value[0, 0, 0, 0])));
     }
 
     /// <summary>

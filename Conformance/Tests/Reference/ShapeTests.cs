@@ -17,6 +17,7 @@ public sealed class ShapeTests
         S2Slice slice = S2Slice.Whole(item.Config);
         AttentionOutput<double> output = Attention.Forward(item.Config, input);
         OutputGradient<double> gradient = new(outputGradient, logSumExpGradient);
+        S2Grid grid = S2Grid.Create(item.Config, new GridAxis<int>(6, 3, 1));
         for (int axis = 0; axis < 4; axis++)
         {
             Refused("Query", () => Attention.Forward(item.Config, input with { Query = Longer(input.Query, axis) }));
@@ -26,6 +27,7 @@ public sealed class ShapeTests
             {
                 Refused(name, () => AttentionGradients.Backward(item.Config, wrong, Longer(outputGradient, axis)));
                 Refused(name, () => ErrorBound.Forward(item.Config, wrong, RoundingModel.Double));
+                Refused(name, () => GridAttention.Parts(grid, wrong));
                 Refused(name, () => GradientErrorBound.Backward(item.Config, wrong, outputGradient, RoundingModel.Double));
             }
 

@@ -175,6 +175,7 @@ public sealed class GridTests
     [InlineData("Split", 16, "2/1/0 2/1/0 2/1/0 2/1/0", "Axes")]
     [InlineData("Split", 8, "2/1/0 2/1/0 2/1/0", "")]
     [InlineData("Split", 16, "4/1/0 4/4/3", "")]
+    [InlineData("Split", 16, "1/1/0 16/4/3", "")]
     [InlineData("Split", 16, "4/3/2 4/2/1", "")]
     [InlineData("LocalCausal", 16, "4/4/0 4/2/1", "")]
     [InlineData("LocalCausal", 16, "4/3/2 4/2/1", "Axes[0].GroupSize")]
