@@ -320,13 +320,15 @@ public sealed class KeyValueCacheTests
         }
     }
 
-    /// <summary>Each sequence starts at a first key of its own, whichever of them is the longest.</summary>
+    /// <summary>Each sequence starts at a first key of its own and has as many parts of keys as it is long, whichever of them is the longest.</summary>
     [Theory]
-    [InlineData(700, 310, 333)]
-    [InlineData(310, 700, 333)]
-    public void Sequences_of_any_lengths_attended_together_have_the_bits_of_each_alone(params int[] lengths)
+    [InlineData(16, 700, 310, 333)]
+    [InlineData(16, 310, 700, 333)]
+    [InlineData(1400, 1300, 310, 333)]
+    [InlineData(1400, 310, 333, 1300)]
+    public void Sequences_of_any_lengths_attended_together_have_the_bits_of_each_alone(int groupSize, params int[] lengths)
     {
-        S2Config config = Config(700, 16, 5, 2, 24);
+        S2Config config = Config(1400, groupSize, 5, 2, 24);
         int row = config.Heads * config.HeadDim, kvRow = config.KvHeads * config.HeadDim;
         using KeyValueCache<float> cache = new(config, new() { Sequences = lengths.Length, MaxChunk = 300, Threads = 2 });
         for (int i = 0; i < lengths.Length; i++)
