@@ -235,15 +235,18 @@ public sealed class KeyValueCacheTests
         float[] row = new float[2 * 8], query = new float[4 * 8];
         Assert.Equal("key", Assert.Throws<ArgumentException>(() => cache.Append(row.AsSpan(1), row)).ParamName);
         Assert.Equal("key", Assert.Throws<ArgumentException>(() => cache.Append(row, row)).ParamName);
-        Assert.Equal("value", Assert.Throws<ArgumentException>(() => cache.Append(row, row.AsSpan(1), 0)).ParamName);
+        foreach (int length in new[] { 0, 15, 17, 32 })
+            Assert.Equal("value", Assert.Throws<ArgumentException>(() => cache.Append(row, new float[length], 0)).ParamName);
         Assert.Equal("sequence", Assert.Throws<ArgumentOutOfRangeException>(() => cache.Append(row, row, 2)).ParamName);
         Assert.Equal("query", Assert.Throws<ArgumentOutOfRangeException>(() => cache.Attend(query, new float[32], sequence: 0)).ParamName);
         cache.Append(row, row, 0);
         cache.Attend(query, new float[32], sequence: 0);
         Assert.Equal("query", Assert.Throws<ArgumentOutOfRangeException>(() => cache.Attend(new float[2 * 32], new float[2 * 32], sequence: 0)).ParamName);
-        Assert.Equal("output", Assert.Throws<ArgumentException>(() => cache.Attend(query, new float[31], sequence: 0)).ParamName);
+        foreach (int length in new[] { 0, 31, 33, 64 })
+            Assert.Equal("output", Assert.Throws<ArgumentException>(() => cache.Attend(query, new float[length], sequence: 0)).ParamName);
         Assert.Equal("output", Assert.Throws<ArgumentException>(() => cache.Attend(query, query, sequence: 0)).ParamName);
-        Assert.Equal("logSumExp", Assert.Throws<ArgumentException>(() => cache.Attend(query, new float[32], new float[3], sequence: 0)).ParamName);
+        foreach (int length in new[] { 3, 5, 8 })
+            Assert.Equal("logSumExp", Assert.Throws<ArgumentException>(() => cache.Attend(query, new float[32], new float[length], sequence: 0)).ParamName);
         cache.Append(new float[10 * 16], new float[10 * 16], 0);
         Assert.Equal("query", Assert.Throws<ArgumentOutOfRangeException>(() => cache.Attend(new float[5 * 32], new float[5 * 32], sequence: 0)).ParamName);
         cache.Attend([], []);
