@@ -169,4 +169,20 @@ public sealed class GeometryTests
                 from x in Enumerable.Range(0, tensor.Width * tensor.Size)
                 select tensor.At + ((int)(b * tensor.Strides.Batch + t * tensor.Strides.Token + h * tensor.Strides.Head) * tensor.Size) + x];
     }
+
+    /// <summary>Whether two tensors share a byte may take longer to find out than a call may take. Then they count as overlapping: a call that is refused does no harm.</summary>
+    [Fact]
+    public unsafe void A_search_for_shared_bytes_that_is_given_up_says_that_there_may_be_some()
+    {
+        // Long strides are multiples of 2^20, between which short ones do not reach; but that they have a common divisor is hidden by the short ones.
+        const long Long = 1 << 20;
+        Both(Of(new(7919 * Long, 7907 * Long, 101), 60, 60, 10, 10_000), Of(new(7901 * Long, 7883 * Long, 103), 60, 60, 10, 510_000));
+
+        // Every place of one lies between two of the other, and each must be looked at.
+        Both(Of(new(8_000_000, 0, 0), 200_000, 1, 1, 10_000), Of(new(7_999_992, 0, 0), 200_000, 1, 1, 10_004));
+
+        static Region Of(TensorStrides strides, int batch, int tokens, int heads, long at) => new(Place.Of("tensor", "options", strides, batch, new(0, tokens), heads, 1), (byte*)at, 1);
+
+        static void Both(Region a, Region b) => Assert.True(a.Overlaps(b) && b.Overlaps(a));
+    }
 }

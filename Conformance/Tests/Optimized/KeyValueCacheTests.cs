@@ -235,15 +235,18 @@ public sealed class KeyValueCacheTests
         float[] row = new float[2 * 8], query = new float[4 * 8];
         Assert.Equal("key", Assert.Throws<ArgumentException>(() => cache.Append(row.AsSpan(1), row)).ParamName);
         Assert.Equal("key", Assert.Throws<ArgumentException>(() => cache.Append(row, row)).ParamName);
-        Assert.Equal("value", Assert.Throws<ArgumentException>(() => cache.Append(row, row.AsSpan(1), 0)).ParamName);
+        foreach (int length in new[] { 0, 15, 17, 32 })
+            Assert.Equal("value", Assert.Throws<ArgumentException>(() => cache.Append(row, new float[length], 0)).ParamName);
         Assert.Equal("sequence", Assert.Throws<ArgumentOutOfRangeException>(() => cache.Append(row, row, 2)).ParamName);
         Assert.Equal("query", Assert.Throws<ArgumentOutOfRangeException>(() => cache.Attend(query, new float[32], sequence: 0)).ParamName);
         cache.Append(row, row, 0);
         cache.Attend(query, new float[32], sequence: 0);
         Assert.Equal("query", Assert.Throws<ArgumentOutOfRangeException>(() => cache.Attend(new float[2 * 32], new float[2 * 32], sequence: 0)).ParamName);
-        Assert.Equal("output", Assert.Throws<ArgumentException>(() => cache.Attend(query, new float[31], sequence: 0)).ParamName);
+        foreach (int length in new[] { 0, 31, 33, 64 })
+            Assert.Equal("output", Assert.Throws<ArgumentException>(() => cache.Attend(query, new float[length], sequence: 0)).ParamName);
         Assert.Equal("output", Assert.Throws<ArgumentException>(() => cache.Attend(query, query, sequence: 0)).ParamName);
-        Assert.Equal("logSumExp", Assert.Throws<ArgumentException>(() => cache.Attend(query, new float[32], new float[3], sequence: 0)).ParamName);
+        foreach (int length in new[] { 3, 5, 8 })
+            Assert.Equal("logSumExp", Assert.Throws<ArgumentException>(() => cache.Attend(query, new float[32], new float[length], sequence: 0)).ParamName);
         cache.Append(new float[10 * 16], new float[10 * 16], 0);
         Assert.Equal("query", Assert.Throws<ArgumentOutOfRangeException>(() => cache.Attend(new float[5 * 32], new float[5 * 32], sequence: 0)).ParamName);
         cache.Attend([], []);
@@ -320,13 +323,15 @@ public sealed class KeyValueCacheTests
         }
     }
 
-    /// <summary>Each sequence starts at a first key of its own, whichever of them is the longest.</summary>
+    /// <summary>Each sequence starts at a first key of its own and has as many parts of keys as it is long, whichever of them is the longest.</summary>
     [Theory]
-    [InlineData(700, 310, 333)]
-    [InlineData(310, 700, 333)]
-    public void Sequences_of_any_lengths_attended_together_have_the_bits_of_each_alone(params int[] lengths)
+    [InlineData(16, 700, 310, 333)]
+    [InlineData(16, 310, 700, 333)]
+    [InlineData(1400, 1300, 310, 333)]
+    [InlineData(1400, 310, 333, 1300)]
+    public void Sequences_of_any_lengths_attended_together_have_the_bits_of_each_alone(int groupSize, params int[] lengths)
     {
-        S2Config config = Config(700, 16, 5, 2, 24);
+        S2Config config = Config(1400, groupSize, 5, 2, 24);
         int row = config.Heads * config.HeadDim, kvRow = config.KvHeads * config.HeadDim;
         using KeyValueCache<float> cache = new(config, new() { Sequences = lengths.Length, MaxChunk = 300, Threads = 2 });
         for (int i = 0; i < lengths.Length; i++)

@@ -145,6 +145,33 @@ public sealed class HostilePortTests : IDisposable
         Assert.Equal(200 * 65536, log.ToString().Length);
     }
 
+    /// <summary>The last bytes, in their order, whether they come one by one or more at once than are kept.</summary>
+    [Theory]
+    [InlineData(1)]
+    [InlineData(7)]
+    [InlineData(63)]
+    [InlineData(64)]
+    [InlineData(100)]
+    public void Of_stderr_the_last_bytes_are_kept_however_they_come(int bytesOfRead)
+    {
+        string text = string.Concat(Enumerable.Range(0, 90).Select(i => FormattableString.Invariant($"{i:00}.")));
+        foreach (string written in new[] { text, text[..100], text[..30] })
+        {
+            StringWriter log = new();
+            using MemoryStream stream = new SlowStream(written, bytesOfRead);
+            TailReader reader = new(stream, 64, log);
+            reader.WaitForEnd(TimeSpan.FromMinutes(1));
+            Assert.Equal((written[Math.Max(0, written.Length - 64)..], written), (reader.Text, log.ToString()));
+        }
+    }
+
+    private sealed class SlowStream(string text, int most) : MemoryStream(System.Text.Encoding.ASCII.GetBytes(text))
+    {
+        public override int Read(byte[] buffer, int offset, int count) => base.Read(buffer, offset, Math.Min(count, most));
+
+        public override int Read(Span<byte> buffer) => base.Read(buffer[..Math.Min(buffer.Length, most)]);
+    }
+
     private ProcessPort Start(string mode, double startupSeconds = 30, StringWriter? log = null) => ProcessPort.Start(
         $"env 'S2ATTN_TEST={temporary}' python3 '{Path.Combine(Repository.Root, "Conformance", "Tests", "Ports", "hostile_port.py")}' {mode}",
         new ProcessPortOptions

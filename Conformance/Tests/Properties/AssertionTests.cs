@@ -107,6 +107,18 @@ public sealed class AssertionTests : IDisposable
         Assert.False(Of(Row("Spec", Outcome.Holds), Row("golden", Outcome.Holds), Row("port", Outcome.Holds), Row(subject, outcome)).Conforms);
     }
 
+    /// <summary>A port to which no question could be put is not one that conforms, whatever others do beside it.</summary>
+    [Fact]
+    public void A_port_that_was_asked_nothing_does_not_conform()
+    {
+        PortDescription description = Right.Description;
+        foreach ((Outcome outcome, bool conforms) in new[] { (Outcome.Holds, true), (Outcome.Unsupported, false) })
+        {
+            ImmutableArray<PropertyResult> rows = [Row("Spec", Outcome.Holds), Row("other", Outcome.Holds), Row("port", outcome)];
+            Assert.Equal(conforms, (Of(rows) with { Ports = [ReportPort.Of("other", description, rows, whole: true), ReportPort.Of("port", description, rows, whole: true)] }).Conforms);
+        }
+    }
+
     [Fact]
     public void JUnit_counts_each_outcome_and_holds_an_element_for_each()
     {

@@ -31,15 +31,18 @@ internal static class PrefixMutants
         Gradients("prefix-gradients-of-first-tokens", (item, whole) => Own(item) is { } own ? whole with { Key = FromPrefix(item, own.Key, whole.Key), Value = FromPrefix(item, own.Value, whole.Value) } : whole),
         Gradients("prefix-dv-missing", (item, whole) => whole with { Value = FromPrefix(item, whole.Value.Map(_ => 0.0), whole.Value) }),
         Gradients("prefix-forgotten-in-dq", (item, whole) => ((PortAnswer.Backward)Right.Run(With(item, request => request with { Prefix = 0 }))).Gradients is var none ? whole with { Query = none.Query } : whole),
-        new MutantPort("prefix-lost-by-slices", item => item.Config.Prefix == 0 || !item.IsSlice ? Right.Run(item) : Right.Run(item with { Part = WithoutPrefix(item.Part) }))
-        {
-            Description = Right.Description with { Name = "prefix-lost-by-slices", Capabilities = Right.Description.Capabilities with { Grids = false, LogSumExpGradient = false } },
-        },
+        LostBy("prefix-lost-by-slices", part => !part.IsUnbounded),
+        LostBy("prefix-lost-by-growing-texts", part => part.IsUnbounded),
     ];
 
     private static MutantPort Of(string name, Func<PortCase, PortAnswer> change) => new(name, item => item.Config.Prefix == 0 ? Right.Run(item) : change(item))
     {
         Description = Right.Description with { Name = name, Capabilities = Right.Description.Capabilities with { Slices = false, LogSumExpGradient = false, Grids = false } },
+    };
+
+    private static MutantPort LostBy(string name, Func<S2Slice, bool> parts) => new(name, item => item.Config.Prefix > 0 && item.IsSlice && parts(item.Part) ? Right.Run(item with { Part = WithoutPrefix(item.Part) }) : Right.Run(item))
+    {
+        Description = Right.Description with { Name = name, Capabilities = Right.Description.Capabilities with { Grids = false, LogSumExpGradient = false } },
     };
 
     private static MutantPort Seen(string name, Func<S2Config, int, int, int, bool> sees) => Of(name, item => MutantPort.Variant(item, visible: (head, t, u) => sees(item.Config, head, t, u)));

@@ -38,9 +38,10 @@ public sealed class BoundFormulaTests
         RoundingModel model = Models[index];
         foreach (MaskPolicy mask in new[] { MaskPolicy.LocalCausal, MaskPolicy.BidirectionalSplit })
             foreach (TensorKind kind in new[] { TensorKind.Normal, TensorKind.Offset, TensorKind.OneHot, TensorKind.LargeScores, TensorKind.Subnormal })
-                foreach ((PaddingPattern padding, double ofLogSumExp) in new[] { (PaddingPattern.None, 0.0), (PaddingPattern.Scattered, 0.0), (PaddingPattern.None, 3.0) })
+                foreach ((PaddingPattern padding, double ofLogSumExp, int prefix) in new[] { (PaddingPattern.None, 0.0, 0), (PaddingPattern.Scattered, 0.0, 0), (PaddingPattern.None, 3.0, 0), (PaddingPattern.None, 0.0, 7) })
                 {
                     AttentionCase item = Cases.Of(30, 10, mask, heads: 4, kvHeads: 2, headDim: 6, kind: kind, padding: padding, seed: 3);
+                    item = item with { Config = item.Config.With(request => request with { Prefix = prefix }) };
                     Tensor<double> dlse = Tensor<double>.Build([1, 30, 4], i => ofLogSumExp * ((i * 7 % 16) - 8));
                     BoundWitness witness = new(item, model, dlse);
                     AttentionOutput<double> forward = ErrorBound.Forward(item.Config, item.BuildInput(), model).Bound;
@@ -59,6 +60,59 @@ public sealed class BoundFormulaTests
                                 FormattableString.Invariant($"{model.Name}, {item}: the bound of {name}, element {i}, is {bound.Elements[i]:R}; the page's formulas give {expected[i]:R}"));
                     }
                 }
+    }
+
+    /// <summary>Over a grid the bounds of the windows stand where their tokens do, and those of dk and dv add up over the heads that share a kv head, with the rounding of that sum.</summary>
+    [Theory]
+    [MemberData(nameof(All))]
+    public void Every_bound_over_a_grid_is_what_the_page_says(int index)
+    {
+        RoundingModel model = Models[index];
+        foreach (int kvHeads in new[] { 2, 4 })
+        {
+            AttentionCase item = Cases.Of(24, 24, MaskPolicy.BidirectionalSplit, heads: 4, kvHeads: kvHeads, headDim: 6, padding: PaddingPattern.Scattered, seed: 3) with { PadsAreNaN = false };
+            S2Grid grid = S2Grid.Create(item.Config, new GridAxis<int>(4, 2, 1), new GridAxis<int>(6, 4, 2));
+            AttentionInput<double> input = item.BuildInput();
+            Tensor<double> dout = item.BuildOutputGradient(), dlse = Tensor<double>.Build([1, 24, 4], i => (i * 7 % 16) - 8);
+            BoundedOutput forward = GridErrorBound.Forward(grid, input, model);
+            BoundedGradients backward = GridErrorBound.Backward(grid, input, dout, dlse, model);
+
+            // 2 x 4 keys of a window, for each head that adds to a row; in storage one rounding a head.
+            int sharing = 4 / kvHeads, terms = sharing * 2 * 4;
+            double ofSum = sharing == 1 ? 0 : Gamma(terms, model.Unit) + (model.StoresWeights ? Gamma(sharing, model.Storage.Unit) : 0);
+            double[] o = new double[24 * 4 * 6], lse = new double[24 * 4], dq = new double[o.Length], dk = new double[24 * kvHeads * 6], dv = new double[dk.Length];
+            foreach (WindowPart part in GridAttention.Parts(grid, input))
+            {
+                Tensor<double> ofWindow = Tensor<double>.Build([1, part.Config.Tokens, 1], i => dlse[0, part.Window.Tokens[i], part.Head]);
+                AttentionOutput<double> output = ErrorBound.Forward(part.Config, part.Input, model).Bound;
+                BoundedGradients gradients = GradientErrorBound.Backward(part.Config, part.Input, GridAttention.Gather(dout, part.Window, part.Head), ofWindow, model);
+                for (int i = 0; i < part.Config.Tokens; i++)
+                {
+                    int row = part.Window.Tokens[i] * 4 + part.Head, keyRow = part.Window.Tokens[i] * kvHeads + part.Head / sharing;
+                    lse[row] = output.LogSumExp[0, i, 0];
+                    for (int d = 0; d < 6; d++)
+                    {
+                        o[row * 6 + d] = output.Output[0, i, 0, d];
+                        dq[row * 6 + d] = gradients.Bound.Query[0, i, 0, d];
+                        dk[keyRow * 6 + d] += Share(gradients.Exact.Key[0, i, 0, d], gradients.Bound.Key[0, i, 0, d]);
+                        dv[keyRow * 6 + d] += Share(gradients.Exact.Value[0, i, 0, d], gradients.Bound.Value[0, i, 0, d]);
+                    }
+                }
+            }
+
+            foreach ((string name, double[] expected, Tensor<double> bound) in new[]
+            {
+                ("o", o, forward.Bound.Output), ("lse", lse, forward.Bound.LogSumExp), ("dq", dq, backward.Bound.Query), ("dk", dk, backward.Bound.Key), ("dv", dv, backward.Bound.Value),
+            })
+                for (int i = 0; i < expected.Length; i++)
+                    Assert.True(
+                        Math.Abs(expected[i] - bound.Elements[i]) <= 1e-12 * expected[i] || (double.IsPositiveInfinity(expected[i]) && double.IsPositiveInfinity(bound.Elements[i])),
+                        FormattableString.Invariant($"{model.Name}, K = {kvHeads}: the bound of {name}, element {i}, is {bound.Elements[i]:R}; the page's formulas give {expected[i]:R}"));
+
+            double Share(double gradient, double bound) => bound + ofSum * (Math.Abs(gradient) + bound);
+        }
+
+        static double Gamma(int roundings, double unit) => roundings * unit / (1 - roundings * unit);
     }
 
     /// <summary>A row whose scores are all minus infinity is 0 exactly, element by element, but where a value that its weights of 0 multiply is not finite.</summary>
@@ -128,6 +182,15 @@ public sealed class BoundFormulaTests
             Gradients<double> gradient = GradientErrorBound.Backward(one, new(v, v, q), q, S2Attn.Conformance.Ports.Agreement.ModelOf(ElementType.F32)).Bound;
             Assert.Equal(sizes.Item2, double.IsPositiveInfinity(gradient.Query[0, 0, 0, 0]));
             Assert.Equal(sizes.Item2, double.IsPositiveInfinity(gradient.Key[0, 0, 0, 0]));
+        });
+
+        // The same where scores are stored in a format whose largest number is 65504; where they are not, it limits nothing.
+        Assert.All(new[] { (0.51, true), (0.49, false) }, part =>
+        {
+            Tensor<double> q = Tensor<double>.Of([1, 1, 1, 1], [Math.Sqrt(part.Item1 * 65504)]), v = Tensor<double>.Of([1, 1, 1, 1], [1.0]);
+            S2Config one = Cases.Of(1, 1, MaskPolicy.Split, headDim: 1).Config;
+            Assert.Equal(part.Item2, double.IsPositiveInfinity(ErrorBound.Forward(one, new AttentionInput<double>(q, q, v), S2Attn.Conformance.Ports.Agreement.ModelOf(ElementType.F16)).Bound.Output[0, 0, 0, 0]));
+            Assert.False(double.IsPositiveInfinity(ErrorBound.Forward(one, new AttentionInput<double>(q, q, v), OptimizedPort.ModelOf(one, ElementType.F16)).Bound.Output[0, 0, 0, 0]));
         });
 
         AttentionCase item = Cases.Of(6, 6, MaskPolicy.Split, padding: PaddingPattern.One, seed: 0);

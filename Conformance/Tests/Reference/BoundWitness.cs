@@ -69,7 +69,7 @@ internal sealed class BoundWitness
         double[] o = [.. Enumerable.Range(0, d).Select(e => Enumerable.Range(0, n).Sum(j => p[j] * v[j][e]))];
 
         // Steps 1 and 2.
-        double r = m.KeyBlock == 0 ? 0 : Math.Min(n, seen.Length / m.KeyBlock + 2) - 1;
+        double r = m.KeyBlock == 0 ? 0 : Math.Min(n, seen.Length / m.KeyBlock + (config.Prefix > 0 ? 3 : 2)) - 1;
         double[] sigma = [.. k.Select(key =>
             (Gamma(d + m.ScoreRoundings) + Gamma(m.StoredScores, Us)) * Math.Abs(config.Scale) * AbsDot(q, key)
             + m.Underflow * (key.Sum(Math.Abs) + d * Math.Max(1, Math.Abs(config.Scale)) + 2) + m.StoredScores * m.Storage.Underflow)];

@@ -100,6 +100,23 @@ public sealed class ReportComparisonTests : IDisposable
         Assert.Contains(expected, Assert.Throws<FormatException>(() => ReportDigest.Parse(Encoding.UTF8.GetBytes(report.ToJsonString()))).Message, StringComparison.Ordinal);
     }
 
+    /// <summary>Rows of two runs tell of a change only where both drew the same cases: whatever decides these is told, and nothing else.</summary>
+    [Fact]
+    public void What_decides_the_cases_of_a_run_is_told()
+    {
+        Assert.Equal("seed 1, 100 cases", With("tool", "another").Draw);
+        Assert.Equal("seed -7, 100 cases", With("seed", -7).Draw);
+        Assert.Equal("seed 1, 8 cases", With("cases", 8).Draw);
+        Assert.Equal("seed 1, 100 cases, filter Leakage", With("filter", "Leakage").Draw);
+
+        static ReportDigest With(string field, JsonNode value)
+        {
+            JsonNode report = JsonNode.Parse(Json("holds", [1]))!;
+            report[field] = value;
+            return ReportDigest.Parse(Encoding.UTF8.GetBytes(report.ToJsonString()));
+        }
+    }
+
     [Fact]
     public void Equal_rows_are_no_change_and_a_lost_level_is_worse()
     {

@@ -31,6 +31,19 @@ public sealed class LevelJudgementTests
         Assert.Equal(LevelEvidence.Kinds.Length, judged.Levels.Sum(level => level.Evidence.Length));
     }
 
+    /// <summary>Relations between a port's own answers hold for wrong ports too: which rows count is written down, and that the others hold counts for nothing.</summary>
+    [Fact]
+    public void Evidence_is_of_the_rows_that_hold_a_port_against_the_definition()
+    {
+        string[] counted =
+        [
+            "Agreement.Gradients", "Agreement.LargeScores", "Agreement.LogSumExp", "Agreement.Output", "Agreement.Ties", "Borders.Gradients", "Borders.Output", "Cost", "Diagonal", "Direction", "FullAttention",
+            "Gradients.Differences", "Gradients.Poison", "Leak.Count", "NoLeakage.Poison", "Partition", "Reach", "Shift.Inverts", "Visibility", "Visibility.Padding", "WholeGroup",
+        ];
+        Assert.All(OfReference.Value, row => Assert.Equal(Outcome.Holds, row.Outcome));
+        Assert.Equal(counted, OfReference.Value.Where(row => !row.Evidence.IsEmpty).Select(row => row.Name).Order(StringComparer.Ordinal));
+    }
+
     [Fact]
     public void A_port_that_is_never_asked_a_plain_case_earns_nothing_whether_it_lies_or_is_right()
     {

@@ -1,9 +1,11 @@
 // Is a port of this process that breaks its contract a result like any other, and never the end of the run?
 using System.Collections.Immutable;
+using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Properties;
 using S2Attn.Conformance.Running;
 using S2Attn.Reference;
+using S2Attn.Spec;
 
 namespace S2Attn.Tests.Running;
 
@@ -46,6 +48,22 @@ public sealed class MisbehavingPortTests
             : answer).Single();
         Assert.Equal(Outcome.Fails, row.Outcome);
         Assert.Contains("<q, dq> = <k, dk>", row.Counterexample[0].Reason, StringComparison.Ordinal);
+    }
+
+    /// <summary>A wrong answer whose smaller cases crash is shrunk among the wrong answers, and a crash among the crashes: the author is told of one thing, not of another.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_failure_is_shrunk_to_one_of_its_own_kind(bool longOnesCrash)
+    {
+        using ChangedPort port = new((portCase, answer) => portCase.Config.Tokens >= 4 == longOnesCrash ? throw new InvalidOperationException("too long, or too short")
+            : answer is PortAnswer.Forward forward ? forward with { Output = forward.Output.Map(value => value + 1) } : answer);
+        AttentionCase failing = Cases.Of(12, 6, MaskPolicy.Split, heads: 2);
+        Verdict verdict = SuiteRunner.Check(Named("Agreement.Output"), port, failing);
+        Shrunk shrunk = Shrinking.Shrink(TimeSpan.FromMinutes(1), Named("Agreement.Output"), port, failing, verdict);
+        Assert.Equal(longOnesCrash, verdict is Verdict.PortFailed);
+        Assert.IsType(verdict.GetType(), shrunk.Verdict);
+        Assert.Equal(4, shrunk.Case.Config.Tokens);
     }
 
     private static Property Named(string name) => PropertyCatalogue.All.Single(property => property.Name == name);

@@ -1,7 +1,9 @@
 // Does each theorem cover exactly the sizes that its words say, and is nothing of what it says lost unseen?
+using System.Collections.Immutable;
 using S2Attn.Conformance.Running;
 using S2Attn.Spec;
 using S2Attn.Spec.Algebra;
+using S2Attn.Spec.Claims;
 using S2Attn.Tests.Docs;
 
 namespace S2Attn.Tests.Spec;
@@ -76,5 +78,51 @@ public sealed class RegionTests
                         for (int y = 0; y < n; y++, points++)
                             holds += theorem.Claim.Holds<Int, Bool>(new(n, g, s), x, y).Value ? 1 : 0;
         return $"{holds} of {points}";
+    }
+
+    /// <summary>
+    /// The same of the facts about patterns, slices, grids, prefixes and kernels, at points that are drawn about the border of their regions: at how many a fact is claimed, and at how many it holds.
+    /// A region that was made smaller still holds, and so does a statement that says less.
+    /// </summary>
+    [Fact]
+    public void Each_fact_is_claimed_and_holds_at_as_many_points_as_recorded() => RecordedLines.AssertEqualOrUpdate(
+        "Conformance/Tests/Spec/facts.txt",
+        $"Of {Points} points about the border of its region, those at which each fact is claimed, and at which it holds, claimed or not.",
+        new[] { Theorems.Patterns, Theorems.Slices, Theorems.Grids, Theorems.Prefixes, Theorems.Kernel }.SelectMany(facts => facts).Select(fact => (fact.Name, ClaimedAndHeld(fact))));
+
+    private const int Points = 500;
+
+    private static string ClaimedAndHeld(Statement fact)
+    {
+        Random random = new(1);
+        (int claimed, int holds) = (0, 0);
+        for (int i = 0; i < Points; i++)
+        {
+            Int[] point = Drawn(random, fact.Variables);
+            claimed += fact.Claim.Assumes<Int, Bool>(point).Value ? 1 : 0;
+            holds += fact.Claim.Holds<Int, Bool>(point).Value ? 1 : 0;
+        }
+
+        return $"claimed at {claimed}, holds at {holds}";
+    }
+
+    // Mostly values that a region has, whatever it demands of others, and some one before the first or one behind the last; no divisor is below 1.
+    private static Int[] Drawn(Random random, ImmutableArray<string> names)
+    {
+        const int Most = 6;
+        bool isText = names.Any(name => name.StartsWith('N'));
+        (int n, int g) = (Most, Most);
+        return [.. names.Select(name => new Int(name.TrimEnd('0', '1', '2', '3') switch
+        {
+            "N" => n = random.Next(1, Most + 1),
+            "G" => g = random.Next(2) == 0 ? n / random.Next(1, n + 1) : Math.Max(1, Near(1, n)),
+            "S" => Near(0, g - 1),
+            "c" => random.Next(3) == 0 ? Near(0, n) : g * random.Next(1, 3),
+            "H" or "K" or "M" or "r" => random.Next(1, Most + 1),
+            "P" => isText ? Near(0, n) : random.Next(1, Most + 1),
+            _ => Near(0, n - 1),
+        }))];
+
+        int Near(int first, int last) => random.Next(8) == 0 ? random.Next(first - 1, last + 2) : random.Next(first, last + 1);
     }
 }

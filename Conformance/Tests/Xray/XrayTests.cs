@@ -146,6 +146,45 @@ public sealed class XrayTests
         Assert.Contains(report.Verdict, sentence => sentence.StartsWith("Not looked at: Split B=1 N=15 G=5", StringComparison.Ordinal));
     }
 
+    /// <summary>What the sizes have in common at which a port is silent, and no size has at which it answers: said of one thing after the other, and of none where another size has it too.</summary>
+    [Fact]
+    public void What_silent_sizes_have_in_common_is_said_unless_others_have_it_too()
+    {
+        S2Request one = new() { Tokens = 8, Heads = 4, HeadDim = 4, GroupSize = GroupSizeRule.Of(8), Mask = MaskPolicy.Split }, two = one with { Tokens = 16 };
+        (S2Request Silent, S2Request[] Answered, string Words)[] said =
+        [
+            (two, [one], "where N > G, more than one group"),
+            (one with { KvHeads = 1 }, [one], "where K = 1"),
+            (one with { KvHeads = 2 }, [one], "where K < H"),
+            (two with { Tokens = 12 }, [one, two], "where N is no multiple of G"),
+            (one with { Tokens = 7, GroupSize = GroupSizeRule.Of(7) }, [one], "where G is odd"),
+            (one with { Heads = 3 }, [one], "where H is odd"),
+            (one with { Heads = 6, KvHeads = 3 }, [one, one with { KvHeads = 2 }], "where K is odd"),
+            (one with { Batch = 2 }, [one], "where B > 1"),
+            (one, [two], "where N = G, a single group"),
+            (one with { Shift = 3 }, [one], "where S is not G / 2"),
+            (one with { Scale = 3 }, [one], "where the scale is not 1 / sqrt(D)"),
+            (one with { ShiftedHeads = HeadShift.All }, [one], "where other heads than the second half are shifted"),
+        ];
+        Assert.All(said, item =>
+        {
+            Assert.Equal(item.Words, Where([item.Silent], item.Answered));
+            Assert.Equal("at 1 size", Where([item.Silent], [.. item.Answered, item.Silent]));
+            Assert.Equal("at 1 size", Where([item.Silent], [item.Silent, .. item.Answered]));
+        });
+        Assert.Equal("at 2 sizes", Where([one with { Batch = 2 }, one with { Scale = 3 }], [one]));
+        XrayProbe plain = Of(one), padded = plain with { Valid = Tensor<bool>.Build([1, 8], i => i != 3) };
+        Assert.Equal("where keys are padded", SilentSizes.Where(Report([padded], [plain])));
+
+        static string Where(S2Request[] silent, S2Request[] answered) => SilentSizes.Where(Report([.. silent.Select(Of)], [.. answered.Select(Of)]));
+
+        static XrayProbe Of(S2Request request) => new(S2Config.Create(request), ElementType.F32, Tensor<bool>.Build([request.Batch, request.Tokens], _ => true));
+
+        static XrayReport Report(XrayProbe[] silent, XrayProbe[] answered) => new(
+            new ReferencePort().Description, [.. answered.Select(probe => new XrayPicture(probe, null!, null!, null!, [], []))],
+            [.. silent.Select(probe => new XrayFailure(probe, "none") { IsClaimed = true })], null!, [], 0);
+    }
+
     [Fact]
     public void NaN_that_spreads_is_a_finding_beside_the_structure()
     {
