@@ -16,9 +16,9 @@ python=${S2ATTN_PYTHON:-python3}
 "$python" -c 'import numpy' 2>/dev/null || python=/usr/bin/python3
 mkdir "$work/bin" && ln -s "$(command -v "$python")" "$work/bin/python3" && export PATH="$work/bin:$PATH"
 
-# The package goes to a folder of ours instead of into the repository.
+# The package goes to a folder of ours instead of into the repository; what builds there waits for others that do.
 cd "$repository"
-blocks install | sed "s#\bartifacts\b#$work/feed#; s#\$PWD/$work#$work#" > "$work/install.sh"
+blocks install | sed "s#\bartifacts\b#$work/feed#; s#\$PWD/$work#$work#; s#^dotnet pack#bash .ci/alone dotnet pack#" > "$work/install.sh"
 grep -q "tool install" "$work/install.sh"
 set -x
 . "$work/install.sh"

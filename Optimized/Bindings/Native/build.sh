@@ -38,7 +38,7 @@ for level in $levels; do
     if [ "$level" = arm64 ]; then instructions=""; fi
     # A folder of its own for each level: what one publishes must not be taken for what another did.
     work=$out/.build/$level
-    dotnet publish "$here/S2Attn.Native.csproj" -c Release -r "$rid" -v quiet -nologo -o "$work/publish" "-p:S2AttnIsa=$instructions" "-p:S2AttnLevel=$level" \
+    bash "$root/.ci/alone" dotnet publish "$here/S2Attn.Native.csproj" -c Release -r "$rid" -v quiet -nologo -o "$work/publish" "-p:S2AttnIsa=$instructions" "-p:S2AttnLevel=$level" \
         "-p:NativeIntermediateOutputPath=$work/obj/" "-p:NativeOutputPath=$work/bin/" "${cross[@]}" 9>&- >&2
     install -m 755 "$work/publish/s2attn-core.so" "$library"
     echo "$hash" > "$library.hash"
