@@ -31,10 +31,10 @@ public sealed record Tally(int Held, int Bad, int Lacking, int Stopped, int NotA
             all.Sum(row => (long)row.Cases));
     }
 
-    /// <summary>"20 of 28 rows hold, 2840 cases; 7 not asked, for the declaration leaves out what they need".</summary>
+    /// <summary>"20 of 28 rows hold, 2840 cases; 7 rows not asked, for the declaration leaves out what they need".</summary>
     public override string ToString() => string.Create(
         CultureInfo.InvariantCulture,
-        $"{Held} of {Asked} rows hold{(Lacking == 0 ? "" : $" ({Lacking} {(Lacking == 1 ? "shows" : "show")} only that level 6 is missing)")}, {Cases} cases{(NotAsked == 0 ? "" : $"; {NotAsked} not asked, for the declaration leaves out what {(NotAsked == 1 ? "it needs" : "they need")}")}");
+        $"{Held} of {Asked} rows hold{(Lacking == 0 ? "" : $" ({Lacking} {(Lacking == 1 ? "shows" : "show")} only that level 6 is missing)")}, {Cases} cases{(NotAsked == 0 ? "" : $"; {NotAsked} {(NotAsked == 1 ? "row" : "rows")} not asked, for the declaration leaves out what {(NotAsked == 1 ? "it needs" : "they need")}")}");
 }
 
 /// <summary>The words for the end of a run.</summary>

@@ -42,7 +42,7 @@ internal static class DefectRegion
     public static string Of(Composition composition, MaskPolicy mask)
     {
         Stages stages = composition.Build();
-        S2Request plain = new() { Tokens = 16, Heads = 4, HeadDim = 8, GroupSize = GroupSizeRule.Of(4), Mask = mask };
+        S2Request plain = Plain(mask);
         if (Differs(stages, plain, padded: false))
             return "";
         List<string> where = [];
@@ -55,7 +55,7 @@ internal static class DefectRegion
         Add("where the scale is not 1 / sqrt(D)", plain with { Scale = 0.125 });
         Add("where a batch holds more than one entry", plain with { Batch = 2 });
         if (mask.CutsWrappedRun())
-            Add("where N is no multiple of G", plain with { Tokens = 14 });
+            Add("where N is no multiple of G", plain with { Tokens = 13 });
         Add("in rows of more than 31 keys", plain with { Tokens = 128, GroupSize = GroupSizeRule.Of(64) });
         if (where.Count == 0 && (Differs(stages, plain, padded: true) || Differs(stages, plain with { Batch = 2 }, padded: true)))
             where.Add("with padding");
@@ -73,12 +73,18 @@ internal static class DefectRegion
         }
     }
 
-    private static bool Differs(Stages stages, S2Request request, bool padded)
+    /// <summary>Whether a composition without one of its defects is another function at an ordinary size.</summary>
+    public static bool ShowsBeside(Composition composition, Defect defect, MaskPolicy mask) => composition.Defects.Length > 1
+        && Differs(composition.Build(), Plain(mask), padded: false, Composition.Of(composition.Defects.Where(other => other != defect)).Build());
+
+    private static S2Request Plain(MaskPolicy mask) => new() { Tokens = 16, Heads = 4, HeadDim = 8, GroupSize = GroupSizeRule.Of(4), Mask = mask };
+
+    private static bool Differs(Stages stages, S2Request request, bool padded, Stages? from = null)
     {
         S2Config config = S2Config.Create(request);
         var valid = Reference.Tensor<bool>.Build([config.Batch, config.Tokens], i => !padded || (i / config.Tokens == config.Batch - 1 ? i % config.Tokens < 7 : i % config.Tokens > 0 && i % config.Tokens < config.Tokens - 2));
         XrayProbe probe = new(config, ElementType.F64, valid);
-        DifferenceProbe own = new(probe, stages), right = new(probe, Stages.Definition);
+        DifferenceProbe own = new(probe, stages), right = new(probe, from ?? Stages.Definition);
         return own.DiffersFrom(right);
     }
 

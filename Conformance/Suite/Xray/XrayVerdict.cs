@@ -44,10 +44,12 @@ internal static class XrayVerdict
     {
         MaskPolicy mask = report.Pictures[0].Probe.Config.Mask;
         bool several = composition.Defects.Length > 1;
-        return string.Join(" ", composition.Defects.Select((defect, i) => $"{(several ? $"({i + 1}) " : "")}{defect.What}{Region(defect, mask)}"));
+        return string.Join(" ", composition.Defects.Select((defect, i) => $"{(several ? $"({i + 1}) " : "")}{defect.What}{Region(composition, defect, mask)}"));
     }
 
-    private static string Region(Defect defect, MaskPolicy mask) => DefectCatalogue.All.Contains(defect) && DefectRegion.Of(Composition.Of(defect), mask) is { Length: > 0 } region ? $" It shows {region}." : "";
+    // What one defect does at an ordinary size may show only beside another one: then nothing is said of where it shows alone.
+    private static string Region(Composition composition, Defect defect, MaskPolicy mask) =>
+        DefectCatalogue.All.Contains(defect) && !DefectRegion.ShowsBeside(composition, defect, mask) && DefectRegion.Of(Composition.Of(defect), mask) is { Length: > 0 } region ? $" It shows {region}." : "";
 
     private static IEnumerable<string> Fixes(XrayReport report)
     {
@@ -57,7 +59,7 @@ internal static class XrayVerdict
         if (!report.Silent.IsEmpty)
             yield return $"{(fixes.Length > 0 ? "And let" : "To fix: let")} it answer {SilentSizes.Where(report)}, or declare that it does not (docs/port-protocol.md, Capabilities): {SilentSizes.Reason(report)}.";
         foreach (HabitFinding habit in report.Faults.Where(habit => habit.Fix.Length > 0))
-            yield return fixes.Length > 0 || report.Faults.Length > 1 ? $"To fix {habit.Clause.Split(',', ';', ':')[0]}: {habit.Fix}" : $"To fix: {habit.Fix}";
+            yield return fixes.Length > 0 || report.Faults.Length > 1 ? $"To fix that {habit.Clause.Split(',', ';', ':')[0]}: {habit.Fix}" : $"To fix: {habit.Fix}";
     }
 
     private static IEnumerable<string> Alternatives(Explanation explanation)

@@ -76,7 +76,8 @@ public static class Xrays
                 ? [Fitted(fours with { GroupSize = GroupSizeRule.Of(6), Heads = 8, KvHeads = 2, ShiftedHeads = HeadShift.Phased(4) })]
                 : Array.Empty<XrayProbe>(),
             .. all.OrderByDescending(mask => mask.CutsWrappedRun()).Take(1).Select(mask =>
-                Fitted(fours with { Batch = 2, Tokens = 14, Heads = 2, KvHeads = 2, ShiftedHeads = HeadShift.SecondHalf, Mask = mask })),
+                // One token past whole groups: at S of them what fills N up would stand in a run of its own.
+                Fitted(fours with { Batch = 2, Tokens = 13, Heads = 2, KvHeads = 2, ShiftedHeads = HeadShift.SecondHalf, Mask = mask })),
             .. all.Where(mask => mask.CutsWrappedRun()).Take(1).Select(mask => Fitted(fours with { Shift = 1, Heads = 2, KvHeads = 2, ShiftedHeads = HeadShift.SecondHalf, Mask = mask })),
             Fitted(fours with { Tokens = 4, Heads = 2, KvHeads = 2, ShiftedHeads = HeadShift.SecondHalf }),
             Fitted(request with { Tokens = 2 * LongGroup, GroupSize = GroupSizeRule.Of(LongGroup), Heads = 2, KvHeads = 1, ShiftedHeads = HeadShift.SecondHalf }) with { ShowsScores = false },

@@ -76,6 +76,30 @@ public sealed class PublicKindTests
     public void A_scale_of_0_is_named_beside_the_axis_that_is_taken_for_the_tokens() => Is("heads_first_unscaled", "no-heads-shifted+attends-over-heads+scale-zero");
 
     [RequiresPythonFact("numpy")]
+    public void Zeros_that_fill_up_and_are_seen_are_named_where_every_head_shifts() => Is("filled_and_cut", "ragged-fill-seen");
+
+    [RequiresPythonFact("numpy")]
+    public void Tokens_that_are_sliced_for_heads_before_the_roll_are_named_beside_the_layout() => Is("halved_tokens", "tokens-halved-for-heads+head-token-scramble");
+
+    [RequiresPythonFact("numpy")]
+    public void Keys_that_turn_inside_their_groups_are_named_beside_the_axis_that_is_taken_for_the_tokens() => Is("turned_keys", "keys-rolled-in-groups+attends-over-heads");
+
+    [RequiresPythonFact("numpy")]
+    public void A_window_of_one_key_more_than_a_group_is_named() => Is("window_and_one", "sliding-window-one-more");
+
+    [RequiresPythonFact("numpy")]
+    public void Windows_whose_length_depends_on_the_head_are_named() => Is("windows_by_quarters", "sliding-windows-by-quarters");
+
+    [RequiresPythonFact("numpy")]
+    public void A_first_group_that_the_roll_leaves_out_is_named() => Is("first_stays", "first-group-left-in-place");
+
+    [RequiresPythonFact("numpy")]
+    public void Tokens_that_are_dealt_out_instead_of_rolled_are_named() => Is("dealt_out", "no-heads-shifted+groups-dealt-out-behind-the-first");
+
+    [RequiresPythonFact("numpy")]
+    public void Zeros_over_what_the_roll_wrapped_are_named_as_one_mistake() => Is("wrapped_to_zero", "shifted-into-zeros");
+
+    [RequiresPythonFact("numpy")]
     public void A_mask_that_takes_100_is_found_beside_a_right_structure()
     {
         using ProcessPort port = Start("lowered");

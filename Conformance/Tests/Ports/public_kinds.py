@@ -322,6 +322,90 @@ def one_group_alone(config, q, k, v, valid):
     return upper(o.transpose(0, 2, 1, 3).reshape(q.shape), half)
 
 
+def halved_tokens(config, q, k, v, valid):
+    """The second half is sliced from axis 1 of [B,N,H,D], which holds the tokens; heads first is then reshaped as tokens first."""
+    g, half, _, k, v = shapes(config, q, k, v)
+    states = [x.copy() for x in (q, k, v)]
+    for x in states:
+        x[:, x.shape[2] // 2:] = np.roll(x[:, x.shape[2] // 2:], -half, axis=1)
+    o = attend(*(group(x.transpose(0, 2, 1, 3).reshape(q.shape), g) for x in states), causal(g))
+    return upper(o.transpose(0, 2, 1, 3).reshape(q.shape), half)
+
+
+def turned_keys(config, q, k, v, valid):
+    """k and v turn inside their groups, q and o do not, and [B, N/G, G, H, D] is multiplied as if G stood behind H."""
+    g, half, groups, k, v = shapes(config, q, k, v)
+    q, k, v = (x.reshape(x.shape[0], groups, g, *x.shape[2:]) for x in (q, k, v))
+    return attend(q, np.roll(k, -half, axis=2), np.roll(v, -half, axis=2)).reshape(q.shape[0], -1, *q.shape[3:])
+
+
+def windows(q, k, v, w):
+    """Each window of [B,H,N,D] beside the one before it, of which what stands before the place of the query is hidden."""
+    parts = []
+    for start in range(0, q.shape[2], w):
+        before = max(0, start - w)
+        mask = causal(w) if start == 0 else np.concatenate([np.tril(np.full((w, w), LOWEST, "f4"), -1), causal(w)], axis=1)
+        parts.append(attend(q[:, :, start:start + w], k[:, :, before:start + w], v[:, :, before:start + w], mask))
+    return np.concatenate(parts, axis=2)
+
+
+def window_and_one(config, q, k, v, valid):
+    """A window that moves with the query, one key longer than G."""
+    g, _, _, k, v = shapes(config, q, k, v)
+    return windows(*(x.transpose(0, 2, 1, 3) for x in (q, k, v)), g).transpose(0, 2, 1, 3)
+
+
+def windows_by_quarters(config, q, k, v, valid):
+    """The same, of another length in each quarter of the heads."""
+    g, _, _, k, v = shapes(config, q, k, v)
+    quarters = zip(*(np.split(x.transpose(0, 2, 1, 3), 4, axis=1) for x in (q, k, v)))
+    return np.concatenate([windows(*quarter, 2 * g // min(4, 2 ** i)) for i, quarter in enumerate(quarters)], axis=1).transpose(0, 2, 1, 3)
+
+
+def first_stays(config, q, k, v, valid):
+    """All heads shift, and the first group is left out of the roll and of the roll back."""
+    g, half, _, _, _ = shapes(config, q, k, v)
+
+    def behind_the_first(x, by):
+        return np.concatenate([x[:, :g], np.roll(x[:, g:], by, axis=1)], axis=1)
+
+    o = attend(*(group(behind_the_first(x, -half), g) for x in (q, k, v)))
+    return behind_the_first(o.transpose(0, 2, 1, 3).reshape(q.shape), half)
+
+
+def dealt_out(config, q, k, v, valid):
+    """Instead of a roll the tokens behind the first group are dealt out, and back."""
+    g, _, groups, _, _ = shapes(config, q, k, v)
+
+    def behind_the_first(x, rows, columns):
+        rest = x[:, g:].reshape(x.shape[0], rows, columns, *x.shape[2:]).swapaxes(1, 2)
+        return np.concatenate([x[:, :g], rest.reshape(x[:, g:].shape)], axis=1)
+
+    o = attend(*(group(behind_the_first(x, groups - 1, g), g) for x in (q, k, v)))
+    return behind_the_first(o.transpose(0, 2, 1, 3).reshape(q.shape), g, groups - 1)
+
+
+def wrapped_to_zero(config, q, k, v, valid):
+    """All heads shift, zeros are written over what the roll wrapped, on the way in and out, and no mask is applied."""
+    g, half, _, _, _ = shapes(config, q, k, v)
+    n = q.shape[1]
+    kept = (np.arange(n) < n - half)[None, :, None, None]
+    o = attend(*(group(np.roll(x, -half, axis=1) * kept, g) for x in (q, k, v))).transpose(0, 2, 1, 3).reshape(q.shape)
+    return np.roll(o * kept, half, axis=1)
+
+
+def filled_and_cut(config, q, k, v, valid):
+    """All heads shift, N is filled up with zeros to whole groups, and the mask cuts what the roll wrapped, but does not hide the zeros."""
+    g, half, _, _, _ = shapes(config, q, k, v)
+    n = q.shape[1]
+    q, k, v = (np.pad(x, ((0, 0), (0, -n % g), (0, 0), (0, 0))) for x in (q, k, v))
+    run = np.arange(g) < g - half
+    mask = np.zeros((q.shape[1] // g, g, g), "f4")
+    mask[-1] = np.where(run[:, None] == run[None, :], 0, -np.inf) if half else 0
+    o = attend(*(group(np.roll(x, -half, axis=1), g) for x in (q, k, v)), np.tile(mask, (q.shape[0], 1, 1))[:, None])
+    return np.roll(o.transpose(0, 2, 1, 3).reshape(q.shape), half, axis=1)[:, :n]
+
+
 def sevens(config, q, k, v, valid):
     """It never looks."""
     return np.full_like(q, 7)
@@ -356,6 +440,14 @@ KINDS = {
     lowered: {**LOCAL, "masks": ["BidirectionalSplit"], "gqa": False, "fixed": {**HALVES, "shiftedHeads": "All"}},
     narrow_heads: {**LOCAL, "gqa": False, "fixed": {**HALVES, "headDim": {"even": True}}},
     one_group_alone: LOCAL,
+    filled_and_cut: {**LOCAL, "masks": ["BidirectionalSplit"], "gqa": False, "ragged": True, "fixed": {**HALVES, "shiftedHeads": "All"}},
+    halved_tokens: {**LOCAL, "gqa": False},
+    turned_keys: {**LOCAL, "masks": ["Bidirectional"]},
+    window_and_one: LOCAL,
+    windows_by_quarters: {**LOCAL, "fixed": {**HALVES, "heads": [4, 8], "groups": {"even": True}, "groupSize": {"even": True}}},
+    first_stays: {**LOCAL, "masks": ["Bidirectional"], "gqa": False, "oddGroup": True, "fixed": {**HALVES, "shiftedHeads": "All"}},
+    dealt_out: {**LOCAL, "masks": ["Bidirectional"], "gqa": False, "oddGroup": True, "fixed": {**HALVES, "shiftedHeads": "All"}},
+    wrapped_to_zero: {**LOCAL, "masks": ["BidirectionalSplit"], "gqa": False, "oddGroup": True, "fixed": {**HALVES, "shiftedHeads": "All"}},
     sevens: LOCAL,
     halfway: {**LOCAL, "dtypes": ["f16"], "fixed": {**HALVES, "groups": 4}},
 }

@@ -111,7 +111,7 @@ public sealed partial class ReportFieldTests
         foreach (string expected in new[]
         {
             " S2-Attn conformance report stopped: the results are partial ",
-            "1 of 5 rows hold (1 shows only that level 6 is missing), 65 cases; 1 not asked, for the declaration leaves out what it needs. 73.5 s, by s2attn 9.8.7 with seed 71. The same cases again: ",
+            "1 of 5 rows hold (1 shows only that level 6 is missing), 65 cases; 1 row not asked, for the declaration leaves out what it needs. 73.5 s, by s2attn 9.8.7 with seed 71. The same cases again: ",
             "s2attn check --port mine --seed 71 --cases 72 --filter &#39;it&#39;\\&#39;&#39;s&#39; ",
             "mine the version (the language) What is wrong what to do Levels ",
             "1 forward f32 earned 43 plain: 21; shifted: 22 ",

@@ -196,6 +196,14 @@ public sealed class XrayTests
         Assert.Contains(", and NaN in hidden keys and values spreads through scores and values, because the mask is added", report.Verdict.First(), StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void Where_a_mistake_shows_alone_is_not_said_where_another_one_shows_it()
+    {
+        Defect zeros = DefectCatalogue.Named("ragged-fill-seen"), cut = DefectCatalogue.Named("cut-at-shift");
+        Assert.True(DefectRegion.ShowsBeside(Composition.Of(DefectCatalogue.Named("shifted-without-wrap"), zeros), zeros, MaskPolicy.BidirectionalSplit));
+        Assert.False(DefectRegion.ShowsBeside(Composition.Of(DefectCatalogue.Named("ingroup-rotation"), cut), cut, MaskPolicy.BidirectionalSplit));
+    }
+
     internal static XrayReport Take(IAttentionPort port, MaskPolicy mask) =>
         Xrays.Take(port, Xrays.Probes(port.Description.Capabilities, [], S2Config.Create(Xrays.Default(mask))));
 

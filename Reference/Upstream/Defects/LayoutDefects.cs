@@ -41,13 +41,18 @@ internal static class LayoutDefects
                 Edge = (site, query, key, _) => Token(site, key) < site.Config.Tokens && (!site.Config.Mask.IsCausal() || Token(site, key) <= Token(site, query)),
             })
         { SeenIn = "public ports in which the shifted attention is never switched on" },
-        new("sliding-window", Stage.Regroup, "A query sees the last G tokens before it (a sliding window) instead of those of its group.", "Cut the sequence into groups of G tokens; a window that moves with the query is another attention.",
-            stages => stages with
-            {
-                Group = (_, _) => 0,
-                Edge = (site, query, key, _) => Token(site, query) - Token(site, key) is >= 0 and var back && back < site.Config.GroupSize && Token(site, key) < site.Config.Tokens,
-            }),
+        Window("sliding-window", "A query sees the last G tokens before it (a sliding window) instead of those of its group.", (config, _) => config.GroupSize),
+        Window("sliding-window-one-more", "A query sees itself and the G tokens before it (a sliding window) instead of those of its group.", (config, _) => config.GroupSize + 1)
+            with { SeenIn = "forks of LongLoRA with code: each group beside the one before it, of which tril(diagonal=-1) is hidden" },
+        Window("sliding-windows-by-quarters", "A query sees itself and the 2G, G, G / 2 or G / 2 tokens before it (sliding windows), by the quarter in which its head stands, instead of those of its group.",
+            (config, head) => 2 * config.GroupSize / Math.Min(4, 1 << (4 * head / config.Heads)) + 1)
+            with { SeenIn = "forks of LongLoRA with code: window_size * (head_group // 2) // min(head_group, 2 ** idx)" },
         new("groups-strided", Stage.Regroup, "A group holds every (N/G)-th token instead of G tokens in a row.", "Reshape [N] to [N/G, G], not to [G, N/G].", stages => stages with { Group = (site, slot) => slot.Position % site.Groups }),
+        new("groups-dealt-out", Stage.Regroup, "A group holds tokens that were dealt out: the places in a group and the groups changed their axes, and the result was cut into groups of G again.", "Cut [N] into [N/G, G] and leave it so: a transpose before the next reshape shuffles the tokens.",
+            stages => stages with { Group = (site, slot) => Dealt(site, slot.Position, site.Groups) }),
+        new("groups-dealt-out-behind-the-first", Stage.Regroup, "Behind the first group a group holds tokens that were dealt out: the places in a group and the groups changed their axes, and the result was cut into groups of G again.", "Cut [N] into [N/G, G] and leave it so: a transpose before the next reshape shuffles the tokens.",
+            stages => stages with { Group = (site, slot) => slot.Position - site.Config.GroupSize is >= 0 and var behind ? 1 + Dealt(site, behind, site.Groups - 1) : 0 })
+        { SeenIn = "encoders with code: reshape(B, N/G, G, C).transpose(1, 2).reshape(B, N, C) of the tokens behind the first group" },
         new("groups-and-size-swapped", Stage.Regroup, "The sequence is cut into G groups of N/G tokens.", "Cut it into N/G groups of G tokens.", stages => stages with { Group = (site, slot) => slot.Position / site.Groups }),
         new("groups-split-in-halves", Stage.Regroup, "Each group is cut into two halves that attend apart: the halves of the tokens are taken where those of the heads were meant.",
             "Cut the heads in two, not the tokens of a group: check which axis chunk or the slice takes, after the transposes before it.",
@@ -132,6 +137,16 @@ internal static class LayoutDefects
 
     private static Defect KvHead(string name, string what, string fix, Func<Operand, int, Site, int> kvHead) => new(name, Stage.KvHead, what, fix,
         stages => stages with { KvHead = (site, operand, head) => kvHead(operand, head, site) });
+
+    // A window of so many tokens, the query's own included.
+    private static Defect Window(string name, string what, Func<S2Config, int, int> length) => new(name, Stage.Regroup, what, "Cut the sequence into groups of G tokens; a window that moves with the query is another attention.",
+        stages => stages with
+        {
+            Group = (_, _) => 0,
+            Edge = (site, query, key, _) => Token(site, query) - Token(site, key) is >= 0 and var back && back < length(site.Config, query.Head) && Token(site, key) < site.Config.Tokens,
+        });
+
+    private static int Dealt(Site site, int position, int groups) => (position % site.Config.GroupSize * groups + position / site.Config.GroupSize) / site.Config.GroupSize;
 
     private static Defect Unshift(string name, string what, string fix, Func<Site, int, int> amount) => new(name, Stage.Unshift, what, fix,
         stages => stages with { Unshift = (site, row) => site.IsShifted(row.Head) ? site.OnRing(row.Token - amount(site, site.Shift(row.Head))) : row.Token });

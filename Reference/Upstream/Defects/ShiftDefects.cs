@@ -7,6 +7,8 @@ namespace S2Attn.Reference.Upstream;
 
 internal static class ShiftDefects
 {
+    private const string FillsNothing = "Use a roll, which brings the first S tokens behind the last one, instead of a slice and a pad.";
+
     public static ImmutableArray<Defect> All { get; } =
     [
         new("no-heads-shifted", Stage.Heads, "The shift has no effect: every head attends inside unshifted groups.", "Apply the roll to the heads that shift, and use the rolled tensors.",
@@ -42,6 +44,16 @@ internal static class ShiftDefects
                 Unshift = (site, row) => IsLater(stages, site, row.Batch, row.Head) ? stages.Unshift(site, row) : row.Token,
             })
         { SeenIn = "HiCI llama_attn_hici.py, forward_flashattn_hybrid_shift_v2: Q[bsz:] of [2 B, H/2, N, D] in the order (entry, half)" },
+        new("tokens-halved-for-heads", Stage.Heads, "The second half is taken along the tokens instead of the heads: in every head the tokens from H / 2 on are rolled among themselves, and those before stay.",
+            "Take the second half along the axis of the heads before the roll: x[:, :, H // 2:] of [B,N,H,D], x[:, H // 2:] of [B,H,N,D].",
+            stages => stages with
+            {
+                Shifts = (config, _) => Enumerable.Range(0, config.Heads).Any(head => stages.Shifts(config, head)),
+                Roll = (site, slot, shift) => RolledFrom(site.Config.Heads / 2, site, slot.Position, shift),
+                MaskShift = (site, slot) => stages.Shifts(site.Config, slot.Head) ? stages.MaskShift(site, slot) : 0,
+                Unshift = (site, row) => stages.Shifts(site.Config, row.Head) ? stages.Unshift(site, row) : row.Token,
+            })
+        { SeenIn = "LongLoRA-Paper-Presentation s2_attention_example.ipynb: qkv[:, num_heads // 2:] of [B,N,H,D]" },
         new("passes-averaged", Stage.Heads, "Every head is the mean of two passes, one that does not shift and one that does.", "Let each head attend once: the heads h >= H / 2 shifted, the others not; nothing is averaged.",
             stages => stages with { Shifts = (_, _) => true, Passes = [other => other with { Shifts = (_, _) => false }] })
         { SeenIn = "articles and notes with code: (local + shifted) / 2" },
@@ -112,6 +124,23 @@ internal static class ShiftDefects
         { SeenIn = "public ports" },
         new("rolled-in-group", Stage.Roll, "q, k and v are rolled inside each group, o along the whole sequence.", "Roll q, k and v along the whole sequence before they are cut into groups.",
             stages => stages with { Roll = (site, slot, shift) => site.InGroup(slot.Position, shift) }),
+        new("keys-rolled-in-groups", Stage.Roll, "k and v of every head are rolled inside each group, q and o are not: no query sees a token of another group.", "Roll q, k and v of the shifted heads along the whole sequence before it is cut into groups, and o back.",
+            stages => stages with
+            {
+                Shifts = (config, _) => Enumerable.Range(0, config.Heads).Any(head => stages.Shifts(config, head)),
+                RolledBy = (site, operand, head) => operand is Operand.Query ? 0 : site.Shift(head),
+                Roll = (site, slot, shift) => site.InGroup(slot.Position, shift),
+                MaskShift = (_, _) => 0,
+                Unshift = (_, row) => row.Token,
+            })
+        { SeenIn = "SuchethanMariswamy/LongLoRA Long_LoRA.ipynb, s2_attention: k_groups.roll(-shift, dims=2) of [B, N/G, G, H, D]" },
+        new("first-group-left-in-place", Stage.Roll, "The first group is left out of the roll, forward and back: the tokens behind it are rolled among themselves, and its own never meet another group.", "Roll the whole sequence, the first group too.",
+            stages => stages with
+            {
+                Roll = (site, slot, shift) => RolledFrom(site.Config.GroupSize, site, slot.Position, shift),
+                Unshift = (site, row) => RolledFrom(site.Config.GroupSize, site, row.Token, -site.Shift(row.Head)),
+            })
+        { SeenIn = "encoders with code: cat([x[:, :G], roll(x[:, G:], -(G // 2))])" },
         new("ingroup-rotation", Stage.Roll, "Tokens are rotated inside their own group, forward and back, so no information crosses groups.", "Roll along the whole sequence before it is cut into groups, not inside each group.",
             stages => stages with
             {
@@ -125,8 +154,11 @@ internal static class ShiftDefects
                 },
             })
         { SeenIn = "public ports" },
-        new("shifted-without-wrap", Stage.Roll, "The shift fills up with zeros instead of wrapping around: the first S tokens are lost.", "Use a roll, which brings the first S tokens behind the last one, instead of a slice and a pad.",
-            stages => stages with { Roll = (site, slot, shift) => slot.Position + shift < site.Ring ? slot.Position + shift : site.Config.Tokens }),
+        new("shifted-without-wrap", Stage.Roll, "The shift fills up with zeros instead of wrapping around: the first S tokens are lost.", FillsNothing, WithoutWrap)
+        { SeenIn = "yukara-ikemiya/Swin-Transformer-1d, SwinTransformerBlock: x[:, -shift:] = 0 after the roll; without a mask the zeros are seen besides" },
+        new("shifted-into-zeros", Stage.Roll, "The shift fills up with zeros instead of wrapping around: the first S tokens are lost, and in their place zeros are seen as keys of score 0.", FillsNothing,
+            stages => WithoutWrap(stages) with { Zeros = (site, slot) => stages.Zeros(site, slot) + ZerosForTheWrapped(site, slot) })
+        { SeenIn = "yukara-ikemiya/Swin-Transformer-1d and ports of it: x[:, -shift:] = 0 after the roll, and no mask" },
         new("rolled-before-filling", Stage.Roll, "The roll goes over N tokens, forward and back, and N is filled up to whole groups behind them, so that the wrapped run stands before what fills up.", "Fill N up to whole groups first and roll over all of it, or cut the last, shorter segment off as a group of its own.",
             stages => stages with
             {
@@ -154,6 +186,15 @@ internal static class ShiftDefects
     /// <summary>A shift that follows no known rule, by the sizes at which it was measured.</summary>
     internal static Defect Measured(Func<S2Config, int> amount, string measured) =>
         Amount("another-shift", $"The shift is another than S: {measured}.", "Shift by S, by default G / 2 rounded down.", (_, config) => amount(config));
+
+    // The place that stands at another where only those from the first on are rolled.
+    private static int RolledFrom(int first, Site site, int position, int shift) => position < first || first >= site.Ring ? position : first + Site.Modulo(position - first + shift, site.Ring - first);
+
+    private static Stages WithoutWrap(Stages stages) => stages with { Roll = (site, slot, shift) => slot.Position + shift < site.Ring ? slot.Position + shift : site.Config.Tokens };
+
+    // The last S places of the last group hold no token; a causal mask hides them from those before.
+    private static int ZerosForTheWrapped(Site site, Slot slot) =>
+        !site.Config.Mask.IsCausal() && slot.Position >= site.Ring - site.Config.GroupSize && slot.Position < site.Ring - site.Shift(slot.Head) ? site.Shift(slot.Head) : 0;
 
     private static bool IsLater(Stages stages, Site site, int entry, int head) => 2 * entry + (stages.Shifts(site.Config, head) ? 1 : 0) >= site.Config.Batch;
 
