@@ -26,6 +26,10 @@ internal sealed class ExplanationSearch
 
     private static readonly Lazy<ImmutableArray<Composition>> StructurePairs = new(() => [.. SetsOf(Structure, 2)]);
 
+    // A softmax over more than the keys that are seen depends, in rows with keys too, on how the others are hidden.
+    private static readonly Lazy<ImmutableArray<Composition>> HiddenInSoftmax =
+        new(() => [.. Structure.Where(defect => defect.Stage is Stage.Softmax).SelectMany(softmax => EmptyRows.SelectMany(empty => Joined(Composition.Of(softmax), Composition.Of(empty))))]);
+
     // By how many other defects there are.
     private static readonly ImmutableArray<Lazy<ImmutableArray<Composition>>> CutBeside =
         [.. Enumerable.Range(0, MostIndexed + 1).Select(defects => new Lazy<ImmutableArray<Composition>>(() => defects == 0 ? [] :
@@ -98,6 +102,10 @@ internal sealed class ExplanationSearch
                     structures[size] = explaining = index is [var shared] && shownPlain is { } shown && shown.Defects.Length < source?.Length ? shared.Explaining(shown, size, () => ExplainingPlain(size)) : ExplainingPlain(size);
                 foreach (Composition structure in explaining)
                     found.AddRange(Sets(Padding, total - size).Select(padding => Joined(structure, padding)).SelectMany(joined => joined).Where(joined => Explains(joined, padded)));
+
+                // Where so many look alike without padding that some were left out, one of those may be what padding shows.
+                if (size == total && explaining.Length >= MostAlternatives && found.Count == 0)
+                    found.AddRange(WhereKeysAreSeen(size).Where(structure => Explains(structure, padded) && Explains(structure, plain)).Take(MostAlternatives));
             }
 
             found = [.. found.DistinctBy(composition => composition.Name)];
@@ -120,7 +128,7 @@ internal sealed class ExplanationSearch
     private ImmutableArray<Composition> ExplainingPlain(int size) =>
     [
         .. CutWhereAsked(size),
-        .. WhereKeysAreSeen(size).Concat(size > 0 ? WhereKeysAreSeen(size - 1).SelectMany(WithEmptyRows) : []).Where(composition => Explains(composition, plain)).Take(MostAlternatives),
+        .. WhereKeysAreSeen(size).Concat(size > 0 ? WhereKeysAreSeen(size - 1).SelectMany(WithEmptyRows) : []).Concat(size == 2 ? HiddenInSoftmax.Value : []).Where(composition => Explains(composition, plain)).Take(MostAlternatives),
     ];
 
     private ImmutableArray<Composition> WhereKeysAreSeen(int size)

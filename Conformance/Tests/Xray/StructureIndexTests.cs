@@ -111,10 +111,10 @@ public sealed class StructureIndexTests
     [Fact]
     public void A_pair_is_named_in_a_run_as_it_is_alone()
     {
-        Composition[] pairs = [.. new[] { ("no-heads-shifted", "padding-ignored"), ("no-heads-shifted", "padding-inverted"), ("no-heads-shifted", "longlora-batch-mask"), ("mask-strict", "padding-ignored"), ("mask-strict", "longlora-batch-mask"), ("mask-strict", "lse-base-2"), ("mask-strict", "dq-detached") }
+        Composition[] pairs = [.. new[] { ("no-heads-shifted", "padding-ignored"), ("no-heads-shifted", "padding-inverted"), ("rolled-twice", "padding-ignored"), ("rolled-twice", "lse-base-2"), ("rolled-twice", "dq-detached") }
             .Select(names => Composition.Of(DefectCatalogue.Named(names.Item1), DefectCatalogue.Named(names.Item2)))];
         using CompositionPort any = new("any", Composition.Definition);
-        XrayProbe[] probes = [.. Xrays.Probes(any.Description.Capabilities, [], S2Config.Create(Xrays.Default(MaskPolicy.Split))).Where(probe => probe.Rows <= 64)];
+        XrayProbe[] probes = [.. Xrays.Probes(any.Description.Capabilities, [], S2Config.Create(Xrays.Default(MaskPolicy.Split))).Where(probe => probe.IsPadded || probe.Rows <= 64)];
         ImmutableArray<Explanation> alone = [.. pairs.Select(pair => ExplanationSearch.Of([.. probes.Select(probe => XrayFilm.Of(probe, pair))], default))];
         StructureIndex index = new([.. alone.SelectMany(explanation => explanation.Compositions).Concat(pairs.SelectMany(pair => pair.Defects).Select(defect => Composition.Of(defect))).Append(Composition.Definition)
             .Select(composition => Composition.Of(composition.Defects.Where(defect => IsForward(defect)))).DistinctBy(composition => composition.Name).OrderBy(composition => composition.Defects.Length)]);
