@@ -41,6 +41,8 @@ public sealed class BoundFormulaTests
                 foreach ((PaddingPattern padding, double ofLogSumExp) in new[] { (PaddingPattern.None, 0.0), (PaddingPattern.Scattered, 0.0), (PaddingPattern.None, 3.0) })
                 {
                     AttentionCase item = Cases.Of(30, 10, mask, heads: 4, kvHeads: 2, headDim: 6, kind: kind, padding: padding, seed: 3);
+                    if (model == Models[^1])
+                        item = item with { Config = S2Config.Create(item.Config.ToRequest() with { Scale = 3 }) };
                     Tensor<double> dlse = Tensor<double>.Build([1, 30, 4], i => ofLogSumExp * ((i * 7 % 16) - 8));
                     BoundWitness witness = new(item, model, dlse);
                     AttentionOutput<double> forward = ErrorBound.Forward(item.Config, item.BuildInput(), model).Bound;
@@ -165,6 +167,76 @@ public sealed class BoundFormulaTests
         Tensor<double> one = Tensor<double>.Of([1, 1, 1, 1], [1]), dout = Tensor<double>.Of([1, 1, 1, 1], [outputGradient]);
         BoundedGradients gradients = GradientErrorBound.Backward(config, new(one, one, one), dout, S2Attn.Conformance.Ports.Agreement.ModelOf(ElementType.F16));
         Assert.Equal((outputGradient, isBounded), (gradients.Exact.Value[0, 0, 0, 0], double.IsFinite(gradients.Bound.Value[0, 0, 0, 0])));
+    }
+
+    /// <summary>The second of two groups, of two sequences and of two query heads on one kv head, is a text alone: as a slice its rows and bounds are the same. One row sees no score above -infinity.</summary>
+    [Fact]
+    public void A_slice_of_one_group_has_the_bounds_of_a_text()
+    {
+        S2Request request = new() { Batch = 2, Tokens = 8, Heads = 2, KvHeads = 1, HeadDim = 3, GroupSize = GroupSizeRule.Of(4), Shift = 0, Mask = MaskPolicy.Split };
+        S2Config text = S2Config.Create(request with { Tokens = 4 });
+        S2Slice slice = S2Slice.Create(S2Config.Create(request), new() { FirstQuery = 4, EndQuery = 8 });
+        Assert.Equal(new TokenRange<int>(4, 8), slice.Keys);
+        Random random = new(1);
+        Tensor<double> key = Noise(1), finite = Noise(1), dout = Noise(2), dlse = Tensor<double>.Build([2, 4, 2], _ => random.NextDouble());
+        AttentionInput<double> input = new(Tensor<double>.Build([2, 4, 2, 3], i => i < 3 ? 1 : random.NextDouble()), Tensor<double>.Build([2, 4, 1, 3], i => i == 0 ? double.NegativeInfinity : key.Elements[i]), finite);
+        foreach (AttentionInput<double> of in new[] { input, input with { Key = key } })
+        {
+            RoundingModel model = S2Attn.Conformance.Ports.Agreement.ModelOf(ElementType.F16);
+            BoundedOutput o = ErrorBound.Forward(text, of, model), part = ErrorBound.Forward(slice, of, model);
+            BoundedGradients gradients = GradientErrorBound.Backward(text, of, dout, dlse, model), share = GradientErrorBound.Backward(slice, of, dout, dlse, model);
+            Assert.Equal(o.Exact.Output.Elements.ToArray(), part.Exact.Output.Elements.ToArray());
+            Assert.Equal(o.Bound.Output.Elements.ToArray(), part.Bound.Output.Elements.ToArray());
+            Assert.Equal(o.Bound.LogSumExp.Elements.ToArray(), part.Bound.LogSumExp.Elements.ToArray());
+            foreach ((Gradients<double> whole, Gradients<double> ofSlice) in new[] { (gradients.Exact, share.Exact), (gradients.Bound, share.Bound) })
+            {
+                Assert.Equal(whole.Query.Elements.ToArray(), ofSlice.Query.Elements.ToArray());
+                Assert.Equal(whole.Key.Elements.ToArray(), ofSlice.Key.Elements.ToArray());
+                Assert.Equal(whole.Value.Elements.ToArray(), ofSlice.Value.Elements.ToArray());
+            }
+        }
+
+        Tensor<double> Noise(int heads) => Tensor<double>.Build([2, 4, heads, 3], _ => random.NextDouble() - 0.5);
+    }
+
+    /// <summary>q may be scaled before its product with k or after it: where either overflows, though scale q.k does not, nothing is said.</summary>
+    [Theory]
+    [InlineData(1e38, 0, 4, false)]
+    [InlineData(1e38, 0, 1, true)]
+    [InlineData(2e19, 2e19, 1e-3, false)]
+    [InlineData(2e18, 2e18, 1e-3, true)]
+    public void A_score_whose_parts_overflow_is_not_judged(double query, double key, double scale, bool isBounded)
+    {
+        S2Config config = S2Config.Create(new() { Tokens = 1, HeadDim = 2, GroupSize = GroupSizeRule.Of(1), Mask = MaskPolicy.Split, Scale = scale });
+        Tensor<double> o = ErrorBound.Forward<double>(config, new(Of(query, 0), Of(key, 1), Of(1, 1)), S2Attn.Conformance.Ports.Agreement.ModelOf(ElementType.F32)).Bound.Output;
+        Assert.Equal(isBounded, double.IsFinite(o[0, 0, 0, 0]));
+
+        static Tensor<double> Of(double first, double second) => Tensor<double>.Of([1, 1, 1, 2], [first, second]);
+    }
+
+    /// <summary>do v = 4e38 - 4e38 is 0, but each product is more than half of what binary32 holds: nothing is said of dq and dk. Products of a tenth of that have bounds.</summary>
+    [Theory]
+    [InlineData(2e19, false)]
+    [InlineData(2e18, true)]
+    public void Products_that_overflow_and_cancel_are_not_judged(double size, bool isBounded)
+    {
+        S2Config config = S2Config.Create(new() { Tokens = 1, HeadDim = 2, GroupSize = GroupSizeRule.Of(1), Mask = MaskPolicy.Split });
+        Tensor<double> one = Of(1, 1), v = Of(size, size), dout = Of(size, -size);
+        Gradients<double> bounds = GradientErrorBound.Backward(config, new(one, one, v), dout, S2Attn.Conformance.Ports.Agreement.ModelOf(ElementType.F32)).Bound;
+        Assert.Equal((isBounded, isBounded), (double.IsFinite(bounds.Query[0, 0, 0, 0]), double.IsFinite(bounds.Key[0, 0, 0, 1])));
+
+        static Tensor<double> Of(double first, double second) => Tensor<double>.Of([1, 1, 1, 2], [first, second]);
+    }
+
+    /// <summary>A key of weight 0, whose score of -100,000 is known to a thousand only: what its row gives to dv is 0 and has a bound all the same.</summary>
+    [Fact]
+    public void A_weight_of_zero_has_a_bound_however_little_is_known_of_its_score()
+    {
+        S2Config config = S2Config.Create(new() { Tokens = 2, HeadDim = 1, GroupSize = GroupSizeRule.Of(2), Mask = MaskPolicy.Bidirectional, ShiftedHeads = HeadShift.None, Scale = 1 });
+        Gradients<double> bounds = GradientErrorBound.Backward(config, new(Of(1000, 1000), Of(0, -100), Of(1, 2)), Of(1, 1), S2Attn.Conformance.Ports.Agreement.ModelOf(ElementType.BF16)).Bound;
+        Assert.InRange(bounds.Value[0, 1, 0, 0], 0, 1e-30);
+
+        static Tensor<double> Of(double first, double second) => Tensor<double>.Of([1, 2, 1, 1], [first, second]);
     }
 
     /// <summary>
