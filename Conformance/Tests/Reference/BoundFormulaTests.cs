@@ -203,6 +203,7 @@ public sealed class BoundFormulaTests
     [Theory]
     [InlineData(1e38, 0, 4, false)]
     [InlineData(1e38, 0, 1, true)]
+    [InlineData(1.7014117331926443e38, 0, 1, true)] // exactly half of the largest number
     [InlineData(2e19, 2e19, 1e-3, false)]
     [InlineData(2e18, 2e18, 1e-3, true)]
     public void A_score_whose_parts_overflow_is_not_judged(double query, double key, double scale, bool isBounded)
@@ -212,6 +213,44 @@ public sealed class BoundFormulaTests
         Assert.Equal(isBounded, double.IsFinite(o[0, 0, 0, 0]));
 
         static Tensor<double> Of(double first, double second) => Tensor<double>.Of([1, 1, 1, 2], [first, second]);
+    }
+
+    /// <summary>A query that is NaN: nothing is said of its row. do v of exactly half of the largest number: as much is said as of less.</summary>
+    [Fact]
+    public void What_is_NaN_is_not_judged_and_half_of_the_largest_number_is()
+    {
+        S2Config config = S2Config.Create(new() { Tokens = 1, HeadDim = 1, GroupSize = GroupSizeRule.Of(1), Mask = MaskPolicy.Split, Scale = 1 });
+        RoundingModel model = S2Attn.Conformance.Ports.Agreement.ModelOf(ElementType.F32);
+        AttentionOutput<double> bound = ErrorBound.Forward<double>(config, new(One(double.NaN), One(1), One(1)), model).Bound;
+        Assert.Equal((double.PositiveInfinity, double.PositiveInfinity), (bound.Output[0, 0, 0, 0], bound.LogSumExp[0, 0, 0]));
+        Assert.True(double.IsFinite(GradientErrorBound.Backward(config, new(One(1), One(1), One(1)), One(1.7014117331926443e38), model).Bound.Query[0, 0, 0, 0]));
+
+        static Tensor<double> One(double value) => Tensor<double>.Of([1, 1, 1, 1], [value]);
+    }
+
+    /// <summary>A score that a composition stores in binary16 may be half of its largest number, 65504; one that the kernels keep in binary32 may be more.</summary>
+    [Fact]
+    public void A_score_that_overflows_where_it_is_stored_is_not_judged()
+    {
+        S2Config config = S2Config.Create(new() { Tokens = 1, HeadDim = 1, GroupSize = GroupSizeRule.Of(1), Mask = MaskPolicy.Split, Scale = 1 });
+        RoundingModel any = S2Attn.Conformance.Ports.Agreement.ModelOf(ElementType.F16), kernels = OptimizedPort.ModelOf(config, ElementType.F16);
+        Assert.Equal((true, false, true), (IsBounded(32752, any), IsBounded(40000, any), IsBounded(40000, kernels)));
+
+        bool IsBounded(double score, RoundingModel model) => double.IsFinite(ErrorBound.Forward<double>(config, new(One(score), One(1), One(1)), model).Bound.Output[0, 0, 0, 0]);
+
+        static Tensor<double> One(double value) => Tensor<double>.Of([1, 1, 1, 1], [value]);
+    }
+
+    /// <summary>Beside a score of 0 one of -infinity has weight 0 exactly, and the row is judged.</summary>
+    [Fact]
+    public void A_score_of_minus_infinity_is_exact()
+    {
+        S2Config config = S2Config.Create(new() { Tokens = 2, HeadDim = 1, GroupSize = GroupSizeRule.Of(2), Mask = MaskPolicy.Bidirectional, ShiftedHeads = HeadShift.None, Scale = 1 });
+        BoundedRow row = ErrorBound.Row<double>(config, new(Of(1, 1), Of(0, double.NegativeInfinity), Of(1, 2)), 0, 0, 0, S2Attn.Conformance.Ports.Agreement.ModelOf(ElementType.F32));
+        Assert.Equal([1, 0], row.Row.Weights);
+        Assert.InRange(row.OutputBound[0], 1e-8, 1e-4);
+
+        static Tensor<double> Of(double first, double second) => Tensor<double>.Of([1, 2, 1, 1], [first, second]);
     }
 
     /// <summary>do v = 4e38 - 4e38 is 0, but each product is more than half of what binary32 holds: nothing is said of dq and dk. Products of a tenth of that have bounds.</summary>
@@ -233,8 +272,10 @@ public sealed class BoundFormulaTests
     public void A_weight_of_zero_has_a_bound_however_little_is_known_of_its_score()
     {
         S2Config config = S2Config.Create(new() { Tokens = 2, HeadDim = 1, GroupSize = GroupSizeRule.Of(2), Mask = MaskPolicy.Bidirectional, ShiftedHeads = HeadShift.None, Scale = 1 });
-        Gradients<double> bounds = GradientErrorBound.Backward(config, new(Of(1000, 1000), Of(0, -100), Of(1, 2)), Of(1, 1), S2Attn.Conformance.Ports.Agreement.ModelOf(ElementType.BF16)).Bound;
-        Assert.InRange(bounds.Value[0, 1, 0, 0], 0, 1e-30);
+        AttentionInput<double> input = new(Of(1000, 1000), Of(0, -100), Of(1, 2));
+        RoundingModel model = S2Attn.Conformance.Ports.Agreement.ModelOf(ElementType.BF16);
+        Assert.InRange(ErrorBound.Row(config, input, 0, 0, 0, model).LogWeightBounds[1], 1000, 2000);
+        Assert.InRange(GradientErrorBound.Backward(config, input, Of(1, 1), model).Bound.Value[0, 1, 0, 0], 0, 1e-30);
 
         static Tensor<double> Of(double first, double second) => Tensor<double>.Of([1, 2, 1, 1], [first, second]);
     }
