@@ -227,6 +227,57 @@ public sealed class KernelArgumentTests
         Assert.Equal((uint)expected << 16, BitConverter.SingleToUInt32Bits((float)number));
     }
 
+    [Fact]
+    public void What_is_null_is_named()
+    {
+        Refused<ArgumentNullException>("config", "", () => new S2AttentionPlan(null!).Dispose());
+        Refused<ArgumentNullException>("request", "", () => S2AttentionPlan.Packed(null!, [0, 8]).Dispose());
+        Refused<ArgumentNullException>("slice", "", () => S2AttentionPlan.OfSlice(null!).Dispose());
+        Refused<ArgumentNullException>("grid", "", () => S2AttentionPlan.OfGrid(null!).Dispose());
+        Refused<ArgumentNullException>("config", "", () => new KeyValueCache<float>(null!).Dispose());
+    }
+
+    /// <summary>Threads, and a batch of two for which the tensors of one do not suffice.</summary>
+    [Fact]
+    public void Options_reach_every_kind_of_plan()
+    {
+        S2Config config = S2Config.Create(Request);
+        S2AttentionOptions two = new() { Threads = 3, Batch = 2 };
+        using S2AttentionPlan packed = S2AttentionPlan.Packed(Request, [0, 3, 8], new() { Threads = 3 }), most = new(config, new() { Threads = 4096 });
+        Assert.Equal((3, 4096), (packed.Threads, most.Threads));
+        using S2AttentionPlan slice = S2AttentionPlan.OfSlice(S2Slice.Whole(config), two), grid = S2AttentionPlan.OfGrid(S2Grid.Create(config, new GridAxis<int>(Tokens, 4, 2)), two);
+        foreach (S2AttentionPlan plan in new[] { slice, grid })
+        {
+            Assert.Equal(3, plan.Threads);
+            Refused<ArgumentException>("query", $"query has {Vectors}", () => plan.Forward<float>(q, k, v, o));
+        }
+    }
+
+    /// <summary>A scheduler that is given runs the workers, also where the number of threads is left open.</summary>
+    [Fact]
+    public void A_given_scheduler_is_called()
+    {
+        foreach (int? threads in new int?[] { null, 2 })
+        {
+            Turns scheduler = new();
+            using S2AttentionPlan plan = new(S2Config.Create(Request), new() { Threads = threads, Scheduler = scheduler });
+            plan.Forward<float>(q, k, v, o);
+            Assert.True(plan.Threads == 1 || scheduler.Calls > 0);
+        }
+    }
+
+    private sealed class Turns : IWorkScheduler
+    {
+        public int Calls { get; private set; }
+
+        public void Run(int workers, Action<int> body)
+        {
+            Calls++;
+            for (int worker = 0; worker < workers; worker++)
+                body(worker);
+        }
+    }
+
     private void Refused<TException>(string name, string rule, Action call)
         where TException : ArgumentException
     {

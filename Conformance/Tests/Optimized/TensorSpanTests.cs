@@ -78,6 +78,22 @@ public sealed class TensorSpanTests
         TensorSpan<float> Write(string tensor, int count) => new(new float[Batch * Tokens * 5 * Dim], [Batch, Tokens, count + (tensor == name ? 1 : 0), Dim]);
     }
 
+    /// <summary>Two rows as far apart as a span is long: the second is behind its end.</summary>
+    [Fact]
+    public unsafe void Strides_that_reach_further_than_a_span_are_refused()
+    {
+        S2Config config = S2Config.Create(Config.ToRequest() with { Batch = 1, Tokens = 2, Heads = 1, KvHeads = 1, HeadDim = 1, GroupSize = GroupSizeRule.Of(2), Shift = 0 });
+        float[] rows = new float[2];
+        fixed (float* row = rows)
+        {
+            float* first = row;
+            Assert.Contains("reach 2147483592 elements", Assert.Throws<ArgumentException>("tensor", () => S2Attention.Forward(
+                config, new ReadOnlyTensorSpan<float>(first, (nint)Array.MaxLength + 1, [1, 2, 1, 1], [0, Array.MaxLength, 0, 0]), Read(), Read(), new TensorSpan<float>(rows, [1, 2, 1, 1]))).Message, StringComparison.Ordinal);
+        }
+
+        ReadOnlyTensorSpan<float> Read() => new(rows, [1, 2, 1, 1]);
+    }
+
     /// <summary>With D = 1 the last stride says nothing: rows three elements apart, and the bits of dense ones.</summary>
     [Fact]
     public void A_row_of_one_element_may_have_any_stride()

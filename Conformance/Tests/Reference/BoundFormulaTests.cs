@@ -41,7 +41,7 @@ public sealed class BoundFormulaTests
                 foreach ((PaddingPattern padding, double ofLogSumExp, int prefix) in new[] { (PaddingPattern.None, 0.0, 0), (PaddingPattern.Scattered, 0.0, 0), (PaddingPattern.None, 3.0, 0), (PaddingPattern.None, 0.0, 7) })
                 {
                     AttentionCase item = Cases.Of(30, 10, mask, heads: 4, kvHeads: 2, headDim: 6, kind: kind, padding: padding, seed: 3);
-                    item = item with { Config = item.Config.With(request => request with { Prefix = prefix }) };
+                    item = item with { Config = item.Config.With(request => request with { Prefix = prefix, Scale = model == Models[^1] ? 3 : request.Scale }) };
                     Tensor<double> dlse = Tensor<double>.Build([1, 30, 4], i => ofLogSumExp * ((i * 7 % 16) - 8));
                     BoundWitness witness = new(item, model, dlse);
                     AttentionOutput<double> forward = ErrorBound.Forward(item.Config, item.BuildInput(), model).Bound;
@@ -228,6 +228,117 @@ public sealed class BoundFormulaTests
         Tensor<double> one = Tensor<double>.Of([1, 1, 1, 1], [1]), dout = Tensor<double>.Of([1, 1, 1, 1], [outputGradient]);
         BoundedGradients gradients = GradientErrorBound.Backward(config, new(one, one, one), dout, S2Attn.Conformance.Ports.Agreement.ModelOf(ElementType.F16));
         Assert.Equal((outputGradient, isBounded), (gradients.Exact.Value[0, 0, 0, 0], double.IsFinite(gradients.Bound.Value[0, 0, 0, 0])));
+    }
+
+    /// <summary>The second of two groups, of two sequences and of two query heads on one kv head, is a text alone: as a slice its rows and bounds are the same. One row sees no score above -infinity.</summary>
+    [Fact]
+    public void A_slice_of_one_group_has_the_bounds_of_a_text()
+    {
+        S2Request request = new() { Batch = 2, Tokens = 8, Heads = 2, KvHeads = 1, HeadDim = 3, GroupSize = GroupSizeRule.Of(4), Shift = 0, Mask = MaskPolicy.Split };
+        S2Config text = S2Config.Create(request with { Tokens = 4 });
+        S2Slice slice = S2Slice.Create(S2Config.Create(request), new() { FirstQuery = 4, EndQuery = 8 });
+        Assert.Equal(new TokenRange<int>(4, 8), slice.Keys);
+        Random random = new(1);
+        Tensor<double> key = Noise(1), finite = Noise(1), dout = Noise(2), dlse = Tensor<double>.Build([2, 4, 2], _ => random.NextDouble());
+        AttentionInput<double> input = new(Tensor<double>.Build([2, 4, 2, 3], i => i < 3 ? 1 : random.NextDouble()), Tensor<double>.Build([2, 4, 1, 3], i => i == 0 ? double.NegativeInfinity : key.Elements[i]), finite);
+        foreach (AttentionInput<double> of in new[] { input, input with { Key = key } })
+        {
+            RoundingModel model = S2Attn.Conformance.Ports.Agreement.ModelOf(ElementType.F16);
+            BoundedOutput o = ErrorBound.Forward(text, of, model), part = ErrorBound.Forward(slice, of, model);
+            BoundedGradients gradients = GradientErrorBound.Backward(text, of, dout, dlse, model), share = GradientErrorBound.Backward(slice, of, dout, dlse, model);
+            Assert.Equal(o.Exact.Output.Elements.ToArray(), part.Exact.Output.Elements.ToArray());
+            Assert.Equal(o.Bound.Output.Elements.ToArray(), part.Bound.Output.Elements.ToArray());
+            Assert.Equal(o.Bound.LogSumExp.Elements.ToArray(), part.Bound.LogSumExp.Elements.ToArray());
+            foreach ((Gradients<double> whole, Gradients<double> ofSlice) in new[] { (gradients.Exact, share.Exact), (gradients.Bound, share.Bound) })
+            {
+                Assert.Equal(whole.Query.Elements.ToArray(), ofSlice.Query.Elements.ToArray());
+                Assert.Equal(whole.Key.Elements.ToArray(), ofSlice.Key.Elements.ToArray());
+                Assert.Equal(whole.Value.Elements.ToArray(), ofSlice.Value.Elements.ToArray());
+            }
+        }
+
+        Tensor<double> Noise(int heads) => Tensor<double>.Build([2, 4, heads, 3], _ => random.NextDouble() - 0.5);
+    }
+
+    /// <summary>q may be scaled before its product with k or after it: where either overflows, though scale q.k does not, nothing is said.</summary>
+    [Theory]
+    [InlineData(1e38, 0, 4, false)]
+    [InlineData(1e38, 0, 1, true)]
+    [InlineData(1.7014117331926443e38, 0, 1, true)] // exactly half of the largest number
+    [InlineData(2e19, 2e19, 1e-3, false)]
+    [InlineData(2e18, 2e18, 1e-3, true)]
+    public void A_score_whose_parts_overflow_is_not_judged(double query, double key, double scale, bool isBounded)
+    {
+        S2Config config = S2Config.Create(new() { Tokens = 1, HeadDim = 2, GroupSize = GroupSizeRule.Of(1), Mask = MaskPolicy.Split, Scale = scale });
+        Tensor<double> o = ErrorBound.Forward<double>(config, new(Of(query, 0), Of(key, 1), Of(1, 1)), S2Attn.Conformance.Ports.Agreement.ModelOf(ElementType.F32)).Bound.Output;
+        Assert.Equal(isBounded, double.IsFinite(o[0, 0, 0, 0]));
+
+        static Tensor<double> Of(double first, double second) => Tensor<double>.Of([1, 1, 1, 2], [first, second]);
+    }
+
+    /// <summary>A query that is NaN: nothing is said of its row. do v of exactly half of the largest number: as much is said as of less.</summary>
+    [Fact]
+    public void What_is_NaN_is_not_judged_and_half_of_the_largest_number_is()
+    {
+        S2Config config = S2Config.Create(new() { Tokens = 1, HeadDim = 1, GroupSize = GroupSizeRule.Of(1), Mask = MaskPolicy.Split, Scale = 1 });
+        RoundingModel model = S2Attn.Conformance.Ports.Agreement.ModelOf(ElementType.F32);
+        AttentionOutput<double> bound = ErrorBound.Forward<double>(config, new(One(double.NaN), One(1), One(1)), model).Bound;
+        Assert.Equal((double.PositiveInfinity, double.PositiveInfinity), (bound.Output[0, 0, 0, 0], bound.LogSumExp[0, 0, 0]));
+        Assert.True(double.IsFinite(GradientErrorBound.Backward(config, new(One(1), One(1), One(1)), One(1.7014117331926443e38), model).Bound.Query[0, 0, 0, 0]));
+
+        static Tensor<double> One(double value) => Tensor<double>.Of([1, 1, 1, 1], [value]);
+    }
+
+    /// <summary>A score that a composition stores in binary16 may be half of its largest number, 65504; one that the kernels keep in binary32 may be more.</summary>
+    [Fact]
+    public void A_score_that_overflows_where_it_is_stored_is_not_judged()
+    {
+        S2Config config = S2Config.Create(new() { Tokens = 1, HeadDim = 1, GroupSize = GroupSizeRule.Of(1), Mask = MaskPolicy.Split, Scale = 1 });
+        RoundingModel any = S2Attn.Conformance.Ports.Agreement.ModelOf(ElementType.F16), kernels = OptimizedPort.ModelOf(config, ElementType.F16);
+        Assert.Equal((true, false, true), (IsBounded(32752, any), IsBounded(40000, any), IsBounded(40000, kernels)));
+
+        bool IsBounded(double score, RoundingModel model) => double.IsFinite(ErrorBound.Forward<double>(config, new(One(score), One(1), One(1)), model).Bound.Output[0, 0, 0, 0]);
+
+        static Tensor<double> One(double value) => Tensor<double>.Of([1, 1, 1, 1], [value]);
+    }
+
+    /// <summary>Beside a score of 0 one of -infinity has weight 0 exactly, and the row is judged.</summary>
+    [Fact]
+    public void A_score_of_minus_infinity_is_exact()
+    {
+        S2Config config = S2Config.Create(new() { Tokens = 2, HeadDim = 1, GroupSize = GroupSizeRule.Of(2), Mask = MaskPolicy.Bidirectional, ShiftedHeads = HeadShift.None, Scale = 1 });
+        BoundedRow row = ErrorBound.Row<double>(config, new(Of(1, 1), Of(0, double.NegativeInfinity), Of(1, 2)), 0, 0, 0, S2Attn.Conformance.Ports.Agreement.ModelOf(ElementType.F32));
+        Assert.Equal([1, 0], row.Row.Weights);
+        Assert.InRange(row.OutputBound[0], 1e-8, 1e-4);
+
+        static Tensor<double> Of(double first, double second) => Tensor<double>.Of([1, 2, 1, 1], [first, second]);
+    }
+
+    /// <summary>do v = 4e38 - 4e38 is 0, but each product is more than half of what binary32 holds: nothing is said of dq and dk. Products of a tenth of that have bounds.</summary>
+    [Theory]
+    [InlineData(2e19, false)]
+    [InlineData(2e18, true)]
+    public void Products_that_overflow_and_cancel_are_not_judged(double size, bool isBounded)
+    {
+        S2Config config = S2Config.Create(new() { Tokens = 1, HeadDim = 2, GroupSize = GroupSizeRule.Of(1), Mask = MaskPolicy.Split });
+        Tensor<double> one = Of(1, 1), v = Of(size, size), dout = Of(size, -size);
+        Gradients<double> bounds = GradientErrorBound.Backward(config, new(one, one, v), dout, S2Attn.Conformance.Ports.Agreement.ModelOf(ElementType.F32)).Bound;
+        Assert.Equal((isBounded, isBounded), (double.IsFinite(bounds.Query[0, 0, 0, 0]), double.IsFinite(bounds.Key[0, 0, 0, 1])));
+
+        static Tensor<double> Of(double first, double second) => Tensor<double>.Of([1, 1, 1, 2], [first, second]);
+    }
+
+    /// <summary>A key of weight 0, whose score of -100,000 is known to a thousand only: what its row gives to dv is 0 and has a bound all the same.</summary>
+    [Fact]
+    public void A_weight_of_zero_has_a_bound_however_little_is_known_of_its_score()
+    {
+        S2Config config = S2Config.Create(new() { Tokens = 2, HeadDim = 1, GroupSize = GroupSizeRule.Of(2), Mask = MaskPolicy.Bidirectional, ShiftedHeads = HeadShift.None, Scale = 1 });
+        AttentionInput<double> input = new(Of(1000, 1000), Of(0, -100), Of(1, 2));
+        RoundingModel model = S2Attn.Conformance.Ports.Agreement.ModelOf(ElementType.BF16);
+        Assert.InRange(ErrorBound.Row(config, input, 0, 0, 0, model).LogWeightBounds[1], 1000, 2000);
+        Assert.InRange(GradientErrorBound.Backward(config, input, Of(1, 1), model).Bound.Value[0, 1, 0, 0], 0, 1e-30);
+
+        static Tensor<double> Of(double first, double second) => Tensor<double>.Of([1, 2, 1, 1], [first, second]);
     }
 
     /// <summary>

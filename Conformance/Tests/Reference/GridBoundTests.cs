@@ -45,35 +45,38 @@ public sealed class GridBoundTests
     }
 
     /// <summary>
-    /// dk and dv of two query heads on one kv head, of a window of three: the bound of each head's share, and six terms' roundings of what it gives, at most; and two more where sums pass through storage.
+    /// dk and dv of two query heads on each of two kv heads, of windows of three: the bound of each head's share, and the roundings of six terms of what it gives, at most; and of two more where sums pass
+    /// through storage.
     /// </summary>
     [Theory]
-    [InlineData(false, 6.0)]
-    [InlineData(true, 6.0)]
-    public void Heads_that_share_keys_add_their_bounds_and_the_roundings_of_their_sum(bool storesWeights, double terms)
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Heads_that_share_keys_add_their_bounds_and_the_roundings_of_their_sum(bool storesWeights)
     {
         RoundingModel model = Model with { Unit = 1 / 1024.0, StoresWeights = storesWeights };
-        (AttentionInput<double> input, Tensor<double> dout, Tensor<double> dlse) = Inputs(1, 2, 1);
-        BoundedGradients both = GridErrorBound.Backward(Grid(MaskPolicy.Split, 1, 2, 1), input, dout, dlse, model);
-        double gamma = terms / 1024 / (1 - terms / 1024), u = storesWeights ? 1 / 2048.0 : 0;
-        gamma += 2 * u / (1 - 2 * u);
-        double[] key = new double[Tokens * Dim], value = new double[key.Length];
-        for (int head = 0; head < 2; head++)
+        (AttentionInput<double> input, Tensor<double> dout, Tensor<double> dlse) = Inputs(1, 4, 2);
+        BoundedGradients all = GridErrorBound.Backward(Grid(MaskPolicy.Split, 1, 4, 2), input, dout, dlse, model);
+        double gamma = 6 / 1018.0 + (storesWeights ? 2 / 2046.0 : 0);
+        for (int kvHead = 0; kvHead < 2; kvHead++)
         {
-            AttentionInput<double> alone = new(Cut(input.Query, 0, head, Tokens), input.Key, input.Value);
-            BoundedGradients share = GridErrorBound.Backward(Grid(MaskPolicy.Split, 1, 1, 1), alone, Cut(dout, 0, head, Tokens), Tensor<double>.Build([1, Tokens, 1], t => dlse[0, t, head]), model);
-            Same(share.Bound.Query, Cut(both.Bound.Query, 0, head, Tokens));
+            double[] key = new double[Tokens * Dim], value = new double[key.Length];
+            foreach (int head in new[] { 2 * kvHead, 2 * kvHead + 1 })
+            {
+                AttentionInput<double> alone = new(Cut(input.Query, 0, head, Tokens), Cut(input.Key, 0, kvHead, Tokens), Cut(input.Value, 0, kvHead, Tokens));
+                BoundedGradients share = GridErrorBound.Backward(Grid(MaskPolicy.Split, 1, 1, 1), alone, Cut(dout, 0, head, Tokens), Tensor<double>.Build([1, Tokens, 1], t => dlse[0, t, head]), model);
+                Same(share.Bound.Query, Cut(all.Bound.Query, 0, head, Tokens));
+                for (int i = 0; i < key.Length; i++)
+                {
+                    key[i] += share.Bound.Key.Elements[i] + gamma * (Math.Abs(share.Exact.Key.Elements[i]) + share.Bound.Key.Elements[i]);
+                    value[i] += share.Bound.Value.Elements[i] + gamma * (Math.Abs(share.Exact.Value.Elements[i]) + share.Bound.Value.Elements[i]);
+                }
+            }
+
             for (int i = 0; i < key.Length; i++)
             {
-                key[i] += share.Bound.Key.Elements[i] + gamma * (Math.Abs(share.Exact.Key.Elements[i]) + share.Bound.Key.Elements[i]);
-                value[i] += share.Bound.Value.Elements[i] + gamma * (Math.Abs(share.Exact.Value.Elements[i]) + share.Bound.Value.Elements[i]);
+                Assert.Equal(key[i], all.Bound.Key[0, i / Dim, kvHead, i % Dim], 1e-12 * key[i]);
+                Assert.Equal(value[i], all.Bound.Value[0, i / Dim, kvHead, i % Dim], 1e-12 * value[i]);
             }
-        }
-
-        for (int i = 0; i < key.Length; i++)
-        {
-            Assert.Equal(key[i], both.Bound.Key.Elements[i], 1e-12 * key[i]);
-            Assert.Equal(value[i], both.Bound.Value.Elements[i], 1e-12 * value[i]);
         }
     }
 
@@ -90,6 +93,10 @@ public sealed class GridBoundTests
             Same(Cut(was, 3, 0), Cut(now, 3, 0));
             Assert.Equal(double.PositiveInfinity, now[0, 2, 0, 0]);
         }
+
+        // dv is finite, but as large as binary16 holds.
+        Tensor<double> largest = Tensor<double>.Build([1, Tokens, 1, Dim], i => i == 0 ? 65504 : 0);
+        Assert.Equal(double.PositiveInfinity, GridErrorBound.Backward(grid, input, largest, dlse, Model).Bound.Value[0, 0, 0, 0]);
     }
 
     /// <summary>Two sequences, two kv heads of two query heads each, a padded key in one sequence: each sequence as it is alone.</summary>
@@ -98,9 +105,13 @@ public sealed class GridBoundTests
     {
         (AttentionInput<double> input, Tensor<double> dout, Tensor<double> dlse) = Inputs(2, 4, 2);
         input = input with { Valid = Tensor<bool>.Build([2, Tokens], i => i != 1) };
-        S2Grid two = Grid(MaskPolicy.LocalCausal, 2, 4, 2), one = Grid(MaskPolicy.LocalCausal, 1, 4, 2);
+        S2Grid two = Grid(MaskPolicy.LocalCausal, 2, 4, 2, HeadShift.SecondHalf), one = Grid(MaskPolicy.LocalCausal, 1, 4, 2, HeadShift.SecondHalf);
         BoundedOutput forward = GridErrorBound.Forward(two, input, Model);
         BoundedGradients backward = GridErrorBound.Backward(two, input, dout, dlse, Model);
+        Gradients<double> of = GridAttention.Backward(two, input, dout, dlse);
+        Same(backward.Exact.Query, of.Query);
+        Same(backward.Exact.Key, of.Key);
+        Same(backward.Exact.Value, of.Value);
         for (int b = 0; b < 2; b++)
         {
             AttentionInput<double> alone = new(Of(input.Query), Of(input.Key), Of(input.Value), Tensor<bool>.Build([1, Tokens], t => input.Valid[b, t]));
@@ -129,8 +140,8 @@ public sealed class GridBoundTests
         Tensor<double> Noise(int count) => Tensor<double>.Build([batch, Tokens, count, Dim], _ => random.NextDouble() - 0.5);
     }
 
-    private static S2Grid Grid(MaskPolicy mask, int batch, int heads, int kvHeads) => S2Grid.Create(
-        S2Config.Create(new() { Batch = batch, Tokens = Tokens, Heads = heads, KvHeads = kvHeads, HeadDim = Dim, GroupSize = GroupSizeRule.Of(Tokens), Shift = 0, Mask = mask, ShiftedHeads = heads > 2 ? HeadShift.SecondHalf : HeadShift.None, Scale = 3 }),
+    private static S2Grid Grid(MaskPolicy mask, int batch, int heads, int kvHeads, HeadShift? shifted = null) => S2Grid.Create(
+        S2Config.Create(new() { Batch = batch, Tokens = Tokens, Heads = heads, KvHeads = kvHeads, HeadDim = Dim, GroupSize = GroupSizeRule.Of(Tokens), Shift = 0, Mask = mask, ShiftedHeads = shifted ?? HeadShift.None, Scale = 3 }),
         new GridAxis<int>(Tokens, 3, 1));
 
     private static S2Config Text(MaskPolicy mask) =>

@@ -66,6 +66,20 @@ public sealed class GridTests
         Assert.Equal(pairs, grid.VisiblePairs(0));
     }
 
+    /// <summary>Four places in groups of two, of which one head of two shifts by one: windows and visible keys of each.</summary>
+    [Theory]
+    [InlineData(MaskPolicy.Split, "0,1 2,3", "0 1,2 3")]
+    [InlineData(MaskPolicy.PositionCausal, "0,1 2,3", "1,2 0,3")]
+    public void A_head_that_does_not_shift_has_its_groups(MaskPolicy mask, string first, string second)
+    {
+        S2Grid grid = S2Grid.Create(S2Config.Create(new() { Tokens = 4, Heads = 2, HeadDim = 1, GroupSize = GroupSizeRule.Of(4), Mask = mask }), new GridAxis<int>(4, 2, 1));
+        Assert.Equal((first, second), (Windows(0), Windows(1)));
+        Assert.Equal((true, false), (grid.Visible(0, 1, 0), grid.Visible(1, 1, 0)));
+        Assert.Equal((6, mask is MaskPolicy.Split ? 5 : 6), (grid.VisiblePairs(0), grid.VisiblePairs(1)));
+
+        string Windows(int head) => string.Join(' ', grid.Windows(head).Select(window => string.Join(',', window.Tokens)));
+    }
+
     /// <summary>
     /// Each token is in one window of a head, and sees of it what the definition says and nothing else; no causal policy but LocalCausal sees a later token, on any grid; and the pairs are the
     /// closed form's.

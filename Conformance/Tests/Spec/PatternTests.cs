@@ -29,6 +29,16 @@ public sealed class PatternTests
         Assert.Equal("00000", Row(5, 1));
     }
 
+    /// <summary>G = 8 in three phases: borders at floor(8 k / 3), the last one at or before each token, and how far tokens look back: one layer to the run of the furthest phase, two layers twice.</summary>
+    [Fact]
+    public void The_borders_of_three_phases_and_what_tokens_reach()
+    {
+        Assert.Equal("0 2 5 8 10 13 16", string.Join(' ', Enumerable.Range(0, 7).Select(k => Phases.Border<Int, Bool>(8, 3, k))));
+        Assert.Equal("0 0 1 1 1 2 2 2 3 3 4", string.Join(' ', Enumerable.Range(0, 11).Select(t => Phases.Index<Int, Bool>(8, 3, t))));
+        Assert.Equal("0 0 2 8 10", string.Join(' ', new[] { 0, 7, 8, 13, 16 }.Select(t => Phases.Earliest<Int, Bool>(8, 3, 1, t))));
+        Assert.Equal("0 0 2 5", string.Join(' ', new[] { 0, 12, 13, 16 }.Select(t => Phases.Earliest<Int, Bool>(8, 3, 2, t))));
+    }
+
     [Fact]
     public void Two_phases_are_the_second_half_with_half_a_group()
     {

@@ -27,6 +27,7 @@ public sealed class PrefixTableTests
         Assert.Equal("0+2; 2+4; 6+4; 10+2", string.Join("; ", all.Select(run => $"{run.Start}+{run.Length}")));
         Assert.All(all, run => Assert.Equal((mask.IsCausal(), false, false, 0), (run.Own.Causal, run.Other.Causal, run.Prefix.Causal, run.Prefix.Start)));
         Assert.Equal(prefix > 0 ? 3 : 2, Segments.OfRun(config));
+        Assert.All(Enumerable.Range(0, 4), k => Assert.Equal(new(0, 0, Causal: false), Segments.Run<Int, Bool>(mask, 12, 4, 2, k).Prefix));
 
         static string Text(KeySegment<int> segment) => segment.Length == 0 ? "-" : $"{segment.Start}+{segment.Length}";
     }
@@ -45,6 +46,33 @@ public sealed class PrefixTableTests
     {
         Assert.Equal(keys, string.Join(' ', Enumerable.Range(0, 12).Select(t => Prefixes.KeysSeen<Int, Bool>(mask, isWhole, 12, 4, 2, 3, t))));
         Assert.Equal(pairs, Prefixes.VisiblePairs<Int, Bool>(mask, isWhole, 12, 4, 2, 3).Value);
+    }
+
+    /// <summary>
+    /// A prefix of 11: of sinks all 78 pairs in order, and what a policy shows against it; of a whole one 11 keys for each of 12 queries, and key 11 for those to which the policy shows it.
+    /// </summary>
+    [Theory]
+    [InlineData(MaskPolicy.Split, false, 78)]
+    [InlineData(MaskPolicy.Split, true, 133)]
+    [InlineData(MaskPolicy.LocalCausal, false, 82)]
+    [InlineData(MaskPolicy.LocalCausal, true, 135)]
+    [InlineData(MaskPolicy.PositionCausal, false, 78)]
+    [InlineData(MaskPolicy.PositionCausal, true, 133)]
+    [InlineData(MaskPolicy.Bidirectional, false, 136)]
+    [InlineData(MaskPolicy.BidirectionalSplit, false, 134)]
+    public void Pairs_beside_a_prefix_that_ends_in_the_last_run(MaskPolicy mask, bool isWhole, long pairs) =>
+        Assert.Equal(pairs, Prefixes.VisiblePairs<Int, Bool>(mask, isWhole, 12, 4, 2, 11).Value);
+
+    /// <summary>Five sinks, which end inside a run: 21 pairs of the first six queries in order, then 6 7 8 9 and 6 7.</summary>
+    [Fact]
+    public void Pairs_beside_sinks_that_end_inside_a_run() => Assert.Equal(64, Prefixes.VisiblePairs<Int, Bool>(MaskPolicy.Split, false, 12, 4, 2, 5).Value);
+
+    /// <summary>Of three sinks query 2 sees all, itself among them, and query 1 two.</summary>
+    [Fact]
+    public void A_sink_sees_itself()
+    {
+        Assert.Equal("0 1 2", string.Join(' ', Enumerable.Range(0, 5).Where(u => Prefixes.Sees<Int, Bool>(MaskPolicy.Split, false, 3, 2, u))));
+        Assert.Equal("0 1", string.Join(' ', Enumerable.Range(0, 5).Where(u => Prefixes.Sees<Int, Bool>(MaskPolicy.Split, false, 3, 1, u))));
     }
 
     /// <summary>Queries to which keys 0 to 11 are shown by a prefix alone, that has them all.</summary>
@@ -139,6 +167,10 @@ public sealed class PrefixTableTests
     {
         Assert.Equal("0 3 2 1", string.Join(' ', Enumerable.Range(0, 4).Select(s => Slices.Halo<Int, Bool>(4, s))));
         S2Request request = new() { Batch = 2, Tokens = 12, Heads = 4, KvHeads = 2, HeadDim = 5, GroupSize = GroupSizeRule.Of(4), Shift = 1, Mask = MaskPolicy.Split };
+
+        // Both kv heads are read by heads that shift, and one by a head that does and a head that does not.
+        Assert.Equal(120, Slices.TrafficOfCut(S2Config.Create(request with { ShiftedHeads = HeadShift.All })));
+        Assert.Equal(60, Slices.TrafficOfCut(S2Config.Create(request with { KvHeads = 1 })));
         Assert.Equal((60, 140), (Slices.TrafficOfCut(S2Config.Create(request)), Slices.TrafficOfCut(S2Config.Create(request with { Prefix = 2 }))));
     }
 }

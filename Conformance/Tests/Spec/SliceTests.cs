@@ -146,6 +146,34 @@ public sealed class SliceTests
         static string Start(string text, string like) => text.StartsWith(like, StringComparison.Ordinal) ? like : text;
     }
 
+    /// <summary>Queries [5, 7) with the keys [2, 7) that they need. Where its head shifts, the run of query 5 begins at 2 and that of query 6 at 6; where not, both see keys from 4 on.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_slice_has_the_rows_of_its_queries(bool isUnbounded)
+    {
+        S2Config config = S2Config.Create(new S2Request { Tokens = 12, Heads = 2, HeadDim = 1, GroupSize = GroupSizeRule.Of(4), Mask = MaskPolicy.Split });
+        S2Slice slice = S2Slice.Create(config, new() { FirstQuery = 5, EndQuery = 7, IsUnbounded = isUnbounded });
+        Assert.Equal((2, 5), (slice.QueryCount, slice.KeyCount));
+        foreach ((int head, int t, string keys) in new[] { (0, 5, "4 5"), (0, 6, "4 5 6"), (1, 5, "2 3 4 5"), (1, 6, "6") })
+        {
+            Func<int, int, bool> visible = slice.VisibleIn(head);
+            Assert.Equal(keys, string.Join(' ', Enumerable.Range(2, 5).Where(u => slice.Visible(head, t, u))));
+            Assert.Equal(keys, string.Join(' ', Enumerable.Range(2, 5).Where(u => visible(t, u))));
+        }
+
+        Assert.Equal((12, 12, false), (S2Slice.Whole(config).QueryCount, S2Slice.Whole(config).KeyCount, S2Slice.Whole(config).IsUnbounded));
+    }
+
+    /// <summary>Under policies that join the first run and the last, in a head that shifts by 2: query 0 sees 10 and 11 under LocalCausal. Query 3 of both heads needs keys 0 to 3 and 2 to 5.</summary>
+    [Fact]
+    public void What_the_wrap_joins_is_seen_in_a_slice()
+    {
+        S2Request request = new() { Tokens = 12, Heads = 2, HeadDim = 1, GroupSize = GroupSizeRule.Of(4), Mask = MaskPolicy.LocalCausal };
+        Assert.Equal("0 10 11", string.Join(' ', Enumerable.Range(0, 12).Where(u => S2Slice.Whole(S2Config.Create(request)).Visible(1, 0, u))));
+        Assert.Equal(new TokenRange<int>(0, 6), Slices.KeysNeeded(S2Config.Create(request with { Mask = MaskPolicy.Bidirectional }), 3, 4));
+    }
+
     private static bool Visible(MaskPolicy mask, int n, int g, int s, int t, int u) => Visibility.Visible<Int, Bool>(mask, n, g, s, t, u).Value;
 
     private static IEnumerable<(int N, int G, int S)> SizesOf(MaskPolicy mask) =>
