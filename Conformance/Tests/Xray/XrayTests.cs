@@ -185,6 +185,39 @@ public sealed class XrayTests
             [.. silent.Select(probe => new XrayFailure(probe, "none") { IsClaimed = true })], null!, [], 0);
     }
 
+    /// <summary>Every other call is off by a little, at some sizes alone: what is so at one size is a habit of the port.</summary>
+    [Fact]
+    public void A_port_whose_bits_differ_from_call_to_call_at_some_sizes_is_told_so()
+    {
+        using ReferencePort reference = new();
+        int calls = 0;
+        using IAttentionPort port = new ChangedPort(item => reference.Run(item) is PortAnswer.Forward answer && item.Config.GroupSize % 2 == 1 && calls++ % 2 == 0
+            ? answer with { Output = answer.Output.Map(value => item.ElementType.Round(value * (1 + Math.ScaleB(1, -20)))) }
+            : reference.Run(item));
+        XrayReport report = Xrays.Take(port, [Of(8, 4), Of(6, 3)]);
+        Assert.Contains(report.Habits, habit => habit.Names.Contains("nondeterministic"));
+        Assert.False(report.IsDefinition);
+
+        static XrayProbe Of(int tokens, int groupSize) => new(
+            S2Config.Create(new() { Tokens = tokens, Heads = 2, HeadDim = 8, GroupSize = GroupSizeRule.Of(groupSize), Mask = MaskPolicy.Split }), ElementType.F32, Tensor<bool>.Build([1, tokens], _ => true));
+    }
+
+    /// <summary>Gradients that are NaN, or off by more than a part of the greatest, or of another shape are not those of an explanation; where the explanation itself gives NaN, anything is.</summary>
+    [Fact]
+    public void Gradients_that_are_NaN_are_not_those_that_an_explanation_gives()
+    {
+        Tensor<double> one = Of(1, 0.5), nan = Of(1, double.NaN), off = Of(1, 0.6), near = Of(1, 0.505), wider = Of(1, 0.5, 0.5);
+        foreach ((Tensor<double> own, Tensor<double> given, bool same) in new[] { (one, one, true), (one, near, true), (one, off, false), (one, nan, false), (nan, one, true), (nan, nan, true), (one, wider, false) })
+        {
+            Closeness closeness = new(ElementType.F32);
+            Assert.Equal(same, closeness.Same(new Gradients<double>(own, one, one), new(given, one, one)));
+            Assert.Equal(same, closeness.Same(new Gradients<double>(one, own, one), new(one, given, one)));
+            Assert.Equal(same, closeness.Same(new Gradients<double>(one, one, own), new(one, one, given)));
+        }
+
+        static Tensor<double> Of(params double[] elements) => Tensor<double>.Of([elements.Length], elements);
+    }
+
     [Fact]
     public void NaN_that_spreads_is_a_finding_beside_the_structure()
     {
