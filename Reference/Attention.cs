@@ -94,8 +94,9 @@ public static class Attention
         int kvHead = slice.Config.KvHeadOf(h);
         int[] keys = visible.Of(input, b, t, h);
         double[] scores = new double[keys.Length];
+        ReadOnlySpan<T> query = input.Query.Row(b, t - slice.Queries.Start, h);
         for (int i = 0; i < scores.Length; i++)
-            scores[i] = slice.Config.Scale * Dot(input.Query.Row(b, t - slice.Queries.Start, h), input.Key.Row(b, keys[i] - slice.Keys.Start, kvHead));
+            scores[i] = slice.Config.Scale * Dot(query, input.Key.Row(b, keys[i] - slice.Keys.Start, kvHead));
         return Softmax(keys, scores);
     }
 
@@ -112,12 +113,13 @@ public static class Attention
         ArgumentNullException.ThrowIfNull(input);
         ArgumentNullException.ThrowIfNull(row);
         double[] o = new double[slice.Config.HeadDim];
+        int kvHead = slice.Config.KvHeadOf(h);
         ReadOnlySpan<int> keys = row.KeySpan;
         ReadOnlySpan<double> weights = row.WeightSpan;
         for (int i = 0; i < weights.Length; i++)
         {
             double weight = weights[i];
-            ReadOnlySpan<T> value = input.Value.Row(b, keys[i] - slice.Keys.Start, slice.Config.KvHeadOf(h));
+            ReadOnlySpan<T> value = input.Value.Row(b, keys[i] - slice.Keys.Start, kvHead);
             for (int d = 0; d < o.Length; d++)
                 o[d] += weight * double.CreateTruncating(value[d]);
         }

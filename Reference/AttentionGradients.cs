@@ -86,7 +86,8 @@ internal sealed class GradientSums<T>
     }
 
     /// <summary>Adds what query t of a head gives, whose keys and weights the row holds.</summary>
-    public void Add(AttentionRow row, int b, int t, int h)
+    /// <returns>do.v of each of its keys.</returns>
+    public double[] Add(AttentionRow row, int b, int t, int h)
     {
         S2Config config = slice.Config;
         int kvHead = config.KvHeadOf(h), queryRow = t - slice.Queries.Start;
@@ -109,13 +110,16 @@ internal sealed class GradientSums<T>
         {
             int keyRow = keys[i] - slice.Keys.Start, keyStart = Layout.Row(slice.KeyCount, config.KvHeads, config.HeadDim, b, keyRow, kvHead);
             ReadOnlySpan<T> key = input.Key.Row(b, keyRow, kvHead);
-            double ds = config.Scale * weights[i] * (dp[i] - mean + dlse);
-            for (int d = 0; d < config.HeadDim; d++)
+            Span<double> dkRow = dk.AsSpan(keyStart, config.HeadDim), dvRow = dv.AsSpan(keyStart, config.HeadDim);
+            double weight = weights[i], ds = config.Scale * weight * (dp[i] - mean + dlse);
+            for (int d = 0; d < dqRow.Length; d++)
             {
                 dqRow[d] += ds * double.CreateTruncating(key[d]);
-                dk[keyStart + d] += ds * double.CreateTruncating(query[d]);
-                dv[keyStart + d] += weights[i] * double.CreateTruncating(dout[d]);
+                dkRow[d] += ds * double.CreateTruncating(query[d]);
+                dvRow[d] += weight * double.CreateTruncating(dout[d]);
             }
         }
+
+        return dp;
     }
 }

@@ -25,6 +25,9 @@ public sealed record BoundedRow(
 /// <remarks>Inputs are exact in their format. The bound is evaluated in double and covers the rounding of <see cref="Attention"/> as well.</remarks>
 public static class ErrorBound
 {
+    /// <summary>Further below the largest score no exp of any model reaches.</summary>
+    internal static readonly double Farthest = -2 * Math.Log(double.Epsilon);
+
     /// <summary>o, logsumexp and their bounds for an implementation that rounds as the model says.</summary>
     /// <exception cref="ArgumentException">A tensor does not have the shape that the configuration asks for.</exception>
     public static BoundedOutput Forward<T>(S2Config config, AttentionInput<T> input, RoundingModel model)
@@ -41,28 +44,13 @@ public static class ErrorBound
         ArgumentNullException.ThrowIfNull(model);
         input.CheckShapes(slice);
         S2Config config = slice.Config;
-        double[] output = new double[config.Batch * slice.QueryCount * config.Heads * config.HeadDim];
-        double[] outputBound = new double[output.Length];
-        double[] lse = new double[config.Batch * slice.QueryCount * config.Heads];
-        double[] lseBound = new double[lse.Length];
+        BoundedRows rows = new(slice);
         VisibleKeys visible = new(slice);
         for (int b = 0; b < config.Batch; b++)
             for (int t = slice.Queries.Start; t < slice.Queries.End; t++)
                 for (int h = 0; h < config.Heads; h++)
-                {
-                    BoundedRow row = Row(visible, input, b, t, h, model);
-                    int start = Layout.Row(slice.QueryCount, config.Heads, config.HeadDim, b, t - slice.Queries.Start, h);
-                    row.Output.CopyTo(output.AsSpan(start));
-                    row.OutputBound.CopyTo(outputBound.AsSpan(start));
-                    lse[start / config.HeadDim] = row.Row.LogSumExp;
-                    lseBound[start / config.HeadDim] = row.LogSumExpBound;
-                }
-
-        return new(Pack(output, lse), Pack(outputBound, lseBound));
-
-        AttentionOutput<double> Pack(double[] o, double[] l) => new(
-            Tensor<double>.Of([config.Batch, slice.QueryCount, config.Heads, config.HeadDim], o),
-            Tensor<double>.Of([config.Batch, slice.QueryCount, config.Heads], l));
+                    rows.Put(Row(visible, input, b, t, h, model), b, t, h);
+        return rows.Output();
     }
 
     /// <summary>One row with its bounds: for large N, a way to check a few rows only.</summary>
@@ -95,13 +83,15 @@ public static class ErrorBound
         int span = Prefixes.KeysSeen<Int, Bool>(config.Mask, config.IsPrefixWhole, tokens, config.GroupSize, config.ShiftOf(h), config.Prefix, t).ToIndex();
         double rescalings = model.Rescalings(row.Keys.Count, span, Segments.OfRun(config));
         double[] logBounds = LogWeightBounds(slice, input, row, rescalings, b, t, h, model);
-        double[] bound = OutputBounds(slice, input, row, output, logBounds, rescalings, b, kvHead, model);
+        double[] growths = Growths(row, logBounds);
+        double least = LeastSum(row, logBounds);
+        double[] bound = OutputBounds(slice, input, row, output, logBounds, growths, least, rescalings, b, kvHead, model);
         double total = model.CoverReference;
         for (int d = 0; d < bound.Length; d++)
             bound[d] = double.IsNaN(bound[d]) || bound[d] + Math.Abs(output[d]) > model.Storage.Largest
                 ? double.PositiveInfinity
                 : bound[d] * total;
-        return new(row, output, bound, LogSumExpBound(row, logBounds, rescalings, model) * total, logBounds);
+        return new(row, output, bound, LogSumExpBound(row, growths, least, rescalings, model) * total, logBounds);
     }
 
     /// <summary>Zeros, exactly; but weights of 0 (scores of -infinity) times a value that is not finite may be NaN.</summary>
@@ -132,15 +122,16 @@ public static class ErrorBound
         ReadOnlySpan<int> keys = row.KeySpan;
         ReadOnlySpan<double> weights = row.WeightSpan;
         double[] bounds = new double[keys.Length], magnitudes = new double[keys.Length], logs = new double[keys.Length];
+        int kvHead = config.KvHeadOf(h);
+        ReadOnlySpan<T> query = input.Query.Row(b, t - slice.Queries.Start, h);
         double largestQuery = 0;
-        foreach (T q in input.Query.Row(b, t - slice.Queries.Start, h))
+        foreach (T q in query)
             largestQuery = Math.Max(largestQuery, Math.Abs(double.CreateTruncating(q)));
         double largestError = 0, largestLog = double.NegativeInfinity;
-        ReadOnlySpan<T> query = input.Query.Row(b, t - slice.Queries.Start, h);
         for (int i = 0; i < bounds.Length; i++)
         {
             // q may be scaled before the dot product, so an underflow there is multiplied by k.
-            (double dot, double keySum) = AbsoluteDot(query, input.Key.Row(b, keys[i] - slice.Keys.Start, config.KvHeadOf(h)));
+            (double dot, double keySum) = AbsoluteDot(query, input.Key.Row(b, keys[i] - slice.Keys.Start, kvHead));
             magnitudes[i] = scale * dot;
             double underflow = model.Underflow * (keySum + config.HeadDim * Math.Max(scale, 1) + 2) + storeUnderflow;
             bounds[i] = scoreGamma * magnitudes[i] + underflow;
@@ -155,10 +146,11 @@ public static class ErrorBound
         }
 
         // max - s_u is log(p_max / p_u); a weight that underflowed in double lies further away than any exp of the model reaches.
+        double once = model.Gamma(1);
         for (int i = 0; i < bounds.Length; i++)
         {
-            double distance = Math.Min(largestLog - logs[i], -2 * Math.Log(double.Epsilon));
-            bounds[i] += expLog + model.Gamma(1) * (distance + bounds[i] + largestError);
+            double distance = Math.Min(largestLog - logs[i], Farthest);
+            bounds[i] += expLog + once * (distance + bounds[i] + largestError);
         }
 
         return bounds;
@@ -169,7 +161,7 @@ public static class ErrorBound
     /// |v| in the numerator and on o through the denominator; then division and storage.
     /// </summary>
     private static double[] OutputBounds<T>(
-        S2Slice slice, AttentionInput<T> input, AttentionRow row, double[] output, double[] logBounds, double rescalings, int b, int kvHead, RoundingModel model)
+        S2Slice slice, AttentionInput<T> input, AttentionRow row, double[] output, double[] logBounds, double[] growths, double least, double rescalings, int b, int kvHead, RoundingModel model)
         where T : IBinaryFloatingPointIeee754<T>
     {
         double[] bound = new double[slice.Config.HeadDim];
@@ -186,7 +178,7 @@ public static class ErrorBound
 
         // Weights are compared with the largest, 1: what exp, a rescaling or the stored weight loses to underflow is absolute.
         double weightUnderflow = (rescalings + 1) * (model.ExpUnderflow + model.Underflow) + (model.StoresWeights ? model.Storage.Underflow : 0);
-        double kept = Math.Max(LeastSum(row, logBounds) - keys * weightUnderflow, 0);
+        double kept = Math.Max(least - keys * weightUnderflow, 0);
 
         ReadOnlySpan<int> keysSeen = row.KeySpan;
         ReadOnlySpan<double> weights = row.WeightSpan;
@@ -195,14 +187,13 @@ public static class ErrorBound
         for (int i = 0; i < keys; i++)
         {
             ReadOnlySpan<T> value = input.Value.Row(b, keysSeen[i] - slice.Keys.Start, kvHead);
-            double grown = weights[i] * Math.Exp(logBounds[i]);
-            double change = weights[i] == 0 ? 0 : weights[i] * double.ExpM1(logBounds[i]);
+            double change = growths[i] + weightUnderflow, rounded = numerator * (weights[i] * Math.Exp(logBounds[i]));
             for (int d = 0; d < bound.Length; d++)
             {
-                double v = double.CreateTruncating(value[d]);
-                bound[d] += (change + weightUnderflow) * Math.Abs(v - output[d]) + numerator * grown * Math.Abs(v);
-                spread[d] = Math.Max(spread[d], Math.Abs(v - output[d]));
-                largest[d] = Math.Max(largest[d], Math.Abs(v));
+                double v = double.CreateTruncating(value[d]), magnitude = Math.Abs(v), apart = Math.Abs(v - output[d]);
+                bound[d] += change * apart + rounded * magnitude;
+                spread[d] = Math.Max(spread[d], apart);
+                largest[d] = Math.Max(largest[d], magnitude);
             }
         }
 
@@ -222,14 +213,14 @@ public static class ErrorBound
     }
 
     /// <summary>|computed lse - lse|: the weighted mean growth of the weights, the sum's chain, and the roundings of log, of max + log and of base 2.</summary>
-    private static double LogSumExpBound(AttentionRow row, double[] logBounds, double rescalings, RoundingModel model)
+    private static double LogSumExpBound(AttentionRow row, double[] growths, double least, double rescalings, RoundingModel model)
     {
         int keys = row.Keys.Count;
         double growth = keys * (rescalings + 1) * (model.ExpUnderflow + model.Underflow);
-        for (int i = 0; i < keys; i++)
-            growth += row.Weights[i] == 0 ? 0 : row.Weights[i] * double.ExpM1(logBounds[i]);
+        foreach (double grown in growths)
+            growth += grown;
         double sumGamma = model.Gamma(model.Chain(keys) + rescalings + 1);
-        double weights = Math.Max(double.LogP1(growth), -Math.Log(LeastSum(row, logBounds))) + LogLoss(sumGamma);
+        double weights = Math.Max(double.LogP1(growth), -Math.Log(least)) + LogLoss(sumGamma);
 
         // lse = max + log sum with 0 <= log sum <= log n: neither term is larger than |lse| + log n.
         double terms = Math.Abs(row.LogSumExp) + Math.Log(keys);
@@ -237,12 +228,23 @@ public static class ErrorBound
         return double.IsNaN(lossless) ? double.PositiveInfinity : lossless;
     }
 
+    /// <summary>By how much each weight can grow, relative to the exact sum.</summary>
+    private static double[] Growths(AttentionRow row, double[] logBounds)
+    {
+        ReadOnlySpan<double> weights = row.WeightSpan;
+        double[] growths = new double[weights.Length];
+        for (int i = 0; i < growths.Length; i++)
+            growths[i] = weights[i] == 0 ? 0 : weights[i] * double.ExpM1(logBounds[i]);
+        return growths;
+    }
+
     /// <summary>The least that the sum of the weights can become, relative to the exact sum.</summary>
     private static double LeastSum(AttentionRow row, double[] logBounds)
     {
+        ReadOnlySpan<double> weights = row.WeightSpan;
         double sum = 0;
-        for (int i = 0; i < logBounds.Length; i++)
-            sum += row.Weights[i] * Math.Exp(-logBounds[i]);
+        for (int i = 0; i < weights.Length; i++)
+            sum += weights[i] * Math.Exp(-logBounds[i]);
         return sum;
     }
 
@@ -261,4 +263,29 @@ public static class ErrorBound
 
         return (dot, keySum);
     }
+}
+
+/// <summary>o and logsumexp of a slice with their bounds, while rows are put into them.</summary>
+internal sealed class BoundedRows(S2Slice slice)
+{
+    private readonly double[] output = new double[Vectors(slice) * slice.Config.HeadDim], outputBound = new double[Vectors(slice) * slice.Config.HeadDim];
+    private readonly double[] lse = new double[Vectors(slice)], lseBound = new double[Vectors(slice)];
+
+    /// <summary>Puts query t of a head at its place.</summary>
+    public void Put(BoundedRow row, int b, int t, int h)
+    {
+        int vector = Layout.Row(slice.QueryCount, slice.Config.Heads, 1, b, t - slice.Queries.Start, h), start = vector * slice.Config.HeadDim;
+        row.Output.CopyTo(output.AsSpan(start));
+        row.OutputBound.CopyTo(outputBound.AsSpan(start));
+        (lse[vector], lseBound[vector]) = (row.Row.LogSumExp, row.LogSumExpBound);
+    }
+
+    /// <summary>All rows.</summary>
+    public BoundedOutput Output() => new(Pack(output, lse), Pack(outputBound, lseBound));
+
+    private AttentionOutput<double> Pack(double[] o, double[] l) => new(
+        Tensor<double>.Of([slice.Config.Batch, slice.QueryCount, slice.Config.Heads, slice.Config.HeadDim], o),
+        Tensor<double>.Of([slice.Config.Batch, slice.QueryCount, slice.Config.Heads], l));
+
+    private static int Vectors(S2Slice slice) => slice.Config.Batch * slice.QueryCount * slice.Config.Heads;
 }

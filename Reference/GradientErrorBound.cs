@@ -35,6 +35,13 @@ public static class GradientErrorBound
     /// <exception cref="ArgumentException">A tensor does not have the shape that the slice asks for.</exception>
     public static BoundedGradients Backward<T>(S2Slice slice, AttentionInput<T> input, Tensor<T> outputGradient, Tensor<T> logSumExpGradient, RoundingModel model)
         where T : IBinaryFloatingPointIeee754<T>
+        => Both(slice, input, outputGradient, logSumExpGradient, model).Gradients;
+
+    /// <summary>Both passes: what <see cref="ErrorBound.Forward{T}(S2Slice, AttentionInput{T}, RoundingModel)"/> gives, from the rows that the gradients need anyway, and the gradients.</summary>
+    /// <exception cref="ArgumentException">A tensor does not have the shape that the slice asks for.</exception>
+    public static (BoundedOutput Output, BoundedGradients Gradients) Both<T>(
+        S2Slice slice, AttentionInput<T> input, Tensor<T> outputGradient, Tensor<T> logSumExpGradient, RoundingModel model)
+        where T : IBinaryFloatingPointIeee754<T>
     {
         ArgumentNullException.ThrowIfNull(slice);
         ArgumentNullException.ThrowIfNull(input);
@@ -47,24 +54,25 @@ public static class GradientErrorBound
         int keyVectors = config.Batch * slice.KeyCount * config.KvHeads;
         Sums dq = new(queryVectors, config.HeadDim), dk = new(keyVectors, config.HeadDim), dv = new(keyVectors, config.HeadDim);
         VisibleKeys visible = new(slice);
+        BoundedRows rows = new(slice);
         for (int b = 0; b < config.Batch; b++)
             for (int h = 0; h < config.Heads; h++)
                 for (int t = slice.Queries.Start; t < slice.Queries.End; t++)
                 {
                     BoundedRow row = ErrorBound.Row(visible, input, b, t, h, model);
-                    sums.Add(row.Row, b, t, h);
-                    AddRow(row, visible, input, outputGradient, double.CreateTruncating(logSumExpGradient[b, t - slice.Queries.Start, h]), b, t, h, model, dq, dk, dv);
+                    rows.Put(row, b, t, h);
+                    AddRow(row, sums.Add(row.Row, b, t, h), visible, input, outputGradient, double.CreateTruncating(logSumExpGradient[b, t - slice.Queries.Start, h]), b, t, h, model, dq, dk, dv);
                 }
 
         Gradients<T> rounded = sums.Rounded();
         Gradients<double> exact = new(rounded.Query.Map(double.CreateTruncating), rounded.Key.Map(double.CreateTruncating), rounded.Value.Map(double.CreateTruncating));
         double scale = Math.Abs(config.Scale);
         int sharing = config.Heads / config.KvHeads;
-        return new(exact, new(dq.Bound(exact.Query, scale, 1, model), dk.Bound(exact.Key, scale, sharing, model), dv.Bound(exact.Value, 1, sharing, model)));
+        return (rows.Output(), new(exact, new(dq.Bound(exact.Query, scale, 1, model), dk.Bound(exact.Key, scale, sharing, model), dv.Bound(exact.Value, 1, sharing, model))));
     }
 
     private static void AddRow<T>(
-        BoundedRow row, VisibleKeys visible, AttentionInput<T> input, Tensor<T> outputGradient, double dlse, int b, int t, int h, RoundingModel model, Sums dq, Sums dk, Sums dv)
+        BoundedRow row, double[] products, VisibleKeys visible, AttentionInput<T> input, Tensor<T> outputGradient, double dlse, int b, int t, int h, RoundingModel model, Sums dq, Sums dk, Sums dv)
         where T : IBinaryFloatingPointIeee754<T>
     {
         S2Slice slice = visible.Slice;
@@ -89,13 +97,9 @@ public static class GradientErrorBound
         ReadOnlySpan<int> seen = row.Row.KeySpan;
         ReadOnlySpan<double> weights = row.Row.WeightSpan;
         double[] weightErrors = WeightErrors(row, model);
-        double[] products = new double[keys], magnitudes = new double[keys];
+        double[] magnitudes = new double[keys];
         for (int i = 0; i < keys; i++)
-        {
-            ReadOnlySpan<T> value = input.Value.Row(b, seen[i] - slice.Keys.Start, kvHead);
-            products[i] = Attention.Dot(dout, value);
-            magnitudes[i] = ErrorBound.AbsoluteDot(dout, value).Dot;
-        }
+            magnitudes[i] = ErrorBound.AbsoluteDot(dout, input.Value.Row(b, seen[i] - slice.Keys.Start, kvHead)).Dot;
 
         (double delta, double deltaError) = Delta(config, row, dout, products, magnitudes, weightErrors, model);
         if (dlse != 0)
@@ -107,16 +111,17 @@ public static class GradientErrorBound
 
         double stored = model.StoresWeights ? model.Storage.Unit : 0;
         double storedUnderflow = model.StoresWeights ? model.Storage.Underflow : 0;
+        double dotGamma = model.Gamma(config.HeadDim + 2), twice = model.Gamma(2);
         for (int i = 0; i < keys; i++)
         {
             // ds = p (dp - delta): dp - delta may be one chain of D + 1 terms or a difference.
             double p = weights[i], difference = products[i] - delta;
-            double differenceError = deltaError + model.Gamma(config.HeadDim + 2) * (magnitudes[i] + Math.Abs(delta) + deltaError)
+            double differenceError = deltaError + dotGamma * (magnitudes[i] + Math.Abs(delta) + deltaError)
                 + stored * magnitudes[i] + storedUnderflow + (config.HeadDim + 2) * model.Underflow;
             double largest = (p + weightErrors[i]) * (Math.Abs(difference) + differenceError);
             double gradient = p * difference;
             double gradientError = weightErrors[i] * Math.Abs(difference) + (p + weightErrors[i]) * differenceError
-                + (model.Gamma(2) + 2 * stored) * largest + model.Underflow + storedUnderflow;
+                + (twice + 2 * stored) * largest + model.Underflow + storedUnderflow;
             if (Math.Max(largest, Math.Max(magnitudes[i], Math.Abs(delta))) > model.Largest / 2)
                 gradientError = double.PositiveInfinity;
 
@@ -134,12 +139,13 @@ public static class GradientErrorBound
         double absolute = model.ExpUnderflow + model.Underflow + (model.StoresWeights ? model.Storage.Underflow : 0);
         ReadOnlySpan<double> weights = row.Row.WeightSpan;
         double[] errors = new double[row.LogWeightBounds.Length];
+        double twice = model.Gamma(2);
         for (int i = 0; i < errors.Length; i++)
         {
             double p = weights[i];
-            double distance = Math.Min(-Math.Log(p), -2 * Math.Log(double.Epsilon));
+            double distance = Math.Min(-Math.Log(p), ErrorBound.Farthest);
             double log = row.LogWeightBounds[i] + common;
-            log += model.Gamma(2) * (distance + log);
+            log += twice * (distance + log);
             errors[i] = (p == 0 && double.IsFinite(log) ? 0 : double.IsFinite(log) ? p * double.ExpM1(log) : log) + absolute;
         }
 
@@ -185,12 +191,15 @@ public static class GradientErrorBound
             where T : IBinaryFloatingPointIeee754<T>
         {
             terms[vector]++;
-            for (int d = 0; d < headDim; d++)
+            int start = vector * headDim;
+            double largest = Math.Abs(coefficient) + error;
+            Span<double> ofErrors = errors.AsSpan(start, headDim), ofMagnitudes = magnitudes.AsSpan(start, headDim), ofOperands = operands.AsSpan(start, headDim);
+            for (int d = 0; d < operand.Length; d++)
             {
                 double x = Math.Abs(double.CreateTruncating(operand[d]));
-                errors[vector * headDim + d] += error * x;
-                magnitudes[vector * headDim + d] += (Math.Abs(coefficient) + error) * x;
-                operands[vector * headDim + d] += x;
+                ofErrors[d] += error * x;
+                ofMagnitudes[d] += largest * x;
+                ofOperands[d] += x;
             }
         }
 

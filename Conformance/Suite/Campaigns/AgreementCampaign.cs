@@ -71,12 +71,22 @@ public static class AgreementCampaign
         ArgumentNullException.ThrowIfNull(port);
         ArgumentNullException.ThrowIfNull(modelOf);
         ArgumentNullException.ThrowIfNull(item);
-        foreach (PortOperation operation in port.Description.Capabilities.Operations)
+        return Try(port, modelOf(item.Config, item.Type), item.Backward());
+    }
+
+    /// <summary>The same of a case with any tensors: both passes, of which the definition evaluates the rows once.</summary>
+    internal static IEnumerable<TensorAgreement> Try(IAttentionPort port, RoundingModel model, PortCase backward)
+    {
+        ImmutableArray<PortOperation> operations = port.Description.Capabilities.Operations;
+        Lazy<(BoundedOutput Output, BoundedGradients Gradients)> both = new(() => Agreement.Both(backward, model));
+        foreach (PortOperation operation in operations)
         {
-            PortCase portCase = operation is PortOperation.Forward ? item.Forward() : item.Backward();
+            PortCase portCase = operation is PortOperation.Forward ? backward with { OutputGradient = [] } : backward;
             PortAnswer answer = port.Run(portCase);
             if (answer is PortAnswer.Forward or PortAnswer.Backward)
-                foreach (TensorAgreement agreement in Agreement.Compare(portCase, answer, modelOf(item.Config, item.Type)))
+                foreach (TensorAgreement agreement in operations.Contains(PortOperation.Backward)
+                    ? Agreement.Compare(portCase, answer, () => both.Value.Output, () => both.Value.Gradients)
+                    : Agreement.Compare(portCase, answer, model))
                     yield return agreement;
             else
                 yield return new TensorAgreement($"{operation}: {answer}", double.PositiveInfinity, [], double.NaN, double.NaN, 0, 0);

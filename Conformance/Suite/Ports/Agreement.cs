@@ -53,22 +53,33 @@ public static class Agreement
         ? GridErrorBound.Backward(grid, portCase.Input, portCase.OutputGradient[0], portCase.LogSumExpGradientOrZero, model)
         : GradientErrorBound.Backward(portCase.Part, portCase.Input, portCase.OutputGradient[0], portCase.LogSumExpGradientOrZero, model);
 
+    /// <summary>Both of a backward case, for little more than its gradients alone.</summary>
+    internal static (BoundedOutput Output, BoundedGradients Gradients) Both(PortCase portCase, RoundingModel model) => portCase.Grid is null
+        ? GradientErrorBound.Both(portCase.Part, portCase.Input, portCase.OutputGradient[0], portCase.LogSumExpGradientOrZero, model)
+        : (Output(portCase, model), Gradients(portCase, model));
+
     /// <summary>One comparison for each tensor of the answer, in the order o, lse or dq, dk, dv.</summary>
     /// <exception cref="ArgumentException">The answer holds no tensors (it is unsupported or failed), is of the other operation, or a tensor has another shape.</exception>
     public static ImmutableArray<TensorAgreement> Compare(PortCase portCase, PortAnswer answer, RoundingModel model)
     {
         ArgumentNullException.ThrowIfNull(portCase);
+        return Compare(portCase, answer, () => Output(portCase, model), () => Gradients(portCase, model));
+    }
+
+    /// <summary>The same where the definition's answers are there already.</summary>
+    internal static ImmutableArray<TensorAgreement> Compare(PortCase portCase, PortAnswer answer, Func<BoundedOutput> definition, Func<BoundedGradients> derivatives)
+    {
         switch (answer)
         {
             case PortAnswer.Forward forward when portCase.Operation is PortOperation.Forward:
-                BoundedOutput output = Output(portCase, model);
+                BoundedOutput output = definition();
                 return
                 [
                     Compare("o", forward.Output, output.Exact.Output, output.Bound.Output),
                     .. forward.LogSumExp.Select(lse => Compare("lse", lse, output.Exact.LogSumExp, output.Bound.LogSumExp)),
                 ];
             case PortAnswer.Backward backward when portCase.Operation is PortOperation.Backward:
-                BoundedGradients gradients = Gradients(portCase, model);
+                BoundedGradients gradients = derivatives();
                 return
                 [
                     Compare("dq", backward.Gradients.Query, gradients.Exact.Query, gradients.Bound.Query),

@@ -131,7 +131,8 @@ public static class VisibilityProperties
                         if (seen[b, h, t, u])
                         {
                             int from = leader[t], to = leader[u];
-                            leader = [.. leader.Select(group => group == from ? to : group)];
+                            if (from != to)
+                                leader = [.. leader.Select(group => group == from ? to : group)];
                         }
 
                 foreach (var group in leader.Select((name, t) => (name, t)).GroupBy(pair => pair.name, pair => pair.t).Where(group => group.Count() != config.GroupSize))

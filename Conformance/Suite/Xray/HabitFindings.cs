@@ -102,9 +102,16 @@ internal static class HabitFindings
         {
             int dim = film.Probe.Config.HeadDim;
             bool[] reacts = new bool[dim];
-            foreach (Tensor<double> weights in film.Scores)
-                for (int i = 0; i < weights.Elements.Length; i++)
-                    reacts[i % film.Probe.Sources % dim] |= Math.Abs(weights.Elements[i] - film.Equal.Elements[i]) > 0.01 * film.Equal.Elements[i] + 1e-6;
+            int sources = film.Probe.Sources;
+            ReadOnlySpan<double> equal = film.Equal.Elements;
+            foreach (Tensor<double> tensor in film.Scores)
+            {
+                ReadOnlySpan<double> weights = tensor.Elements;
+                for (int i = 0; i < weights.Length; i++)
+                    if (Math.Abs(weights[i] - equal[i]) > 0.01 * equal[i] + 1e-6)
+                        reacts[i % sources % dim] = true;
+            }
+
             int width = Array.IndexOf(reacts, false);
             if (width > 0 && dim % width == 0 && reacts.Take(width).All(reaction => reaction) && !reacts.Skip(width).Contains(true))
             {

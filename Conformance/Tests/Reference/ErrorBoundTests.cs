@@ -46,6 +46,23 @@ public sealed class ErrorBoundTests
             .Check(Config.QuickThrowOnFailure);
     }
 
+    /// <summary>Tests that ask for both passes take them from one evaluation.</summary>
+    [Fact]
+    public void Both_passes_at_once_are_each_alone_to_the_bit()
+    {
+        foreach (AttentionCase item in CaseGenerator.Sample(24, 60, seed: 5))
+        {
+            PortCase asked = item.Backward();
+            (BoundedOutput output, BoundedGradients gradients) =
+                GradientErrorBound.Both(asked.Part, asked.Input, asked.OutputGradient[0], asked.LogSumExpGradientOrZero, Agreement.ModelOf(item.Type));
+            BoundedOutput alone = ErrorBound.Forward(item.Config, asked.Input, Agreement.ModelOf(item.Type));
+            Gradients<double> exact = AttentionGradients.Backward(item.Config, asked.Input, asked.OutputGradient[0]);
+            Tensor<double>[] once = [output.Exact.Output, output.Exact.LogSumExp, output.Bound.Output, output.Bound.LogSumExp, gradients.Exact.Query, gradients.Exact.Key, gradients.Exact.Value];
+            Tensor<double>[] each = [alone.Exact.Output, alone.Exact.LogSumExp, alone.Bound.Output, alone.Bound.LogSumExp, exact.Query, exact.Key, exact.Value];
+            Assert.All(each.Zip(once), pair => Assert.Equal(pair.First.Elements.ToArray(), pair.Second.Elements.ToArray()));
+        }
+    }
+
     /// <summary>Multiplying one weight p by c moves o by (c - 1) p (v - o) / (1 + (c - 1) p); seen where some element moves by more than twice its bound.</summary>
     [Theory]
     [InlineData(TensorKind.Normal, 0, 1e-4)]
