@@ -76,7 +76,7 @@ public sealed class PublicKindTests
     public void A_scale_of_0_is_named_beside_the_axis_that_is_taken_for_the_tokens() => Is("heads_first_unscaled", "no-heads-shifted+attends-over-heads+scale-zero");
 
     [RequiresPythonFact("numpy")]
-    public void Zeros_that_fill_up_and_are_seen_are_named_where_every_head_shifts() => Is("filled_and_cut", "ragged-fill-seen");
+    public void Zeros_that_fill_up_and_are_seen_are_named_where_every_head_shifts() => Is("filled_and_cut", "ragged-fill-seen-in-runs");
 
     [RequiresPythonFact("numpy")]
     public void Tokens_that_are_sliced_for_heads_before_the_roll_are_named_beside_the_layout() => Is("halved_tokens", "tokens-halved-for-heads+head-token-scramble");

@@ -43,8 +43,11 @@ internal static class MaskDefects
         new("mask-of-other-half", Stage.Edge, "Shifted heads get the mask of the heads that do not shift, and the other way round.", "Build the mask of a head from its own shift.",
             stages => stages with { MaskShift = (site, slot) => site.IsShifted(slot.Head) ? 0 : stages.Amount(site.Config, slot.Head) }),
         new("ragged-fill-seen", Stage.Edge, "The zeros that fill N up to whole groups are seen as keys of score 0.", "Hide the positions past the last token from every query, as padding.",
-            stages => stages with { Zeros = (site, slot) => Filled(stages, site, slot) })
+            stages => stages with { Zeros = (site, slot) => Filled(stages, site, slot, _ => true) })
         { SeenIn = "public ports that pad N to whole groups" },
+        new("ragged-fill-seen-in-runs", Stage.Edge, "The zeros that fill N up to whole groups are seen as keys of score 0, but not by the wrapped run, which the mask cuts off.", "Hide the positions past the last token from every query, as padding.",
+            stages => stages with { Zeros = (site, slot) => Filled(stages, site, slot, position => !stages.Policy(site.Config.Mask).CutsWrappedRun() || IsWrapped(site, slot) == IsWrapped(site, slot with { Position = position })) })
+        { SeenIn = "encoders that pad N to whole groups and mask the windows of what they rolled" },
         new("ragged-tail-dropped", Stage.Edge, "Tokens past the last whole group are not computed and not seen.", "Compute the last, shorter segment too, or do not declare ragged.",
             stages => stages with
             {
@@ -176,12 +179,14 @@ internal static class MaskDefects
     private static bool Valid(Site site, Place key) => site.Valid[key.Batch, key.Token];
 
     // The positions of a slot's group that hold no token and that the causal mask, where there is one, shows it.
-    private static int Filled(Stages stages, Site site, Slot slot)
+    private static int Filled(Stages stages, Site site, Slot slot, Func<int, bool> isSeen)
     {
         int start = slot.Position - slot.Position % site.Config.GroupSize, end = site.Config.Mask.IsCausal() ? slot.Position + 1 : start + site.Config.GroupSize;
-        return Enumerable.Range(start, end - start).Count(position =>
-            (stages.RolledBy(site, Operand.Key, slot.Head) is { } shift ? stages.Roll(site, slot with { Position = position }, shift) : position) >= site.Config.Tokens);
+        return Enumerable.Range(start, end - start).Count(position => isSeen(position)
+            && (stages.RolledBy(site, Operand.Key, slot.Head) is { } shift ? stages.Roll(site, slot with { Position = position }, shift) : position) >= site.Config.Tokens);
     }
+
+    private static bool IsWrapped(Site site, Slot slot) => slot.Position >= site.Ring - site.Shift(slot.Head);
 
     private static bool Unrolled(Site site, Slot slot, Place place) => Valid(site, place with { Token = Math.Min(slot.Position, site.Config.Tokens - 1) });
 
