@@ -48,8 +48,10 @@ public sealed class AttentionTests
     public void A_row_that_a_caller_made_may_hold_any_lists()
     {
         S2Config config = Config(8, 4, MaskPolicy.LocalCausal);
-        Assert.Equal([5], Attention.OutputRow(config, EqualScores(config), new(new[] { 2, 6 }, new[] { 0.25, 0.75 }, 0), 0, 0));
-        Assert.Equal([5], Attention.OutputRow(config, EqualScores(config), new(new List<int> { 2, 6 }, new List<double> { 0.25, 0.75 }, 0), 0, 0));
+        int[] keys = [2, 6];
+        double[] weights = [0.25, 0.75];
+        Assert.Equal([5], Attention.OutputRow(config, EqualScores(config), new(keys, weights, 0), 0, 0));
+        Assert.Equal([5], Attention.OutputRow(config, EqualScores(config), new(keys.ToList(), weights.ToList(), 0), 0, 0));
     }
 
     [Fact]

@@ -62,7 +62,7 @@ public sealed class TensorTests
         if (rule.Length == 0)
             Assert.Equal(shape, Tensor<double>.Of(shape, []).Shape);
         else
-            Assert.StartsWith(rule, Assert.Throws<ArgumentException>("shape", () => Tensor<double>.Of(shape, [])).Message, StringComparison.Ordinal);
+            Assert.StartsWith(rule, Assert.Throws<ArgumentException>(nameof(shape), () => Tensor<double>.Of(shape, [])).Message, StringComparison.Ordinal);
     }
 
     /// <summary>n u / (1 - n u): a third for one rounding of a quarter, and nothing is known from four on.</summary>

@@ -35,8 +35,9 @@ public sealed class PatternTests
     {
         Assert.Equal("0 2 5 8 10 13 16", string.Join(' ', Enumerable.Range(0, 7).Select(k => Phases.Border<Int, Bool>(8, 3, k))));
         Assert.Equal("0 0 1 1 1 2 2 2 3 3 4", string.Join(' ', Enumerable.Range(0, 11).Select(t => Phases.Index<Int, Bool>(8, 3, t))));
-        Assert.Equal("0 0 2 8 10", string.Join(' ', new[] { 0, 7, 8, 13, 16 }.Select(t => Phases.Earliest<Int, Bool>(8, 3, 1, t))));
-        Assert.Equal("0 0 2 5", string.Join(' ', new[] { 0, 12, 13, 16 }.Select(t => Phases.Earliest<Int, Bool>(8, 3, 2, t))));
+        int[] ofOne = [0, 7, 8, 13, 16], ofTwo = [0, 12, 13, 16];
+        Assert.Equal("0 0 2 8 10", string.Join(' ', ofOne.Select(t => Phases.Earliest<Int, Bool>(8, 3, 1, t))));
+        Assert.Equal("0 0 2 5", string.Join(' ', ofTwo.Select(t => Phases.Earliest<Int, Bool>(8, 3, 2, t))));
     }
 
     [Fact]
