@@ -75,8 +75,8 @@ public static class Xrays
             .. capabilities.Phases && capabilities.Fixed.HasFreeShifts
                 ? [Fitted(fours with { GroupSize = GroupSizeRule.Of(6), Heads = 8, KvHeads = 2, ShiftedHeads = HeadShift.Phased(4) })]
                 : Array.Empty<XrayProbe>(),
-            .. all.OrderByDescending(mask => mask.CutsWrappedRun()).Take(1).Select(mask =>
-                // One token past whole groups: at S of them what fills N up would stand in a run of its own.
+            .. all.OrderByDescending(mask => mask.CutsWrappedRun()).ThenBy(mask => mask.IsCausal()).Take(1).Select(mask =>
+                // One token past whole groups: at S of them what fills N up would stand in a run of its own. It stands behind what it fills up, where a causal mask hides it.
                 Fitted(fours with { Batch = 2, Tokens = 13, Heads = 2, KvHeads = 2, ShiftedHeads = HeadShift.SecondHalf, Mask = mask })),
             .. all.Where(mask => mask.CutsWrappedRun()).Take(1).Select(mask => Fitted(fours with { Shift = 1, Heads = 2, KvHeads = 2, ShiftedHeads = HeadShift.SecondHalf, Mask = mask })),
             Fitted(fours with { Tokens = 4, Heads = 2, KvHeads = 2, ShiftedHeads = HeadShift.SecondHalf }),
