@@ -288,10 +288,10 @@ public sealed class KeyValueCacheTests
         const int Row = 4 * 4, KvRow = 2 * 4;
         S2Config config = Config(8, 8, 3, 2, 4);
         using KeyValueCache<float> cache = new(config, new() { Sequences = 2, MaxChunk = 20, Threads = 1 }), alone = new(config, new() { Sequences = 2, MaxChunk = 20, Threads = 1 });
-        float[] k = Noise(2 * 40 * KvRow, 1), v = Noise(2 * 40 * KvRow, 2), query = Noise(2 * 20 * Row, 3), together = new float[query.Length], each = new float[query.Length];
+        float[] k = Noise(2 * 45 * KvRow, 1), v = Noise(2 * 45 * KvRow, 2), query = Noise(2 * 20 * Row, 3), together = new float[query.Length], each = new float[query.Length];
         cache.Append(k, v);
         for (int i = 0; i < 2; i++)
-            alone.Append(k.AsSpan(i * 40 * KvRow, 40 * KvRow), v.AsSpan(i * 40 * KvRow, 40 * KvRow), i);
+            alone.Append(k.AsSpan(i * 45 * KvRow, 45 * KvRow), v.AsSpan(i * 45 * KvRow, 45 * KvRow), i);
         foreach (int tokens in new[] { 1, 20 })
         {
             int length = tokens * Row;
