@@ -340,6 +340,8 @@ public sealed class KernelArgumentTests
         S2AttentionOptions two = new() { Threads = 3, Batch = 2 };
         using S2AttentionPlan packed = S2AttentionPlan.Packed(Request, [0, 3, 8], new() { Threads = 3 }), most = new(config, new() { Threads = 4096 });
         Assert.Equal((3, 4096), (packed.Threads, most.Threads));
+        using S2AttentionPlan own = new(config);
+        Assert.Equal(Math.Min(Environment.ProcessorCount, 4096), own.Threads);
         using S2AttentionPlan slice = S2AttentionPlan.OfSlice(S2Slice.Whole(config), two), grid = S2AttentionPlan.OfGrid(S2Grid.Create(config, new GridAxis<int>(Tokens, 4, 2)), two);
         foreach (S2AttentionPlan plan in new[] { slice, grid })
         {
