@@ -1,6 +1,7 @@
 // Is every bad argument refused, by name and rule, before anything is written?
 using System.Runtime.InteropServices;
 using S2Attn.Optimized;
+using S2Attn.Optimized.Kernels;
 using S2Attn.Spec;
 
 namespace S2Attn.Tests.Optimized;
@@ -150,6 +151,98 @@ public sealed class KernelArgumentTests
         NotSupportedException error = Assert.Throws<NotSupportedException>(() => plan.Forward<double>(wide, wide, wide, output));
         Assert.Contains("System.Double", error.Message, StringComparison.Ordinal);
         Assert.All(output, value => Assert.Equal(7, value));
+
+        // Gradients are stored as the tensors are, or in f32.
+        BFloat16[] tensor = new BFloat16[Vectors];
+        Assert.Contains("TGradient = System.Half", Assert.Throws<NotSupportedException>(() => plan.Backward<BFloat16, Half>(
+            tensor, tensor, tensor, tensor, lse, tensor, new Half[Vectors], new Half[Vectors], new Half[Vectors])).Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>That a plan is closed is said before what else is wrong with a call.</summary>
+    [Fact]
+    public unsafe void A_call_on_a_disposed_plan_is_refused_whatever_its_arguments_are()
+    {
+        S2AttentionPlan plan = new(S2Config.Create(Request));
+        plan.Dispose();
+        Assert.Throws<ObjectDisposedException>(() => plan.Forward<float>([], [], [], []));
+        Assert.Throws<ObjectDisposedException>(() => plan.Backward<float>([], [], [], [], [], [], [], [], []));
+        Assert.Throws<ObjectDisposedException>(() => plan.ForwardPointers<float>(null, null, null, null, null, null));
+    }
+
+    /// <summary>Of a tensor that is not given there is no first element either, wherever in its span that would be.</summary>
+    [Fact]
+    public void A_logsumexp_that_is_not_wanted_may_have_any_strides()
+    {
+        using S2AttentionPlan plan = new(S2Config.Create(Request), new() { LogSumExp = new(0, -1, 0) });
+        Array.Fill(v, 2);
+        plan.Forward<float>(q, k, v, o);
+        Assert.All(o, value => Assert.Equal(2, value));
+    }
+
+    [Fact]
+    public void The_workspace_is_counted_in_bytes()
+    {
+        using S2AttentionPlan plan = new(S2Config.Create(Request), new() { VectorWidth = VectorWidth.Bits128 });
+        IEngines engines = Engines.For(VectorWidth.Bits128);
+        Assert.Equal(4 * engines.WorkspaceFloats(new(HeadDim, engines.TileRows, engines.TileColumns)), plan.WorkspaceBytesPerThread);
+    }
+
+    /// <summary>The configuration of a packed batch is that of its longest sequence, wherever that stands.</summary>
+    [Theory]
+    [InlineData(0, 3, 8)]
+    [InlineData(0, 5, 8)]
+    [InlineData(0, 0, 1, 1, 6, 8)]
+    public void A_packed_batch_has_the_configuration_of_its_longest_sequence(params int[] cumulativeLengths)
+    {
+        using S2AttentionPlan plan = S2AttentionPlan.Packed(Request, cumulativeLengths);
+        Assert.Equal(5, plan.Config.Tokens);
+    }
+
+    /// <summary>One key is padded: no row is touched by it, in a text as in a grid.</summary>
+    [Fact]
+    public void A_padded_key_is_no_part_of_a_mean()
+    {
+        S2Config config = S2Config.Create(Request);
+        using S2AttentionPlan text = new(config), grid = S2AttentionPlan.OfGrid(S2Grid.Create(config, new GridAxis<int>(Tokens, 4, 2)));
+        Array.Fill(v, 2);
+        Array.Fill(v, 100, HeadDim, HeadDim);
+        valid[1] = 0;
+        foreach (S2AttentionPlan plan in new[] { text, grid })
+        {
+            plan.Forward<float>(q, k, v, o, default, valid);
+            Assert.All(o, value => Assert.Equal(2, value));
+        }
+    }
+
+    /// <summary>The first group is no part of what the second sees: its share of dk and dv is 0, whatever was there.</summary>
+    [Fact]
+    public void A_key_that_no_query_of_a_slice_sees_has_a_gradient_of_zero()
+    {
+        S2Config config = S2Config.Create(Request with { Shift = 0 });
+        using S2AttentionPlan plan = S2AttentionPlan.OfSlice(S2Slice.Create(config, new() { FirstQuery = 4, EndQuery = Tokens, FirstKey = 0, EndKey = Tokens }));
+        const int Seen = 4 * HeadDim;
+        Array.Fill(outputGradient, 1);
+        plan.Forward<float>(q.AsSpan(Seen), k, v, o.AsSpan(Seen), lse.AsSpan(4));
+        plan.Backward<float>(q.AsSpan(Seen), k, v, o.AsSpan(Seen), lse.AsSpan(4), outputGradient.AsSpan(Seen), dq.AsSpan(Seen), dk, dv);
+        Assert.All(dk[..Seen].Concat(dv[..Seen]), value => Assert.Equal(0, value));
+        Assert.All(dv[Seen..], value => Assert.True(value > 0));
+    }
+
+    [Fact]
+    public void Each_storage_type_has_kernels_of_its_own()
+    {
+        using S2AttentionPlan plan = new(S2Config.Create(Request));
+        Means((Half)2);
+        Means((BFloat16)2);
+        Means(2f);
+
+        void Means<T>(T number)
+            where T : unmanaged
+        {
+            T[] zeros = new T[Vectors], output = new T[Vectors];
+            plan.Forward<T>(zeros, zeros, [.. Enumerable.Repeat(number, Vectors)], output);
+            Assert.All(output, value => Assert.Equal(number, value));
+        }
     }
 
     [Fact]
@@ -185,8 +278,10 @@ public sealed class KernelArgumentTests
         foreach (int batch in new[] { 0, 2 })
             Refused<ArgumentOutOfRangeException>("options.Batch", "must be 1", () => S2AttentionPlan.Packed(Request, [0, 8], new() { Batch = batch }));
         S2AttentionPlan.Packed(Request, [0, 8], new() { Batch = 1 }).Dispose();
+        S2AttentionPlan.Packed(Request with { Tokens = 0 }, [0]).Dispose();
         Refused<ArgumentException>("cumulativeLengths", "Sequence 1 has 3 tokens: GroupSize = 0", () => S2AttentionPlan.Packed(Request with { GroupSize = GroupSizeRule.LongLora }, [0, 4, 7, 8]));
         Assert.Contains("Shift = 4", Assert.Throws<InvalidConfigException>(() => S2AttentionPlan.Packed(Request with { Shift = 4 }, [0, 2, 8])).Message, StringComparison.Ordinal);
+        Assert.Contains("ShiftedHeads", Assert.Throws<InvalidConfigException>(() => S2AttentionPlan.Packed(Request with { ShiftedHeads = HeadShift.Of([true, false]) }, [0, 8])).Message, StringComparison.Ordinal);
         Assert.Contains("GroupSize = null", Assert.Throws<InvalidConfigException>(() => S2AttentionPlan.Packed(Request with { GroupSize = null! }, [0, 8])).Message, StringComparison.Ordinal);
     }
 
@@ -245,6 +340,8 @@ public sealed class KernelArgumentTests
         S2AttentionOptions two = new() { Threads = 3, Batch = 2 };
         using S2AttentionPlan packed = S2AttentionPlan.Packed(Request, [0, 3, 8], new() { Threads = 3 }), most = new(config, new() { Threads = 4096 });
         Assert.Equal((3, 4096), (packed.Threads, most.Threads));
+        using S2AttentionPlan own = new(config);
+        Assert.Equal(Math.Min(Environment.ProcessorCount, 4096), own.Threads);
         using S2AttentionPlan slice = S2AttentionPlan.OfSlice(S2Slice.Whole(config), two), grid = S2AttentionPlan.OfGrid(S2Grid.Create(config, new GridAxis<int>(Tokens, 4, 2)), two);
         foreach (S2AttentionPlan plan in new[] { slice, grid })
         {
@@ -262,7 +359,8 @@ public sealed class KernelArgumentTests
             Turns scheduler = new();
             using S2AttentionPlan plan = new(S2Config.Create(Request), new() { Threads = threads, Scheduler = scheduler });
             plan.Forward<float>(q, k, v, o);
-            Assert.True(plan.Threads == 1 || scheduler.Calls > 0);
+            Assert.True(scheduler.Calls > 0);
+            Assert.Equal(Math.Min(2, plan.Threads), Math.Min(2, scheduler.Workers));
         }
     }
 
@@ -270,9 +368,12 @@ public sealed class KernelArgumentTests
     {
         public int Calls { get; private set; }
 
+        public int Workers { get; private set; }
+
         public void Run(int workers, Action<int> body)
         {
             Calls++;
+            Workers = workers;
             for (int worker = 0; worker < workers; worker++)
                 body(worker);
         }

@@ -132,9 +132,17 @@ public sealed class KernelLifetimeTests
         foreach (S2AttentionPlan plan in plans)
             Output(plan);
         Assert.Equal(before + 15, Settled(threads => threads == before + 15));
+        KeyValueCache<float> cache = new(S2Config.Create(Config.ToRequest() with { Mask = MaskPolicy.Split }), new() { Threads = 4 });
+        cache.Append(K.AsSpan(0, 16), V.AsSpan(0, 16));
+        cache.Attend(Q.AsSpan(0, 32), new float[32]);
+        Assert.Equal(before + 18, Settled(threads => threads == before + 18));
         foreach (S2AttentionPlan plan in plans)
             plan.Dispose();
+        cache.Dispose();
         Assert.Equal(before, Settled(threads => threads == before));
+
+        // Nor was any of them collected, which ends its threads too.
+        GC.KeepAlive((plans, cache));
     }
 
     /// <summary>s2attn campaign soak for ten seconds, in a process of its own: what other tests leave behind would be counted with it.</summary>

@@ -67,7 +67,8 @@ public sealed class KernelThreadTests
         float[] q = [.. Example.BuildInput().Query.Map(value => (float)value).Elements], k = new float[q.Length / 2], v = new float[q.Length / 2];
         float[] o = new float[q.Length], expected = new float[q.Length];
         using CancellationTokenSource cancelled = new();
-        using S2AttentionPlan plan = new(config, new() { Threads = 2, Scheduler = new CancelsAfterTheFirst(cancelled) });
+        CancelsAfterTheFirst scheduler = new(cancelled);
+        using S2AttentionPlan plan = new(config, new() { Threads = 2, Scheduler = scheduler });
         using S2AttentionPlan untouched = new(config);
         untouched.Forward<float>(q, k, v, expected);
         Assert.Throws<OperationCanceledException>(() => plan.Forward<float>(q, k, v, o, default, default, cancelled.Token));
@@ -75,6 +76,7 @@ public sealed class KernelThreadTests
         Array.Fill(o, 7);
         Assert.Throws<OperationCanceledException>(() => plan.Forward<float>(q, k, v, o, default, default, cancelled.Token));
         Assert.All(o, value => Assert.Equal(7, value));
+        Assert.Equal(1, scheduler.Calls);
         plan.Forward<float>(q, k, v, o);
         Assert.Equal(expected, o);
     }
@@ -87,7 +89,11 @@ public sealed class KernelThreadTests
         float[] k = new float[q.Length / 2];
         Reentrant scheduler = new();
         using S2AttentionPlan plan = new(config, new() { Threads = 2, Scheduler = scheduler });
-        scheduler.During = () => Assert.Throws<InvalidOperationException>(() => plan.Forward<float>(q, k, k, other));
+        scheduler.During = () =>
+        {
+            Assert.Throws<InvalidOperationException>(() => plan.Forward<float>(q, k, k, other));
+            Assert.Throws<InvalidOperationException>(plan.StopThreads);
+        };
         plan.Forward<float>(q, k, k, o);
         Assert.Equal(1, scheduler.Calls);
         scheduler.During = () => { };
@@ -105,8 +111,11 @@ public sealed class KernelThreadTests
 
     private sealed class CancelsAfterTheFirst(CancellationTokenSource source) : IWorkScheduler
     {
+        public int Calls { get; private set; }
+
         public void Run(int workers, Action<int> body)
         {
+            Calls++;
             if (!source.IsCancellationRequested)
                 source.Cancel();
             body(0);

@@ -231,6 +231,8 @@ public sealed class KeyValueCacheTests
         Assert.Throws<NotSupportedException>(() => new KeyValueCache<double>(config));
         Assert.Equal("options.Sequences", Assert.Throws<ArgumentOutOfRangeException>(() => new KeyValueCache<float>(config, new() { Sequences = 0 })).ParamName);
         Assert.Equal("options.MaxChunk", Assert.Throws<ArgumentOutOfRangeException>(() => new KeyValueCache<float>(config, new() { MaxChunk = 0 })).ParamName);
+        foreach (int threads in new[] { 0, 4097 })
+            Assert.Equal("options.Threads", Assert.Throws<ArgumentOutOfRangeException>(() => new KeyValueCache<float>(config, new() { Threads = threads })).ParamName);
         using KeyValueCache<float> cache = new(config, new() { Sequences = 2, MaxChunk = 4 });
         float[] row = new float[2 * 8], query = new float[4 * 8];
         Assert.Equal("key", Assert.Throws<ArgumentException>(() => cache.Append(row.AsSpan(1), row)).ParamName);
@@ -238,6 +240,12 @@ public sealed class KeyValueCacheTests
         foreach (int length in new[] { 0, 15, 17, 32 })
             Assert.Equal("value", Assert.Throws<ArgumentException>(() => cache.Append(row, new float[length], 0)).ParamName);
         Assert.Equal("sequence", Assert.Throws<ArgumentOutOfRangeException>(() => cache.Append(row, row, 2)).ParamName);
+        foreach (int sequence in new[] { -1, 2 })
+        {
+            Assert.Equal("sequence", Assert.Throws<ArgumentOutOfRangeException>(() => cache.LengthOf(sequence)).ParamName);
+            Assert.Equal("sequence", Assert.Throws<ArgumentOutOfRangeException>(() => cache.Reset(sequence)).ParamName);
+        }
+
         Assert.Equal("query", Assert.Throws<ArgumentOutOfRangeException>(() => cache.Attend(query, new float[32], sequence: 0)).ParamName);
         cache.Append(row, row, 0);
         cache.Attend(query, new float[32], sequence: 0);
@@ -267,6 +275,88 @@ public sealed class KeyValueCacheTests
         Assert.Throws<ObjectDisposedException>(() => cache.Append(row, row, 0));
         Assert.Throws<ObjectDisposedException>(() => cache.Attend(query, new float[32], sequence: 0));
         Assert.Throws<ObjectDisposedException>(() => cache.LengthOf(0));
+
+        // That it is closed is said before what else is wrong with a call.
+        Assert.Throws<ObjectDisposedException>(() => cache.Append(row, [], 0));
+        Assert.Throws<ObjectDisposedException>(() => cache.Attend(query, [], sequence: 0));
+    }
+
+    /// <summary>Of two sequences at once, by a step and by a chunk behind the N of the configuration, whose logsumexp is not asked for.</summary>
+    [Fact]
+    public void A_call_for_all_sequences_is_one_for_each()
+    {
+        const int Row = 4 * 4, KvRow = 2 * 4;
+        S2Config config = Config(8, 8, 3, 2, 4);
+        using KeyValueCache<float> cache = new(config, new() { Sequences = 2, MaxChunk = 20, Threads = 1 }), alone = new(config, new() { Sequences = 2, MaxChunk = 20, Threads = 1 });
+        float[] k = Noise(2 * 45 * KvRow, 1), v = Noise(2 * 45 * KvRow, 2), query = Noise(2 * 20 * Row, 3), together = new float[query.Length], each = new float[query.Length];
+        cache.Append(k, v);
+        for (int i = 0; i < 2; i++)
+            alone.Append(k.AsSpan(i * 45 * KvRow, 45 * KvRow), v.AsSpan(i * 45 * KvRow, 45 * KvRow), i);
+        foreach (int tokens in new[] { 1, 20 })
+        {
+            int length = tokens * Row;
+            cache.Attend(query.AsSpan(0, 2 * length), together.AsSpan(0, 2 * length));
+            for (int i = 0; i < 2; i++)
+                alone.Attend(query.AsSpan(i * length, length), each.AsSpan(i * length, length), sequence: i);
+            Assert.Equal(each, together);
+        }
+
+        // Keys and values of two kv heads in 8 + 20 rows of 4 floats, twice.
+        Assert.Equal(2 * 2 * 2 * 28 * 4 * sizeof(float), cache.Bytes);
+    }
+
+    /// <summary>Each sequence must have its whole prefix; a call of no token asks for none.</summary>
+    [Fact]
+    public void Every_sequence_must_have_a_prefix_that_is_seen_whole()
+    {
+        S2Config config = S2Config.Create(new() { Tokens = 8, HeadDim = 1, GroupSize = GroupSizeRule.Of(4), Mask = MaskPolicy.Split, Prefix = 3, IsPrefixWhole = true });
+        using KeyValueCache<float> cache = new(config, new() { Sequences = 2, MaxChunk = 4, Threads = 1 });
+        Assert.Equal(3 + 4 + 4, cache.MaxRows);
+        float[] rows = new float[3 * config.KvHeads], query = new float[2 * config.Heads], output = new float[query.Length];
+        cache.Attend([], []);
+        cache.Append(rows, rows, 0);
+        cache.Append(rows.AsSpan(0, 2 * config.KvHeads), rows.AsSpan(0, 2 * config.KvHeads), 1);
+        Assert.Contains("sequence 1 has 2 tokens: queries of a prefix", Assert.Throws<ArgumentOutOfRangeException>(() => cache.Attend(query, output)).Message, StringComparison.Ordinal);
+        cache.Append(rows.AsSpan(0, config.KvHeads), rows.AsSpan(0, config.KvHeads), 1);
+        cache.Attend(query, output);
+    }
+
+    /// <summary>Two appends fill it to the last token that it may have; what is appended is not there but for the rows that are kept.</summary>
+    [Fact]
+    public unsafe void A_sequence_has_at_most_half_of_the_tokens_that_32_bits_count()
+    {
+        const int Half = 1 << 29;
+        S2Config config = S2Config.Create(new() { Tokens = 4, HeadDim = 1, GroupSize = GroupSizeRule.Of(4), Mask = MaskPolicy.Split });
+        using KeyValueCache<BFloat16> cache = new(config, new() { Sequences = 2, MaxChunk = 1, Threads = 1 });
+        using ReservedMemory memory = new((long)Half * sizeof(BFloat16));
+        cache.Append(Rows(Half), Rows(Half), 1);
+        cache.Append(Rows(Half - 1), Rows(Half - 1), 1);
+        Assert.Equal((1 << 30) - 1, cache.LengthOf(1));
+        Assert.Equal("key", Assert.Throws<ArgumentOutOfRangeException>(() => cache.Append(Rows(1), Rows(1), 1)).ParamName);
+        Assert.Equal("key", Assert.Throws<ArgumentOutOfRangeException>(() => cache.Append(Rows(2), Rows(2))).ParamName);
+        Assert.Equal((0, (1 << 30) - 1), (cache.LengthOf(0), cache.LengthOf(1)));
+
+        ReadOnlySpan<BFloat16> Rows(int tokens) => new(memory.Start, tokens);
+    }
+
+    /// <summary>A step has memory of its own and allocates nothing; a longer chunk is attended as a slice, for which it plans. 512 heads of a kv head have room for two queries.</summary>
+    [Theory]
+    [InlineData(1, 16, 16, false)]
+    [InlineData(8, 16, 16, false)]
+    [InlineData(9, 16, 16, true)]
+    [InlineData(2, 512, 1, false)]
+    [InlineData(3, 512, 1, true)]
+    public void Up_to_eight_queries_go_a_way_of_their_own(int tokens, int heads, int kvHeads, bool plans)
+    {
+        const int Dim = 256;
+        S2Config config = S2Config.Create(new() { Tokens = 16, Heads = heads, KvHeads = kvHeads, HeadDim = Dim, GroupSize = GroupSizeRule.Of(16), Mask = MaskPolicy.Split });
+        using KeyValueCache<float> cache = new(config, new() { MaxChunk = 16, Threads = 1 });
+        float[] rows = new float[16 * kvHeads * Dim], query = new float[tokens * heads * Dim], output = new float[query.Length];
+        cache.Append(rows, rows);
+        cache.Attend(query, output);
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        cache.Attend(query, output);
+        Assert.Equal(plans, GC.GetAllocatedBytesForCurrentThread() > before);
     }
 
     private static void Check(AttentionCase item, VectorWidth width, Random random, int last = 0)
@@ -370,7 +460,12 @@ public sealed class KeyValueCacheTests
         };
         cache.Attend(query, output);
         Assert.Equal(64, cache.LengthOf(0));
+        Assert.Equal(2, within.Workers);
         within.Inside = source.Cancel;
+        Assert.Throws<OperationCanceledException>(() => cache.Attend(query, output, cancellation: source.Token));
+
+        // What was cancelled before does not begin.
+        within.Inside = () => Assert.Fail("The workers began.");
         Assert.Throws<OperationCanceledException>(() => cache.Attend(query, output, cancellation: source.Token));
     }
 
@@ -379,8 +474,11 @@ public sealed class KeyValueCacheTests
     {
         public Action Inside { get; set; } = () => { };
 
+        public int Workers { get; private set; }
+
         public void Run(int workers, Action<int> body)
         {
+            Workers = workers;
             Inside();
             for (int worker = 0; worker < workers; worker++)
                 body(worker);

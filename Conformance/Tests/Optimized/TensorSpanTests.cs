@@ -53,6 +53,14 @@ public sealed class TensorSpanTests
         Assert.All(o, element => Assert.Equal(0, element));
     }
 
+    [Fact]
+    public void A_configuration_that_is_null_is_named()
+    {
+        float[] o = new float[Q.Length], lse = new float[Q.Length / Dim];
+        Assert.Throws<ArgumentNullException>("config", () => S2Attention.Forward(null!, View(Q), View(K), View(V), Writable(o)));
+        Assert.Throws<ArgumentNullException>("config", () => S2Attention.Backward(null!, View(Q), View(K), View(V), View(Q), lse, View(Do), Writable(o), Writable(o), Writable(o)));
+    }
+
     /// <summary>One tensor has a head too many: it is named, with the heads that it should have, which are fewer for keys and values.</summary>
     [Theory]
     [InlineData("query", 4)]
@@ -90,6 +98,14 @@ public sealed class TensorSpanTests
             Assert.Contains("reach 2147483592 elements", Assert.Throws<ArgumentException>("tensor", () => S2Attention.Forward(
                 config, new ReadOnlyTensorSpan<float>(first, (nint)Array.MaxLength + 1, [1, 2, 1, 1], [0, Array.MaxLength, 0, 0]), Read(), Read(), new TensorSpan<float>(rows, [1, 2, 1, 1]))).Message, StringComparison.Ordinal);
         }
+
+        // One element less is as far as a span reaches, in memory that is not there but for the two rows.
+        using ReservedMemory memory = new((long)Array.MaxLength * sizeof(float));
+        float* start = (float*)memory.Start;
+        (start[0], start[Array.MaxLength - 1], rows[0], rows[1]) = (1, 3, 0, 0);
+        float[] o = new float[2];
+        S2Attention.Forward(config, Read(), Read(), new ReadOnlyTensorSpan<float>(start, Array.MaxLength, [1, 2, 1, 1], [0, Array.MaxLength - 1, 0, 0]), new TensorSpan<float>(o, [1, 2, 1, 1]));
+        Assert.Equal([1f, 2f], o);
 
         ReadOnlyTensorSpan<float> Read() => new(rows, [1, 2, 1, 1]);
     }
