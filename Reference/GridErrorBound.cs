@@ -28,7 +28,8 @@ public static class GridErrorBound
     /// <summary>dq, dk, dv and their bounds for do [B,N,H,D] and dlse [B,N,H].</summary>
     /// <remarks>
     /// Query heads of one kv head add to the same rows of dk and dv. While the sums of one head grow, what the heads before it gave is rounded once for each term: at most
-    /// gamma_n (|g| + bound) of each head's share g, n the terms of all; and once for each head where the model sums them in storage. The bounds of the shares themselves add up.
+    /// gamma_n (|g| + bound) of each head's share g, n the terms of all; and once for each head where the model sums them in storage. The bounds of the shares themselves add up;
+    /// a sum that storage may not hold has none, though each share has.
     /// </remarks>
     /// <exception cref="ArgumentException">A tensor does not have the shape that the grid asks for.</exception>
     public static BoundedGradients Backward(S2Grid grid, AttentionInput<double> input, Tensor<double> outputGradient, Tensor<double> logSumExpGradient, RoundingModel model)
@@ -41,7 +42,8 @@ public static class GridErrorBound
         int sharing = all.Heads / all.KvHeads;
         double terms = grid.Axes.Aggregate((double)sharing, (product, axis) => product * axis.GroupSize);
         double gamma = sharing == 1 ? 0 : model.Gamma(terms) + (model.StoresWeights ? RoundingModel.Gamma(sharing, model.Storage.Unit) : 0);
-        Whole dq = new(all, all.Heads), dk = new(all, all.KvHeads), dv = new(all, all.KvHeads);
+        double largest = model.Storage.Largest;
+        Whole dq = new(all, all.Heads, largest), dk = new(all, all.KvHeads, largest), dv = new(all, all.KvHeads, largest);
         foreach (WindowPart part in GridAttention.Parts(grid, input))
         {
             int kvHead = all.KvHeadOf(part.Head);
@@ -56,14 +58,14 @@ public static class GridErrorBound
     }
 
     // A gradient of all windows and its bound.
-    private sealed class Whole(S2Config all, int heads)
+    private sealed class Whole(S2Config all, int heads, double largest)
     {
         private readonly double[] exact = new double[all.Batch * all.Tokens * heads * all.HeadDim];
         private readonly double[] bound = new double[all.Batch * all.Tokens * heads * all.HeadDim];
 
         public Tensor<double> Exact => Tensor<double>.Of([all.Batch, all.Tokens, heads, all.HeadDim], exact);
 
-        public Tensor<double> Bound => Tensor<double>.Of([all.Batch, all.Tokens, heads, all.HeadDim], bound);
+        public Tensor<double> Bound => Tensor<double>.Build([all.Batch, all.Tokens, heads, all.HeadDim], i => bound[i] + Math.Abs(exact[i]) > largest ? double.PositiveInfinity : bound[i]);
 
         public void Add(Tensor<double> share, Tensor<double> shareBound, GridWindow window, int head, double gamma)
         {

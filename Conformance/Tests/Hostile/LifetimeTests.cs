@@ -2,6 +2,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
+using S2Attn.Conformance.Ports;
 using S2Attn.Tests.Ports;
 using S2Attn.Tests.Tools;
 
@@ -33,6 +34,19 @@ public sealed class LifetimeTests
         Ended ended = HostileRun.Shell(directory, $"export DOTNET_ThreadPool_ForceMaxWorkerThreads=1; exec $s2attn check {port} {port} --filter Agreement.Output --cases 2 --case-limit 20");
         Assert.True(ended.ExitCode == 0, $"{ended}");
     });
+
+    /// <summary>A signal ends ports from a thread of its own, while others still speak to them.</summary>
+    [RequiresToolFact("sleep")]
+    public void A_port_that_was_ended_by_another_thread_is_no_fault_of_the_suite()
+    {
+        PortProcess process = PortProcess.Start("ended", ["sleep", "1000"], new());
+        process.Dispose();
+        Assert.False(process.TryWriteLine("{}", TimeSpan.FromSeconds(1)));
+        Assert.Null(process.WaitForExit(TimeSpan.FromSeconds(1)));
+        Assert.Equal("was ended with the run", process.DescribeEnd());
+        Assert.IsType<LineEvent.End>(process.NextLine(TimeSpan.FromSeconds(1)));
+        Assert.Equal("", process.StderrTail);
+    }
 
     [RequiresToolFact("python3")]
     public void A_port_cannot_forge_lines_or_steer_the_terminal() => In(directory =>

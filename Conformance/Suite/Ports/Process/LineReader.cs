@@ -34,14 +34,21 @@ internal sealed class LineReader : IDisposable
         thread.Start();
     }
 
-    /// <summary>The next event, or Timeout. End and TooLong are given again to whoever asks again.</summary>
+    /// <summary>The next event, or Timeout. End and TooLong are given again to whoever asks again; End also where another thread has disposed of this.</summary>
     public LineEvent Next(TimeSpan limit)
     {
-        if (!events.TryTake(out LineEvent? next, limit < TimeSpan.Zero ? TimeSpan.Zero : limit))
-            return new LineEvent.Timeout();
-        if (next is not LineEvent.Line)
-            events.TryAdd(next);
-        return next;
+        try
+        {
+            if (!events.TryTake(out LineEvent? next, limit < TimeSpan.Zero ? TimeSpan.Zero : limit))
+                return new LineEvent.Timeout();
+            if (next is not LineEvent.Line)
+                events.TryAdd(next);
+            return next;
+        }
+        catch (ObjectDisposedException)
+        {
+            return new LineEvent.End(0);
+        }
     }
 
     /// <summary>Stops reading; to be called when the process has ended, so that the stream ends too.</summary>

@@ -15,7 +15,9 @@ internal sealed class PortProcess : IDisposable
     private readonly TailReader stderr;
     private readonly IDisposable registration;
     private readonly Lock ending = new();
-    private bool ended;
+
+    // Set before the process is let go of: whoever uses it meanwhile learns why it cannot.
+    private volatile bool ended;
 
     private PortProcess(Process process, ProcessFamily family, ProcessPortOptions options)
     {
@@ -91,19 +93,26 @@ internal sealed class PortProcess : IDisposable
     public LineEvent NextLine(TimeSpan limit) => lines.Next(limit);
 
     /// <summary>Closes stdin and waits for the end.</summary>
-    /// <returns>The exit code, or none where the process still runs.</returns>
+    /// <returns>The exit code, or none where the process still runs, or a signal has ended it with the run.</returns>
     public int? WaitForExit(TimeSpan limit)
     {
         try
         {
             process.StandardInput.Close();
         }
-        catch (IOException)
+        catch (Exception error) when (error is IOException or InvalidOperationException)
         {
             // The port closed it first.
         }
 
-        return process.WaitForExit(limit) ? process.ExitCode : null;
+        try
+        {
+            return process.WaitForExit(limit) ? process.ExitCode : null;
+        }
+        catch (InvalidOperationException) when (ended)
+        {
+            return null;
+        }
     }
 
     /// <summary>How the process ended, in words, given that its stdout has ended.</summary>
@@ -112,10 +121,19 @@ internal sealed class PortProcess : IDisposable
         // stdout ends a moment before the process does.
         const int SignalBase = 128;
         TimeSpan grace = TimeSpan.FromSeconds(1);
-        if (!process.WaitForExit(grace))
-            return "closed its stdout";
-        stderr.WaitForEnd(TimeSpan.FromMilliseconds(200));
-        int code = process.ExitCode;
+        int code;
+        try
+        {
+            if (!process.WaitForExit(grace))
+                return "closed its stdout";
+            stderr.WaitForEnd(TimeSpan.FromMilliseconds(200));
+            code = process.ExitCode;
+        }
+        catch (InvalidOperationException) when (ended)
+        {
+            return "was ended with the run";
+        }
+
         string signal = (code - SignalBase) switch
         {
             4 => " (SIGILL)",
