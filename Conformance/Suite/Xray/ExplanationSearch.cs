@@ -21,6 +21,7 @@ internal sealed class ExplanationSearch
         Structure = [.. DefectCatalogue.All.Where(defect => !defect.NeedsPadding && !defect.IsBackward && defect.Stage is not Stage.LogSum)],
         Padding = [.. DefectCatalogue.All.Where(defect => defect.NeedsPadding)],
         EmptyRows = [.. DefectCatalogue.All.Where(defect => defect.Stage is Stage.Empty)],
+        Scales = [.. DefectCatalogue.All.Where(defect => defect.Stage is Stage.Scale)],
         LogSum = [.. DefectCatalogue.All.Where(defect => defect.Stage is Stage.LogSum)],
         Backward = [.. DefectCatalogue.All.Where(defect => defect.IsBackward)];
 
@@ -72,7 +73,7 @@ internal sealed class ExplanationSearch
     /// <summary>The explanation of some films; there is at least one. Where something leads that has to be changed before any stage can be told, no three defects are tried: that they fit would be chance.</summary>
     public static Explanation Of(ImmutableArray<XrayFilm> films, CancellationToken cancellation) => Of(new(films, [], HabitFindings.Lead(films) ? MostForwardWhereLed : MostForward, cancellation));
 
-    /// <summary>The same with an index over all compositions of at most <see cref="MostIndexed"/> forward defects, or none.</summary>
+    /// <summary>The same of films that are made of known defects, so that nothing leads and three are always tried, with an index over all compositions of at most <see cref="MostIndexed"/> forward defects, or none.</summary>
     public static Explanation Of(IEnumerable<XrayFilm> films, ImmutableArray<StructureIndex> index, CancellationToken cancellation) => Of(new(films, index, MostForward, cancellation));
 
     private static Explanation Of(ExplanationSearch search)
@@ -99,7 +100,7 @@ internal sealed class ExplanationSearch
                 if (total - size > 0 && padded.IsEmpty)
                     break;
                 if (!structures.TryGetValue(size, out var explaining))
-                    structures[size] = explaining = index is [var shared] && shownPlain is { } shown && shown.Defects.Length < source?.Length ? shared.Explaining(shown, size, () => ExplainingPlain(size)) : ExplainingPlain(size);
+                    structures[size] = explaining = index is [var shared] && shownPlain is { } shown && shown.Defects.Length < source?.Length ? shared.Explaining(shown, size, () => ExplainingPlain(size, structures)) : ExplainingPlain(size, structures);
                 foreach (Composition structure in explaining)
                     found.AddRange(Sets(Padding, total - size).Select(padding => Joined(structure, padding)).SelectMany(joined => joined).Where(joined => Explains(joined, padded)));
 
@@ -124,11 +125,13 @@ internal sealed class ExplanationSearch
         return [];
     }
 
-    /// <summary>The compositions of so many forward defects that explain what is seen without padding.</summary>
-    private ImmutableArray<Composition> ExplainingPlain(int size) =>
+    /// <summary>The compositions of so many forward defects that explain what is seen without padding, given those of fewer.</summary>
+    private ImmutableArray<Composition> ExplainingPlain(int size, Dictionary<int, ImmutableArray<Composition>> ofFewer) =>
     [
         .. CutWhereAsked(size),
-        .. WhereKeysAreSeen(size).Concat(size > 0 ? WhereKeysAreSeen(size - 1).SelectMany(WithEmptyRows) : []).Concat(size == 2 ? HiddenInSoftmax.Value : []).Where(composition => Explains(composition, plain)).Take(MostAlternatives),
+
+        // Where rows read a single key the scale shows in the logsumexp alone, and may stand behind many others that show in nothing.
+        .. ofFewer.GetValueOrDefault(size - 1, []).SelectMany(structure => Scales.SelectMany(scale => Joined(structure, Composition.Of(scale)))).Concat(WhereKeysAreSeen(size)).Concat(size > 0 ? WhereKeysAreSeen(size - 1).SelectMany(WithEmptyRows) : []).Concat(size == 2 ? HiddenInSoftmax.Value : []).Where(composition => Explains(composition, plain)).Take(MostAlternatives),
     ];
 
     private ImmutableArray<Composition> WhereKeysAreSeen(int size)
