@@ -28,6 +28,15 @@ internal unsafe interface ILanes<V>
     /// <summary>Count numbers of binary16, exactly; NaN stays NaN.</summary>
     static abstract V WidenHalf(Pointer<ushort> source);
 
+    /// <summary>The same of finite numbers alone, in half the instructions; seen remembers whether any was an infinity or NaN (<see cref="SawNonFiniteHalf"/>).</summary>
+    static abstract V WidenFiniteHalf(Pointer<ushort> source, ref V seen);
+
+    /// <summary>Whether seen, which began as 0, met a number that <see cref="WidenFiniteHalf"/> does not widen.</summary>
+    static abstract bool SawNonFiniteHalf(V seen);
+
+    /// <summary>Stores the nearest numbers of binary16, ties to even; NaN stays NaN.</summary>
+    static abstract void NarrowHalf(V x, Pointer<ushort> destination);
+
     /// <summary>Count numbers of bfloat16, exactly.</summary>
     static abstract V WidenBFloat16(Pointer<ushort> source);
 

@@ -1,5 +1,4 @@
 // How are stored numbers widened to f32 and narrowed again?
-using System.Numerics.Tensors;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
@@ -15,6 +14,16 @@ internal unsafe interface IStorage<T>
 
     /// <summary>Widens as many elements as a register holds.</summary>
     static abstract V Load<V, TLanes>(Pointer<T> source)
+        where V : struct
+        where TLanes : struct, ILanes<V>;
+
+    /// <summary>The same of finite numbers; seen, 0 before a row, remembers whether all of them were such as this widens.</summary>
+    static abstract V LoadFinite<V, TLanes>(Pointer<T> source, ref V seen)
+        where V : struct
+        where TLanes : struct, ILanes<V>;
+
+    /// <summary>Whether <see cref="LoadFinite"/> widened all that it met.</summary>
+    static abstract bool IsWidened<V, TLanes>(V seen)
         where V : struct
         where TLanes : struct, ILanes<V>;
 
@@ -42,6 +51,16 @@ internal unsafe struct SingleStorage : IStorage<float>
     public static V Load<V, TLanes>(Pointer<float> source)
         where V : struct
         where TLanes : struct, ILanes<V> => TLanes.Load(source);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V LoadFinite<V, TLanes>(Pointer<float> source, ref V seen)
+        where V : struct
+        where TLanes : struct, ILanes<V> => Load<V, TLanes>(source);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool IsWidened<V, TLanes>(V seen)
+        where V : struct
+        where TLanes : struct, ILanes<V> => true;
 
     public static bool PairsByParity
     {
@@ -91,6 +110,16 @@ internal unsafe struct HalfStorage : IStorage<Half>
         where V : struct
         where TLanes : struct, ILanes<V> => TLanes.WidenHalf(source.As<ushort>());
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V LoadFinite<V, TLanes>(Pointer<Half> source, ref V seen)
+        where V : struct
+        where TLanes : struct, ILanes<V> => TLanes.WidenFiniteHalf(source.As<ushort>(), ref seen);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool IsWidened<V, TLanes>(V seen)
+        where V : struct
+        where TLanes : struct, ILanes<V> => !TLanes.SawNonFiniteHalf(seen);
+
     public static bool PairsByParity
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -102,10 +131,17 @@ internal unsafe struct HalfStorage : IStorage<Half>
         where V : struct
         where TLanes : struct, ILanes<V> => (first, second) = (Load<V, TLanes>(source), Load<V, TLanes>(source + TLanes.Count));
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Narrow<V, TLanes>(Pointer<float> source, Pointer<Half> destination, int count)
         where V : struct
-        where TLanes : struct, ILanes<V> =>
-        TensorPrimitives.ConvertToHalf(source.Span(count), destination.Span(count));
+        where TLanes : struct, ILanes<V>
+    {
+        int i = 0;
+        for (; i + TLanes.Count <= count; i += TLanes.Count)
+            TLanes.NarrowHalf(TLanes.Load(source, i), destination.As<ushort>() + i);
+        for (; i < count; i++)
+            destination[i] = (Half)source[i];
+    }
 }
 
 /// <summary>bfloat16: the upper half of a binary32.</summary>
@@ -127,6 +163,16 @@ internal unsafe struct BFloat16Storage : IStorage<BFloat16>
     public static V Load<V, TLanes>(Pointer<BFloat16> source)
         where V : struct
         where TLanes : struct, ILanes<V> => TLanes.WidenBFloat16(source.As<ushort>());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V LoadFinite<V, TLanes>(Pointer<BFloat16> source, ref V seen)
+        where V : struct
+        where TLanes : struct, ILanes<V> => Load<V, TLanes>(source);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool IsWidened<V, TLanes>(V seen)
+        where V : struct
+        where TLanes : struct, ILanes<V> => true;
 
     public static bool PairsByParity
     {

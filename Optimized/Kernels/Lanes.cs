@@ -43,6 +43,33 @@ internal unsafe struct Lanes128 : ILanes<Vector128<float>>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> WidenFiniteHalf(Pointer<ushort> source, ref Vector128<float> seen)
+    {
+        // The sign stands in every bit above the exponent; all but the first of them go.
+        Vector128<int> small = Vector128.ShiftLeft(Vector128.WidenLower(Vector64.Load(source.For(Count)).AsInt16().ToVector128Unsafe()), 13) & Vector128.Create(unchecked((int)0x8FFFE000));
+
+        // One more in the exponent carries out of its five bits where all of them are set.
+        seen = (seen.AsInt32() | (small + Vector128.Create(0x00800000))).AsSingle();
+        return small.AsSingle() * Vector128.Create(5.192296858534828e33f);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool SawNonFiniteHalf(Vector128<float> seen) => (seen.AsInt32() & Vector128.Create(0x10000000)) != Vector128<int>.Zero;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void NarrowHalf(Vector128<float> x, Pointer<ushort> destination)
+    {
+        Vector128<uint> bits = x.AsUInt32(), nan = ~Vector128.Equals(x, x).AsUInt32() & Vector128.Create(0x200u);
+
+        // 2^13 times the power of two below a number (below 2^-14, where binary16 has its least step, that) has half a step of binary16 as half its own last place: the addition rounds.
+        Vector128<float> size = Vector128.MinNative((bits & Vector128.Create(0x7FFFFFFFu)).AsSingle(), Vector128.Create(65536f));
+        Vector128<float> power = ((Vector128.MaxNative(size, Vector128.Create(6.103515625e-05f)).AsUInt32() & Vector128.Create(0x7F800000u)) + Vector128.Create(13u << 23)).AsSingle();
+        Vector128<uint> rounded = Vector128.ShiftRightLogical(((size + power - power) * Vector128.Create(1.925929944387236e-34f)).AsUInt32(), 13);
+        Vector128<uint> half = rounded | nan | (Vector128.ShiftRightLogical(bits, 16) & Vector128.Create(0x8000u));
+        Vector128.Narrow(half, half).GetLower().Store(destination.For(Count));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<float> WidenBFloat16(Pointer<ushort> source) => Vector128.ShiftLeft(Words(source), 16).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -123,6 +150,33 @@ internal unsafe struct Lanes256 : ILanes<Vector256<float>>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> WidenFiniteHalf(Pointer<ushort> source, ref Vector256<float> seen)
+    {
+        // The sign stands in every bit above the exponent; all but the first of them go.
+        Vector256<int> small = Vector256.ShiftLeft(Vector256.WidenLower(Vector128.Load(source.For(Count)).AsInt16().ToVector256Unsafe()), 13) & Vector256.Create(unchecked((int)0x8FFFE000));
+
+        // One more in the exponent carries out of its five bits where all of them are set.
+        seen = (seen.AsInt32() | (small + Vector256.Create(0x00800000))).AsSingle();
+        return small.AsSingle() * Vector256.Create(5.192296858534828e33f);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool SawNonFiniteHalf(Vector256<float> seen) => (seen.AsInt32() & Vector256.Create(0x10000000)) != Vector256<int>.Zero;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void NarrowHalf(Vector256<float> x, Pointer<ushort> destination)
+    {
+        Vector256<uint> bits = x.AsUInt32(), nan = ~Vector256.Equals(x, x).AsUInt32() & Vector256.Create(0x200u);
+
+        // 2^13 times the power of two below a number (below 2^-14, where binary16 has its least step, that) has half a step of binary16 as half its own last place: the addition rounds.
+        Vector256<float> size = Vector256.MinNative((bits & Vector256.Create(0x7FFFFFFFu)).AsSingle(), Vector256.Create(65536f));
+        Vector256<float> power = ((Vector256.MaxNative(size, Vector256.Create(6.103515625e-05f)).AsUInt32() & Vector256.Create(0x7F800000u)) + Vector256.Create(13u << 23)).AsSingle();
+        Vector256<uint> rounded = Vector256.ShiftRightLogical(((size + power - power) * Vector256.Create(1.925929944387236e-34f)).AsUInt32(), 13);
+        Vector256<uint> half = rounded | nan | (Vector256.ShiftRightLogical(bits, 16) & Vector256.Create(0x8000u));
+        Vector256.Narrow(half, half).GetLower().Store(destination.For(Count));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> WidenBFloat16(Pointer<ushort> source) => Vector256.ShiftLeft(Words(source), 16).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -200,6 +254,33 @@ internal unsafe struct Lanes512 : ILanes<Vector512<float>>
         Vector512<float> magnitude = Vector512.ShiftLeft(bits & Vector512.Create(0x7FFFu), 13).AsSingle() * Vector512.Create(5.192296858534828e33f);
         Vector512<uint> special = Vector512.GreaterThanOrEqual(magnitude, Vector512.Create(65536f)).AsUInt32() & Vector512.Create(0x7F800000u);
         return (magnitude.AsUInt32() | special | sign).AsSingle();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> WidenFiniteHalf(Pointer<ushort> source, ref Vector512<float> seen)
+    {
+        // The sign stands in every bit above the exponent; all but the first of them go.
+        Vector512<int> small = Vector512.ShiftLeft(Vector512.WidenLower(Vector256.Load(source.For(Count)).AsInt16().ToVector512Unsafe()), 13) & Vector512.Create(unchecked((int)0x8FFFE000));
+
+        // One more in the exponent carries out of its five bits where all of them are set.
+        seen = (seen.AsInt32() | (small + Vector512.Create(0x00800000))).AsSingle();
+        return small.AsSingle() * Vector512.Create(5.192296858534828e33f);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool SawNonFiniteHalf(Vector512<float> seen) => (seen.AsInt32() & Vector512.Create(0x10000000)) != Vector512<int>.Zero;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void NarrowHalf(Vector512<float> x, Pointer<ushort> destination)
+    {
+        Vector512<uint> bits = x.AsUInt32(), nan = ~Vector512.Equals(x, x).AsUInt32() & Vector512.Create(0x200u);
+
+        // 2^13 times the power of two below a number (below 2^-14, where binary16 has its least step, that) has half a step of binary16 as half its own last place: the addition rounds.
+        Vector512<float> size = Vector512.MinNative((bits & Vector512.Create(0x7FFFFFFFu)).AsSingle(), Vector512.Create(65536f));
+        Vector512<float> power = ((Vector512.MaxNative(size, Vector512.Create(6.103515625e-05f)).AsUInt32() & Vector512.Create(0x7F800000u)) + Vector512.Create(13u << 23)).AsSingle();
+        Vector512<uint> rounded = Vector512.ShiftRightLogical(((size + power - power) * Vector512.Create(1.925929944387236e-34f)).AsUInt32(), 13);
+        Vector512<uint> half = rounded | nan | (Vector512.ShiftRightLogical(bits, 16) & Vector512.Create(0x8000u));
+        Vector512.Narrow(half, half).GetLower().Store(destination.For(Count));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

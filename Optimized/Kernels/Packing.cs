@@ -43,14 +43,26 @@ internal static unsafe class Packing
         for (int i = 0; i < count; i++, rows += stride)
         {
             Pointer<T> row = walk.Next();
+            V seen = default;
             for (nint d = 0; d < width; d += 2 * lanes)
             {
-                V a = TStorage.Load<V, TLanes>(row + d), b = TStorage.Load<V, TLanes>(row + d + lanes);
+                V a = TStorage.LoadFinite<V, TLanes>(row + d, ref seen), b = TStorage.LoadFinite<V, TLanes>(row + d + lanes, ref seen);
                 TLanes.Store(a, rows + d);
                 TLanes.Store(b, rows + d + lanes);
             }
+
+            if (!TStorage.IsWidened<V, TLanes>(seen))
+                Again<T, TStorage, V, TLanes>(row, rows, width);
         }
     }
+
+    // A row with an infinity or NaN in it: rare, and so apart.
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void Again<T, TStorage, V, TLanes>(Pointer<T> source, Pointer<float> row, int width)
+        where T : unmanaged
+        where TStorage : struct, IStorage<T>
+        where V : struct
+        where TLanes : struct, ILanes<V> => Row<T, TStorage, V, TLanes>(source, row, width, width);
 
     // Apart, so that a call which has none of these does not wait for them to be compiled.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

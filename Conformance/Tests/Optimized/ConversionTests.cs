@@ -147,17 +147,28 @@ public sealed unsafe class ConversionTests
         T[] narrow = new T[values.Length];
         foreach (int start in Starts)
         {
+            Check<Vector128<float>, Lanes128>(start);
+            if (Vector256.IsHardwareAccelerated)
+                Check<Vector256<float>, Lanes256>(start);
+            if (Vector512.IsHardwareAccelerated)
+                Check<Vector512<float>, Lanes512>(start);
+        }
+
+        void Check<V, TLanes>(int start)
+            where V : struct
+            where TLanes : struct, ILanes<V>
+        {
             Array.Clear(narrow);
             fixed (float* source = values)
             fixed (T* target = narrow)
-                TStorage.Narrow<Vector128<float>, Lanes128>(new(source + start, values.Length - start), new(target + start, values.Length - start), values.Length - start);
+                TStorage.Narrow<V, TLanes>(new(source + start, values.Length - start), new(target + start, values.Length - start), values.Length - start);
             for (int i = start; i < values.Length; i++)
             {
                 ushort right = expected(values[i]), found = bitsOf(narrow[i]);
                 if (float.IsNaN(values[i]))
                     Assert.True((found & 0x7fff) > (typeof(T) == typeof(Half) ? 0x7c00 : 0x7f80), $"{BitConverter.SingleToUInt32Bits(values[i]):x8} became {found:x4}, which is no NaN");
                 else if (right != found || right != scalar(values[i]))
-                    Assert.Fail($"{BitConverter.SingleToUInt32Bits(values[i]):x8} became {found:x4} in a vector and {scalar(values[i]):x4} alone; the nearest is {right:x4}");
+                    Assert.Fail($"{BitConverter.SingleToUInt32Bits(values[i]):x8} became {found:x4} in registers of {TLanes.Count} and {scalar(values[i]):x4} alone; the nearest is {right:x4}");
             }
         }
     }
