@@ -137,6 +137,10 @@ public sealed record BenchResult
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public double? PeakVsOneCore { get; init; }
 
+    /// <summary>The time of f32 over that of a half format, in the same rounds; absent for f32, and in measurements from before it was kept.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? VsSingle { get; init; }
+
     /// <summary>How many times the kernel is faster than LongLoRA's eager composition; absent where it was not run.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public double? VsEager { get; init; }

@@ -42,10 +42,11 @@ public static unsafe class BenchRunner
         Action kernel = tensors.Call(plan);
         using S2AttentionPlan alonePlan = Plan(benchCase, 1);
         Action alone = benchCase.Threads > 1 ? tensors.Call(alonePlan) : () => { };
+        Action? inSingle = typeof(T) == typeof(float) ? null : new BenchTensors<float>(memory, config, benchCase.WithBackward, BenchNoise.Of, value => value).Call(plan);
 
         using Peers peers = benchCase.WithPeers ? new Peers(benchCase, memory, tensors as BenchTensors<float> ?? throw new NotSupportedException($"{benchCase}: peers compute in f32.")) : Peers.None;
         using PythonTurns? libtorch = benchCase.WithPeers && benchCase.Grid is null && torch is not null ? PythonTurns.OfFusedAttention(torch, benchCase, out _) : null;
-        List<double> peak = [], peakTogether = [], ours = [], cold = [], oneThread = [], eager = [], fused = [], torchFused = [];
+        List<double> peak = [], peakTogether = [], ours = [], cold = [], oneThread = [], single = [], eager = [], fused = [], torchFused = [];
         long allocated = 0;
         Random order = new(1);
         byte[] swept = new byte[SweptBytes];
@@ -53,7 +54,7 @@ public static unsafe class BenchRunner
         for (int round = 0; round <= rounds; round++)
         {
             cancellation.ThrowIfCancellationRequested();
-            double flops = 0, together = 0, seconds = 0, coldSeconds = 0, aloneSeconds = 0, eagerSeconds = 0, fusedSeconds = 0, torchSeconds = 0;
+            double flops = 0, together = 0, seconds = 0, coldSeconds = 0, aloneSeconds = 0, singleSeconds = 0, eagerSeconds = 0, fusedSeconds = 0, torchSeconds = 0;
             long bytes = 0;
             Action[] turns =
             [
@@ -71,6 +72,7 @@ public static unsafe class BenchRunner
                     coldSeconds = Seconds(kernel, 1);
                 },
                 () => aloneSeconds = Seconds(alone, calls),
+                () => singleSeconds = inSingle is null ? 0 : Seconds(inSingle, calls),
                 () => eagerSeconds = Seconds(peers.Eager, calls),
                 () => fusedSeconds = Seconds(peers.Fused, calls),
                 () => torchSeconds = libtorch?.Seconds(calls) ?? 0,
@@ -86,6 +88,7 @@ public static unsafe class BenchRunner
             ours.Add(seconds);
             cold.Add(coldSeconds);
             oneThread.Add(aloneSeconds);
+            single.Add(singleSeconds);
             eager.Add(eagerSeconds);
             fused.Add(fusedSeconds);
             torchFused.Add(torchSeconds);
@@ -109,6 +112,7 @@ public static unsafe class BenchRunner
             OfPeak = benchCase.Flops / best / (peak.Max() * benchCase.Threads),
             VsOneThread = benchCase.Threads > 1 ? oneThread.Min() / best : null,
             PeakVsOneCore = benchCase.Threads > 1 ? peakTogether.Max() / peak.Max() : null,
+            VsSingle = inSingle is null ? null : single.Min() / best,
             VsEager = peers.HasEager ? eager.Min() / best : null,
             VsFused = peers.HasFused ? fused.Min() / best : null,
             VsTorch = libtorch is null ? null : torchFused.Min() / best,

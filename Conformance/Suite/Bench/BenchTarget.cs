@@ -38,7 +38,7 @@ public static class BenchTarget
 
     /// <summary>One line: met, or by how much not.</summary>
     /// <param name="row">The row.</param>
-    /// <param name="rows">All rows of the run: a half format is measured against f32.</param>
+    /// <param name="rows">All rows of the run: a half format is held against f32.</param>
     public static string Verdict(BenchResult row, IEnumerable<BenchResult> rows)
     {
         ArgumentNullException.ThrowIfNull(row);
@@ -46,10 +46,13 @@ public static class BenchTarget
             return Verdict(row.OfPeak, share, "of peak");
         if (VsOneThread(row) is { } gain && row.VsOneThread is { } reached)
             return Verdict(reached, gain, "x one thread");
-        BenchResult? single = row.Dtype == ProtocolNames.Of(ElementType.F32) ? null : rows.FirstOrDefault(other =>
-            other.Dtype == ProtocolNames.Of(ElementType.F32) && (other.Bits, other.Pass, other.Tokens, other.GroupSize, other.HeadDim, other.Threads) == (row.Bits, row.Pass, row.Tokens, row.GroupSize, row.HeadDim, row.Threads));
-        return single is null ? "-" : Verdict(row.OfPeak / single.OfPeak, 1, "x the rate of f32");
+        return (row.VsSingle ?? OfRate(row, rows)) is { } rate ? Verdict(rate, 1, "x the rate of f32") : "-";
     }
+
+    // By rows that were measured one after the other, where the same rounds had no f32.
+    private static double? OfRate(BenchResult row, IEnumerable<BenchResult> rows) => row.Dtype == ProtocolNames.Of(ElementType.F32) ? null :
+        row.OfPeak / rows.FirstOrDefault(other => other.Dtype == ProtocolNames.Of(ElementType.F32)
+            && (other.Bits, other.Pass, other.Tokens, other.GroupSize, other.HeadDim, other.Threads) == (row.Bits, row.Pass, row.Tokens, row.GroupSize, row.HeadDim, row.Threads))?.OfPeak;
 
     /// <summary>The same for the first call of a process.</summary>
     public static string Verdict(FirstCallResult row)

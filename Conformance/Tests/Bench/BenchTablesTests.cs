@@ -98,6 +98,7 @@ public sealed class BenchTablesTests
     {
         BenchResult half = Row with { Dtype = "bf16", OfPeak = 0.76 };
         Assert.Equal("missed: 0.95 of 1.00 x the rate of f32", BenchTarget.Verdict(half, [Row, half]));
+        Assert.Equal("met: 1.02 of 1.00 x the rate of f32", BenchTarget.Verdict(half with { VsSingle = 1.02 }, [Row, half]));
     }
 
     [Fact]
