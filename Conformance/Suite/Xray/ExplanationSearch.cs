@@ -100,7 +100,11 @@ internal sealed class ExplanationSearch
                 if (total - size > 0 && padded.IsEmpty)
                     break;
                 if (!structures.TryGetValue(size, out var explaining))
-                    structures[size] = explaining = index is [var shared] && shownPlain is { } shown && shown.Defects.Length < source?.Length ? shared.Explaining(shown, size, () => ExplainingPlain(size, structures)) : ExplainingPlain(size, structures);
+                {
+                    explaining = index is [var shared] && shownPlain is { } shown && shown.Defects.Length < source?.Length ? shared.Explaining(shown, size, () => ExplainingPlain(size, structures)) : ExplainingPlain(size, structures);
+                    structures[size] = explaining = WithLogSumFirst(explaining, size);
+                }
+
                 foreach (Composition structure in explaining)
                     found.AddRange(Sets(Padding, total - size).Select(padding => Joined(structure, padding)).SelectMany(joined => joined).Where(joined => Explains(joined, padded)));
 
@@ -133,6 +137,17 @@ internal sealed class ExplanationSearch
         // Where rows read a single key the scale shows in the logsumexp alone, and may stand behind many others that show in nothing.
         .. ofFewer.GetValueOrDefault(size - 1, []).SelectMany(structure => Scales.SelectMany(scale => Joined(structure, Composition.Of(scale)))).Concat(WhereKeysAreSeen(size)).Concat(size > 0 ? WhereKeysAreSeen(size - 1).SelectMany(WithEmptyRows) : []).Concat(size == 2 ? HiddenInSoftmax.Value : []).Where(composition => Explains(composition, plain)).Take(MostAlternatives),
     ];
+
+    // Where more explain what is seen than are kept, one that the logsumexp alone tells from the others may be among those left out.
+    private ImmutableArray<Composition> WithLogSumFirst(ImmutableArray<Composition> explaining, int size) => explaining.Length < MostAlternatives ? explaining :
+        [.. WhereKeysAreSeen(size).Where(composition => LogSumsAsFilmed(composition) && Explains(composition, plain)).Concat(explaining).DistinctBy(composition => composition.Name).Take(MostAlternatives)];
+
+    private bool LogSumsAsFilmed(Composition composition)
+    {
+        cancellation.ThrowIfCancellationRequested();
+        Stages stages = composition.Build();
+        return plain.All(film => new Prediction(film, stages).LogSumAsFilmed());
+    }
 
     private ImmutableArray<Composition> WhereKeysAreSeen(int size)
     {
