@@ -109,7 +109,7 @@ internal static class BenchCommand
                 if (withDecode)
                     decode.AddRange(DecodeView.Measure(rounds, threads, choice.Alone, cancellation));
                 if (cases.Contains(first))
-                    firstCalls.AddRange(BenchChild.Run(["--first-call"], variable: null, cancellation).FirstCalls);
+                    firstCalls.Add(FirstCall(rounds, variable: null, cancellation));
                 foreach ((string name, bool isNarrow) in NarrowerSets)
                 {
                     // The narrow one has few rows, and a filter may leave none of them.
@@ -120,7 +120,7 @@ internal static class BenchCommand
                     if (withDecode && !isNarrow)
                         decode.AddRange(BenchChild.Run(["--decode", "--rounds", Text(rounds), "--threads", Text(threads)], (name, "0"), cancellation).Decode);
                     if (cases.Contains(first) && !isNarrow)
-                        firstCalls.AddRange(BenchChild.Run(["--first-call"], (name, "0"), cancellation).FirstCalls);
+                        firstCalls.Add(FirstCall(rounds, (name, "0"), cancellation));
                 }
             }
 
@@ -206,6 +206,13 @@ internal static class BenchCommand
         .. choice.Curves ? ["--curves"] : Array.Empty<string>(),
         .. choice.Keep ? ["--keep"] : Array.Empty<string>(),
     ];
+
+    // Of several processes, as a process has one first call only and its best counts as that of the rounds does.
+    private static FirstCallResult FirstCall(int processes, (string Name, string Value)? variable, CancellationToken cancellation)
+    {
+        FirstCallResult[] calls = [.. Enumerable.Range(0, processes).SelectMany(_ => BenchChild.Run(["--first-call"], variable, cancellation).FirstCalls)];
+        return calls.MinBy(call => call.FirstSeconds)! with { WarmSeconds = calls.Min(call => call.WarmSeconds) };
+    }
 
     private static void Show(BenchFile file, bool withCurves)
     {
