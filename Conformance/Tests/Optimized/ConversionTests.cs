@@ -2,6 +2,7 @@
 using System.Runtime.Intrinsics;
 using S2Attn.Optimized;
 using S2Attn.Optimized.Kernels;
+using S2Attn.Spec;
 
 namespace S2Attn.Tests.Optimized;
 
@@ -88,6 +89,34 @@ public sealed unsafe class ConversionTests
                 for (int i = 0; i < Count; i++)
                     Same(expected((ushort)(start + i)), row[i], $"{typeof(T).Name} {(ushort)(start + i):x4} from {start} in pairs of {TLanes.Count}");
             }
+        }
+    }
+
+    /// <summary>Rows are widened as if all in them were finite, and again where that was not so: every number beside its neighbours, and each infinity and NaN alone in a row, at every place.</summary>
+    [Theory]
+    [InlineData(1, false)]
+    [InlineData(1031, false)]
+    [InlineData(1, true)]
+    public void Every_number_widens_exactly_in_a_row(int step, bool alone)
+    {
+        const int Width = 64, Special = 0x7c00, Specials = 1024;
+        Half[] numbers = [.. Enumerable.Range(0, Count).Select(i => BitConverter.UInt16BitsToHalf(alone ? i % Width == i / Width % Width ? (ushort)(Special + (i / Width % Specials)) : (ushort)(i % Special) : (ushort)(i * step)))];
+        Check<Vector128<float>, Lanes128>();
+        if (Vector256.IsHardwareAccelerated)
+            Check<Vector256<float>, Lanes256>();
+        if (Vector512.IsHardwareAccelerated)
+            Check<Vector512<float>, Lanes512>();
+
+        void Check<V, TLanes>()
+            where V : struct
+            where TLanes : struct, ILanes<V>
+        {
+            float[] wide = new float[Count];
+            fixed (Half* source = numbers)
+            fixed (float* target = wide)
+                Packing.Rows<Half, HalfStorage, V, TLanes>(new Rows<Half>(source, TensorStrides.Dense(TensorLayout.TokenMajor, Count / Width, 1, Width), Width), 0, 0, Count / Width, 0, default, new(target, Count), Width, Width, Width);
+            for (int i = 0; i < Count; i++)
+                Same(ExactHalf(BitConverter.HalfToUInt16Bits(numbers[i])), wide[i], $"{BitConverter.HalfToUInt16Bits(numbers[i]):x4} at {i % Width} of a row, {TLanes.Count} lanes");
         }
     }
 
