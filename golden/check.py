@@ -95,6 +95,8 @@ class Case:
             raise VectorError(f"{self.path}: sha256 is {digest}, manifest.json says {self.record['sha256']}")
         tensors = read_safetensors(self.path)
         config = self.record["config"]
+        if missing := [name for name in ("q", "k", "v", "do", "o", "dq", "dk", "dv") if name not in tensors]:
+            raise VectorError(f"{self.path}: it lacks {', '.join(missing)}")
         valid = tensors.get("valid", np.ones((config["batch"], config["tokens"]))) != 0
         return {**{name: tensors[name] for name in ("q", "k", "v", "do", "o", "dq", "dk", "dv")}, "valid": valid}
 
@@ -121,9 +123,12 @@ def cases(folder=FOLDER, only="", max_tokens=None):
     version = manifest.get("schemaVersion") if isinstance(manifest, dict) else None
     if version != 1:
         raise VectorError(f"{path}: schemaVersion must be 1, it is {version}")
-    return [Case(Path(folder) / record["file"], record) for record in manifest["cases"]
-            if only in record["name"] and (max_tokens is None or record["config"]["tokens"] <= max_tokens)
-            and (record["family"] == "core" or not record["upstream"]["function"].startswith("get_forward_function"))]
+    try:
+        return [Case(Path(folder) / record["file"], record) for record in manifest["cases"]
+                if only in record["name"] and (max_tokens is None or record["config"]["tokens"] <= max_tokens)
+                and (record["family"] == "core" or not record["upstream"]["function"].startswith("get_forward_function"))]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise VectorError(f"{path}: it is not of the form that README.md describes ({type(error).__name__}: {error})") from None
 
 
 # ---- The definition, and how far from it rounding may lead (numbers of steps as in docs/error-bounds.md) -------------------------------------
@@ -315,8 +320,8 @@ def _load(parser, text):
     sys.path.insert(0, os.getcwd())
     try:
         function = functools.reduce(getattr, name.split("."), importlib.import_module(module))
-    except (ImportError, AttributeError) as error:
-        parser.error(f"'{text}' cannot be loaded: {error}")
+    except (Exception, SystemExit) as error:    # a module may do anything while it is imported
+        parser.error(f"'{text}' cannot be loaded: {type(error).__name__}: {error}")
     return function if callable(function) else parser.error(f"'{text}' is {type(function).__name__}, not a function")
 
 
@@ -372,7 +377,7 @@ def _outcome(port, backward, case):
         return "differ", str(error)
     except VectorError:
         raise                                   # the folder's fault, not the port's
-    except Exception as error:                  # whatever a port raises is its answer to this case
+    except (Exception, SystemExit) as error:    # whatever a port raises is its answer to this case, and an exit would pass for a success
         where = traceback.extract_tb(error.__traceback__)[-1]
         return "differ", f"{case}: {type(error).__name__}: {error} ({where.filename}:{where.lineno})"
 

@@ -151,7 +151,8 @@ def port_folder(tmp_path):
     (tmp_path / "my_port.py").write_text(
         "import sys\nsys.modules['torch'] = None\nsys.path.insert(0, %r)\nfrom test_check import attention, gradients\n" % str(check.FOLDER)
         + "def only_f64(q, k, v, config, valid):\n    if config['dtype'] != 'f64':\n        raise NotImplementedError('f64 only')\n    return attention(q, k, v, config, valid)[0]\n"
-        + "def none(*a):\n    raise NotImplementedError('nothing')\ndef broken(*a):\n    return 1 / 0\nnumber = 3\n")
+        + "def none(*a):\n    raise NotImplementedError('nothing')\ndef broken(*a):\n    return 1 / 0\ndef leaves(*a):\n    sys.exit(0)\nnumber = 3\n")
+    (tmp_path / "leaving.py").write_text("import sys\nsys.exit(0)\n")
     return tmp_path
 
 
@@ -165,6 +166,8 @@ def run(folder, *arguments):
     (["--port", "my_port:only_f64"], 0, "f64 only"),
     (["--port", "my_port:none"], 1, "nothing was checked"),
     (["--port", "my_port:broken"], 1, "ZeroDivisionError: division by zero"),
+    (["--port", "my_port:leaves"], 1, "SystemExit: 0"),
+    (["--port", "leaving:attention"], 2, "'leaving:attention' cannot be loaded: SystemExit: 0"),
     (["--port", "my_port"], 2, "'my_port' must be module:function"),
     (["--port", "my_port:absent"], 2, "no attribute 'absent'"),
     (["--port", "absent:port"], 2, "No module named 'absent'"),
@@ -188,6 +191,13 @@ def test_a_damaged_file_is_told_by_name(tmp_path, damage, text):
     path.write_bytes(damage(path.read_bytes()))
     done = run(tmp_path, "--dir", str(tmp_path), "--only", str(SHORT[0]))
     assert done.returncode == 2 and str(path) in done.stderr and text in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("text", ['{"schemaVersion": 1}', '{"schemaVersion": 1, "cases": null}', '{"schemaVersion": 1, "cases": [3]}', '{"schemaVersion": 1, "cases": [{"name": "a", "file": "a"}]}'])
+def test_a_manifest_of_another_form_is_told_by_name(tmp_path, text):
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(check.VectorError, match="manifest.json: it is not of the form"):
+        check.cases(tmp_path)
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff" * 9, b"\x02" + b"\0" * 7 + b"[]", b"\x09" + b"\0" * 7 + b'{"a":{}} ',

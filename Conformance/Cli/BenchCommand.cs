@@ -17,7 +17,9 @@ internal static class BenchCommand
 {
     internal const int WidthOfFiles = 220;
 
-    private const int WarmCalls = 3;
+    private const int WarmCalls = 3, MostRounds = 1000, MostThreads = 1024;
+
+    private const long MaxFileBytes = 64 << 20;
 
     // Runs of several seconds need no more rounds, and all that --keep measures is to take minutes.
     private const int RoundsOfLong = 2;
@@ -48,6 +50,8 @@ internal static class BenchCommand
         Option<bool> keep = new("--keep") { Description = "Measure everything but the curves, forward and with backward, and keep it as docs/benchmarks/CPU.json; run it in the repository. With --filter or --decode only those rows are measured, and take the place of the kept ones." };
         Option<bool> child = new("--child") { Hidden = true }, firstCall = new("--first-call") { Hidden = true };
         Command command = new("bench", "Measure the kernel on each instruction set of this machine: ratios to the FMA peak, to LongLoRA's eager composition and to fused attention, in one run.") { backward, rounds, threads, curves, small, longOne, filter, alone, decode, torch, json, keep, child, firstCall };
+        NumberRange.MustBe(1, MostRounds, rounds);
+        NumberRange.MustBe(1, MostThreads, threads);
         BenchThrough through = new();
         through.AddTo(command);
         command.SetAction((result, cancellation) => Task.FromResult(
@@ -64,11 +68,6 @@ internal static class BenchCommand
     private static int Run(Choice choice, CancellationToken cancellation)
     {
         (int rounds, int threads, string filter, FileInfo? json) = (choice.Rounds, choice.Threads, choice.Filter, choice.Json);
-        if (rounds < 1 || threads < 1)
-        {
-            Console.Error.WriteLine($"s2attn bench: --rounds {rounds} and --threads {threads} must be at least 1.");
-            return 2;
-        }
 
         if (choice.Keep && !Directory.Exists("docs"))
         {
@@ -98,6 +97,12 @@ internal static class BenchCommand
             // Tried first, so that an hour of measurements is not lost to a wrong path.
             if (json is not null)
                 WholeFile.CheckWritable(json.FullName);
+            if (choice.Keep && !choice.IsChild)
+            {
+                Directory.CreateDirectory(KeptIn);
+                WholeFile.CheckWritable(Path.Combine(KeptIn, BenchMachine.FileOfThis));
+            }
+
             BenchFile? before = choice.IsPartOfKept ? Kept() : null;
             List<BenchResult> results = Measure(cases, rounds, choice.Torch, rows => Keep(json, rows), cancellation);
             bool stopped = results.Count < cases.Length;
@@ -130,7 +135,6 @@ internal static class BenchCommand
                 WholeFile.Write(json.FullName, file.ToUtf8());
             if (choice.Keep && !stopped && !choice.IsChild)
             {
-                Directory.CreateDirectory(KeptIn);
                 string kept = Path.Combine(KeptIn, file.Machine!.FileName);
                 WholeFile.Write(kept, (before?.With(file) ?? file).ToUtf8());
                 Console.Error.WriteLine($"s2attn bench: kept as {kept}; S2ATTN_UPDATE_DOCS=1 and the tests of the docs bring it into README and docs/performance.md.");
@@ -161,11 +165,11 @@ internal static class BenchCommand
     private static BenchFile Kept()
     {
         string path = Path.Combine(KeptIn, BenchMachine.FileOfThis);
-        if (!File.Exists(path))
+        if (!Path.Exists(path))
             throw new IOException($"{path} is not there: keep a whole run first, without --filter and --decode");
         try
         {
-            return BenchFile.Parse(File.ReadAllBytes(path));
+            return BenchFile.Parse(RegularFile.ReadAllBytes(MaxFileBytes, path)) is { Machine: not null } file ? file : throw new JsonException("The file does not say on which machine it was measured.");
         }
         catch (JsonException error)
         {

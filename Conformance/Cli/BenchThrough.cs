@@ -48,29 +48,44 @@ internal sealed class BenchThrough
         if (Console.IsOutputRedirected)
             AnsiConsole.Profile.Width = BenchCommand.WidthOfFiles;
         List<ThroughResult> rows = [];
-        try
+        bool succeeds = Succeeds(() =>
         {
             if (json is not null)
-                WholeFile.CheckWritable(json.FullName);
+                ReportFiles.Try("--json", json.FullName, WholeFile.CheckWritable);
             ThroughTools tools = new(Path.GetFullPath(result.GetValue(library) ?? ""), result.GetValue(python) ?? "");
             foreach (ThroughCase item in result.GetValue(ways)!.Distinct().SelectMany(way => ThroughCase.Of(way, largest)))
                 rows.Add(ThroughRunner.Measure(item, tools, time, cancellation));
-        }
-        catch (Exception error) when (error is InvalidOperationException or IOException or UnauthorizedAccessException or OperationCanceledException)
+        });
+
+        // Whatever ended it, what was measured is kept.
+        if (rows.Count > 0)
         {
-            Console.Error.WriteLine($"s2attn bench: {error.Message}");
             Print(rows, bound);
-            return ExitCode.Trouble;
+            if (json is not null)
+                succeeds &= Succeeds(() => WholeFile.Write(json.FullName, JsonSerializer.SerializeToUtf8Bytes(new ThroughFile(bound, rows), Json)));
         }
 
-        Print(rows, bound);
-        if (json is not null)
-            WholeFile.Write(json.FullName, JsonSerializer.SerializeToUtf8Bytes(new ThroughFile(bound, rows), Json));
+        if (!succeeds)
+            return ExitCode.Trouble;
         ImmutableArray<ThroughResult> slow = [.. rows.Where(row => !row.Reaches(bound))];
         Console.WriteLine(slow.IsEmpty
             ? string.Create(CultureInfo.InvariantCulture, $"every row of N >= {ThroughResult.JudgedFrom} reaches {bound} of the direct call's speed")
             : string.Create(CultureInfo.InvariantCulture, $"below {bound} of the direct call's speed: {string.Join(", ", slow.Select(row => $"{row.Way} {row.Pass} N={row.Tokens}"))}"));
         return slow.IsEmpty ? ExitCode.Holds : ExitCode.DoesNotHold;
+    }
+
+    private static bool Succeeds(Action action)
+    {
+        try
+        {
+            action();
+            return true;
+        }
+        catch (Exception error) when (error is InvalidOperationException or IOException or UnauthorizedAccessException or OperationCanceledException)
+        {
+            Console.Error.WriteLine($"s2attn bench: {(error is OperationCanceledException ? "stopped" : error.Message)}");
+            return false;
+        }
     }
 
     private static void Print(IEnumerable<ThroughResult> rows, double bound)

@@ -146,11 +146,7 @@ internal static class CampaignCommand
     private static Command Soak()
     {
         Option<double> minutes = new("--minutes") { Description = "How long.", DefaultValueFactory = _ => 10 };
-        minutes.Validators.Add(result =>
-        {
-            if (result.Tokens.Count == 1 && double.TryParse(result.Tokens[0].Value, CultureInfo.InvariantCulture, out double given) && given is not (> 0 and <= 10_000))
-                result.AddError($"--minutes = {result.Tokens[0].Value}: must be more than 0 and at most 10000");
-        });
+        NumberRange.MustBeAbove0(10_000, minutes);
         Option<int> threads = Positive("--threads", "Threads that use plans at once.", 6);
         Option<int> seed = new("--seed") { Description = "The same seed draws the same operations.", DefaultValueFactory = _ => 1 };
         Command command = new("soak", "Plans created, called, cancelled, interrupted, disposed of and abandoned on many threads; ends with the threads and memory it began with.") { minutes, threads, seed };
@@ -185,11 +181,7 @@ internal static class CampaignCommand
     private static Option<int> Positive(string name, string description, int value)
     {
         Option<int> option = new(name) { Description = description, DefaultValueFactory = _ => value };
-        option.Validators.Add(result =>
-        {
-            if (result.Tokens.Count == 1 && int.TryParse(result.Tokens[0].Value, out int given) && given < 1)
-                result.AddError($"{name} = {given}: must be at least 1");
-        });
+        NumberRange.MustBe(1, int.MaxValue, option);
         return option;
     }
 }

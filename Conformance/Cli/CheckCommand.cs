@@ -36,12 +36,7 @@ internal static class CheckCommand
         };
         PortOptions ports = new(command, exactlyOne: false);
         PortOptions.MustBeSeconds(rowLimit);
-        cases.Validators.Add(result =>
-        {
-            // What is no number is told by the parser; asking the result for its value would throw here.
-            if (result.Tokens.Count == 1 && int.TryParse(result.Tokens[0].Value, out int given) && given is < 1 or > 1_000_000)
-                result.AddError($"--cases {given}: must be from 1 to 1000000");
-        });
+        NumberRange.MustBe(1, 1_000_000, cases);
         command.Validators.Add(result =>
         {
             if (result.GetResult(badge) is { Implicit: false } && ports.Named(result) is var named and not 1)

@@ -104,6 +104,9 @@ internal static class Console
         public override void Write(char value) => Try(() => writer.Write(value));
 
         /// <inheritdoc/>
+        public override void Write(char[] buffer, int index, int count) => Try(() => writer.Write(buffer, index, count));
+
+        /// <inheritdoc/>
         public override void Write(string? value) => Try(() => writer.Write(value));
 
         /// <inheritdoc/>

@@ -14,7 +14,8 @@ namespace S2Attn.Cli;
 
 internal static class ExperimentCommand
 {
-    private const int Differs = 1, MinutesOfHour = 60;
+    // A month and more: a timer takes no longer time than 49 days.
+    private const int Differs = 1, MinutesOfHour = 60, MostMinutes = 50_000;
 
     public static Command Create()
     {
@@ -63,6 +64,7 @@ internal static class ExperimentCommand
         Argument<string> which = new("name") { Description = "The experiment." };
         Option<double?> minutes = new("--minutes") { Description = "Stop after this time; resume goes on." };
         Option<string> only = new("--only") { Description = "Only runs whose name contains this text, as \"s2-split N=256\".", HelpName = "TEXT", DefaultValueFactory = _ => "" };
+        NumberRange.MustBeAbove0(MostMinutes, minutes);
         Command command = new(name, description) { which, results, work, minutes, only };
         command.SetAction((parsed, cancellation) => Task.Run(() => Guarded(() =>
         {

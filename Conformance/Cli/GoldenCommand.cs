@@ -61,14 +61,7 @@ internal static class GoldenCommand
             .. ForReaders.Select(name => Path.Combine(folder, name)).Where(File.Exists),
         ];
         string Copy(string file) => Path.Combine(target, Path.GetRelativePath(folder, file));
-        if (files.Select(Copy).FirstOrDefault(File.Exists) is { } there)
-            throw new IOException($"{there} exists; nothing was written");
-        foreach (string file in files)
-        {
-            Directory.CreateDirectory(Path.GetDirectoryName(Copy(file))!);
-            File.WriteAllBytes(Copy(file), RegularFile.ReadAllBytes(MaxFileBytes, file));
-        }
-
+        NewFiles.Write([.. files.Select(file => (Copy(file), (Func<Stream>)(() => RegularFile.Open(MaxFileBytes, file))))]);
         Console.WriteLine($"{files.Length} files in {target}; python3 {Path.Combine(target, "check.py")} --help says how a port is checked with them");
         return ExitCode.Holds;
     }

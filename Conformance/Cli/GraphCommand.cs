@@ -10,6 +10,8 @@ namespace S2Attn.Cli;
 
 internal static class GraphCommand
 {
+    private const int MostThreads = 4096;
+
     public static Command Create()
     {
         Option<MaskPolicy> mask = new("--mask") { Description = "LocalCausal or Split; any with --custom-op.", Required = true };
@@ -26,6 +28,11 @@ internal static class GraphCommand
         Option<int> threads = new("--threads") { Description = "Threads of the operator of --custom-op; 0 for the processors of the machine.", DefaultValueFactory = _ => 1 };
         Option<FileInfo> output = new("--output") { Description = "The .onnx file to write.", Required = true };
         Command command = new("graph", "Write S2-Attn as an ONNX model with inputs q, k, v [B,N,H,D] and outputs o, lse.") { mask, groupSize, shift, axes, shifted, phases, rotated, prefix, whole, customOp, dtype, threads, output };
+        NumberRange.MustBe(1, int.MaxValue, groupSize);
+        NumberRange.MustBe(0, int.MaxValue, shift);
+        NumberRange.MustBe(1, int.MaxValue, phases);
+        NumberRange.MustBe(0, int.MaxValue, prefix);
+        NumberRange.MustBe(0, MostThreads, threads);
         command.SetAction(result =>
         {
             try
@@ -45,10 +52,18 @@ internal static class GraphCommand
                     throw new ArgumentException($"--phases {result.GetValue(phases)}: needs --custom-op, and stands without --shift");
                 if (result.GetValue(rotated) && !heads.HasOwnShifts)
                     throw new ArgumentException("--rotated: needs --phases");
-                if (result.GetValue(phases) < 1)
-                    throw new ArgumentException($"--phases {result.GetValue(phases)}: must be at least 1");
-                if (result.GetValue(prefix) < 0 || (result.GetValue(prefix) > 0 && given.Length > 0))
-                    throw new ArgumentException($"--prefix {result.GetValue(prefix)}: must be {(given.Length > 0 ? "left out beside --axis: a grid has no prefix" : "at least 0")}");
+                if (given.Length == 0 && by >= size)
+                    throw new ArgumentException($"--shift {by}: must be from 0 to {size - 1}, less than --group-size {size}");
+                if (given.Length == 0 && result.GetResult(shifted) is { Implicit: false })
+                    throw new ArgumentException("--shifted-heads: needs --axis");
+                if (!result.GetValue(customOp) && result.GetResult(threads) is { Implicit: false })
+                    throw new ArgumentException("--threads: needs --custom-op");
+                if (!result.GetValue(customOp) && result.GetValue(mask) is not (MaskPolicy.LocalCausal or MaskPolicy.Split))
+                    throw new ArgumentException($"--mask {result.GetValue(mask)}: must be LocalCausal or Split, or stand beside --custom-op");
+                if (!result.GetValue(customOp) && size > S2AttnGraph.MaxGroupSize)
+                    throw new ArgumentException($"--group-size {size}: must be at most {S2AttnGraph.MaxGroupSize}, or stand beside --custom-op: a graph holds a mask of G x G");
+                if (result.GetValue(prefix) > 0 && given.Length > 0)
+                    throw new ArgumentException($"--prefix {result.GetValue(prefix)}: must be left out beside --axis: a grid has no prefix");
                 if (result.GetValue(whole) && result.GetValue(prefix) == 0)
                     throw new ArgumentException("--whole-prefix: needs a --prefix of at least 1");
                 byte[] model = given.Length > 0 ? CustomOpGraph.Build(Grid(result.GetValue(mask), given, result.GetValue(shifted) ?? ""), elementType, result.GetValue(threads))
@@ -60,7 +75,7 @@ internal static class GraphCommand
             }
             catch (Exception error) when (error is ArgumentException or IOException or UnauthorizedAccessException)
             {
-                Console.Error.WriteLine(error.Message);
+                Console.Error.WriteLine($"s2attn graph: {error.Message}");
                 return 2;
             }
         });

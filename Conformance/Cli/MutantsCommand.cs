@@ -31,14 +31,11 @@ internal static class MutantsCommand
                 result.AddError($"--shard {text}: must be PART/PARTS with 1 <= PART <= PARTS, as 3/8");
         });
         Command command = new("mutants", "Run the properties against ports that are wrong on purpose. Exit code: 0 all are found, 1 some survive, 2 bad usage.") { seed, cases, filter, json, pairs, shard };
-        cases.Validators.Add(result =>
-        {
-            if (result.GetValueOrDefault<int>() is < 1 or > 1_000_000)
-                result.AddError($"--cases {result.GetValueOrDefault<int>()}: must be from 1 to 1000000");
-        });
+        NumberRange.MustBe(1, 1_000_000, cases);
+        NumberRange.MustBe(1, int.MaxValue, pairs);
         command.Validators.Add(result =>
         {
-            if (result.GetValue(shard) is not null && result.GetValue(pairs) is null)
+            if (result.GetResult(shard) is { Implicit: false } && result.GetResult(pairs) is not { Implicit: false })
                 result.AddError("--shard: parts are of pairs, so --pairs must be given too");
         });
         command.SetAction((parsed, cancellation) => Task.Run(

@@ -41,22 +41,9 @@ internal static class NewCommand
         ];
         try
         {
+            NewFiles.Write([.. files.Select(file => (file.Path, (Func<Stream>)(() => assembly.GetManifestResourceStream(file.Resource)!)))]);
             foreach ((_, string path) in files)
-                if (File.Exists(path))
-                {
-                    Console.Error.WriteLine($"s2attn: {path} exists; nothing was written");
-                    return 2;
-                }
-
-            directory.Create();
-            foreach ((string resource, string path) in files)
-            {
-                using Stream content = assembly.GetManifestResourceStream(resource)!;
-                using FileStream file = new(path, FileMode.CreateNew);
-                content.CopyTo(file);
                 Console.WriteLine(Path.GetRelativePath(Environment.CurrentDirectory, path));
-            }
-
             return 0;
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)

@@ -95,7 +95,7 @@ internal sealed class PortOptions
         {
             CaseLimit = TimeSpan.FromSeconds(result.GetValue(caseLimit)),
             StartupLimit = TimeSpan.FromSeconds(result.GetValue(startupLimit)),
-            Log = result.GetValue(log) is { } file ? TextWriter.Synchronized(new StreamWriter(file.FullName)) : TextWriter.Null,
+            Log = result.GetValue(log) is { } file ? PortLog.Begin(file) : TextWriter.Null,
         };
         foreach (string command in result.GetValue(port) ?? [])
             yield return PortFactory.Create(options, command);

@@ -59,10 +59,10 @@ catch (Exception error)
 
 if (Interruption.ExitCode > 0)
     return Interruption.ExitCode;
-if (Console.Failure.Length == 0)
-    return code;
-Console.Error.WriteLine($"s2attn: stdout could not be written: {Console.Failure}");
-return ExitCode.Trouble;
+string[] lost = [.. new[] { Console.Failure.Length > 0 ? $"stdout could not be written: {Console.Failure}" : "", PortLog.Failure }.Where(text => text.Length > 0)];
+foreach (string text in lost)
+    Console.Error.WriteLine($"s2attn: {text}");
+return lost.Length > 0 ? ExitCode.Trouble : code;
 
 // The command that a command such as "experiment run" belongs to.
 static string Outermost(CommandResult result) => result.Parent is CommandResult { Parent: CommandResult } parent ? Outermost(parent) : result.Command.Name;

@@ -73,12 +73,19 @@ public static class ProveCommand
         string scripts = keep ? folder : temporary.FullPath;
         try
         {
+            if (keep)
+                ReportFiles.Try("--out", scripts, path => Directory.CreateDirectory(path));
+            foreach ((string option, string path) in new[] { ("--json", json), ("--markdown", markdown) })
+                if (path.Length > 0)
+                    ReportFiles.Try(option, path, WholeFile.CheckWritable);
             DateTime start = DateTime.UtcNow;
             ProofOptions options = new(solvers, scripts, TimeSpan.FromSeconds(timeout), jobs);
             ImmutableArray<SubjectResult> results = await WithProgressAsync(subjects, options, cancellation);
             Show(results, DateTime.UtcNow - start, keep ? scripts : "");
             if (json.Length > 0)
                 WholeFile.Write(json, Report.Json(results));
+            if (results.Length < subjects.Length)
+                return Complain($"stopped: {results.Length} of {subjects.Length} statements were looked at{(markdown.Length > 0 ? $"; --markdown {markdown} is of all, and was not written" : "")}.");
             if (markdown.Length > 0)
                 WholeFile.Write(markdown, Report.Markdown(results));
             return results.All(result => result.IsGood) ? 0 : Bad;
@@ -87,11 +94,7 @@ public static class ProveCommand
         {
             return Complain(exception.Message);
         }
-        catch (OperationCanceledException)
-        {
-            Console.Error.WriteLine("Stopped.");
-            return Usage;
-        }
+
     }
 
     private static async Task<ImmutableArray<SubjectResult>> WithProgressAsync(IReadOnlyList<Subject> subjects, ProofOptions options, CancellationToken cancellation) =>

@@ -3,6 +3,7 @@ using System.CommandLine;
 using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Reproducers;
 using S2Attn.Conformance.Safetensors;
+using S2Attn.Conformance.Validation;
 
 namespace S2Attn.Cli;
 
@@ -27,7 +28,7 @@ internal static class ReproduceCommand
                 using IAttentionPort port = ports.Open(parsed);
                 return Run(reproducer, port);
             }
-            catch (Exception error) when (error is SafetensorsException or PortStartException or FormatException or IOException or UnauthorizedAccessException)
+            catch (Exception error) when (error is SafetensorsException or PortStartException or FormatException or TroubleException or IOException or UnauthorizedAccessException)
             {
                 Console.Error.WriteLine($"s2attn reproduce: {error.Message}");
                 return BadUsage;

@@ -38,10 +38,14 @@ internal static class XrayCommand
             {
                 try
                 {
+                    if (parsed.GetValue(svg) is { } picture)
+                        ReportFiles.Try("--svg", picture.FullName, WholeFile.CheckWritable);
                     using IAttentionPort port = ports.Open(parsed);
                     PortCapabilities capabilities = port.Description.Capabilities;
                     if (!capabilities.Fixed.Axes.IsEmpty)
-                        return ShowGrids(port, cancellation);
+                        return parsed.GetValue(svg) is null && !parsed.GetValue(json)
+                            ? ShowGrids(port, cancellation)
+                            : throw new FormatException("--svg and --json: of a port whose axes are fixed there is no picture, only words; leave them out");
                     S2Request fitting = Xrays.Fitting(capabilities, MaskOf(capabilities, parsed.GetValue(mask)));
                     S2Request request = fitting with
                     {
@@ -82,7 +86,7 @@ internal static class XrayCommand
                     Console.Error.WriteLine("s2attn: stopped");
                     return NotTheDefinition;
                 }
-                catch (Exception error) when (error is PortStartException or FormatException or IOException or UnauthorizedAccessException)
+                catch (Exception error) when (error is PortStartException or FormatException or TroubleException or IOException or UnauthorizedAccessException)
                 {
                     Console.Error.WriteLine($"s2attn: {error.Message}");
                     return BadUsage;

@@ -105,9 +105,16 @@ internal static class CheckView
         Page.Write("levels, with the cases that held of each kind they rest on:", 2);
         foreach (LevelJudgement level in port.Levels)
             Page.Write($"{(int)level.Level} {level.Level.Title()}", LevelWords(level), 4, LevelColumn);
-        var unsupported = rows.SelectMany(row => row.Unsupported).GroupBy(pair => pair.Key, pair => pair.Value).OrderByDescending(reason => reason.Sum()).ToList();
-        if (unsupported.Count > 0)
-            Page.Write($"drawn cases that it does not claim, by reason: {string.Join(", ", unsupported.Take(ReasonsShown).Select(reason => $"{reason.Key} {reason.Sum()}"))}{(unsupported.Count > ReasonsShown ? ", ..." : "")}", 2);
+        ILookup<bool, (string Reason, int Cases)> leftOut = rows.SelectMany(row => row.Unsupported).GroupBy(pair => pair.Key, pair => pair.Value)
+            .Select(same => (Reason: same.Key, Cases: same.Sum())).OrderByDescending(item => item.Cases).ToLookup(item => item.Reason.StartsWith(RowClock.BySuite, StringComparison.Ordinal));
+        ShowLeftOut("random cases that had to be changed or left out, by what the declaration rules out (a case may count more than once):", [.. leftOut[false]]);
+        ShowLeftOut("random cases that s2attn itself left out:", [.. leftOut[true]]);
+    }
+
+    private static void ShowLeftOut(string title, (string Reason, int Cases)[] reasons)
+    {
+        if (reasons.Length > 0)
+            Page.Write($"{title} {string.Join(", ", reasons.Take(ReasonsShown).Select(reason => $"{reason.Reason} {reason.Cases}"))}{(reasons.Length > ReasonsShown ? ", ..." : "")}", 2);
     }
 
     private static string LevelWords(LevelJudgement level) => level.Standing switch

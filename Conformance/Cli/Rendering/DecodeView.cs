@@ -14,12 +14,6 @@ internal static class DecodeView
     /// <summary>Measures f32, bf16 and f16 on one thread and on several, and prints a table of ratios.</summary>
     public static int Run(int rounds, int threads, bool alone, FileInfo? json, CancellationToken cancellation)
     {
-        if (rounds < 1 || threads < 1)
-        {
-            Console.Error.WriteLine($"s2attn bench: --rounds {rounds} and --threads {threads} must be at least 1.");
-            return 2;
-        }
-
         try
         {
             if (json is not null)

@@ -1,6 +1,7 @@
 // What is kept of each run, as a line of CSV?
 using System.Collections.Immutable;
 using System.Globalization;
+using System.Text;
 using S2Attn.Conformance.Validation;
 using S2Attn.Experiments.Model;
 
@@ -33,7 +34,10 @@ internal sealed record Result(
 internal sealed record Measured(double All, ImmutableArray<double> ByBucket)
 {
     /// <summary>The loss of a bucket; over all where negative.</summary>
-    public double Of(int bucket) => bucket < 0 ? All : ByBucket[bucket];
+    /// <exception cref="FormatException">There is no such bucket.</exception>
+    public double Of(int bucket) => bucket < 0 ? All
+        : bucket < ByBucket.Length ? ByBucket[bucket]
+        : throw new FormatException($"a result has figures of {ByBucket.Length} buckets, and that of bucket {bucket} is missing");
 }
 
 /// <summary>The results of an experiment, one a line, written whole after each run.</summary>
@@ -41,6 +45,9 @@ internal static class Results
 {
     private const string Header =
         "arm,tokens,group,scaling,tuning,checkpoint,seed,rate,validation,full,full_by_bucket,own,own_by_bucket,accuracy_by_bucket,curve,digest,commit,machine,minutes";
+
+    // Far more than all runs of the largest experiment have.
+    private const long MaxBytes = 64 << 20;
 
     private static readonly CultureInfo Invariant = CultureInfo.InvariantCulture;
 
@@ -52,12 +59,17 @@ internal static class Results
     /// <exception cref="IOException">The file cannot be read.</exception>
     public static ImmutableArray<Result> Read(string path)
     {
-        if (!File.Exists(path))
+        if (!Path.Exists(path))
             return [];
-        string[] lines = File.ReadAllLines(path);
-        if (lines.Length == 0 || lines[0] != Header)
+        string[] lines = Encoding.UTF8.GetString(RegularFile.ReadAllBytes(MaxBytes, path)).ReplaceLineEndings("\n").TrimEnd('\n').Split('\n');
+        if (lines[0] != Header)
             throw new FormatException($"{path}: its first line must be {Header}");
-        return [.. lines.Skip(1).Select((line, i) => Parse(path, i + 2, line))];
+        ImmutableArray<Result> results = [.. lines.Skip(1).Select((line, i) => Parse(path, i + 2, line))];
+        HashSet<Run> known = [];
+        for (int i = 0; i < results.Length; i++)
+            if (!known.Add(results[i].Run))
+                throw new FormatException($"{path}, line {i + 2}: {results[i].Run} stands there twice");
+        return results;
     }
 
     /// <summary>Writes all results, so that a reader sees the old file or the whole new one.</summary>
@@ -93,11 +105,13 @@ internal static class Results
             if (fields.Length != Header.Split(',').Length)
                 throw new FormatException($"it has {fields.Length} fields");
             Arm arm = Arm.All.FirstOrDefault(candidate => candidate.Name == fields[0]) ?? throw new FormatException($"arm {fields[0]} is not known");
-            Cell cell = new(arm, int.Parse(fields[1], Invariant), int.Parse(fields[2], Invariant), Enum.Parse<RopeScaling>(fields[3]), Enum.Parse<Tuning>(fields[4]));
-            Run run = new(cell, int.Parse(fields[5], Invariant), int.Parse(fields[6], Invariant), Value(fields[7]));
-            return new(
-                run, Value(fields[8]), new(Value(fields[9]), Values(fields[10])), new(Value(fields[11]), Values(fields[12])), Values(fields[13]), Values(fields[14]),
-                fields[15], fields[16], fields[17], Value(fields[18]));
+            Cell cell = new(arm, Count(fields[1]), Count(fields[2]), Named<RopeScaling>(fields[3]), Named<Tuning>(fields[4]));
+            Run run = new(cell, Count(fields[5]), Count(fields[6]), Value(fields[7]));
+            Measured full = new(Value(fields[9]), Values(fields[10])), own = new(Value(fields[11]), Values(fields[12]));
+            ImmutableArray<double> accuracy = Values(fields[13]);
+            if (full.ByBucket.IsEmpty || own.ByBucket.Length != full.ByBucket.Length || accuracy.Length != full.ByBucket.Length)
+                throw new FormatException($"there must be as many figures in full_by_bucket, own_by_bucket and accuracy_by_bucket, but there are {full.ByBucket.Length}, {own.ByBucket.Length} and {accuracy.Length}");
+            return new(run, Value(fields[8]), full, own, accuracy, Values(fields[14]), fields[15], fields[16], fields[17], Value(fields[18]));
         }
         catch (Exception error) when (error is FormatException or ArgumentException or OverflowException)
         {
@@ -106,6 +120,12 @@ internal static class Results
     }
 
     private static double Value(string text) => double.Parse(text, Invariant);
+
+    private static int Count(string text) => int.Parse(text, NumberStyles.None, Invariant) is > 0 and var count ? count : throw new FormatException($"{text} must be at least 1");
+
+    // A number would be taken for a name too.
+    private static T Named<T>(string text)
+        where T : struct, Enum => Enum.GetNames<T>().Contains(text) ? Enum.Parse<T>(text) : throw new FormatException($"{text} must be one of {string.Join(", ", Enum.GetNames<T>())}");
 
     private static ImmutableArray<double> Values(string text) => text.Length == 0 ? [] : [.. text.Split(' ').Select(Value)];
 }

@@ -31,7 +31,7 @@ internal static class Tables
                 continue;
             Interval full = Interval(own, result => result.Full.Of(experiment.Bucket));
             Interval? difference = Difference(results, cell, result => result.Full.Of(experiment.Bucket));
-            string copied = hasAccuracy ? $" {Show(Interval(own, result => 100 * result.Accuracy.Where(double.IsFinite).Average()), "0.0")} |" : "";
+            string copied = hasAccuracy ? $" {Show(Interval(own, result => 100 * result.Accuracy.Where(double.IsFinite).DefaultIfEmpty(double.NaN).Average()), "0.0")} |" : "";
             table.AppendLine(Invariant(
                 $"| {cell.Tokens} | {cell.Group} | {cell.Scaling} | {cell.Tuning} | {cell.Arm.Name} | {own[0].Run.LearningRate:R} | {Show(full)} | {Show(Interval(own, result => result.Own.Of(experiment.Bucket)))} |{copied} {(difference is null ? "" : Show(difference, "+0.000;-0.000"))} | {full.Checkpoints} / {full.Runs} |"));
         }

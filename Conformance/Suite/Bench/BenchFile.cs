@@ -135,7 +135,15 @@ public sealed record BenchFile
 
     /// <summary>Reads a file.</summary>
     /// <exception cref="JsonException">It is not one of these.</exception>
-    public static BenchFile Parse(ReadOnlySpan<byte> utf8) => JsonSerializer.Deserialize<BenchFile>(utf8, Json) ?? throw new JsonException("The file holds null.");
+    public static BenchFile Parse(ReadOnlySpan<byte> utf8) => JsonSerializer.Deserialize<BenchFile>(utf8, Json) switch
+    {
+        null => throw new JsonException("The file holds null."),
+        { } file when Lacks(file.Results) || Lacks(file.Decode) || Lacks(file.FirstCalls) => throw new JsonException("A list of rows is null, or holds null."),
+        var file => file,
+    };
+
+    private static bool Lacks<TRow>(ImmutableArray<TRow> rows)
+        where TRow : class => rows.IsDefault || rows.Contains(null!);
 
     /// <summary>This file with what a later run on the same machine measured again in its place; the remark says what, when and of which commit.</summary>
     /// <param name="later">The run.</param>

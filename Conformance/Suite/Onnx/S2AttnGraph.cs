@@ -11,6 +11,9 @@ namespace S2Attn.Conformance.Onnx;
 /// </summary>
 public static class S2AttnGraph
 {
+    /// <summary>The largest G of a graph, which holds a mask of G x G: 64 MiB there.</summary>
+    public const int MaxGroupSize = 8192;
+
     private const long End = long.MaxValue;
 
     /// <summary>The bytes of a model with inputs q, k, v [B,N,H,D] and outputs o [B,N,H,D] and lse [B,N,H], all float; N must be a multiple of G.</summary>
@@ -24,8 +27,8 @@ public static class S2AttnGraph
     {
         if (mask is not (MaskPolicy.LocalCausal or MaskPolicy.Split))
             throw new ArgumentException($"mask = {mask}: a graph is made for LocalCausal and Split", nameof(mask));
-        if (groupSize < 1)
-            throw new ArgumentException($"groupSize = {groupSize}: must be at least 1", nameof(groupSize));
+        if (groupSize is < 1 or > MaxGroupSize)
+            throw new ArgumentException($"groupSize = {groupSize}: must be from 1 to {MaxGroupSize}", nameof(groupSize));
         if (shift < 0 || shift >= groupSize)
             throw new ArgumentException($"shift = {shift}: must be from 0 to groupSize - 1 = {groupSize - 1}", nameof(shift));
         CheckPrefix(prefix, isPrefixWhole);

@@ -23,7 +23,7 @@ public static class ProofRun
 
     private sealed record Asked(Obligation Obligation, Answer Answer, string Solver);
 
-    /// <summary>Proves and refutes; results come in the order of the subjects.</summary>
+    /// <summary>Proves and refutes; results come in the order of the subjects, those alone that were through where it was stopped.</summary>
     /// <param name="subjects">What to prove and refute.</param>
     /// <param name="options">How.</param>
     /// <param name="progress">Is told of each subject that ended.</param>
@@ -37,18 +37,29 @@ public static class ProofRun
         Directory.CreateDirectory(options.Folder);
         ConcurrentDictionary<int, SubjectResult> results = [];
         ParallelOptions parallel = new() { MaxDegreeOfParallelism = options.Jobs, CancellationToken = cancellation };
-        await Parallel.ForEachAsync(Enumerable.Range(0, subjects.Count), parallel, async (index, token) =>
+        try
         {
-            SubjectResult result = subjects[index] switch
+            await Parallel.ForEachAsync(Enumerable.Range(0, subjects.Count), parallel, async (index, token) =>
             {
-                Subject.ToProve proof => await ProveAsync(proof, options, token),
-                Subject.ToRefute claim => await RefuteAsync(claim, options, token),
-                _ => throw new InvalidOperationException($"Unknown subject {subjects[index]}."),
-            };
-            results[index] = result;
-            progress(result);
-        });
-        return [.. Enumerable.Range(0, subjects.Count).Select(index => results[index])];
+                SubjectResult result = subjects[index] switch
+                {
+                    Subject.ToProve proof => await ProveAsync(proof, options, token),
+                    Subject.ToRefute claim => await RefuteAsync(claim, options, token),
+                    _ => throw new InvalidOperationException($"Unknown subject {subjects[index]}."),
+                };
+                // The signal that stops this run ends a solver too, which then decides nothing.
+                if (!result.IsGood)
+                    token.ThrowIfCancellationRequested();
+                results[index] = result;
+                progress(result);
+            });
+        }
+        catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
+        {
+            // What is through is worth keeping.
+        }
+
+        return [.. results.OrderBy(result => result.Key).Select(result => result.Value)];
     }
 
     private static async Task<SubjectResult> ProveAsync(Subject.ToProve proof, ProofOptions options, CancellationToken cancellation)

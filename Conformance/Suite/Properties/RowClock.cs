@@ -10,8 +10,11 @@ public sealed class RowClock(TimeSpan limit, CancellationToken cancellation)
 {
     private readonly Stopwatch row = Stopwatch.StartNew(), inPort = new();
 
+    /// <summary>How a reason begins that is none of a declaration.</summary>
+    public const string BySuite = "suite:";
+
     /// <summary>Why a case of a row that is over was not put to the port.</summary>
-    public const string RowLimit = "suite:row limit", Stopped = "suite:stopped";
+    public const string RowLimit = BySuite + "row limit", Stopped = BySuite + "stopped";
 
     /// <summary>A clock without a limit.</summary>
     public static RowClock Unlimited => new(TimeSpan.MaxValue, CancellationToken.None);

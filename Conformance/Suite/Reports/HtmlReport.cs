@@ -111,7 +111,7 @@ public static class HtmlReport
         var reasons = rows.SelectMany(row => row.Unsupported).GroupBy(pair => pair.Key, pair => pair.Value).OrderByDescending(reason => reason.Sum()).ToList();
         if (reasons.Count == 0)
             return;
-        page.Append("<h3>Not claimed</h3>\n<table class=\"levels\"><caption>Drawn cases that the port does not claim. Nothing of this speaks against it.</caption><thead><tr><th scope=\"col\">reason</th><th scope=\"col\">cases</th></tr></thead><tbody>\n");
+        page.Append("<h3>Not asked</h3>\n<table class=\"levels\"><caption>Random cases that had to be changed or left out, by what the declaration rules out; those by suite: were left out by s2attn itself. A case may count more than once. Nothing of this speaks against the port.</caption><thead><tr><th scope=\"col\">reason</th><th scope=\"col\">cases</th></tr></thead><tbody>\n");
         foreach (var reason in reasons)
             page.Append(CultureInfo.InvariantCulture, $"<tr><th scope=\"row\">{Text(reason.Key)}</th><td>{reason.Sum()}</td></tr>\n");
         page.Append("</tbody></table>\n");

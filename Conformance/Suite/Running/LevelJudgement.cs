@@ -73,7 +73,7 @@ public sealed record LevelJudgement(PortLevel Level, LevelStanding Standing, Imm
         (LevelStanding standing, string reason) = (lacks, whole, denying, missing) switch
         {
             ([_, ..], _, _, _) => (LevelStanding.NotClaimed, $"the declaration leaves out {string.Join(", ", lacks)}"),
-            (_, false, _, _) => (LevelStanding.NotJudged, "a part of the properties proves no level"),
+            (_, false, _, _) => (LevelStanding.NotJudged, "not all properties were run to their end (--filter, a stopped run), and a part of them proves no level"),
             (_, _, [_, ..], _) => (LevelStanding.Denied, $"{Rows(denying)}{Because(level)}"),
             (_, _, _, [_, ..]) => (LevelStanding.Unproven, $"no case held of: {string.Join("; ", missing)}{WhyNone(rows)}"),
             _ => (LevelStanding.Earned, ""),

@@ -114,7 +114,7 @@ public static class SuiteRunner
             if (cancellation.IsCancellationRequested)
                 break;
             Add(unsupported, lacks);
-            string beyond = !CaseBudget.Holds(item.Config) ? "suite:case too large" : clock.IsOver(out string over) ? over : "";
+            string beyond = !CaseBudget.Holds(item.Config) ? RowClock.BySuite + "case too large" : clock.IsOver(out string over) ? over : "";
             if (beyond.Length > 0)
             {
                 seen++;

@@ -1,5 +1,6 @@
 // Do README and docs/performance.md show what docs/benchmarks holds, and do verdicts say what figures say?
 using System.Collections.Immutable;
+using System.Text;
 using System.Text.Json;
 using S2Attn.Conformance.Bench;
 using S2Attn.Tests.Docs;
@@ -73,8 +74,13 @@ public sealed class BenchTablesTests
         Assert.EndsWith(", one token at a time, one token at a time.", both.With(new() { Machine = machine with { Commit = "89abcde", Date = "2026-02-01" }, Results = [], Decode = [step] }).Machine!.Remark, StringComparison.Ordinal);
     }
 
-    [Fact]
-    public void A_file_that_is_none_of_these_is_refused() => Assert.Throws<JsonException>(() => BenchFile.Parse("{\"results\": 3}"u8));
+    [Theory]
+    [InlineData("{\"results\": 3}")]
+    [InlineData("{\"results\": null}")]
+    [InlineData("{\"results\": [null]}")]
+    [InlineData("{\"results\": [], \"decode\": [null]}")]
+    [InlineData("null")]
+    public void A_file_that_is_none_of_these_is_refused(string text) => Assert.Throws<JsonException>(() => BenchFile.Parse(Encoding.UTF8.GetBytes(text)));
 
     [Theory]
     [InlineData(256, 0.80, "met: 0.80 of 0.80 of peak")]

@@ -1,4 +1,5 @@
 // Does `s2attn bench --through` measure each way, and does it judge?
+using System.Text.Json;
 using S2Attn.Conformance.Bench;
 using S2Attn.Tests.Native;
 using S2Attn.Tests.Ports;
@@ -16,6 +17,16 @@ public sealed class BenchThroughTests
         Assert.Matches("c +. forward +.*\n.*c +. forward.backward", output);
         Assert.Contains("onnx", output, StringComparison.Ordinal);
     }
+
+    [RequiresToolFact("gcc", "clang")]
+    public void What_was_measured_before_something_went_wrong_is_kept() => SamplePortTests.InTemporary(directory =>
+    {
+        string json = Path.Combine(directory, "through.json");
+        (int exitCode, string output) = Bench("--through", "C", "Python", "--library", NativeBuild.Library, "--python", "no-such-program", "--max-tokens", "256", "--seconds", "0", "--json", json);
+        Assert.Equal(2, exitCode);
+        Assert.Contains("no-such-program", output, StringComparison.Ordinal);
+        Assert.Equal(2, JsonDocument.Parse(File.ReadAllText(json)).RootElement.GetProperty("results").GetArrayLength());
+    });
 
     [Theory]
     [InlineData("--library", "nothing.so")]

@@ -1,6 +1,8 @@
 // Does s2attn check tell a stranger what is wrong with the command line, and keep what it found when it is stopped?
+using System.CommandLine;
 using System.Diagnostics;
 using System.Text.Json;
+using S2Attn.Cli;
 using S2Attn.Tests.Ports;
 
 namespace S2Attn.Tests.Cli;
@@ -37,6 +39,11 @@ public sealed class CheckUsageTests
     [InlineData("check --cases 1 --html no/such/folder/report.html", 2, "no/such/folder/report.html: cannot be written: ")]
     [InlineData("check --cases 1 --port reference --reproducers LICENSE", 2, "--reproducers ")]
     [InlineData("graph --mask diagonal --group-size 4 --output x.onnx", 2, "--mask diagonal: must be one of LocalCausal, ")]
+    [InlineData("xray --port reference --svg no/such/folder/x.svg", 2, "s2attn: --svg ")]
+    [InlineData("describe --port reference --port-log no/such/folder/x.log", 2, "s2attn: --port-log ")]
+    [InlineData("prove --json no/such/folder/x.json", 2, "s2attn prove: --json ")]
+    [InlineData("prove --out LICENSE/x", 2, "s2attn prove: --out ")]
+    [InlineData("bench --through C --json no/such/folder/x.json", 2, "s2attn bench: --json ")]
     [InlineData("mutants --pairs 4 --shard 3/2", 2, "--shard 3/2: must be PART/PARTS with 1 <= PART <= PARTS, as 3/8")]
     [InlineData("mutants --shard 1/2", 2, "--shard: parts are of pairs, so --pairs must be given too")]
     [InlineData("check --badge badge.svg", 2, "--badge: a badge is of exactly one port, but none is named")]
@@ -48,6 +55,24 @@ public sealed class CheckUsageTests
         Assert.True(code == exitCode && output.Contains(expected, StringComparison.Ordinal), $"exit code {code}:\n{output}");
         Assert.DoesNotContain("Unhandled exception", output, StringComparison.Ordinal);
         Assert.DoesNotContain("   at S2Attn.", output, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("mutants --cases many", "s2attn mutants: --cases many: must be a whole number (")]
+    [InlineData("mutants --cases 0", "s2attn mutants: --cases 0: must be from 1 to 1000000 (")]
+    [InlineData("mutants --pairs many --shard 1/2", "s2attn mutants: --pairs many: must be a whole number (")]
+    [InlineData("mutants --pairs 0", "--pairs 0: must be at least 1")]
+    [InlineData("bench --rounds 0", "--rounds 0: must be from 1 to 1000")]
+    [InlineData("bench --decode --threads 5000", "--threads 5000: must be from 1 to 1024")]
+    [InlineData("campaign soak --minutes NaN", "--minutes NaN: must be more than 0 and at most 10000")]
+    [InlineData("campaign agreement --max-tokens -3", "--max-tokens -3: must be at least 1")]
+    [InlineData("experiment run leak --minutes -1", "--minutes -1: must be more than 0 and at most 50000")]
+    [InlineData("graph --mask Split --group-size 0 --output x.onnx", "--group-size 0: must be at least 1")]
+    [InlineData("graph --mask Split --group-size 4 --phases 0 --custom-op --output x.onnx", "--phases 0: must be at least 1")]
+    public void A_number_out_of_range_is_told_with_its_option_and_its_rule(string arguments, string expected)
+    {
+        RootCommand root = [BenchCommand.Create(), CampaignCommand.Create(), ExperimentCommand.Create(), GraphCommand.Create(), MutantsCommand.Create()];
+        Assert.Contains(expected, Misuse.Of(root.Parse(arguments)), StringComparison.Ordinal);
     }
 
     /// <summary>It showed a number that was drawn for the text alone.</summary>

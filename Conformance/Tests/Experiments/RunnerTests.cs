@@ -126,6 +126,10 @@ public sealed class RunnerTests : IDisposable
     [InlineData("full,1", "line 2: it has 2 fields")]
     [InlineData("nobody,16,8,Ntk,Full,1,1,0.001,1,1,1,1,1,1,1,ab,cd,here,1", "line 2: arm nobody is not known")]
     [InlineData("full,16,8,Ntk,Full,1,1,0.001,1,x,1,1,1,1,1,ab,cd,here,1", "line 2: The input string 'x'")]
+    [InlineData("full,0,8,Ntk,Full,1,1,0.001,1,1,1,1,1,1,1,ab,cd,here,1", "line 2: 0 must be at least 1")]
+    [InlineData("full,16,8,7,Full,1,1,0.001,1,1,1,1,1,1,1,ab,cd,here,1", "line 2: 7 must be one of None, ")]
+    [InlineData("full,16,8,Ntk,Full,1,1,0.001,1,1,1 1,1,1 1,1,1,ab,cd,here,1", "line 2: there must be as many figures in full_by_bucket, own_by_bucket and accuracy_by_bucket, but there are 2, 2 and 1")]
+    [InlineData("full,16,8,Ntk,Full,1,1,0.001,1,1,1,1,1,1,1,ab,cd,here,1\nfull,16,8,Ntk,Full,1,1,0.001,1,1,1,1,1,1,1,ab,cd,here,1", "line 3: full N=16 G=8 Ntk Full checkpoint 1 seed 1 rate 0.001 stands there twice")]
     public void A_broken_line_of_results_is_named(string line, string expected)
     {
         string path = Path.Combine(folder, "broken.csv");

@@ -26,6 +26,8 @@ public sealed class FileTests
     [InlineData("$s2attn describe --onnx /dev/zero", "must be a regular file")]
     [InlineData("mkfifo f && $s2attn describe --native f", "must be a regular file")]
     [InlineData("$s2attn describe --native /dev/zero", "must be a regular file")]
+    [InlineData("mkfifo leak.csv && $s2attn experiment plot leak --results .", "must be a regular file")]
+    [InlineData("mkfifo f && $s2attn describe --port reference --port-log f", "named pipe")]
     public void What_is_no_file_is_refused_by_whoever_reads_it(string line, string rule) => In(directory =>
     {
         Ended ended = HostileRun.Shell(directory, line);
@@ -35,6 +37,7 @@ public sealed class FileTests
     [RequiresToolTheory("bash", "mkfifo")]
     [InlineData(QuickCheck + " --json /dev/full --html keep", 2, "--json /dev/full was not written: No space left", "keep")]
     [InlineData(QuickCheck + " --html /dev/full --junit keep --badge keep2", 2, "--html /dev/full was not written", "keep keep2")]
+    [InlineData("$s2attn check --port \"sh -c 'echo words >&2; exec $s2attn serve --port reference'\" --filter Determinism --cases 2 --json keep --port-log /dev/full", 2, "--port-log /dev/full was not written to its end: No space left", "keep")]
     [InlineData(QuickCheck + " --json keep > /dev/full", 2, "stdout could not be written", "keep")]
     [InlineData(QuickCheck + " --json keep | head -1", 0, "", "keep")]
     [InlineData(QuickCheck + " --json keep >&-", 2, "stdout could not be written", "keep")]

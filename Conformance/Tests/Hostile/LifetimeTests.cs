@@ -210,6 +210,25 @@ public sealed class LifetimeTests
         static string Quoted(string text) => $"'{text.Replace("'", "'\\''", StringComparison.Ordinal)}'";
     });
 
+    /// <summary>The folder of the run and what describes the port fit, and the first question does not.</summary>
+    [RequiresToolFact("bash", "mount")]
+    public void A_question_for_which_there_is_no_room_is_no_fault_of_s2attn() => In(directory =>
+    {
+        string small = Path.Combine(directory, "small");
+        Directory.CreateDirectory(small);
+        if (!OperatingSystem.IsLinux() || PortTool.Run("mount", ["-t", "tmpfs", "-o", "size=32k", "tmpfs", small]).ExitCode != 0)
+            return;
+        try
+        {
+            Ended ended = HostileRun.Shell(directory, $"TMPDIR={small} exec $s2attn xray --only --tokens 64 --group-size 16 --head-dim 64 --port \"python3 '{Repository.Root}/Conformance/Tests/Hostile/talking_port.py' {{}}\"");
+            Assert.True(ended.ExitCode == 2 && ended.Error.StartsWith("s2attn: the inputs of a case cannot be written: ", StringComparison.Ordinal), $"{ended}");
+        }
+        finally
+        {
+            PortTool.Run("umount", ["-l", small]);
+        }
+    });
+
     private static string[] Left(string directory) => Directory.GetDirectories(directory, "s2attn-*-*");
 
     private static void AssertNothingIsLeft(string directory)

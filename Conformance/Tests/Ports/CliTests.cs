@@ -22,7 +22,10 @@ public sealed class CliTests
     [InlineData("describe --port reference --case-limit 0", 2, "must be more than 0")]
     [InlineData("describe --native LICENSE", 2, "cannot be loaded")]
     [InlineData("serve", 2, "--native")]
-    [InlineData("graph --mask Bidirectional --group-size 4 --output x.onnx", 2, "a graph is made for LocalCausal and Split")]
+    [InlineData("graph --mask Bidirectional --group-size 4 --output x.onnx", 2, "s2attn graph: --mask Bidirectional: must be LocalCausal or Split, or stand beside --custom-op")]
+    [InlineData("graph --mask Split --group-size 65536 --output x.onnx", 2, "--group-size 65536: must be at most 8192, or stand beside --custom-op")]
+    [InlineData("graph --mask Split --group-size 4 --shift 4 --output x.onnx", 2, "--shift 4: must be from 0 to 3, less than --group-size 4")]
+    [InlineData("graph --mask Split --group-size 4 --shifted-heads All --output x.onnx", 2, "--shifted-heads: needs --axis")]
     public void A_command_says_what_it_found_or_what_is_wrong(string arguments, int exitCode, string expected)
     {
         (int code, string output) = PortTool.Run("dotnet", [Cli, .. arguments.Split(' ')], Repository.Root);

@@ -165,6 +165,21 @@ public sealed class HostilePortTests : IDisposable
         }
     }
 
+    /// <summary>On a full disk the port's next words would fill the pipe, and it would be blamed for the time that it waits.</summary>
+    [RequiresToolFact("python3")]
+    public void A_log_that_takes_no_more_does_not_block_the_port()
+    {
+        using ProcessPort port = Start("flood-stderr", log: new FullLog());
+        Assert.Contains("after 13 MB of stderr", Assert.IsType<PortAnswer.Failed>(port.Run(PortCases.Plain(tokens: 4))).Message, StringComparison.Ordinal);
+    }
+
+    private sealed class FullLog : TextWriter
+    {
+        public override System.Text.Encoding Encoding => System.Text.Encoding.UTF8;
+
+        public override void Write(char value) => throw new IOException("No space left on device");
+    }
+
     private sealed class SlowStream(string text, int most) : MemoryStream(System.Text.Encoding.ASCII.GetBytes(text))
     {
         public override int Read(byte[] buffer, int offset, int count) => base.Read(buffer, offset, Math.Min(count, most));
@@ -172,7 +187,7 @@ public sealed class HostilePortTests : IDisposable
         public override int Read(Span<byte> buffer) => base.Read(buffer[..Math.Min(buffer.Length, most)]);
     }
 
-    private ProcessPort Start(string mode, double startupSeconds = 30, StringWriter? log = null) => ProcessPort.Start(
+    private ProcessPort Start(string mode, double startupSeconds = 30, TextWriter? log = null) => ProcessPort.Start(
         $"env 'S2ATTN_TEST={temporary}' python3 '{Path.Combine(Repository.Root, "Conformance", "Tests", "Ports", "hostile_port.py")}' {mode}",
         new ProcessPortOptions
         {

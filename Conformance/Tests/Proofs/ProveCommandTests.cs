@@ -79,6 +79,23 @@ public sealed class ProveCommandTests
         }
     }
 
+    [RequiresToolFact("z3")]
+    public async Task A_stopped_run_keeps_what_was_through()
+    {
+        string folder = Directory.CreateTempSubdirectory("s2attn-prove-").FullName;
+        try
+        {
+            Assert.True(Solver.TryFind("z3", out Solver z3));
+            using CancellationTokenSource stop = new();
+            ProofOptions options = new([z3], folder, TimeSpan.FromSeconds(20), 1);
+            Assert.Single(await ProofRun.RunAsync([.. Plan.Everything().Where(subject => subject.Name.StartsWith("Diagonal", StringComparison.Ordinal))], options, _ => stop.Cancel(), stop.Token));
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
     // A process of its own, because PATH belongs to the process.
     private static async Task<(int Exit, string Error)> RunAlone(string[] path, params string[] arguments)
     {

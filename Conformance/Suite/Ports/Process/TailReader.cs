@@ -42,16 +42,32 @@ internal sealed class TailReader
             for (int count; (count = stream.Read(buffer)) > 0;)
             {
                 Keep(buffer.AsSpan(0, count));
-                lock (log)
-                {
-                    log.Write(text, 0, decoder.GetChars(buffer, 0, count, text, 0));
-                    log.Flush();
-                }
+                if (!TryLog(log, text.AsSpan(0, decoder.GetChars(buffer, 0, count, text, 0))))
+                    log = TextWriter.Null;
             }
         }
         catch (Exception error) when (error is IOException or ObjectDisposedException)
         {
-            // The stream or the log was closed: what was kept stays.
+            // The stream was closed: what was kept stays.
+        }
+    }
+
+    // A log that takes no more, as on a full disk, must not block the port, whose next words would fill the pipe.
+    private static bool TryLog(TextWriter log, ReadOnlySpan<char> text)
+    {
+        try
+        {
+            lock (log)
+            {
+                log.Write(text);
+                log.Flush();
+            }
+
+            return true;
+        }
+        catch (Exception error) when (error is IOException or ObjectDisposedException)
+        {
+            return false;
         }
     }
 
