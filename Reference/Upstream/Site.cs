@@ -52,12 +52,12 @@ public sealed class Site
     public int Position(int shift, int token) => IndexMaps.Position<Int, Bool>(Ring, shift, token).ToIndex();
 
     /// <summary>
-    /// The place of every token of a head rolled by -shift, with the ring as one group: which slots meet is the group's matter. Masks look at many pairs, so each place is computed once.
+    /// The place of every token, and of what fills up, of a head rolled by -shift, with the ring as one group: which slots meet is the group's matter. Masks look at many pairs, so each place is computed once.
     /// </summary>
     internal TokenPlace<Int, Bool>[] Places(int shift)
     {
         if (!places.TryGetValue(shift, out TokenPlace<Int, Bool>[]? known))
-            places.Add(shift, known = [.. Enumerable.Range(0, Config.Tokens).Select(token => Visibility.Place<Int, Bool>(Ring, Ring, shift, token))]);
+            places.Add(shift, known = [.. Enumerable.Range(0, Ring).Select(token => Visibility.Place<Int, Bool>(Ring, Ring, shift, token))]);
         return known;
     }
 

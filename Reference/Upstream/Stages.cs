@@ -107,6 +107,9 @@ public sealed record Stages
     /// <summary>The shift that the mask is built for at a query slot.</summary>
     public Func<Site, Slot, int> MaskShift { get; init; } = (site, slot) => site.Shift(slot.Head);
 
+    /// <summary>Whether the mask hides the positions that hold no token after the definition's roll; else only what holds none is hidden, as no key.</summary>
+    public bool MasksFill { get; init; } = true;
+
     /// <summary>The policy that is applied, from the one that is asked for.</summary>
     public Func<MaskPolicy, MaskPolicy> Policy { get; init; } = mask => mask;
 
@@ -184,7 +187,7 @@ public sealed record Stages
     {
         int tokens = site.Config.Tokens, shift = MaskShift(site, query), t = site.Token(shift, query.Position), u = site.Token(shift, key.Position);
         TokenPlace<Int, Bool>[] places = site.Places(shift);
-        return Edge(site, query, key, t < tokens && u < tokens && Visibility.Visible(Policy(site.Config.Mask), places[t], places[u]));
+        return Edge(site, query, key, (!MasksFill || (t < tokens && u < tokens)) && Visibility.Visible(Policy(site.Config.Mask), places[t], places[u]));
     }
 }
 

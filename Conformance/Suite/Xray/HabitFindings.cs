@@ -27,11 +27,11 @@ internal static class HabitFindings
         Stages stages = explanation.Composition.Build();
         ImmutableArray<(XrayFilm Film, Prediction Prediction)> explained = explanation.Rows < 1 ? [] :
             [.. films.Where(film => !explanation.Unexplained.Contains(film.Probe)).Select(film => (film, new Prediction(film, stages)))];
-        return [.. Constant(films), .. Narrower(films), .. Nan(explained), .. Overflow(films), .. Great(explained), .. Precision(explained), .. Narrow(explained), .. FromCallToCall(films)];
+        return [.. Constant(films), .. Narrower(films), .. Normalised(films), .. Nan(explained), .. Overflow(films), .. Great(explained), .. Precision(explained), .. Narrow(explained), .. FromCallToCall(films)];
     }
 
     /// <summary>Whether a port does something that has to be changed before its stages can be told.</summary>
-    public static bool Lead(ImmutableArray<XrayFilm> films) => Constant(films).Concat(Narrower(films)).Any();
+    public static bool Lead(ImmutableArray<XrayFilm> films) => Constant(films).Concat(Narrower(films)).Concat(Normalised(films)).Any();
 
     private static IEnumerable<HabitFinding> FromCallToCall(ImmutableArray<XrayFilm> films) =>
     [
@@ -123,6 +123,43 @@ internal static class HabitFindings
                 yield break;
             }
         }
+    }
+
+    // Each question doubles half of the rows of q. Where all rows of all sizes answer as much, q enters by its direction alone.
+    private static IEnumerable<HabitFinding> Normalised(ImmutableArray<XrayFilm> films)
+    {
+        const int EnoughSpans = 32, EnoughKeys = 4;
+        const double Flat = 0.05, Alike = 1.1;
+        double least = double.PositiveInfinity, greatest = 0;
+        int spans = 0, asked = 0;
+        foreach (XrayFilm film in films)
+        {
+            int sources = film.Probe.Sources;
+            double[] equal = film.Equal.Elements.ToArray();
+            foreach (double[] weights in film.LateScores.Select(late => late.Value.Elements.ToArray()))
+                for (int row = 0; row < film.Probe.Rows; row++)
+                {
+                    int first = row * sources;
+                    double[] logs = [.. Enumerable.Range(first, sources).Where(i => VisibilityMap.IsSomething(equal[i])).Select(i => Math.Log(weights[i] / equal[i]))];
+                    if (logs.Length < EnoughKeys)
+                        continue;
+                    asked++;
+                    double span = logs.Max() - logs.Min();
+                    if (!(span > Flat) || !double.IsFinite(span))
+                        continue;
+                    (least, greatest, spans) = (Math.Min(least, span), Math.Max(greatest, span), spans + 1);
+                    if (greatest > Alike * least)
+                        yield break;
+                }
+        }
+
+        // Of four keys one question in eight scores all or none; more flat ones are of rows whose query is something else.
+        if (spans >= EnoughSpans && 4 * spans >= 3 * asked)
+            yield return new(
+                [],
+                string.Create(CultureInfo.InvariantCulture, $"scores do not grow with q, they differ by {greatest:G3} whatever the length of q is, as those of a cosine similarity do, or of q and k behind a norm"),
+                "Multiply q.k as they are given, by the scale: normalise q and k before the call, outside of what is tested, or leave it.")
+            { Lead = "normalises q and k before it multiplies them" };
     }
 
     // Great scores that weigh as smaller ones would, where small ones are right: those of hidden keys, because the mask only lowers them, or those of seen ones, because they are capped.

@@ -47,7 +47,23 @@ internal static class LayoutDefects
         Window("sliding-windows-by-quarters", "A query sees itself and the 2G, G, G / 2 or G / 2 tokens before it (sliding windows), by the quarter in which its head stands, instead of those of its group.",
             (config, head) => 2 * config.GroupSize / Math.Min(4, 1 << (4 * head / config.Heads)) + 1)
             with { SeenIn = "forks of LongLoRA with code: window_size * (head_group // 2) // min(head_group, 2 ** idx)" },
-        new("groups-strided", Stage.Regroup, "A group holds every (N/G)-th token instead of G tokens in a row.", "Reshape [N] to [N/G, G], not to [G, N/G].", stages => stages with { Group = (site, slot) => slot.Position % site.Groups }),
+        Around("half-a-group-around-seen", "A query sees the tokens up to half a group away from it, before and after (a sliding window), instead of those of its group.", (site, t, u) => Math.Abs(t - u) <= site.Config.GroupSize / 2)
+            with { SeenIn = "encoders with flash attention: window_size=(G // 2, G // 2)" },
+        Around("less-than-a-group-around-seen", "A query sees the tokens less than a group away from it, before and after (a sliding window), instead of those of its group.", (site, t, u) => Math.Abs(t - u) < site.Config.GroupSize),
+        Around("a-group-around-seen", "A query sees the tokens up to a group away from it, before and after (a sliding window), instead of those of its group.", (site, t, u) => Math.Abs(t - u) <= site.Config.GroupSize)
+            with { SeenIn = "encoders that attend as Longformer does" },
+        Around("half-a-group-beyond-seen", "A query sees its unshifted group and half a group more on either side.", (site, t, u) => t - t % site.Config.GroupSize is var start && u >= start - site.Config.GroupSize / 2 && u < start + site.Config.GroupSize + site.Config.GroupSize / 2)
+            with { SeenIn = "encoders whose windows of keys overlap" },
+        Around("neighbouring-groups-seen", "A query sees its unshifted group and the groups before and after it.", (site, t, u) => Math.Abs(t / site.Config.GroupSize - u / site.Config.GroupSize) <= 1)
+            with { SeenIn = "encoders that let blocks look backward and forward" },
+        new("itself-alone", Stage.Regroup, "A token sees itself alone: o is v, and what attention computed is lost.", "Return what attention computed: look for a roll, or a reshape, of its input where its result was meant.",
+            stages => stages with { Shifts = (_, _) => false, Group = (_, slot) => slot.Position, IsValid = (_, _, _, _) => true })
+        { SeenIn = "encoders with code: shifted_x = torch.roll(x, ...) after the windows were joined, and x is returned" },
+        WholeIn("full-attention-in-shifted-heads", "The heads that should shift see the whole sequence, and nothing of them is cut into groups.", isShifted: true)
+            with { SeenIn = "language models with code: half of the heads local, half global" },
+        WholeIn("full-attention-in-unshifted-heads", "The heads that should not shift see the whole sequence, and nothing of them is cut into groups.", isShifted: false),
+        new("groups-strided", Stage.Regroup, "A group holds every (N/G)-th token instead of G tokens in a row.", "Reshape [N] to [N/G, G], not to [G, N/G].", stages => stages with { Group = (site, slot) => slot.Position % site.Groups })
+        { SeenIn = "encoders that shuffle windows: reshape(G, N/G) and a transpose" },
         new("groups-dealt-out", Stage.Regroup, "A group holds tokens that were dealt out: the places in a group and the groups changed their axes, and the result was cut into groups of G again.", "Cut [N] into [N/G, G] and leave it so: a transpose before the next reshape shuffles the tokens.",
             stages => stages with { Group = (site, slot) => Dealt(site, slot.Position, site.Groups) }),
         new("groups-dealt-out-behind-the-first", Stage.Regroup, "Behind the first group a group holds tokens that were dealt out: the places in a group and the groups changed their axes, and the result was cut into groups of G again.", "Cut [N] into [N/G, G] and leave it so: a transpose before the next reshape shuffles the tokens.",
@@ -90,6 +106,9 @@ internal static class LayoutDefects
         { SeenIn = "LongLoRA gptneox_attn_replace.py, flash path" },
         new("groups-before-entries", Stage.Ungroup, "The groups of o are ordered batch entry, group, and taken for group, batch entry.", "Reshape [B N/G, G, H, D] to [B,N,H,D] without moving the batch axis.",
             stages => stages with { Ungroup = (site, slot) => GroupsBeforeEntries(site, stages.Ungroup(site, slot)) }),
+        new("entries-before-groups", Stage.Ungroup, "The groups of o are ordered group, batch entry, and taken for batch entry, group.", "Stack the batch entries on the first axis: the groups of one entry follow each other before the reshape to [B,N,H,D].",
+            stages => stages with { Ungroup = (site, slot) => EntriesBeforeGroups(site, stages.Ungroup(site, slot)) })
+        { SeenIn = "explanations with code: stack(list, dim=1) of the entries of [B, N/G, G, C]" },
         new("group-reversed", Stage.Ungroup, "The groups of o are joined in reversed order.", "Join the groups in their order.",
             stages => stages with { Ungroup = (site, slot) => stages.Ungroup(site, slot with { Position = site.Ring - site.Config.GroupSize - slot.Position + 2 * (slot.Position % site.Config.GroupSize) }) }),
         new("unshift-missing", Stage.Unshift, "The result of a shifted head is not rolled back.", "Roll o of the shifted heads back by +S, and assign the result.", stages => stages with { Unshift = (_, row) => row.Token })
@@ -146,6 +165,23 @@ internal static class LayoutDefects
             Edge = (site, query, key, _) => Token(site, query) - Token(site, key) is >= 0 and var back && back < length(site.Config, query.Head) && Token(site, key) < site.Config.Tokens,
         });
 
+    // Tokens on both sides of the query, whatever order the mask asks for.
+    private static Defect Around(string name, string what, Func<Site, int, int, bool> near) => new(name, Stage.Regroup, what, "Cut the sequence into groups of G tokens, shifted by S where a head shifts, and let a query see its own alone.",
+        stages => stages with
+        {
+            Group = (_, _) => 0,
+            Edge = (site, query, key, _) => Token(site, key) < site.Config.Tokens && near(site, Token(site, query), Token(site, key)),
+        });
+
+    private static Defect WholeIn(string name, string what, bool isShifted) => new(name, Stage.Regroup, what, "Cut every head into groups of G tokens, shifted by S in the heads that shift.",
+        stages => stages with
+        {
+            Group = (site, slot) => IsAsked(site, slot.Head, isShifted) ? 0 : stages.Group(site, slot),
+            Edge = (site, query, key, sees) => IsAsked(site, query.Head, isShifted) ? Token(site, key) < site.Config.Tokens && (!site.Config.Mask.IsCausal() || Token(site, key) <= Token(site, query)) : stages.Edge(site, query, key, sees),
+        });
+
+    private static bool IsAsked(Site site, int head, bool isShifted) => site.Config.ShiftedHeads.IsShifted(head, site.Config.Heads) == isShifted;
+
     private static int Dealt(Site site, int position, int groups) => (position % site.Config.GroupSize * groups + position / site.Config.GroupSize) / site.Config.GroupSize;
 
     private static Defect Unshift(string name, string what, string fix, Func<Site, int, int> amount) => new(name, Stage.Unshift, what, fix,
@@ -184,6 +220,13 @@ internal static class LayoutDefects
     {
         (int group, int offset) = Math.DivRem(slot.Position, site.Config.GroupSize);
         (int entry, int other) = Math.DivRem(group * site.Config.Batch + slot.Batch, site.Groups);
+        return new(entry, other * site.Config.GroupSize + offset, slot.Head);
+    }
+
+    private static Slot EntriesBeforeGroups(Site site, Slot slot)
+    {
+        (int group, int offset) = Math.DivRem(slot.Position, site.Config.GroupSize);
+        (int other, int entry) = Math.DivRem(slot.Batch * site.Groups + group, site.Config.Batch);
         return new(entry, other * site.Config.GroupSize + offset, slot.Head);
     }
 

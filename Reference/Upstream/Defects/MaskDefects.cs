@@ -27,6 +27,9 @@ internal static class MaskDefects
             stages => stages with { Edge = (site, query, key, _) => stages.Sees(site, key, query) }),
         Edge("cut-in-every-group", "Every group is cut where only the last one, with the wrapped run, should be.", "Apply the mask that cuts the wrapped run to the last group alone.",
             (site, query, key, sees) => sees && (!Cuts(site, query.Head) || query.Position % site.Config.GroupSize < site.Config.GroupSize - site.Shift(query.Head) == key.Position % site.Config.GroupSize < site.Config.GroupSize - site.Shift(query.Head))),
+        Edge("cut-at-unshifted-groups", "The mask compares the groups of before the roll: of its shifted group a query sees only what was in its unshifted group too, so that nothing crosses groups.", "Number what the mask compares after the roll: the last S positions of the last group are one run, all else the other.",
+            (site, query, key, sees) => sees && (site.Shift(query.Head) == 0 || Token(site, query) / site.Config.GroupSize == Token(site, key) / site.Config.GroupSize))
+            with { SeenIn = "encoders with code: roll(arange(N) // G) compared with itself" },
         Edge("cut-in-unshifted-heads", "The last group of the heads that do not shift is cut too.", "Cut the wrapped run off in shifted heads alone.",
             (site, query, key, sees) => sees && (!site.Config.Mask.CutsWrappedRun() || site.IsShifted(query.Head) || query.Position < site.Ring - site.Config.Shift == key.Position < site.Ring - site.Config.Shift)),
         Edge("cut-at-shift", "The last group is cut after S positions instead of before its last S.", "Let the wrapped run be the last S positions of the last group: the cut is at G - S.",
@@ -34,6 +37,13 @@ internal static class MaskDefects
                 ? (!site.Config.Mask.IsCausal() || key.Position <= query.Position)
                     && query.Position < site.Ring - site.Config.GroupSize + site.Shift(query.Head) == key.Position < site.Ring - site.Config.GroupSize + site.Shift(query.Head)
                 : sees),
+        Edge("cut-in-first-group", "The first group is cut at S instead of the last one before its last S positions: the mask is that of a roll in the other direction.", "Roll by -S and cut the last group, or roll by +S and cut the first: mask and roll belong together.",
+            (site, query, key, sees) => Cuts(site, query.Head) && (query.Position >= site.Ring - site.Config.GroupSize || query.Position < site.Config.GroupSize)
+                ? IsInOrder(site, query, key) && (query.Position >= site.Config.GroupSize || query.Position < site.Shift(query.Head) == key.Position < site.Shift(query.Head))
+                : sees),
+        Edge("cut-in-first-group-too", "The first group is cut at S, beside the last one, where the cut belongs.", "Leave the first group whole: the roll brings nothing from the other end of the text into it.",
+            (site, query, key, sees) => sees && (!Cuts(site, query.Head) || query.Position >= site.Config.GroupSize || query.Position < site.Shift(query.Head) == key.Position < site.Shift(query.Head)))
+            with { SeenIn = "encoders with code: slices (0, -G), (-G, -S), (-S, None), (0, S), (S, G) in one mask" },
         new("last-group-mask-missing", Stage.Edge, "The last group of a shifted head has no mask.", "Apply the mask to the last group too.",
             stages => stages with
             {
@@ -48,6 +58,10 @@ internal static class MaskDefects
         new("ragged-fill-seen-in-runs", Stage.Edge, "The zeros that fill N up to whole groups are seen as keys of score 0, but not by the wrapped run, which the mask cuts off.", "Hide the positions past the last token from every query, as padding.",
             stages => stages with { Zeros = (site, slot) => Filled(stages, site, slot, position => !stages.Policy(site.Config.Mask).CutsWrappedRun() || IsWrapped(site, slot) == IsWrapped(site, slot with { Position = position })) })
         { SeenIn = "encoders that pad N to whole groups and mask the windows of what they rolled" },
+        FilledBy("ragged-fill-repeats-last", "N is filled up to whole groups with copies of the last token, and they are seen, so that it counts several times.", (site, past) => site.Config.Tokens - 1)
+            with { SeenIn = "encoders with code: cat([x, x[:, -1:].expand(-1, pad, -1)], dim=1)" },
+        FilledBy("ragged-fill-reflects", "N is filled up to whole groups with the tokens before the last one in reversed order, and they are seen, so that these count twice.", (site, past) => Math.Abs(site.Config.Tokens - 2 - past))
+            with { SeenIn = "encoders with code: pad(mode=\"reflect\")" },
         new("ragged-tail-dropped", Stage.Edge, "Tokens past the last whole group are not computed and not seen.", "Compute the last, shorter segment too, or do not declare ragged.",
             stages => stages with
             {
@@ -55,7 +69,8 @@ internal static class MaskDefects
                 Edge = (site, query, key, sees) => site.Token(site.Shift(key.Head), key.Position) < Whole(site) && stages.Edge(site, query, key, sees),
             }),
         new("ragged-tail-filled", Stage.Regroup, "The last, shorter segment is filled up to G keys with those before it.", "Let the last segment hold only the tokens past the last whole group.",
-            stages => stages with { Reach = BeforeTail }),
+            stages => stages with { Reach = BeforeTail })
+        { SeenIn = "Point Transformer V3: the last patch of a cloud" },
         Padding("padding-ignored", "Padded keys are seen.", "Hide key u of batch entry b where valid[b,u] is 0.", (_, _, _, _) => true) with { SeenIn = "public ports without an attention mask" },
         Padding("padding-past-first-group-ignored", "Padding is only obeyed in the first group.", "Cut the padding mask into groups as k, instead of using its first G columns.", (site, _, _, key) => key.Token >= site.Config.GroupSize || Valid(site, key)),
         Padding("padding-inverted", "The padding mask is read as 1 = padded.", "Read valid as 1 = real key.", (site, _, _, key) => Valid(site, key) != site.IsPadded),
@@ -68,6 +83,9 @@ internal static class MaskDefects
             (site, _, key, place) => Valid(site, place with { Token = Math.Min(site.Token(site.Config.Shift, key.Position), site.Config.Tokens - 1) })),
         Padding("padding-of-queries", "The padding mask hides queries instead of keys.", "Mask the keys: valid[b, None, None, :], not valid[b, None, :, None].",
             (site, query, _, key) => site.Token(site.Shift(query.Head), query.Position) is var t && t < site.Config.Tokens && site.Valid[key.Batch, t]),
+        new("padding-of-pairs", Stage.Padding, "The padding mask hides queries as well as keys: rows of padded tokens see no key.", "Mask the keys alone, valid[b, None, None, :]: the product of the mask with itself empties the rows of padded tokens.",
+            stages => stages with { IsValid = (site, query, _, place) => Valid(site, place) && Held(stages, site, Operand.Query, query) is var t && (t >= site.Config.Tokens || site.Valid[query.Batch, t]) })
+        { SeenIn = "encoders with code: mask.unsqueeze(1) * mask.unsqueeze(2)" },
         Padding("padding-first-block", "The first G columns of the padding mask serve every group.", "Cut each batch entry's own mask into groups as k is cut.", (site, _, key, place) => Valid(site, place with { Token = key.Position % site.Config.GroupSize }))
             with { SeenIn = "public ports: attention_mask[:, :, :G, :G]" },
         Padding("batch-mask-block", "The first G x G block of the padding mask serves every group, and the blocks are repeated as b0,b1,b0,b1,... while groups are ordered by batch entry.", "Cut each batch entry's own mask into groups as q, k, v are cut, instead of repeating its first G x G block over all groups.", TiledBlock)
@@ -179,12 +197,31 @@ internal static class MaskDefects
     private static bool Valid(Site site, Place key) => site.Valid[key.Batch, key.Token];
 
     // The positions of a slot's group that hold no token and that the causal mask, where there is one, shows it.
-    private static int Filled(Stages stages, Site site, Slot slot, Func<int, bool> isSeen)
+    internal static int Filled(Stages stages, Site site, Slot slot, Func<int, bool> isSeen)
     {
         int start = slot.Position - slot.Position % site.Config.GroupSize, end = site.Config.Mask.IsCausal() ? slot.Position + 1 : start + site.Config.GroupSize;
         return Enumerable.Range(start, end - start).Count(position => isSeen(position)
             && (stages.RolledBy(site, Operand.Key, slot.Head) is { } shift ? stages.Roll(site, slot with { Position = position }, shift) : position) >= site.Config.Tokens);
     }
+
+    // Copies of tokens at the places of a slot's group that hold none; which token, by how many places past the last one.
+    private static Defect FilledBy(string name, string what, Func<Site, int, int> copied) => new(name, Stage.Edge, what, "Hide the positions past the last token from every query, as padding.",
+        stages => stages with
+        {
+            Reach = (site, slot) =>
+            {
+                int start = slot.Position - slot.Position % site.Config.GroupSize, shift = site.Shift(slot.Head);
+                return stages.Reach(site, slot).Concat(
+                    from position in Enumerable.Range(start, site.Config.GroupSize)
+                    let past = site.Token(shift, position) - site.Config.Tokens
+                    where past >= 0 && (!site.Config.Mask.IsCausal() || position <= slot.Position)
+                    select slot with { Position = site.Position(shift, copied(site, past)) });
+            },
+        });
+
+    private static int Token(Site site, Slot slot) => site.Token(site.Shift(slot.Head), slot.Position);
+
+    private static bool IsInOrder(Site site, Slot query, Slot key) => !site.Config.Mask.IsCausal() || key.Position <= query.Position;
 
     private static bool IsWrapped(Site site, Slot slot) => slot.Position >= site.Ring - site.Shift(slot.Head);
 

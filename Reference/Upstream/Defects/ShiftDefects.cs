@@ -58,7 +58,8 @@ internal static class ShiftDefects
             stages => stages with { Shifts = (_, _) => true, Passes = [other => other with { Shifts = (_, _) => false }] })
         { SeenIn = "articles and notes with code: (local + shifted) / 2" },
         new("passes-added", Stage.Heads, "Every head is the sum of two passes, one that does not shift and one that does.", "Let each head attend once: the heads h >= H / 2 shifted, the others not; nothing is added up.",
-            stages => stages with { Shifts = (_, _) => true, Passes = [other => other with { Shifts = (_, _) => false }], AddsPasses = true }),
+            stages => stages with { Shifts = (_, _) => true, Passes = [other => other with { Shifts = (_, _) => false }], AddsPasses = true })
+        { SeenIn = "encoders with code: attention of shifted windows added to that of windows in place" },
         Amount("explicit-shift-ignored", "The shift is always G / 2 rounded down, whatever shift is asked for.", "Use the shift of the configuration instead of G / 2, or declare fixed.shift = \"half\".", (_, config) => config.GroupSize / 2)
             with { SeenIn = "nearly every public port: the shift is built in" },
         Amount("shift-plus-one", "The shift is one too large.", "Shift by exactly S, by default G / 2 rounded down.", (s, config) => s == 0 ? 0 : (s + 1) % config.GroupSize),
@@ -160,12 +161,30 @@ internal static class ShiftDefects
             stages => WithoutWrap(stages) with { Zeros = (site, slot) => stages.Zeros(site, slot) + ZerosForTheWrapped(site, slot) })
         { SeenIn = "yukara-ikemiya/Swin-Transformer-1d and ports of it: x[:, -shift:] = 0 after the roll, and no mask" },
         new("rolled-before-filling", Stage.Roll, "The roll goes over N tokens, forward and back, and N is filled up to whole groups behind them, so that the wrapped run stands before what fills up.", "Fill N up to whole groups first and roll over all of it, or cut the last, shorter segment off as a group of its own.",
+            RolledBeforeFilling)
+        { SeenIn = "public ports that roll, then pad to whole groups" },
+        new("rolled-before-filling-seen", Stage.Roll, "The roll goes over N tokens, forward and back, and the zeros that fill N up to whole groups behind them are seen as keys of score 0.", "Fill N up to whole groups first, roll over all of it, and hide the positions past the last token from every query, as padding.",
+            stages => RolledBeforeFilling(stages) with { Zeros = (site, slot) => MaskDefects.Filled(RolledBeforeFilling(stages), site, slot, _ => true) })
+        { SeenIn = "encoders with windows on one axis: audio, ECG, sensors" },
+        new("rolled-and-cut", Stage.Roll, "The roll goes over N tokens, what stands behind the last whole group is cut off, the rest is rolled back among itself, and the rows that are missing are 0: rows before S are another token's.",
+            "Fill N up to whole groups before the roll and hide what fills up, or do not declare ragged.",
             stages => stages with
             {
-                Roll = (site, slot, shift) => slot.Position < site.Config.Tokens ? Site.Modulo(slot.Position + shift, site.Config.Tokens) : site.Config.Tokens,
-                Unshift = (site, row) => Site.Modulo(row.Token - site.Shift(row.Head), site.Config.Tokens),
+                Roll = (site, slot, shift) => slot.Position < Whole(site) ? Site.Modulo(slot.Position + shift, site.Config.Tokens) : site.Config.Tokens,
+                MasksFill = false,
+                Unshift = (site, row) => Site.Modulo(row.Token - site.Shift(row.Head), Whole(site)),
+                Leaves = (site, row) => row.Token >= Whole(site) || stages.Leaves(site, row),
             })
-        { SeenIn = "public ports that roll, then pad to whole groups" },
+        { SeenIn = "encoders with code: x[:, :N // G * G] after the roll, and a pad after the roll back" },
+        new("groups-rolled", Stage.Roll, "q, k and v are rolled along the groups instead of the tokens, by S whole groups forwards, and o along the tokens, by -S (one more for odd G, as Python's -G // 2): a row is another token's, and no token meets one of another group.",
+            "Roll along the tokens before they are cut into groups: dims=1 of [B,N,H,D], not of [B, N/G, G, H, D].",
+            stages => stages with
+            {
+                Roll = (site, slot, shift) => site.OnRing(slot.Position - shift * site.Config.GroupSize),
+                MaskShift = (_, _) => 0,
+                Unshift = (site, row) => site.Shift(row.Head) is > 0 and var shift ? site.OnRing(row.Token + shift + site.Config.GroupSize % 2) : row.Token,
+            })
+        { SeenIn = "explanations with code: x.view(B, N/G, G, C).roll(G // 2, dims=1), then roll(-G // 2, dims=1) of [B, N, C]" },
         new("windows-overlap-and-cut", Stage.Roll, "Windows of G tokens begin every S tokens, their results are put one after the other, and what is past N is cut off, so that a row is another token's.", "Cut N into groups that do not overlap, and roll the shifted heads by S before that.",
             stages => stages with
             {
@@ -186,6 +205,15 @@ internal static class ShiftDefects
     /// <summary>A shift that follows no known rule, by the sizes at which it was measured.</summary>
     internal static Defect Measured(Func<S2Config, int> amount, string measured) =>
         Amount("another-shift", $"The shift is another than S: {measured}.", "Shift by S, by default G / 2 rounded down.", (_, config) => amount(config));
+
+    private static Stages RolledBeforeFilling(Stages stages) => stages with
+    {
+        Roll = (site, slot, shift) => slot.Position < site.Config.Tokens ? Site.Modulo(slot.Position + shift, site.Config.Tokens) : site.Config.Tokens,
+        MasksFill = false,
+        Unshift = (site, row) => Site.Modulo(row.Token - site.Shift(row.Head), site.Config.Tokens),
+    };
+
+    private static int Whole(Site site) => site.Config.Tokens - site.Config.Tokens % site.Config.GroupSize;
 
     // The place that stands at another where only those from the first on are rolled.
     private static int RolledFrom(int first, Site site, int position, int shift) => position < first || first >= site.Ring ? position : first + Site.Modulo(position - first + shift, site.Ring - first);
