@@ -17,7 +17,7 @@ internal static class BenchCommand
 {
     internal const int WidthOfFiles = 220;
 
-    private const int WarmCalls = 3, MostRounds = 1000, MostThreads = 1024;
+    private const int WarmCalls = 3, MostRounds = 1000, MostThreads = 1024, RowsNamed = 4;
 
     private const long MaxFileBytes = 64 << 20;
 
@@ -90,7 +90,7 @@ internal static class BenchCommand
             ImmutableArray<BenchCase> all = Rows(choice), cases = choice.Keep && choice.Decode ? [] : [.. Matching(all, filter).Select(item => item with { WithPeers = item.WithPeers && !choice.Alone })];
             if (cases.IsEmpty && !choice.Decode)
             {
-                Console.Error.WriteLine($"s2attn bench: --filter {filter}: no row has this in its name; the rows are {string.Join("; ", all)}.");
+                Console.Error.WriteLine($"s2attn bench: --filter {filter}: no row has this in its name; the rows are {string.Join("; ", all.Take(RowsNamed))}{(all.Length > RowsNamed ? $" and {all.Length - RowsNamed} more like these" : "")}.");
                 return 2;
             }
 

@@ -112,7 +112,7 @@ internal static class CampaignCommand
                         $"{valid.Config.Mask} N={valid.Config.Tokens} G={valid.Config.GroupSize}: forward {report.ForwardSeconds:0.0} s, {report.Rows} rows, error / bound at most {report.WorstRatio:G3}, adjoint defect {report.WorstAdjoint:G3}"));
                     return report.WorstRatio <= 1 && report.WorstAdjoint <= LongestCampaign.AdjointTolerance ? 0 : 1;
                 case var invalid:
-                    Console.Error.WriteLine(invalid);
+                    Console.Error.WriteLine($"s2attn campaign longest: --tokens {result.GetValue(tokens)}, in groups of a quarter: {invalid}");
                     return 2;
             }
         });

@@ -44,9 +44,10 @@ internal static class GoldenCommand
         if (part.Rows == 0)
             throw new GoldenException(folder, $"no case has {filter} in its name");
         (IReadOnlyList<PropertyResult> results, IReadOnlyList<SuiteEvent.Troubled> troubles) = CheckView.Show(false, [part], CheckRun.Run([part], Environment.ProcessorCount, cancellation));
-        foreach (PropertyResult bad in results.Where(result => result.Outcome is not Outcome.Holds))
+        int stopped = results.Count(result => result.Outcome is Outcome.Interrupted);
+        foreach (PropertyResult bad in results.Where(result => result.Outcome is not (Outcome.Holds or Outcome.Interrupted)))
             Console.WriteLine($"{bad.Name} ({bad.Statement}; {bad.Region}): {bad.Counterexample.FirstOrDefault()?.Reason ?? bad.Outcome.ToString()}");
-        Console.WriteLine($"{results.Count(result => result.Outcome is Outcome.Holds)} of {part.Rows} cases agree, in {results.Sum(result => result.Elapsed.TotalSeconds):F1} s");
+        Console.WriteLine($"{results.Count(result => result.Outcome is Outcome.Holds)} of {part.Rows} cases agree{(stopped > 0 ? $", {stopped} were not looked at" : "")}, in {results.Sum(result => result.Elapsed.TotalSeconds):F1} s");
         foreach (SuiteEvent.Troubled trouble in troubles)
             Console.Error.WriteLine($"s2attn golden: {trouble.Reason}");
         return troubles.Count > 0 ? ExitCode.Trouble : results.Count == part.Rows && results.All(result => result.Outcome is Outcome.Holds) ? ExitCode.Holds : ExitCode.DoesNotHold;
@@ -61,7 +62,7 @@ internal static class GoldenCommand
             .. ForReaders.Select(name => Path.Combine(folder, name)).Where(File.Exists),
         ];
         string Copy(string file) => Path.Combine(target, Path.GetRelativePath(folder, file));
-        NewFiles.Write([.. files.Select(file => (Copy(file), (Func<Stream>)(() => RegularFile.Open(MaxFileBytes, file))))]);
+        ReportFiles.Try("--write", target, _ => NewFiles.Write([.. files.Select(file => (Copy(file), (Func<Stream>)(() => RegularFile.Open(MaxFileBytes, file))))]));
         Console.WriteLine($"{files.Length} files in {target}; python3 {Path.Combine(target, "check.py")} --help says how a port is checked with them");
         return ExitCode.Holds;
     }

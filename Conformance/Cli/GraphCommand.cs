@@ -70,7 +70,7 @@ internal static class GraphCommand
                     : result.GetValue(customOp)
                     ? CustomOpGraph.Build(result.GetValue(mask), size, by, elementType, heads, result.GetValue(threads), prefix: result.GetValue(prefix), isPrefixWhole: result.GetValue(whole))
                     : S2AttnGraph.Build(result.GetValue(mask), size, by, result.GetValue(prefix), result.GetValue(whole));
-                WholeFile.Write(result.GetValue(output)!.FullName, model);
+                ReportFiles.Try("--output", result.GetValue(output)!.FullName, path => WholeFile.Write(path, model));
                 return 0;
             }
             catch (Exception error) when (error is ArgumentException or IOException or UnauthorizedAccessException)

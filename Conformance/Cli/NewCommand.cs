@@ -41,7 +41,7 @@ internal static class NewCommand
         ];
         try
         {
-            NewFiles.Write([.. files.Select(file => (file.Path, (Func<Stream>)(() => assembly.GetManifestResourceStream(file.Resource)!)))]);
+            ReportFiles.Try("--output", directory.FullName, _ => NewFiles.Write([.. files.Select(file => (file.Path, (Func<Stream>)(() => assembly.GetManifestResourceStream(file.Resource)!)))]));
             foreach ((_, string path) in files)
                 Console.WriteLine(Path.GetRelativePath(Environment.CurrentDirectory, path));
             return 0;

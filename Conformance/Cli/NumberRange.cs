@@ -7,6 +7,19 @@ namespace S2Attn.Cli;
 /// <summary>Refuses numbers out of range with option, value and rule. What is no number is told by the parser; asking a result for its value would throw here.</summary>
 internal static class NumberRange
 {
+    /// <summary>Refuses commas in every option that takes a number: the parser would skip one, and 0,5 would be 5.</summary>
+    public static void Attach(Command command)
+    {
+        foreach (Option option in command.Options.Where(option => (Nullable.GetUnderlyingType(option.ValueType) ?? option.ValueType) == typeof(double)))
+            option.Validators.Add(result =>
+            {
+                if (result.Tokens is [var token] && token.Value.Contains(',', StringComparison.Ordinal))
+                    result.AddError($"{option.Name} {token.Value}: must be a number, with a point where it has decimals");
+            });
+        foreach (Command inner in command.Subcommands)
+            Attach(inner);
+    }
+
     /// <summary>Whole numbers from <paramref name="least"/> to <paramref name="most"/>.</summary>
     public static void MustBe(int least, int most, Option option) => option.Validators.Add(result =>
     {

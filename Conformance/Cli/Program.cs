@@ -1,9 +1,13 @@
 // The command line of s2attn: one file a command. Exit code 2 means bad usage or input, told in one line on stderr.
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Globalization;
 using S2Attn.Cli;
 using S2Attn.Conformance.Ports;
 using Console = S2Attn.Cli.Console;
+
+// Numbers on the command line and in what is printed have a point, wherever the machine stands: an image may switch the invariant mode of the build off.
+CultureInfo.CurrentCulture = CultureInfo.CurrentUICulture = CultureInfo.DefaultThreadCurrentCulture = CultureInfo.DefaultThreadCurrentUICulture = CultureInfo.InvariantCulture;
 
 // Who wants no colour wants no cursor steered either; .NET writes what $TERM says at its first use of a terminal.
 if (Environment.GetEnvironmentVariable("NO_COLOR") is { Length: > 0 })
@@ -28,6 +32,7 @@ RootCommand root = new("s2attn: the executable standard for Shifted Sparse Atten
     XrayCommand.Create(),
 };
 Help.Attach(root);
+NumberRange.Attach(root);
 
 // These keep what they have found when they are told to end; the others end at once.
 string[] keepers = ["bench", "check", "experiment", "golden", "mutants", "prove", "xray"];

@@ -21,7 +21,7 @@ internal static class ServeCommand
                 return Serve(() => new OnnxPort(model, result.GetValue(onnxConfig) ?? []));
             if (result.GetValue(port) is { } name && PortFactory.BuiltIn.TryGetValue(name, out Func<IAttentionPort>? create))
                 return Serve(create);
-            Console.Error.WriteLine($"serve needs --native LIBRARY, --onnx MODEL or --port with one of {string.Join(", ", PortFactory.BuiltIn.Keys)}.");
+            Console.Error.WriteLine($"s2attn serve: needs --native LIBRARY, --onnx MODEL or --port with one of {string.Join(", ", PortFactory.BuiltIn.Keys)}.");
             return 2;
         });
         return command;
@@ -38,7 +38,7 @@ internal static class ServeCommand
         }
         catch (Exception error) when (error is PortStartException or FormatException)
         {
-            Console.Error.WriteLine(error.Message);
+            Console.Error.WriteLine($"s2attn serve: {error.Message}");
             return 2;
         }
     }

@@ -83,9 +83,12 @@ public static class GoldenFolder
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException or FormatException)
         {
-            throw new GoldenException(manifest, error.Message);
+            throw new GoldenException(manifest, Without(manifest, error.Message));
         }
     }
+
+    // What cannot be read is already told by its path.
+    private static string Without(string path, string message) => message.StartsWith(path + ": ", StringComparison.Ordinal) ? message[(path.Length + 2)..] : message;
 
     /// <summary>The cases of a folder, and of every folder in it that has a manifest, by name.</summary>
     /// <exception cref="GoldenException">A manifest is missing or breaks a rule.</exception>
@@ -128,7 +131,7 @@ public static class GoldenFolder
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException or FormatException)
         {
-            throw new GoldenException(golden.Path, error.Message);
+            throw new GoldenException(golden.Path, Without(golden.Path, error.Message));
         }
         catch (SafetensorsException error)
         {

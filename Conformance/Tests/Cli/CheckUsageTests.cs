@@ -69,10 +69,22 @@ public sealed class CheckUsageTests
     [InlineData("experiment run leak --minutes -1", "--minutes -1: must be more than 0 and at most 50000")]
     [InlineData("graph --mask Split --group-size 0 --output x.onnx", "--group-size 0: must be at least 1")]
     [InlineData("graph --mask Split --group-size 4 --phases 0 --custom-op --output x.onnx", "--phases 0: must be at least 1")]
+    [InlineData("xray --port reference --scale 0,125", "--scale 0,125: must be a number, with a point where it has decimals")]
     public void A_number_out_of_range_is_told_with_its_option_and_its_rule(string arguments, string expected)
     {
-        RootCommand root = [BenchCommand.Create(), CampaignCommand.Create(), ExperimentCommand.Create(), GraphCommand.Create(), MutantsCommand.Create()];
+        RootCommand root = [BenchCommand.Create(), CampaignCommand.Create(), ExperimentCommand.Create(), GraphCommand.Create(), MutantsCommand.Create(), XrayCommand.Create()];
+        NumberRange.Attach(root);
         Assert.Contains(expected, Misuse.Of(root.Parse(arguments)), StringComparison.Ordinal);
+    }
+
+    /// <summary>Images with ICU switch the invariant mode off, and half a second became five where decimals have a comma.</summary>
+    [Fact]
+    public void A_point_is_a_point_wherever_the_machine_stands()
+    {
+        if (OperatingSystem.IsWindows())
+            return;
+        (int code, string output) = PortTool.Run("env", ["DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=0", "LC_ALL=de_DE.UTF-8", "dotnet", Cli, "describe", "--port", "sleep 30", "--startup-limit", "0.5"], Repository.Root);
+        Assert.True(code == 2 && output.Contains("no answer within 0.5 s", StringComparison.Ordinal) || output.Contains("valid ICU package", StringComparison.Ordinal), $"exit code {code}:\n{output}");
     }
 
     /// <summary>It showed a number that was drawn for the text alone.</summary>

@@ -26,6 +26,15 @@ public sealed class GoldenSuiteTests : IDisposable
         Assert.True(result.Outcome is Outcome.Holds, result.Counterexample.FirstOrDefault()?.Reason);
     }
 
+    /// <summary>The longest may take longer than a stopped program has to say what it found.</summary>
+    [Fact]
+    public void A_stop_does_not_wait_for_a_long_case()
+    {
+        using CancellationTokenSource stop = new(TimeSpan.FromMilliseconds(200));
+        SuiteEvent.Finished finished = Assert.Single(GoldenSuite.Part(Folder, "sft-flash-n4096-g1024-f64").Run(stop.Token).OfType<SuiteEvent.Finished>());
+        Assert.Equal(Outcome.Interrupted, finished.Result.Outcome);
+    }
+
     [Fact]
     public void Every_defect_profile_fails_where_the_definition_is_claimed()
     {

@@ -164,6 +164,21 @@ public sealed class LifetimeTests
         AssertNothingIsLeft(directory);
     });
 
+    /// <summary>While prove plans, before it has a folder: it called the missing folder a fault of its own.</summary>
+    [RequiresToolTheory("z3")]
+    [InlineData(0.5)]
+    [InlineData(0.9)]
+    public void A_signal_that_comes_early_is_no_fault_of_s2attn(double seconds) => In(directory =>
+    {
+        if (OperatingSystem.IsWindows())
+            return;
+        Process process = HostileRun.Start(directory, "prove");
+        Thread.Sleep(TimeSpan.FromSeconds(seconds));
+        HostileRun.Signal(process, "INT");
+        Ended ended = HostileRun.Finish(process, Stopwatch.StartNew());
+        Assert.True(ended.ExitCode == 130 && !ended.Error.Contains("fault", StringComparison.Ordinal), $"{ended}");
+    });
+
     [Theory]
     [InlineData("INT", 130)]
     [InlineData("KILL", 137)]

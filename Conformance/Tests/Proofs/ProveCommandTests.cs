@@ -2,6 +2,7 @@
 using System.Diagnostics;
 using System.Text.Json;
 using S2Attn.Cli;
+using S2Attn.Conformance.Proofs;
 using S2Attn.Tests.Tools;
 
 namespace S2Attn.Tests.Proofs;

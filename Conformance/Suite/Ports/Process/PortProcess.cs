@@ -145,7 +145,7 @@ internal sealed class PortProcess : IDisposable
             _ => "",
         };
         return code == 0
-            ? "ended by itself (it exited with code 0), though it was not told to shut down and its stdin was open: let it read requests until its stdin ends, and look for an exit in what it calls"
+            ? "ended by itself (with code 0, though it was not told to shut down and its stdin was open: let it read requests until its stdin ends, and look for an exit in what it calls)"
             : string.Create(CultureInfo.InvariantCulture, $"exited with code {code}{(OperatingSystem.IsWindows() ? "" : signal)}");
     }
 

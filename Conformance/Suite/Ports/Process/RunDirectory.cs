@@ -20,6 +20,7 @@ public sealed class RunDirectory : IDisposable
     /// <param name="parent">Where it is made.</param>
     /// <exception cref="IOException">It cannot be made.</exception>
     /// <exception cref="UnauthorizedAccessException">It may not be made.</exception>
+    /// <exception cref="OperationCanceledException">A signal ends the program, and has removed it again.</exception>
     public RunDirectory(string parent)
     {
         string folder = Path.GetFullPath(parent);
@@ -33,7 +34,15 @@ public sealed class RunDirectory : IDisposable
                 Directory.CreateDirectory(FullPath, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
             return Interruption.Register(() => Delete(FullPath));
         });
-        owner = new(File(OwnerFile), FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None);
+        try
+        {
+            owner = new(File(OwnerFile), FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None);
+        }
+        catch (IOException error) when (Interruption.IsExiting)
+        {
+            throw new OperationCanceledException("A signal came before the folder of the run was made.", error, Interruption.Token);
+        }
+
         reaper = [.. Reaper.Of(ProcessFamily.MarkName, Mark, FullPath)];
     }
 
