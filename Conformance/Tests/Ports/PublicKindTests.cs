@@ -181,6 +181,48 @@ public sealed class PublicKindTests
     }
 
     [RequiresPythonFact("numpy")]
+    public void A_block_that_returns_its_input_is_told_that_tokens_see_themselves() => Is("input_returned", "itself-alone");
+
+    [RequiresPythonFact("numpy")]
+    public void A_tail_that_is_cut_off_behind_the_roll_is_named_beside_the_missing_mask() => Is("tail_cut_off", "rolled-and-cut+Bidirectional");
+
+    [RequiresPythonFact("numpy")]
+    public void Zeros_behind_what_was_rolled_are_named_beside_the_missing_mask() => Is("rolled_then_filled", "rolled-before-filling-seen+Bidirectional");
+
+    [RequiresPythonFact("numpy")]
+    public void A_roll_along_the_groups_is_named_beside_the_order_of_entries() => Is("groups_rolled", "groups-rolled+entries-before-groups");
+
+    [RequiresPythonFact("numpy")]
+    public void A_cut_in_the_first_group_is_named_beside_a_mask_that_only_lowers() => Is("cut_at_both_ends", "cut-in-first-group-too");
+
+    [RequiresPythonFact("numpy")]
+    public void A_mask_of_the_groups_before_the_roll_is_named() => Is("cut_at_old_borders", "cut-at-unshifted-groups");
+
+    [RequiresPythonFact("numpy")]
+    public void A_window_around_each_token_is_named() => Is("around", "half-a-group-around-seen");
+
+    [RequiresPythonFact("numpy")]
+    public void Heads_that_see_all_beside_heads_in_groups_are_named_beside_an_empty_row() => Is("half_of_heads_whole", "full-attention-in-shifted-heads+empty-row-average");
+
+    [RequiresPythonFact("numpy")]
+    public void A_product_of_the_padding_with_itself_is_named_beside_what_it_adds() => Is("padding_of_both", "padding-of-pairs+mask-adds-10000");
+
+    [RequiresPythonFact("numpy")]
+    public void Copies_of_the_last_token_that_fill_up_are_named() => Is("filled_as_edge", "Bidirectional+ragged-fill-repeats-last");
+
+    [RequiresPythonFact("numpy")]
+    public void Reflected_tokens_that_fill_up_are_named() => Is("filled_as_reflect", "Bidirectional+ragged-fill-reflects");
+
+    [RequiresPythonFact("numpy")]
+    public void Scores_that_do_not_grow_with_the_query_are_told_so_first()
+    {
+        using ProcessPort port = Start("cosine");
+        Diagnosis diagnosis = Diagnosis.Of(port);
+        Assert.StartsWith("numpy-rows normalises q and k before it multiplies them: scores do not grow with q, they differ by 10 whatever", diagnosis.Sentences[0], StringComparison.Ordinal);
+        Assert.StartsWith("To fix: Multiply q.k as they are given", diagnosis.Sentences[1], StringComparison.Ordinal);
+    }
+
+    [RequiresPythonFact("numpy")]
     public void A_port_that_returns_one_number_everywhere_is_told_so_first()
     {
         using ProcessPort port = Start("sevens");

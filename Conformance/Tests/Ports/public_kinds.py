@@ -406,6 +406,111 @@ def filled_and_cut(config, q, k, v, valid):
     return np.roll(o.transpose(0, 2, 1, 3).reshape(q.shape), half, axis=1)[:, :n]
 
 
+def joined(o, shape):
+    """[B N/G, H, G, D] as [B, N, H, D]."""
+    return o.transpose(0, 2, 1, 3).reshape(shape)
+
+
+def filled(x, size, **how):
+    return np.pad(x, ((0, 0), (0, -x.shape[1] % size), (0, 0), (0, 0)), **how)
+
+
+def input_returned(config, q, k, v, valid):
+    """The roll back is that of the block's input, so what attention gave is lost."""
+    return v.copy()
+
+
+def tail_cut_off(config, q, k, v, valid):
+    """All heads shift over N tokens, what does not fill a group is cut off, and zeros stand for it at the end of what is rolled back."""
+    g, half, _, _, _ = shapes(config, q, k, v)
+    rest = q.shape[1] % g
+    rolled = [np.roll(x, -half, axis=1)[:, :q.shape[1] - rest] for x in (q, k, v)]
+    o = joined(attend(*(group(x, g) for x in rolled)), rolled[0].shape)
+    return np.pad(np.roll(o, half, axis=1), ((0, 0), (0, rest), (0, 0), (0, 0)))
+
+
+def rolled_then_filled(config, q, k, v, valid):
+    """All heads shift over N tokens, then zeros fill up the last group and are seen; no mask is applied."""
+    g, half, _, _, _ = shapes(config, q, k, v)
+    rolled = [filled(np.roll(x, -half, axis=1), g) for x in (q, k, v)]
+    o = joined(attend(*(group(x, g) for x in rolled)), rolled[0].shape)
+    return np.roll(o[:, :q.shape[1]], half, axis=1)
+
+
+def groups_rolled(config, q, k, v, valid):
+    """The roll goes along the groups, the roll back along the tokens, and entries are stacked behind the groups."""
+    g, half, groups, _, _ = shapes(config, q, k, v)
+    cut = [np.roll(x.reshape(x.shape[0], groups, g, *x.shape[2:]), half, axis=1).reshape(-1, g, *x.shape[2:]).transpose(0, 2, 1, 3) for x in (q, k, v)]
+    o = attend(*cut).transpose(0, 2, 1, 3).reshape(q.shape[0], groups, g, *q.shape[2:])
+    return np.roll(np.stack(list(o), axis=1).reshape(q.shape), -g // 2, axis=1)
+
+
+def cut_at_both_ends(config, q, k, v, valid):
+    """All heads shift, and the mask cuts the first group at S beside the last one."""
+    g, half, groups, _, _ = shapes(config, q, k, v)
+    place = np.arange(g)
+    mask = np.zeros((groups, g, g), "f4")
+    for which, border in ((0, half), (-1, g - half)):
+        mask[which] += np.where((place[:, None] < border) == (place[None, :] < border), 0, -100)
+    o = attend(*(group(np.roll(x, -half, axis=1), g) for x in (q, k, v)), np.tile(mask, (q.shape[0], 1, 1))[:, None])
+    return np.roll(joined(o, q.shape), half, axis=1)
+
+
+def cut_at_old_borders(config, q, k, v, valid):
+    """All heads shift, and the mask compares the windows that the tokens were in before the roll."""
+    g, half, _, _, _ = shapes(config, q, k, v)
+    window = np.roll(np.arange(q.shape[1]) // g, -half).reshape(-1, g)
+    mask = np.where(window[:, :, None] == window[:, None, :], 0, LOWEST)
+    o = attend(*(group(np.roll(x, -half, axis=1), g) for x in (q, k, v)), np.tile(mask, (q.shape[0], 1, 1))[:, None])
+    return np.roll(joined(o, q.shape), half, axis=1)
+
+
+def around(config, q, k, v, valid):
+    """A sliding window of half a group before and after each token."""
+    token = np.arange(q.shape[1])
+    mask = np.where(abs(token[:, None] - token[None, :]) <= config["groupSize"] // 2, 0, LOWEST)
+    return attend(*(x.transpose(0, 2, 1, 3) for x in (q, k, v)), mask).transpose(0, 2, 1, 3)
+
+
+def half_of_heads_whole(config, q, k, v, valid):
+    """The lower half of the heads attends in groups, the upper one over the whole sequence; both masks are added."""
+    g, _, groups, k, v = shapes(config, q, k, v)
+    n, h = q.shape[1:3]
+    padded = np.where(valid, 0, LOWEST)
+    inside = np.maximum(padded.reshape(-1, 1, 1, g) + causal(g), LOWEST)
+    local = joined(attend(*(group(x, g) for x in (q, k, v)), inside), q.shape)
+    whole = attend(*(x.transpose(0, 2, 1, 3) for x in (q, k, v)), np.maximum(padded[:, None, None, :] + causal(n), LOWEST)).transpose(0, 2, 1, 3)
+    return np.concatenate([local[:, :, :h // 2], whole[:, :, h // 2:]], axis=2)
+
+
+def padding_of_both(config, q, k, v, valid):
+    """All heads shift, and the mask is the product of the padding with itself: 0, or -10000."""
+    g, half, _, _, _ = shapes(config, q, k, v)
+    real = np.roll(valid, -half, axis=1).reshape(-1, g)
+    mask = np.where(real[:, :, None] & real[:, None, :], 0, -10000).astype("f4")[:, None]
+    return np.roll(joined(attend(*(group(np.roll(x, -half, axis=1), g) for x in (q, k, v)), mask), q.shape), half, axis=1)
+
+
+def filled_as(mode):
+    """All heads shift, N is filled up with copies of tokens, and no mask is applied."""
+    def kind(config, q, k, v, valid):
+        g, half, _, _, _ = shapes(config, q, k, v)
+        n = q.shape[1]
+        q, k, v = (filled(x, g, mode=mode) for x in (q, k, v))
+        o = attend(*(group(np.roll(x, -half, axis=1), g) for x in (q, k, v)))
+        return np.roll(joined(o, q.shape), half, axis=1)[:, :n]
+    kind.__name__ = f"filled_as_{mode}"
+    return kind
+
+
+def cosine(config, q, k, v, valid):
+    """All heads shift; scores are ten times the cosine of q and k."""
+    g, half, _, _, _ = shapes(config, q, k, v)
+    q, k = (x / np.maximum(np.sqrt((x * x).sum(-1, keepdims=True)), 1e-12) for x in (q, k))
+    o = attend(*(group(np.roll(x, -half, axis=1), g) for x in (q * np.float32(10 * np.sqrt(q.shape[-1])), k, v)))
+    return np.roll(joined(o, q.shape), half, axis=1)
+
+
 def sevens(config, q, k, v, valid):
     """It never looks."""
     return np.full_like(q, 7)
@@ -413,7 +518,21 @@ def sevens(config, q, k, v, valid):
 
 HALVES = {"shift": "half", "shiftedHeads": "SecondHalf", "scale": "default", "heads": {"even": True}}
 LOCAL = {"ops": ["forward"], "dtypes": ["f32"], "masks": ["LocalCausal"], "gqa": True, "maxTokens": 512, "fixed": HALVES}
+WINDOWS = {**LOCAL, "masks": ["Bidirectional"], "gqa": False, "oddGroup": True, "fixed": {**HALVES, "shiftedHeads": "All"}}
+RUNS = {**WINDOWS, "masks": ["BidirectionalSplit"]}
 KINDS = {
+    input_returned: RUNS,
+    tail_cut_off: {**RUNS, "ragged": True},
+    rolled_then_filled: {**RUNS, "ragged": True},
+    groups_rolled: WINDOWS,
+    cut_at_both_ends: RUNS,
+    cut_at_old_borders: WINDOWS,
+    around: WINDOWS,
+    half_of_heads_whole: {**LOCAL, "oddGroup": True, "padding": True},
+    padding_of_both: {**WINDOWS, "padding": True},
+    filled_as("edge"): {**RUNS, "ragged": True},
+    filled_as("reflect"): {**RUNS, "ragged": True},
+    cosine: WINDOWS,
     discarded_reshape: {**LOCAL, "padding": True},
     packed_block: {**LOCAL, "padding": True},
     packed_unrolled: {**LOCAL, "padding": True},

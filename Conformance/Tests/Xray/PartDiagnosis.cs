@@ -54,7 +54,7 @@ internal static class PartDiagnosis
         return new("few", composition) { Description = whole.Description with { Capabilities = claim(whole.Description.Capabilities) } };
     }
 
-    /// <summary>Every token sees itself alone, which no defect does.</summary>
+    /// <summary>Every token sees itself alone in the first kv head, which no defect of a part does.</summary>
     public static PortAnswer Alone(PortCase item) => item.Operation is PortOperation.Backward
         ? new PortAnswer.Failed(PortFailureKind.Error, "forward only")
         : new PortAnswer.Forward(Tensor<double>.Build(item.Input.Query.Shape.AsSpan(), i => item.Input.Value[i / item.Config.HeadDim / item.Config.Heads / item.Config.Tokens, i / item.Config.HeadDim / item.Config.Heads % item.Config.Tokens, 0, i % item.Config.HeadDim]), []);
