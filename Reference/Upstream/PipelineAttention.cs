@@ -101,7 +101,21 @@ public sealed class PipelineAttention
 
         return new(
             Joined(Tensor<double>.Of(input.Query.Shape.AsSpan(), output), pass => pass.Forward(input).Output),
-            Tensor<double>.Of([config.Batch, config.Tokens, config.Heads], logSumExp));
+            Tensor<double>.Of([config.Batch, config.Tokens, config.Heads], Placed(logSumExp)));
+    }
+
+    // Each row's own logsumexp, put where it is returned.
+    private double[] Placed(double[] own)
+    {
+        int tokens = config.Tokens, heads = config.Heads;
+        return pipeline.Stages.LogSum switch
+        {
+            LogSumKind.Rolled => [.. own.Select((_, row) => pipeline.Site.Token(pipeline.Site.Shift(row % heads), row / heads % tokens) is var token && token < tokens
+                ? own[Layout.Row(tokens, heads, 1, row / heads / tokens, token, row % heads)]
+                : double.NegativeInfinity)],
+            LogSumKind.HeadsFirst => [.. own.Select((_, row) => row % (tokens * heads) is var index ? own[Layout.Row(tokens, heads, 1, row / heads / tokens, index % tokens, index / tokens)] : 0)],
+            _ => own,
+        };
     }
 
     /// <summary>Products q.k by row of q and row of k, made ready for <see cref="RowWeights"/>: a softmax over other pairs than a row's is summed up once.</summary>
@@ -191,12 +205,12 @@ public sealed class PipelineAttention
 
     /// <summary>
     /// All that o follows from, as numbers: for each row its query, the keys that count with their values and masks, and the factor of their scores. Where two evaluations at the same sizes have the same
-    /// numbers, they have the same o for every input, by the same rule the same logsumexp, and if their backward passes are right the same gradients. Nothing where a softmax runs over more than a row, or o is joined from several passes.
+    /// numbers, they have the same o for every input, by the same rule the same logsumexp, and if their backward passes are right the same gradients. Nothing where a softmax runs over more than a row or is not rescaled, or o is joined from several passes.
     /// </summary>
     public ImmutableArray<long> Reading()
     {
         Stages stages = pipeline.Stages;
-        if (stages.Normaliser is not Normaliser.Row || !passes.IsEmpty || config.Prefix > 0)
+        if (stages.Normaliser is not Normaliser.Row || stages.StaleTile > 0 || !passes.IsEmpty || config.Prefix > 0)
             return [];
         ImmutableArray<long>.Builder numbers = ImmutableArray.CreateBuilder<long>();
         for (int row = 0; row < config.Batch * config.Tokens * config.Heads; row++)
@@ -228,7 +242,7 @@ public sealed class PipelineAttention
         ArgumentNullException.ThrowIfNull(product);
         var sums = ClassSums(product);
         double empty = pipeline.Stages.LogSum is LogSumKind.ZeroWhereEmpty ? 0 : double.NegativeInfinity;
-        return [.. Enumerable.Range(0, config.Batch * config.Tokens * config.Heads).Select(row => Answer(row) is { } answer ? Weigh(answer.Slot, answer.Query, product, sums).LogSumExp : empty)];
+        return Placed([.. Enumerable.Range(0, config.Batch * config.Tokens * config.Heads).Select(row => Answer(row) is { } answer ? Weigh(answer.Slot, answer.Query, product, sums).LogSumExp : empty)]);
     }
 
     /// <summary>The gradients of sum(o * outputGradient), as <see cref="AttentionGradients"/> states them, through the pipeline's maps.</summary>
@@ -250,6 +264,13 @@ public sealed class PipelineAttention
 
     private Gradients<double> OwnBackward(AttentionInput<double> input, Tensor<double> outputGradient)
     {
+        if (pipeline.Stages.Backward.Recomputed is { } recomputed)
+        {
+            Stages stages = recomputed(pipeline.Stages);
+            Pipeline other = new(config, pipeline.Site.Valid, stages with { Backward = stages.Backward with { Recomputed = null } });
+            return new PipelineAttention(config, other, arithmetic).OwnBackward(input, outputGradient);
+        }
+
         Gradients<double> own = new PipelineGradients(config, pipeline, this).Of(input, outputGradient);
         PrefixStages prefix = pipeline.Stages.Prefix;
         if (config.Prefix == 0 || prefix.ForgottenInGradients.IsEmpty)
@@ -400,6 +421,16 @@ public sealed class PipelineAttention
         else if ((pipeline.Stages.Normaliser is Normaliser.OneMore ? 1 : 0) + pipeline.Stages.Zeros(pipeline.Site, slot) is > 0 and int zeros)
             for (int i = 0; i < weights.Length; i++)
                 weights[i] /= 1 + zeros * Math.Exp(-lse);
+        else if (pipeline.Stages.StaleTile is > 0 and var tile)
+        {
+            double last = double.NegativeInfinity, greatest = scores.Append(last).Max();
+            for (int i = 0; i < weights.Length; i++)
+            {
+                if (i % tile == 0)
+                    last = Math.Max(last, scores.Skip(i).Take(tile).Max());
+                weights[i] *= Math.Exp(greatest - last);
+            }
+        }
         else if (arithmetic.PlainExp is { } exp)
             weights = [.. scores.Select(score => exp(score) / scores.Sum(exp))];
         return (weights, pipeline.Stages.LogSum switch

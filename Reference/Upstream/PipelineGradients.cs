@@ -33,6 +33,7 @@ internal sealed class PipelineGradients(S2Config config, Pipeline pipeline, Pipe
                         + weighted.Weights[i] * Dp(input, weighted.Pairs[i], dout);
             }
 
+        Dictionary<Slot, double> deltas = backward.LeavesDelta is null ? [] : Answers(outputGradient).ToDictionary(answer => answer.Slot, answer => Centre(attention.Weigh(answer.Slot, answer.Query, product, sums), answer.Dout).Mean);
         foreach (var (slot, query, dout) in Answers(outputGradient))
             AddSlot(slot, query, dout);
         double[] dk = Join(Operand.Key, dkOfHead, keysOfHead), dv = Join(Operand.Value, dvOfHead, valuesOfHead);
@@ -54,14 +55,10 @@ internal sealed class PipelineGradients(S2Config config, Pipeline pipeline, Pipe
                 return;
             }
 
-            double[] weights = row.Weights, valueWeights = ValueWeights(row), dp = new double[weights.Length];
-            double mean = 0;
-            for (int i = 0; i < weights.Length; i++)
-            {
-                // A weight that the mask zeroes after the softmax passes nothing on, but its share still depends on the other scores.
-                dp[i] = weights[i] == 0 ? 0 : Dp(input, row.Pairs[i], dout);
-                mean += weights[i] * dp[i];
-            }
+            double[] weights = row.Weights, valueWeights = ValueWeights(row);
+            (double[] dp, double mean) = Centre(row, dout);
+            if (backward.LeavesDelta is { } leaves && leaves(site, slot.Head))
+                mean = slot.Position < config.Tokens && attention.Answer(Layout.Row(config.Tokens, config.Heads, 1, slot.Batch, slot.Position, slot.Head)) is { } held ? deltas[held.Slot] : 0;
 
             int head = query % config.Heads;
             double scale = pipeline.Stages.Scale(site, slot.Head);
@@ -87,6 +84,16 @@ internal sealed class PipelineGradients(S2Config config, Pipeline pipeline, Pipe
                     Add(dkOfHead[head], key, keyScale * row.Shares[i] * centred * PrefixFactor(slot, Operand.Key, pair), input.Query.Elements.Slice(query * dim, dim));
                 }
             }
+        }
+
+        // dp of each pair, and sum p dp. A weight that the mask zeroes after the softmax passes nothing on, but its share still depends on the other scores.
+        (double[] Dp, double Mean) Centre(WeightedRow row, double[] dout)
+        {
+            double[] dp = [.. row.Weights.Select((weight, i) => weight == 0 ? 0 : Dp(input, row.Pairs[i], dout))];
+            double mean = 0;
+            for (int i = 0; i < dp.Length; i++)
+                mean += row.Weights[i] * dp[i];
+            return (dp, mean);
         }
 
         double PrefixFactor(Slot slot, Operand operand, Meeting pair) => pair.Prefix is PrefixPart.None ? 1 : pipeline.Stages.Prefix.Gradient(site, operand, slot, pair.Prefix);
@@ -179,7 +186,7 @@ internal sealed class PipelineGradients(S2Config config, Pipeline pipeline, Pipe
                 _ => heads,
             };
             foreach (int head in heads)
-                Add(joined, row, join is KvJoin.Mean ? (double)config.KvHeads / config.Heads : 1, ofHead[head].AsSpan(row * dim, dim));
+                Add(joined, join is KvJoin.Tiled ? row - row % config.KvHeads + head % config.KvHeads : row, join is KvJoin.Mean ? (double)config.KvHeads / config.Heads : 1, ofHead[head].AsSpan(row * dim, dim));
         }
 
         return joined;

@@ -60,6 +60,12 @@ public enum LogSumKind
 
     /// <summary>The natural one, but 0 for a row without keys.</summary>
     ZeroWhereEmpty,
+
+    /// <summary>The natural one of the token that stands, rolled, where the row's own stood.</summary>
+    Rolled,
+
+    /// <summary>The natural one as [B,H,N], read as [B,N,H].</summary>
+    HeadsFirst,
 }
 
 /// <summary>
@@ -137,6 +143,9 @@ public sealed record Stages
     /// <summary>Over what the softmax runs.</summary>
     public Normaliser Normaliser { get; init; } = Normaliser.Row;
 
+    /// <summary>After how many keys the greatest score so far is looked at, where what is summed up of v before a greater one came is not rescaled; 0 where it is.</summary>
+    public int StaleTile { get; init; }
+
     /// <summary>The slot whose result stands at a slot of the ungrouped layout.</summary>
     public Func<Site, Slot, Slot> Ungroup { get; init; } = (_, slot) => slot;
 
@@ -205,6 +214,9 @@ public enum KvJoin
 
     /// <summary>Their mean.</summary>
     Mean,
+
+    /// <summary>The sum over the heads h with the same h mod K.</summary>
+    Tiled,
 }
 
 /// <summary>With what do is multiplied in dv.</summary>
@@ -248,4 +260,10 @@ public sealed record BackwardStages
 
     /// <summary>Whether do of a head is taken unrolled.</summary>
     public Func<Site, int, bool> LeavesOutputGradient { get; init; } = (_, _) => false;
+
+    /// <summary>Whether sum(o do) of a head is taken unrolled.</summary>
+    public Func<Site, int, bool>? LeavesDelta { get; init; }
+
+    /// <summary>The forward pass whose derivative is taken, from the one that was run; none where they are the same.</summary>
+    public Func<Stages, Stages>? Recomputed { get; init; }
 }

@@ -280,7 +280,10 @@ internal sealed class ExplanationSearch
             .. FirstSizeAlone()
                 .Take(MostAlternatives)
                 .SelectMany(structure => Enumerable.Range(0, 2).SelectMany(size => Sets(Padding, size)).SelectMany(padding => Joined(structure, padding)))
-                .Select(composition => (composition, films.Count(film => Explains(composition, [film])))),
+                .Select(composition => (Composition: composition, Sizes: films.Count(film => Explains(composition, [film]))))
+
+                // Of so many threes some fit a size or two by chance, and their advice would lead astray.
+                .Where(item => item.Sizes == films.Length || item.Sizes > item.Composition.Defects.Length),
         ];
         if (bySizes.Length > 0 && bySizes.Max(item => item.Sizes) is > 0 and int most)
         {

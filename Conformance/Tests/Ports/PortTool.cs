@@ -82,6 +82,17 @@ internal sealed class RequiresPythonFactAttribute : FactAttribute
 
 /// <summary>The same for a test of many ports.</summary>
 [AttributeUsage(AttributeTargets.Method)]
+internal sealed class RequiresNumpyTheoryAttribute : TheoryAttribute
+{
+    public RequiresNumpyTheoryAttribute()
+    {
+        if (PortTool.PythonWithNumpy.Length == 0 && Environment.GetEnvironmentVariable("S2ATTN_REQUIRE_TOOLS") != "1")
+            Skip = "did not run: no Python with numpy; name one in S2ATTN_PYTHON";
+    }
+}
+
+/// <summary>The same for a test of many ports.</summary>
+[AttributeUsage(AttributeTargets.Method)]
 internal sealed class RequiresTorchTheoryAttribute : TheoryAttribute
 {
     public RequiresTorchTheoryAttribute()

@@ -99,6 +99,21 @@ public sealed class PublicKindTests
     [RequiresPythonFact("numpy")]
     public void Zeros_over_what_the_roll_wrapped_are_named_as_one_mistake() => Is("wrapped_to_zero", "shifted-into-zeros");
 
+    [RequiresNumpyTheory]
+    [InlineData("packed_without_borders", "entries-not-cut")]
+    [InlineData("last_takes_the_rest", "ragged-tail-joined")]
+    [InlineData("borders_moved_on", "first-border-missing")]
+    [InlineData("first_is_cut", "last-mask-in-first-group")]
+    [InlineData("masks_by_entry", "mask-of-another-group")]
+    [InlineData("view_of_the_kv_head", "kv-rolled-again-in-place")]
+    [InlineData("one_kv_head_broadcast", "single-kv-head-not-rolled")]
+    [InlineData("padding_for_the_mask", "mask-lost-beside-padding+empty-row-average")]
+    [InlineData("lengths", "padding-as-length")]
+    [InlineData("lse_left_behind", "lse-not-unshifted")]
+    [InlineData("delta_by_token", "delta-not-rolled")]
+    [InlineData("sums_of_tiles", "dkv-summed-over-tiled-heads")]
+    public void A_mistake_of_the_blind_trial_is_named(string kind, string name) => Is(kind, name);
+
     [RequiresPythonFact("numpy")]
     public void A_mask_that_takes_100_is_found_beside_a_right_structure()
     {

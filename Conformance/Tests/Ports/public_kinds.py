@@ -511,6 +511,163 @@ def cosine(config, q, k, v, valid):
     return np.roll(joined(o, q.shape), half, axis=1)
 
 
+def by_heads(q, half, pieces):
+    """Causal attention inside pieces, [start, end) of the rows of [N,H,D]; the upper half of the heads has borders of its own."""
+    def of(k, v):
+        o = np.zeros_like(q)
+        for h in range(q.shape[1]):
+            cuts = pieces(half if h >= q.shape[1] // 2 else 0)
+            for a, e in zip(cuts[:-1], cuts[1:]):
+                o[a:e, h] = attend(q[a:e, h], k[a:e, h], v[a:e, h], causal(e - a))
+        return o
+
+    return of
+
+
+def packed_without_borders(config, q, k, v, valid):
+    """All entries are packed behind each other, and the borders of the shifted heads run through them."""
+    g, half, _, k, v = shapes(config, q, k, v)
+    flat = [x.reshape(-1, *x.shape[2:]) for x in (q, k, v)]
+    total = len(flat[0])
+    return by_heads(flat[0], half, lambda s: [0, *range(s or g, total, g), total])(*flat[1:]).reshape(q.shape)
+
+
+def pieces_of_each(config, q, k, v, pieces):
+    _, half, _, k, v = shapes(config, q, k, v)
+    return np.stack([by_heads(q[b], half, pieces)(k[b], v[b]) for b in range(len(q))])
+
+
+def last_takes_the_rest(config, q, k, v, valid):
+    """There are N / G groups, rounded down, and the last one ends where the text does."""
+    g, n = config["groupSize"], config["tokens"]
+    return pieces_of_each(config, q, k, v, lambda s: [0, *(s + i * g for i in range(0 if s else 1, n // g)), n])
+
+
+def borders_moved_on(config, q, k, v, valid):
+    """The borders of shifted heads are those of the others, S further on: there is none at S."""
+    g, n = config["groupSize"], config["tokens"]
+    return pieces_of_each(config, q, k, v, lambda s: [0, *range(g + s, n, g), n])
+
+
+def cut_bias(g, half, groups, heads, at):
+    """The causal mask of each head and group; that of the given group of the upper heads is cut."""
+    bias = np.tile(causal(g), (groups, heads, 1, 1))
+    bias[at, heads // 2:, g - half:, :g - half] = LOWEST
+    return bias
+
+
+def first_is_cut(config, q, k, v, valid):
+    """The roll goes by -S, and the mask cuts the group in which the first tokens stood before it."""
+    g, half, groups, k, v = shapes(config, q, k, v)
+    o = attend(*(group(upper(x, -half), g) for x in (q, k, v)), np.tile(cut_bias(g, half, groups, q.shape[2], 0), (len(q), 1, 1, 1)))
+    return upper(o.transpose(0, 2, 1, 3).reshape(q.shape), half)
+
+
+def masks_by_entry(config, q, k, v, valid):
+    """The masks of the groups are repeated as (group, entry), the groups stand as (entry, group)."""
+    g, half, groups, k, v = shapes(config, q, k, v)
+    o = attend(*(group(upper(x, -half), g) for x in (q, k, v)), np.repeat(cut_bias(g, half, groups, q.shape[2], -1), len(q), axis=0))
+    return upper(o.transpose(0, 2, 1, 3).reshape(q.shape), half)
+
+
+def view_of_the_kv_head(config, q, k, v, valid):
+    """Head by head: a slice of k is rolled in place, which is the memory of other query heads too."""
+    g, half, groups, _, _ = shapes(config, q, k, v)
+    o, k, v, ratio = np.empty_like(q), k.copy(), v.copy(), q.shape[2] // k.shape[2]
+    for h in range(q.shape[2]):
+        own, kh, vh = q[:, :, h].copy(), k[:, :, h // ratio], v[:, :, h // ratio]
+        by = half if h >= q.shape[2] // 2 else 0
+        for x in (own, kh, vh):
+            x[:] = np.roll(x, -by, axis=1)
+        inside = attend(*(x.reshape(len(q), groups, g, -1) for x in (own, kh, vh)), causal(g))
+        o[:, :, h] = np.roll(inside.reshape(own.shape), by, axis=1)
+    return o
+
+
+def one_kv_head_broadcast(config, q, k, v, valid):
+    """Several kv heads are repeated and rolled; a single one is left to the broadcast, and not rolled."""
+    g, half, _, repeated_k, repeated_v = shapes(config, q, k, v)
+    inner = (upper(x, -half) for x in (repeated_k, repeated_v)) if k.shape[2] > 1 else (k, v)
+    o = attend(group(upper(q, -half), g), *(group(x, g) for x in inner), causal(g))
+    return upper(o.transpose(0, 2, 1, 3).reshape(q.shape), half)
+
+
+def padding_for_the_mask(config, q, k, v, valid):
+    """is_causal = attn_mask is None: where there is padding its mask is all that is applied."""
+    g, half, groups, k, v = shapes(config, q, k, v)
+    keys = np.where(group(upper(np.broadcast_to(valid[:, :, None, None], (*q.shape[:3], 1)), -half), g).swapaxes(-1, -2), 0, LOWEST)
+    o = attend(*(group(upper(x, -half), g) for x in (q, k, v)), causal(g) if valid.all() else keys)
+    return upper(o.transpose(0, 2, 1, 3).reshape(q.shape), half)
+
+
+def lengths(config, q, k, v, valid):
+    """Of the padding mask only its sum is kept."""
+    g, half, groups, k, v = shapes(config, q, k, v)
+    valid = np.arange(q.shape[1]) < valid.sum(1, keepdims=True)
+    keys = group(upper(np.broadcast_to(valid[:, :, None, None], (*q.shape[:3], 1)), -half), g).swapaxes(-1, -2)
+    seen = keys & (causal(g) == 0)
+    o = attend(*(group(upper(x, -half), g) for x in (q, k, v)), np.where(seen, 0, -np.inf))
+    o = np.where(seen.any(-1)[..., None], o, 0)
+    return upper(o.transpose(0, 2, 1, 3).reshape(q.shape), half)
+
+
+def weights_of(config, q, k, hidden=0.0):
+    scores = np.float64(config["scale"]) * (q @ np.swapaxes(k, -1, -2)) + causal(q.shape[-2]) + hidden
+    top = scores.max(-1, keepdims=True)
+    weights = np.exp(scores - top)
+    total = weights.sum(-1, keepdims=True)
+    return weights / total, (top + np.log(total))[..., 0]
+
+
+def ungroup(o, shape, half):
+    return upper(o.transpose(0, 2, 1, 3).reshape(shape), half)
+
+
+def lse_left_behind(config, q, k, v, valid):
+    """o is rolled back, the logsumexp that the kernel returns beside it is not."""
+    g, half, _, k, v = shapes(config, q, k, v)
+    q, k, v = (group(upper(x, -half), g) for x in (q, k, v))
+    weights, lse = weights_of(config, q, k)
+    shape = (config["batch"], config["tokens"], config["heads"], config["headDim"])
+    return {"o": ungroup(weights @ v, shape, half), "lse": lse.transpose(0, 2, 1).reshape(shape[:3])}
+
+
+def by_hand(config, q, k, v, valid):
+    """Right on the way forward; the backward pass below is written out."""
+    g, half, _, rk, rv = shapes(config, q, k, v)
+    weights, _ = weights_of(config, *(group(upper(x, -half), g) for x in (q, rk)))
+    return ungroup(weights @ group(upper(rv, -half), g), q.shape, half)
+
+
+def backward_by_hand(config, q, k, v, valid, do, delta_rolls=True, tiles=False):
+    g, half, _, rk, rv = shapes(config, q, k, v)
+    o = by_hand(config, q, k, v, valid)
+    delta = (o * do).sum(-1, keepdims=True)
+    delta = group(upper(delta, -half) if delta_rolls else delta, g)
+    gq, gk, gv, gdo = (group(upper(x, -half), g) for x in (q, rk, rv, do))
+    weights, _ = weights_of(config, gq, gk)
+    ds = config["scale"] * weights * (gdo @ gv.swapaxes(-1, -2) - delta)
+    gradients = [ungroup(x, q.shape, half) for x in (ds @ gk, ds.swapaxes(-1, -2) @ gq, weights.swapaxes(-1, -2) @ gdo)]
+    b, n, h, d = q.shape
+    kv = k.shape[2]
+    shared = [x.reshape(b, n, h // kv, kv, d).sum(2) if tiles else x.reshape(b, n, kv, h // kv, d).sum(3) for x in gradients[1:]]
+    return dict(zip(("dq", "dk", "dv"), (gradients[0], *shared)))
+
+
+def delta_by_token(config, q, k, v, valid):
+    return by_hand(config, q, k, v, valid)
+
+
+def sums_of_tiles(config, q, k, v, valid):
+    return by_hand(config, q, k, v, valid)
+
+
+BACKWARD = {
+    delta_by_token: lambda *arguments: backward_by_hand(*arguments, delta_rolls=False),
+    sums_of_tiles: lambda *arguments: backward_by_hand(*arguments, tiles=True),
+}
+
+
 def sevens(config, q, k, v, valid):
     """It never looks."""
     return np.full_like(q, 7)
@@ -567,9 +724,28 @@ KINDS = {
     first_stays: {**LOCAL, "masks": ["Bidirectional"], "gqa": False, "oddGroup": True, "fixed": {**HALVES, "shiftedHeads": "All"}},
     dealt_out: {**LOCAL, "masks": ["Bidirectional"], "gqa": False, "oddGroup": True, "fixed": {**HALVES, "shiftedHeads": "All"}},
     wrapped_to_zero: {**LOCAL, "masks": ["BidirectionalSplit"], "gqa": False, "oddGroup": True, "fixed": {**HALVES, "shiftedHeads": "All"}},
+    packed_without_borders: {**LOCAL, "masks": ["Split"], "oddGroup": True},
+    last_takes_the_rest: {**LOCAL, "masks": ["Split"], "oddGroup": True, "ragged": True},
+    borders_moved_on: {**LOCAL, "masks": ["Split"], "oddGroup": True, "ragged": True},
+    first_is_cut: {**LOCAL, "masks": ["Split"], "oddGroup": True},
+    masks_by_entry: {**LOCAL, "masks": ["Split"], "oddGroup": True},
+    view_of_the_kv_head: {**LOCAL, "oddGroup": True},
+    one_kv_head_broadcast: {**LOCAL, "oddGroup": True},
+    padding_for_the_mask: {**LOCAL, "padding": True},
+    lengths: {**LOCAL, "padding": True},
+    lse_left_behind: LOCAL,
+    delta_by_token: {**LOCAL, "ops": ["forward", "backward"], "oddGroup": True},
+    sums_of_tiles: {**LOCAL, "ops": ["forward", "backward"], "oddGroup": True},
     sevens: LOCAL,
     halfway: {**LOCAL, "dtypes": ["f16"], "fixed": {**HALVES, "groups": 4}},
 }
 kind, sample.CAPABILITIES = next((kind, claims) for kind, claims in KINDS.items() if kind.__name__ == NAME)
-sample.forward = lambda config, q, k, v, valid: {"o": kind(config, q, k, v, valid)}
+
+
+def forward(config, q, k, v, valid):
+    answer = kind(config, q, k, v, valid)
+    return answer if isinstance(answer, dict) else {"o": answer}
+
+
+sample.forward, sample.backward = forward, BACKWARD.get(kind)
 sample.main()

@@ -30,8 +30,12 @@ internal static class GradientDefects
         Scale("dk-without-scale", "dk lacks the scale.", "Multiply dk by the scale.", (_, _) => 1, Operand.Key),
         Scale("dq-dk-without-scale", "dq and dk lack the scale.", "Multiply dq and dk by the scale.", (_, _) => 1, Operand.Query, Operand.Key),
         Scale("dq-dk-scaled-twice", "dq and dk hold the scale twice.", "Multiply dq and dk by the scale once.", (_, scale) => scale * scale, Operand.Query, Operand.Key),
+        Scale("dq-scaled-twice", "dq holds the scale twice.", "Multiply dq by the scale once: where k, or what is kept of ds, is scaled already, not again.", (_, scale) => scale * scale, Operand.Query),
+        Scale("dk-scaled-twice", "dk holds the scale twice.", "Multiply dk by the scale once: where the q that was kept is scaled already, not again.", (_, scale) => scale * scale, Operand.Key),
         Scale("dq-without-scale-in-shifted-heads", "dq lacks the scale in the shifted heads.", "Multiply dq by the scale in every head.", (shifted, scale) => shifted ? 1 : scale, Operand.Query),
         new("delta-missing", Stage.BackwardScale, "ds = p dp: the term sum p dp is not subtracted.", "Subtract delta = sum(o do) of the row from dp.", stages => Backward(stages, backward => backward with { Delta = 0 })),
+        new("delta-not-rolled", Stage.BackwardScale, "The term sum(o do) that is subtracted from dp is not rolled in the shifted heads, so that a row gets another token's: dq and dk are wrong, dv is right.", "Roll delta = sum(o do) of the shifted heads by -S, as do, or sum p dp of the row instead.",
+            stages => Backward(stages, backward => backward with { LeavesDelta = (site, head) => site.Shift(head) > 0 })),
         new("dv-unnormalised", Stage.BackwardScale, "dv uses exp(score - max) instead of the weights.", "Divide the exponentials by their sum, as exp(score - lse), before dv.",
             stages => Backward(stages, backward => backward with { Value = ValueGradientKind.Unnormalised })),
         new("dv-of-greatest-weight", Stage.BackwardScale, "dv is counted for one key of a row only, the greatest weight.", "Add weight times do to dv of every visible key.",
@@ -40,8 +44,15 @@ internal static class GradientDefects
         Join("dv-last-head-wins", "dv holds what the last query head of a kv head gives, not the sum.", "Add dv over the query heads that share a kv head.", KvJoin.Last, Operand.Value),
         Join("dkv-last-head-wins", "dk and dv hold what the last query head of a kv head gives, not the sum.", "Add dk and dv over the query heads that share a kv head.", KvJoin.Last, Operand.Key, Operand.Value),
         Join("dkv-first-head-wins", "dk and dv hold what the first query head of a kv head gives, not the sum.", "Add dk and dv over the query heads that share a kv head.", KvJoin.First, Operand.Key, Operand.Value),
+        Join("dkv-summed-over-tiled-heads", "dk and dv of a kv head are summed over the query heads h with the same h mod K, not over those that read it.", "Sum dk and dv over the H / K query heads that follow each other: reshape H to [K, H / K], not to [H / K, K], and sum over the second axis.", KvJoin.Tiled, Operand.Key, Operand.Value),
         Join("dkv-averaged", "dk and dv are the mean over the query heads that share a kv head, not the sum.", "Add dk and dv over the query heads that share a kv head.", KvJoin.Mean, Operand.Key, Operand.Value),
+        Recomputed("gradients-without-padding", "The backward pass computes the weights again without the padding mask.", "Hide padded keys in the backward pass too, as in the forward pass.", stages => stages with { IsValid = (_, _, _, _) => true }),
+        Recomputed("gradients-without-causal-mask", "The backward pass computes the weights again without the causal mask.", "Apply the causal mask in the backward pass too, as in the forward pass.", MaskDefects.WithoutOrder),
+        Recomputed("gradients-without-cut", "The backward pass computes the weights again without cutting the wrapped run off.", "Cut the wrapped run off in the backward pass too, as in the forward pass.", MaskDefects.WithoutCut),
+        Recomputed("gradients-without-roll", "The backward pass takes every head as one that does not shift.", "Roll q, k, v and do of the shifted heads by -S in the backward pass too, and dq, dk and dv back by +S.", stages => stages with { Shifts = (_, _) => false }),
     ];
+
+    private static Defect Recomputed(string name, string what, string fix, Func<Stages, Stages> forward) => new(name, Stage.BackwardMap, what, fix, stages => Backward(stages, backward => backward with { Recomputed = forward }));
 
     private static Stages Backward(Stages stages, Func<BackwardStages, BackwardStages> change) => stages with { Backward = change(stages.Backward) };
 

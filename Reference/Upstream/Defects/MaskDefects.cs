@@ -14,7 +14,7 @@ internal static class MaskDefects
             stages => stages with { Policy = mask => mask.IsCausal() ? MaskPolicy.Bidirectional : stages.Policy(mask) })
         { SeenIn = "public ports" },
         new("no-causal-mask", Stage.Policy, "The causal mask is not applied; the wrapped run is cut where it should be.", "Apply the causal mask of the policy inside each group.",
-            stages => stages with { Policy = mask => WithoutOrder(stages.Policy(mask)) }),
+            WithoutOrder),
         Confused("split-as-local-causal", MaskPolicy.Split, MaskPolicy.LocalCausal, "cut the wrapped run 0 .. S-1 off the last group, as with cu_seqlens 0, S, S+G, ..., N"),
         Confused("bidirectional-split-as-bidirectional", MaskPolicy.BidirectionalSplit, MaskPolicy.Bidirectional, "cut the wrapped run 0 .. S-1 off the last group"),
         Confused("local-causal-as-split", MaskPolicy.LocalCausal, MaskPolicy.Split, "let the wrapped run see the end of the text, or declare the policy Split"),
@@ -44,6 +44,12 @@ internal static class MaskDefects
         Edge("cut-in-first-group-too", "The first group is cut at S, beside the last one, where the cut belongs.", "Leave the first group whole: the roll brings nothing from the other end of the text into it.",
             (site, query, key, sees) => sees && (!Cuts(site, query.Head) || query.Position >= site.Config.GroupSize || query.Position < site.Shift(query.Head) == key.Position < site.Shift(query.Head)))
             with { SeenIn = "encoders with code: slices (0, -G), (-G, -S), (-S, None), (0, S), (S, G) in one mask" },
+        Edge("last-mask-in-first-group", "The first group of a shifted head is cut where the last one, with the wrapped run, should be.", "Roll by -S puts the first S tokens behind the last one: cut the last group, mask[-1], not mask[0].",
+            (site, query, key, sees) => !Cuts(site, query.Head) ? sees
+                : site.Token(site.Shift(key.Head), key.Position) < site.Config.Tokens && (!site.Config.Mask.IsCausal() || key.Position <= query.Position)
+                    && (query.Position >= site.Config.GroupSize || query.Position < site.Config.GroupSize - site.Shift(query.Head) == key.Position < site.Config.GroupSize - site.Shift(query.Head))),
+        new("mask-of-another-group", Stage.Edge, "Where a batch holds several entries, groups get the masks of others: the masks of the groups are repeated as (group, entry) beside tensors in the order (entry, group).", "Repeat the masks of the groups in the tensor's order: mask.repeat(B, 1, 1) for [B N/G, G, G], not repeat_interleave.",
+            stages => stages with { Edge = (site, query, key, _) => stages.Sees(site, WithMaskOf(site, query), WithMaskOf(site, key)) }),
         new("last-group-mask-missing", Stage.Edge, "The last group of a shifted head has no mask.", "Apply the mask to the last group too.",
             stages => stages with
             {
@@ -68,11 +74,29 @@ internal static class MaskDefects
                 Leaves = (site, row) => row.Token >= Whole(site) || stages.Leaves(site, row),
                 Edge = (site, query, key, sees) => site.Token(site.Shift(key.Head), key.Position) < Whole(site) && stages.Edge(site, query, key, sees),
             }),
+        new("ragged-tail-joined", Stage.Regroup, "The tokens past the last whole group belong to that group, which is then longer than G, instead of being a shorter one of their own.", "Begin a group at every multiple of G (for shifted heads at S + i G), also where fewer than G tokens are left: N / G rounded up, not down.",
+            stages => stages with { Group = (site, slot) => Math.Min(stages.Group(site, slot), site.Config.Tokens / site.Config.GroupSize - 1) }),
+        new("entries-not-cut", Stage.Regroup, "Where the batch is packed, the last piece of an entry and the first S tokens of the next are one piece of a shifted head: cu_seqlens has no border between entries.", "Put a border at the start of every entry too: 0, S, S+G, ..., N, N+S, N+S+G, ..., 2N.",
+            stages => stages with
+            {
+                Reach = NextToEntry,
+                Edge = (site, query, key, sees) => query.Batch == key.Batch ? stages.Edge(site, query, key, sees) : key.Batch < query.Batch || !site.Config.Mask.IsCausal(),
+            }),
+        new("first-border-missing", Stage.Regroup, "The first S tokens of a shifted head and the G after them are one piece: the border at S is missing.", "Begin the pieces of a shifted head at 0, S, S+G, ..., not at 0, S+G, ...",
+            stages => stages with
+            {
+                Group = (site, slot) => Cuts(site, slot.Head) && IsWrapped(site, slot) ? 0 : stages.Group(site, slot),
+                Edge = (site, query, key, sees) => stages.Edge(site, query, key, sees)
+                    || Cuts(site, query.Head) && IsWrapped(site, query) != IsWrapped(site, key) && (!site.Config.Mask.IsCausal() || IsWrapped(site, key)),
+            }),
         new("ragged-tail-filled", Stage.Regroup, "The last, shorter segment is filled up to G keys with those before it.", "Let the last segment hold only the tokens past the last whole group.",
             stages => stages with { Reach = BeforeTail })
         { SeenIn = "Point Transformer V3: the last patch of a cloud" },
         Padding("padding-ignored", "Padded keys are seen.", "Hide key u of batch entry b where valid[b,u] is 0.", (_, _, _, _) => true) with { SeenIn = "public ports without an attention mask" },
         Padding("padding-past-first-group-ignored", "Padding is only obeyed in the first group.", "Cut the padding mask into groups as k, instead of using its first G columns.", (site, _, _, key) => key.Token >= site.Config.GroupSize || Valid(site, key)),
+        Padding("padding-as-length", "Padding is taken as a length: as many keys from the front as are valid, wherever the padded ones stand.", "Hide the keys where valid is 0: their number says where they stand only if all are at the end.", (site, _, _, key) => key.Token < Length(site, key.Batch)),
+        new("mask-lost-beside-padding", Stage.Padding, "Where a padding mask is given it takes the place of the mask, so that a query sees its whole group.", "Hide a key where either mask does: an attention function that takes one mask needs both in it, and is_causal = (mask is None) drops one.",
+            stages => stages with { Edge = (site, query, key, sees) => site.IsPadded ? site.Token(site.Shift(key.Head), key.Position) < site.Config.Tokens : stages.Edge(site, query, key, sees) }),
         Padding("padding-inverted", "The padding mask is read as 1 = padded.", "Read valid as 1 = real key.", (site, _, _, key) => Valid(site, key) != site.IsPadded),
         Padding("padding-batch-head-swapped", "The padding mask is repeated in the order (head, batch) beside tensors in the order (batch, head).", "Repeat each batch entry's mask H times in place (repeat_interleave) instead of tiling the batch.",
             (site, query, _, key) => Valid(site, key with { Batch = (key.Batch * site.Config.Heads + query.Head) % site.Config.Batch })),
@@ -179,6 +203,25 @@ internal static class MaskDefects
             return stages with { IsValid = (site, query, key, _) => IsKept(site, query) && IsKept(site, key) };
         });
 
+    private static int Length(Site site, int entry) => Enumerable.Range(0, site.Config.Tokens).Count(token => site.Valid[entry, token]);
+
+    private static Slot WithMaskOf(Site site, Slot slot)
+    {
+        (int group, int offset) = Math.DivRem(slot.Position, site.Config.GroupSize);
+        return slot with { Position = (slot.Batch * site.Groups + group) / site.Config.Batch * site.Config.GroupSize + offset };
+    }
+
+    // The last piece of the entry before, and the first of the one after.
+    private static IEnumerable<Slot> NextToEntry(Site site, Slot slot)
+    {
+        if (!Cuts(site, slot.Head))
+            return [];
+        int shift = site.Shift(slot.Head), start = (site.Config.Tokens - 1 - shift) / site.Config.GroupSize * site.Config.GroupSize;
+        return IsWrapped(site, slot) ? slot.Batch == 0 ? [] : Enumerable.Range(start, site.Config.Tokens - shift - start).Select(position => slot with { Batch = slot.Batch - 1, Position = position })
+            : slot.Position < start || slot.Batch == site.Config.Batch - 1 ? []
+            : Enumerable.Range(site.Ring - shift, shift).Select(position => slot with { Batch = slot.Batch + 1, Position = position });
+    }
+
     private static Place OtherHalf(Site site, Slot slot, Place place) => place with { Batch = (2 * slot.Batch + (site.Config.ShiftedHeads.IsShifted(slot.Head, site.Config.Heads) ? 1 : 0)) % site.Config.Batch };
 
     private static Place BlocksBeforeEntries(Site site, Slot slot)
@@ -189,6 +232,18 @@ internal static class MaskDefects
 
     private static Defect Empty(string name, string what, Func<bool, bool, PairMask> hide) =>
         new(name, Stage.Empty, what, "Give o = 0 and lse = -infinity where no key is seen.", stages => stages with { Hide = hide });
+
+    internal static Stages WithoutOrder(Stages stages) => stages with { Policy = mask => WithoutOrder(stages.Policy(mask)) };
+
+    internal static Stages WithoutCut(Stages stages) => stages with
+    {
+        Policy = mask => stages.Policy(mask) switch
+        {
+            MaskPolicy.Split => MaskPolicy.LocalCausal,
+            MaskPolicy.BidirectionalSplit => MaskPolicy.Bidirectional,
+            var other => other,
+        },
+    };
 
     private static MaskPolicy WithoutOrder(MaskPolicy mask) => mask is MaskPolicy.Split ? MaskPolicy.BidirectionalSplit : mask.IsCausal() ? MaskPolicy.Bidirectional : mask;
 

@@ -110,6 +110,10 @@ internal static class ShiftDefects
         new("kv-half-shifted-unless-one", Stage.KvShift, "The upper half of the kv heads, h' >= K / 2, is rolled before k and v are repeated, and a single kv head not at all, whatever query heads read them.", "Repeat k and v to the query heads first, then roll those of the shifted query heads.",
             stages => KvShift(stages, (site, head) => site.Config.KvHeads > 1 && site.KvHead(head) >= site.Config.KvHeads / 2 ? stages.Amount(site.Config, head) : 0))
         { SeenIn = "public MLX ports, whose attention takes k and v unrepeated" },
+        new("single-kv-head-not-rolled", Stage.KvShift, "k and v of a single kv head, which all query heads share, are not rolled for the heads that shift; q is.", "Roll k and v for the shifted query heads where K is 1 too: repeat the one kv head first, or keep a rolled copy beside it.",
+            stages => KvShift(stages, (site, head) => site.Config.KvHeads == 1 ? 0 : site.Shift(head))),
+        new("kv-rolled-again-in-place", Stage.KvShift, "The roll is written into the kv head itself, which query heads share, so that each shifted query head that reads it finds it rolled once more than the one before.", "Roll a copy of the kv head for each query head: a slice such as k[:, :, h] is a view, and what is written into it stays.",
+            stages => KvShift(stages, (site, head) => site.OnRing(Sharing(site, head).Where(other => other <= head).Sum(site.Shift)))),
         new("kv-shift-of-first-head", Stage.KvShift, "A kv head is rolled as the first query head that reads it.", "Roll k and v for each query head, after they are repeated.",
             stages => KvShift(stages, (site, head) => site.Shift(Sharing(site, head).First()))),
         new("kv-repeat-after-half", Stage.KvShift, "Only the kv heads from H / 2 on are rolled, so where K <= H / 2 neither k nor v is.", "Repeat k and v to the query heads first, then roll those of the shifted query heads.",

@@ -33,9 +33,13 @@ internal static class SoftmaxDefects
         Softmax("softmax-over-heads", "The softmax runs over the heads.", "Take the softmax along the last axis of the scores, the keys.", Normaliser.Heads),
         Softmax("softmax-over-pairs", "The softmax runs over all pairs of a group instead of the keys that a query sees.", "Take the softmax along the last axis of the scores, the keys, alone.", Normaliser.Pairs),
         Softmax("softmax-over-groups", "The softmax runs over the groups.", "Take the softmax along the last axis of the scores, the keys.", Normaliser.Groups),
+        Stale("accumulator-not-rescaled", 1, "key after key"),
+        .. new[] { 16, 32, 64 }.Select(tile => Stale($"accumulator-not-rescaled-in-tiles-of-{tile}", tile, $"in tiles of {tile} keys")),
         LogSum("lse-base-2", "The logsumexp is in base 2.", "Multiply lse by ln 2.", LogSumKind.Base2),
         LogSum("lse-without-scale", "The logsumexp is that of the unscaled products.", "Take lse of scale q.k.", LogSumKind.Unscaled),
         LogSum("lse-without-max", "The greatest score is not added back to the logsumexp.", "Return max + log(sum), not log(sum).", LogSumKind.WithoutMaximum),
+        LogSum("lse-not-unshifted", "The logsumexp of a shifted head is not rolled back; o is.", "Roll lse of the shifted heads back by +S, as o.", LogSumKind.Rolled),
+        LogSum("lse-heads-first", "The logsumexp is [B,H,N] and returned as [B,N,H] without a transpose.", "Transpose lse to [B,N,H]: a reshape alone mixes heads and tokens.", LogSumKind.HeadsFirst),
         LogSum("empty-row-lse-zero", "The logsumexp of a row without keys is 0.", "Give lse = -infinity where no key is seen.", LogSumKind.ZeroWhereEmpty),
     ];
 
@@ -54,6 +58,9 @@ internal static class SoftmaxDefects
     ];
 
     private static Defect Softmax(string name, string what, string fix, Normaliser normaliser) => new(name, Stage.Softmax, what, fix, stages => stages with { Normaliser = normaliser });
+
+    private static Defect Stale(string name, int tile, string walk) => new(name, Stage.Softmax, $"Keys are read {walk}, and where a greater score comes up the sum of exponentials is rescaled, but not what was summed up of v.",
+        "Multiply the accumulator of o by exp(old max - new max) too, wherever the sum of exponentials is.", stages => stages with { StaleTile = tile });
 
     private static Defect LogSum(string name, string what, string fix, LogSumKind kind) => new(name, Stage.LogSum, what, fix, stages => stages with { LogSum = kind });
 }
