@@ -32,21 +32,18 @@ internal static class CampaignCommand
         command.SetAction(result =>
         {
             Console.WriteLine(KernelPaths.Describe());
-            bool agrees = true;
-            foreach (VectorWidth width in KernelPaths.Widths)
+            return EachHolds(KernelPaths.Widths, width =>
             {
                 using OptimizedPort port = new(new S2AttentionOptions { VectorWidth = width, Threads = 2 });
                 CampaignReport report = AgreementCampaign.Run(
                     port, OptimizedPort.ModelOf, result.GetValue(cases), result.GetValue(seed), result.GetValue(maxTokens), result.GetValue(maxDim));
-                agrees &= report.Failures.IsEmpty && !report.Worst.Any(share => share.IsLoose);
                 Console.WriteLine($"{width}: {report.Cases} cases, {report.Failures.Length} outside of the bound; the least and the largest error / bound:");
                 foreach (WorstShare share in report.Worst)
                     Console.WriteLine(FormattableString.Invariant($"  {share.Tensor,-3} {share.Type,-4} {share.Least:0.0e-0} {share.Ratio:0.000}  {share.Case}{(share.IsLoose ? $"  LOOSE: never used to {WorstShare.Loose}" : "")}"));
                 foreach (string failure in report.Failures)
                     Console.WriteLine($"  FAILED {failure}");
-            }
-
-            return agrees ? 0 : 1;
+                return report.Failures.IsEmpty && !report.Worst.Any(share => share.IsLoose);
+            });
         });
         return command;
     }
@@ -58,18 +55,15 @@ internal static class CampaignCommand
         command.SetAction(result =>
         {
             Console.WriteLine(KernelPaths.Describe());
-            bool agrees = true;
-            foreach (VectorWidth width in KernelPaths.Widths)
+            return EachHolds(KernelPaths.Widths, width =>
             {
                 ExponentialReport report = result.GetValue(all)
                     ? ExponentialCampaign.Measure(width, ExponentialCampaign.Lowest, 0)
                     : ExponentialCampaign.Measure(width, -1.5f, -MathF.ScaleB(1, -12));
-                agrees &= report.WorstRelative <= OptimizedPort.PowerOfTwoError && report.WorstAbsolute <= Math.ScaleB(1, -126);
                 Console.WriteLine(FormattableString.Invariant(
                     $"{width}: {report.Arguments} floats, relative error at most {report.WorstRelative:G4} (at {report.WorstArgument:R}; the bound assumes {OptimizedPort.PowerOfTwoError:G4}), below the normal range {report.WorstAbsolute:G3} absolute"));
-            }
-
-            return agrees ? 0 : 1;
+                return report.WorstRelative <= OptimizedPort.PowerOfTwoError && report.WorstAbsolute <= Math.ScaleB(1, -126);
+            });
         });
         return command;
     }
@@ -79,19 +73,13 @@ internal static class CampaignCommand
         Option<int> cases = Positive("--cases", "Inputs of each kind.", 20_000);
         Option<int> seed = new("--seed") { Description = "The same seed gives the same inputs.", DefaultValueFactory = _ => 1 };
         Command command = new("hostile", "Replies, declarations, manifests and reports that somebody broke: read, or refused in words.") { cases, seed };
-        command.SetAction(result =>
+        command.SetAction(result => EachHolds(HostileCampaign.Run(result.GetValue(cases), result.GetValue(seed)), report =>
         {
-            bool held = true;
-            foreach (HostileReport report in HostileCampaign.Run(result.GetValue(cases), result.GetValue(seed)))
-            {
-                held &= report.Failures.IsEmpty;
-                Console.WriteLine($"{report.Input,-26} {report.Tried} tried, {report.Accepted} read, {report.Tried - report.Accepted} refused");
-                foreach (string failure in report.Failures)
-                    Console.WriteLine($"  FAILED {failure}");
-            }
-
-            return held ? 0 : 1;
-        });
+            Console.WriteLine($"{report.Input,-26} {report.Tried} tried, {report.Accepted} read, {report.Tried - report.Accepted} refused");
+            foreach (string failure in report.Failures)
+                Console.WriteLine($"  FAILED {failure}");
+            return report.Failures.IsEmpty;
+        }));
         return command;
     }
 
@@ -126,19 +114,12 @@ internal static class CampaignCommand
         Command command = new("paths", "agreement and exp once more under each switch of the runtime that selects another path.") { cases, maxTokens };
         command.SetAction(result =>
         {
-            bool agrees = true;
-            foreach (PathSwitch path in KernelPaths.Switches)
-                foreach (string[] arguments in new string[][]
-                {
-                    ["agreement", "--cases", $"{result.GetValue(cases)}", "--max-tokens", $"{result.GetValue(maxTokens)}"],
-                    ["exp"],
-                })
-                {
-                    Console.WriteLine($"== {path}: {string.Join(" ", arguments)}");
-                    agrees &= RunAgain(path, arguments) == 0;
-                }
-
-            return agrees ? 0 : 1;
+            string[][] campaigns = [["agreement", "--cases", $"{result.GetValue(cases)}", "--max-tokens", $"{result.GetValue(maxTokens)}"], ["exp"]];
+            return EachHolds(KernelPaths.Switches.SelectMany(_ => campaigns, (path, arguments) => (path, arguments)), item =>
+            {
+                Console.WriteLine($"== {item.path}: {string.Join(" ", item.arguments)}");
+                return RunAgain(item.path, item.arguments) == ExitCode.Holds;
+            });
         });
         return command;
     }
@@ -165,6 +146,13 @@ internal static class CampaignCommand
             return report.EndsAsItBegan ? 0 : 1;
         });
         return command;
+    }
+
+    /// <summary>Runs every part of a campaign, also behind one that does not hold, so that all is told that disagrees.</summary>
+    internal static int EachHolds<T>(IEnumerable<T> parts, Func<T, bool> holds)
+    {
+        bool[] held = [.. parts.Select(holds)];
+        return held.Contains(false) ? ExitCode.DoesNotHold : ExitCode.Holds;
     }
 
     private static int RunAgain(PathSwitch path, string[] arguments)

@@ -99,6 +99,19 @@ public sealed class BenchTablesTests
     public void Two_threads_are_judged_by_what_they_gain(int tokens, int groupSize, double gain, string verdict) =>
         Assert.StartsWith(verdict, BenchTarget.Verdict(Row with { Threads = 2, Tokens = tokens, GroupSize = groupSize, VsOneThread = gain }, []), StringComparison.Ordinal);
 
+    /// <summary>Two products forward and five more backward, over a text and over windows alike; of windows the pairs are counted here by hand.</summary>
+    [Fact]
+    public void The_operations_of_a_case_are_those_of_its_visible_pairs()
+    {
+        BenchCase text = BenchCase.Targets(1, withBackward: false)[0], windows = BenchCase.Small(1).First(item => item.Sides == (56, 7));
+        foreach (BenchCase item in new[] { text, windows })
+            Assert.Equal(3.5, (item with { WithBackward = true }).Flops / item.Flops);
+
+        // On each axis 56 tokens make seven whole windows, and one that is cut at 3.
+        double pairsOfAxis = (7 * 49) + 9 + 16;
+        Assert.Equal(4.0 * 32 * 8 * 4 * pairsOfAxis * pairsOfAxis, windows.Flops);
+    }
+
     [Fact]
     public void A_half_format_is_judged_by_the_rate_of_f32()
     {

@@ -66,6 +66,8 @@ public sealed class FileTests
     [RequiresToolTheory("bash", "mkfifo")]
     [InlineData(QuickCheck + " --json a --html a", "--json and --html both name")]
     [InlineData(QuickCheck + " --json a --junit ./a", "--json and --junit both name")]
+    [InlineData(QuickCheck + " --json a --junit b --html a", "--json and --html both name")]
+    [InlineData(QuickCheck + " --json a --junit b --html c --badge a", "--json and --badge both name")]
     [InlineData("touch a; ln -s a b; " + QuickCheck + " --html a --junit b", "both name")]
     [InlineData("mkdir d; ln -s d e; " + QuickCheck + " --html d/a --junit e/a", "both name")]
     [InlineData(QuickCheck + " --json no/such/folder/a", "no/such/folder")]

@@ -205,6 +205,28 @@ public sealed partial class OnnxOperatorTests
         Assert.Contains("k [1,8,2,3]", error.Message);
     }
 
+    /// <summary>A node keeps some plans and disposes of the one that was used longest ago; each shape is answered again with the same bits, whether its plan was kept or not.</summary>
+    [RequiresToolFact("gcc", "clang")]
+    public void More_shapes_than_a_node_keeps_plans_for_are_answered_again()
+    {
+        using SessionOptions options = new();
+        options.RegisterCustomOpLibraryV2(NativeBuild.Library, out _);
+        using InferenceSession session = new(CustomOpGraph.Build(MaskPolicy.Split, 4, 2, ElementType.F32, HeadShift.SecondHalf, 1), options);
+        int[] lengths = [.. Enumerable.Range(4, 12)];
+        float[][] first = [.. lengths.Select(Answer)];
+        foreach (int i in Enumerable.Range(0, lengths.Length).Reverse())
+            Assert.Equal(first[i], Answer(lengths[i]));
+
+        float[] Answer(int tokens)
+        {
+            float[] numbers = [.. Enumerable.Range(0, tokens * 2 * 3).Select(i => (i * 7 % 11) - 5f)];
+            using OrtValue tensor = OrtValue.CreateTensorValueFromMemory(numbers, [1, tokens, 2, 3]), valid = OrtValue.CreateTensorValueFromMemory(Enumerable.Repeat((byte)1, tokens).ToArray(), [1, tokens]);
+            using RunOptions run = new();
+            using IDisposableReadOnlyCollection<OrtValue> answers = session.Run(run, new Dictionary<string, OrtValue> { ["q"] = tensor, ["k"] = tensor, ["v"] = tensor, ["valid"] = valid }, ["o"]);
+            return answers[0].GetTensorDataAsSpan<float>().ToArray();
+        }
+    }
+
     /// <summary>Each dimension of each input one less and one more in turn: the message names the input with its shape, or what its heads break.</summary>
     [RequiresToolFact("gcc", "clang")]
     public void Every_dimension_of_every_input_is_checked()

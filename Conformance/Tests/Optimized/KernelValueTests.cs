@@ -71,6 +71,7 @@ public sealed class KernelValueTests
     /// <summary>
     /// A scale of 1e39 with q of 1e-30 gave NaN where 1.4875 was right: q scale log2 e overflowed, though the score is an ordinary number. Powers of two moved between q, k and the
     /// scale change nothing of o and dv, and move dq and dk by as much. A scale of 1e-42 with q and k of 1e22 gave NaN likewise: q.k overflowed before it was scaled.
+    /// Between the two, from 2^-126 down to 2^-150, a float would hold a part of the scale's bits.
     /// </summary>
     [Theory]
     [InlineData(-100, 0, 100)]
@@ -78,6 +79,10 @@ public sealed class KernelValueTests
     [InlineData(100, -100, 0)]
     [InlineData(60, -100, 40)]
     [InlineData(124, 0, -124)]
+    [InlineData(64, 64, -128)]
+    [InlineData(68, 68, -136)]
+    [InlineData(72, 72, -144)]
+    [InlineData(75, 75, -150)]
     [InlineData(80, 80, -160)]
     [InlineData(110, 100, -210)]
     public void A_scale_that_no_float_holds_gives_the_scores_of_the_definition(int powerOfQuery, int powerOfKey, int powerOfScale)

@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.Text.Json;
 using S2Attn.Cli;
 using S2Attn.Conformance.Proofs;
+using S2Attn.Tests.Ports;
 using S2Attn.Tests.Tools;
 
 namespace S2Attn.Tests.Proofs;
@@ -90,6 +91,36 @@ public sealed class ProveCommandTests
             using CancellationTokenSource stop = new();
             ProofOptions options = new([z3], folder, TimeSpan.FromSeconds(20), 1);
             Assert.Single(await ProofRun.RunAsync([.. Plan.Everything().Where(subject => subject.Name.StartsWith("Diagonal", StringComparison.Ordinal))], options, _ => stop.Cancel(), stop.Token));
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    /// <summary>A signal finds prove waiting for a solver: it ends the solver, says that it was stopped, and leaves no folder behind.</summary>
+    [Fact]
+    public void A_signal_ends_the_solver_and_is_told()
+    {
+        if (OperatingSystem.IsWindows())
+            return;
+        string folder = Directory.CreateTempSubdirectory("s2attn-prove-test-").FullName;
+        try
+        {
+            string solver = Path.Combine(folder, "solver"), told = Path.Combine(folder, "pid"), temporary = Directory.CreateDirectory(Path.Combine(folder, "tmp")).FullName;
+            File.WriteAllText(solver, $"#!/bin/sh\necho $$ > {told}.new && mv {told}.new {told}\nexec sleep 100\n");
+            File.SetUnixFileMode(solver, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+            ProcessStartInfo start = new("dotnet", [typeof(ProveCommand).Assembly.Location, "prove", "--solver", solver, "--filter", "Diagonal.Split", "--jobs", "1"]) { RedirectStandardError = true, RedirectStandardOutput = true };
+            start.Environment["TMPDIR"] = temporary;
+            using Process process = Process.Start(start)!;
+            Assert.True(SpinWait.SpinUntil(() => File.Exists(told) || process.HasExited, TimeSpan.FromMinutes(2)), "the solver was not asked");
+            Assert.Equal(0, PortTool.Run("kill", ["-TERM", $"{process.Id}"]).ExitCode);
+            string error = process.StandardError.ReadToEnd();
+            process.WaitForExit();
+            Assert.Equal(143, process.ExitCode);
+            Assert.Contains("stopped: ", error, StringComparison.Ordinal);
+            Assert.NotEqual(0, PortTool.Run("kill", ["-0", File.ReadAllText(told).Trim()]).ExitCode);
+            Assert.Empty(Directory.EnumerateDirectories(temporary, "*s2attn*"));
         }
         finally
         {

@@ -70,6 +70,24 @@ public sealed class AssertionTests : IDisposable
         Assert.Equal(0, Conformance.Properties.Rows.FirstDifference([0.0], [-0.0]));
     }
 
+    /// <summary>A number that is not finite agrees with itself alone, also where the row is empty and its bound 0; without a bound, with any that is not finite.</summary>
+    [Fact]
+    public void What_is_not_finite_agrees_with_itself_alone_where_there_is_a_bound()
+    {
+        double[] numbers = [double.NaN, double.PositiveInfinity, double.NegativeInfinity, 0, 3];
+        foreach (double computed in numbers)
+            foreach (double exact in numbers)
+            {
+                foreach (double bound in new[] { 0, 2, double.MaxValue })
+                    Assert.True(
+                        Agreement.Ratio(computed, exact, bound) <= 1 == (computed.Equals(exact) || (double.IsFinite(computed) && double.IsFinite(exact) && Math.Abs(computed - exact) <= bound)),
+                        $"{computed} for {exact}, bound {bound}");
+                Assert.True(
+                    Agreement.Ratio(computed, exact, double.PositiveInfinity) <= 1 == (double.IsFinite(exact) || !double.IsFinite(computed)),
+                    $"{computed} for {exact}, without a bound");
+            }
+    }
+
     /// <summary>One element of one tensor is another number, and the hash is put right: only the comparison of that tensor can tell.</summary>
     [Theory]
     [MemberData(nameof(BrokenGolden.Tensors), MemberType = typeof(BrokenGolden))]

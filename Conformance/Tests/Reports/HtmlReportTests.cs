@@ -7,6 +7,8 @@ using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Properties;
 using S2Attn.Conformance.Reports;
 using S2Attn.Conformance.Running;
+using S2Attn.Spec;
+using S2Attn.Spec.Algebra;
 using S2Attn.Tests.Ports;
 using S2Attn.Tests.Tools;
 
@@ -72,6 +74,33 @@ public sealed partial class HtmlReportTests
                 var drawn = Run().Matches(path).SelectMany(run => Enumerable.Range(int.Parse(run.Groups[1].Value), int.Parse(run.Groups[3].Value)).Select(u => (int.Parse(run.Groups[2].Value), u)));
                 Assert.Equal(from t in Enumerable.Range(0, head.Rows.Length) from u in Enumerable.Range(0, head.Rows.Length) where has(head.Rows[t][u]) select (t, u), drawn);
             }
+        }
+    }
+
+    /// <summary>A border is drawn in front of every token that is of another group, or another run, than the one before it.</summary>
+    [Theory]
+    [InlineData(1, 0)]
+    [InlineData(4, 0)]
+    [InlineData(4, 1)]
+    [InlineData(4, 3)]
+    [InlineData(6, 2)]
+    [InlineData(12, 5)]
+    public void The_borders_of_a_drawing_are_those_of_the_groups(int groupSize, int shift)
+    {
+        const int Tokens = 12;
+        ImmutableArray<Conformance.Xray.Cell> row = [.. new Conformance.Xray.Cell[Tokens]];
+        Conformance.Xray.HeadPicture head = new(0, [0], shift, [.. Enumerable.Repeat(row, Tokens)]);
+        int[] expected = [.. Enumerable.Range(1, Tokens - 1).Where(t => PlaceOf(t - 1) != PlaceOf(t))];
+        foreach (string svg in new[] { HtmlMask.Port(head, groupSize, "a", "t"), HtmlMask.Definition(head, groupSize, "a", "t") })
+        {
+            string path = (string)XElement.Parse(svg).Elements("path").Single(item => (string?)item.Attribute("class") == "border").Attribute("d")!;
+            Assert.Equal(string.Concat(expected.Select(t => $"M{t} 0V{Tokens}M0 {t}H{Tokens}")), path);
+        }
+
+        (long Group, bool Run) PlaceOf(int t)
+        {
+            TokenPlace<Int, Bool> place = Visibility.Place<Int, Bool>(Tokens, groupSize, shift, t);
+            return (place.Group.Value, place.Run.Value);
         }
     }
 
