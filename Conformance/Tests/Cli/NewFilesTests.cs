@@ -18,5 +18,5 @@ public sealed class NewFilesTests
         Assert.False(File.Exists(first + "2"));
     });
 
-    private static Stream Text() => new MemoryStream("1"u8.ToArray());
+    private static MemoryStream Text() => new MemoryStream("1"u8.ToArray());
 }
