@@ -4,6 +4,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
+using S2Attn.Conformance.Validation;
 using S2Attn.Experiments.Data;
 using S2Attn.Experiments.Model;
 using S2Attn.Experiments.Training;
@@ -71,6 +72,10 @@ internal sealed class Runner
     public void GoOn(string only, CancellationToken cancellation)
     {
         Directory.CreateDirectory(work);
+
+        // Tried first: when a run is done, nothing is kept of it but its result.
+        Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(resultsPath))!);
+        WholeFile.CheckWritable(resultsPath);
         List<Result> results = [.. Results.Read(resultsPath)];
         for (int checkpoint = 1; checkpoint <= experiment.Checkpoints; checkpoint++)
             if (experiment.PretrainingSteps > 0 && File.Exists(BasePath(checkpoint)))

@@ -113,6 +113,16 @@ public sealed class RunnerTests : IDisposable
     }
 
     [Fact]
+    public void Results_that_could_not_be_written_end_an_experiment_before_its_first_step()
+    {
+        string taken = Path.Combine(folder, "taken");
+        File.WriteAllText(taken, "");
+        bool hasStepped = false;
+        Assert.ThrowsAny<IOException>(() => new Runner(Small, taken, Path.Combine(folder, "work"), "commit", _ => hasStepped = true).GoOn("", default));
+        Assert.False(hasStepped);
+    }
+
+    [Fact]
     public void An_arm_that_the_kernel_refuses_is_left_out_and_named()
     {
         Cell odd = new(Arm.PositionCausal, 16, 5, RopeScaling.None, Tuning.Full);
