@@ -3,6 +3,7 @@ using System.Collections.Immutable;
 using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
 using S2Attn.Conformance.Properties;
+using S2Attn.Spec;
 
 namespace S2Attn.Conformance.Running;
 
@@ -160,6 +161,11 @@ public static class SuiteRunner
                 : Outcome.Fails;
             Shrunk shrunk = Shrinking.Shrink(options.ShrinkLimit, property, port, first, verdict, cancellation);
             denied.UnionWith(LevelsOf(property, description.Capabilities, shrunk.Case, shrunk.Verdict));
+
+            // What fails at an odd size may fail at a plain one too, which the draw happened to leave out.
+            AttentionCase plain = CaseFitting.Fit(description.Capabilities, property.Arrange(CaseFitting.Fit(description.Capabilities, Plainer(description.Capabilities, shrunk.Case))));
+            if (shrunk.Verdict is Verdict.Fails && !denied.Contains(PortLevel.Forward) && !cancellation.IsCancellationRequested && Check(property, port, plain) is { IsBad: true } also)
+                denied.UnionWith(LevelsOf(property, description.Capabilities, plain, also));
             counterexample = [Of(first, shrunk)];
         }
 
@@ -169,6 +175,24 @@ public static class SuiteRunner
         {
             Evidence = evidence.ToImmutableSortedDictionary(StringComparer.Ordinal),
         });
+    }
+
+    // The next greater even G, whole groups, a kv head for each query head, no padding, f32.
+    private static AttentionCase Plainer(PortCapabilities capabilities, AttentionCase item)
+    {
+        int group = item.Config.GroupSize + item.Config.GroupSize % 2, groups = (item.Config.Tokens + item.Config.GroupSize - 1) / item.Config.GroupSize;
+        return item with
+        {
+            Type = ElementType.F32,
+            Padding = PaddingPattern.None,
+            Config = item.Config.With(request => request with
+            {
+                Tokens = groups * group,
+                GroupSize = GroupSizeRule.Of(group),
+                KvHeads = request.Heads,
+                Mask = capabilities.Masks.IsEmpty ? request.Mask : capabilities.Masks[0],
+            }),
+        };
     }
 
     private static Counterexample Of(AttentionCase drawn, Shrunk shrunk) =>

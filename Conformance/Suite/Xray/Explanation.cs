@@ -27,6 +27,9 @@ public sealed record Explanation(ImmutableArray<Composition> Compositions, int E
     /// <summary>The first composition.</summary>
     public Composition Composition => Compositions[0];
 
+    /// <summary>Whether it holds a shift that follows no known rule.</summary>
+    public bool HasMeasuredShift => Composition.Defects.Any(defect => defect.Stage is Stage.Amount && !DefectCatalogue.All.Contains(defect));
+
     /// <summary>The names of the defects, each with its other names, where everything is explained; else none.</summary>
     public ImmutableArray<string> Names => IsWhole
         ? [.. Compositions.SelectMany(composition => composition.Defects.Length == 1 ? [composition.Name, .. composition.Defects[0].Aliases] : new[] { composition.Name })]

@@ -27,11 +27,11 @@ internal static class HabitFindings
         Stages stages = explanation.Composition.Build();
         ImmutableArray<(XrayFilm Film, Prediction Prediction)> explained = explanation.Rows < 1 ? [] :
             [.. films.Where(film => !explanation.Unexplained.Contains(film.Probe)).Select(film => (film, new Prediction(film, stages)))];
-        return [.. Constant(films), .. Narrower(films), .. Normalised(films), .. Nan(explained), .. Overflow(films), .. Great(explained), .. Precision(explained), .. Narrow(explained), .. FromCallToCall(films)];
+        return [.. Constant(films), .. Narrower(films), .. Elements(films), .. Normalised(films), .. KeptShift(films, explanation), .. Nan(explained), .. Overflow(films), .. Great(explained), .. Precision(explained), .. Narrow(explained), .. FromCallToCall(films)];
     }
 
     /// <summary>Whether a port does something that has to be changed before its stages can be told.</summary>
-    public static bool Lead(ImmutableArray<XrayFilm> films) => Constant(films).Concat(Narrower(films)).Concat(Normalised(films)).Any();
+    public static bool Lead(ImmutableArray<XrayFilm> films) => Constant(films).Concat(Narrower(films)).Concat(Elements(films)).Concat(Normalised(films)).Any();
 
     private static IEnumerable<HabitFinding> FromCallToCall(ImmutableArray<XrayFilm> films) =>
     [
@@ -98,7 +98,7 @@ internal static class HabitFindings
     // All score questions are put in dimension 0 of q and k. Values of other dimensions that never react belong to another, narrower head.
     private static IEnumerable<HabitFinding> Narrower(ImmutableArray<XrayFilm> films)
     {
-        foreach (XrayFilm film in films.Where(film => film.LateScores.Length > 0 && film.Probe.Sources >= film.Probe.Config.HeadDim))
+        foreach (XrayFilm film in films.Where(film => film.LateScores.Length > 0 && film.Probe.ShowsScores && film.Probe.Sources >= film.Probe.Config.HeadDim))
         {
             int dim = film.Probe.Config.HeadDim;
             bool[] reacts = new bool[dim];
@@ -161,6 +161,26 @@ internal static class HabitFindings
                 "Multiply q.k as they are given, by the scale: normalise q and k before the call, outside of what is tested, or leave it.")
             { Lead = "normalises q and k before it multiplies them" };
     }
+
+    // A product of q and k is the same in whichever element they stand.
+    private static IEnumerable<HabitFinding> Elements(ImmutableArray<XrayFilm> films) => films.All(film => film.ElementsAreAlike) || Narrower(films).Any() ? [] :
+    [
+        new(
+            [],
+            "the same scores give another o where they stand in the last element of q and k instead of the first",
+            "Keep the elements of a vector together: np.roll and torch.roll without an axis roll the flattened tensor, a reshape may cut vectors, and a rotation belongs before the attention.")
+        { Lead = "does not take the elements of a vector alike" },
+    ];
+
+    // Said where the shifts that were measured follow no rule: one that is fixed has a name.
+    private static IEnumerable<HabitFinding> KeptShift(ImmutableArray<XrayFilm> films, Explanation explanation) => !explanation.HasMeasuredShift || !films.Any(film => film.KeepsItsShift) ? [] :
+    [
+        new(
+            [],
+            "the same sizes get the same answer whatever the shift, as if a mask or map were kept from an earlier call",
+            "Keep no mask between calls, or keep it by all that it depends on: N, G, S and which heads shift.")
+        { Lead = "answers with the shift of an earlier call" },
+    ];
 
     // Great scores that weigh as smaller ones would, where small ones are right: those of hidden keys, because the mask only lowers them, or those of seen ones, because they are capped.
     private static IEnumerable<HabitFinding> Great(ImmutableArray<(XrayFilm Film, Prediction Prediction)> explained)

@@ -41,7 +41,7 @@ public sealed class ScoreMap
     internal static ScoreMap Develop(XrayFilm film, VisibilityMap seen)
     {
         XrayProbe probe = film.Probe;
-        if (film.LateScores.IsEmpty)
+        if (film.LateScores.IsEmpty || !film.Probe.ShowsScores)
             return new(probe, [.. Enumerable.Repeat(RowScores.Unknown, probe.Rows)], double.NaN);
         ImmutableArray<Tensor<double>> weights = film.Scores;
         ImmutableArray<Contrast> contrasts = [.. Enumerable.Range(0, probe.Rows).Select(row => Contrast.Of(probe, seen, weights, row))];

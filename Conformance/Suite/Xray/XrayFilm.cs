@@ -73,6 +73,12 @@ internal sealed class XrayFilm
     /// <summary>Whether the first question, put again after others, gets the same bits.</summary>
     public required bool Forgets { get; init; }
 
+    /// <summary>Whether scores weigh alike in the first and in the last element of q and k.</summary>
+    public bool ElementsAreAlike { get; init; } = true;
+
+    /// <summary>Whether another shift gets the same bits.</summary>
+    public bool KeepsItsShift { get; init; }
+
     /// <summary>o of the first question in f64; none where the port does not claim f64, or gave no tensors.</summary>
     public required ImmutableArray<Tensor<double>> Wide { get; init; }
 
@@ -134,9 +140,19 @@ internal sealed class XrayFilm
             Wide = !ofStructure && probe.ShowsScores && port.Description.Capabilities.ElementTypes.Contains(ElementType.F64) && PortCalls.Ask(port, probe.InF64()) is PortAnswer.Forward wide ? [wide.Output] : [],
             Large = ofStructure ? [] : [.. probe.Large().Select(item => PortCalls.Ask(port, item)).OfType<PortAnswer.Forward>().Select(answer => answer.Output)],
             Poisoned = ofStructure ? [] : [.. probe.Poisoned().SelectMany(item => PortCalls.Ask(port, item.Case) is PortAnswer.Forward answer ? new[] { (item.Operand, answer.Output) } : [])],
+            ElementsAreAlike = ofStructure || probe.ScoresAtTheEnd().All(item => PortCalls.Ask(port, item) is not PortAnswer.Forward end || AreAlike(end.Output)),
+            KeepsItsShift = !ofStructure && probe.WithAnotherShift().Select(other => other.EqualScores().First())
+                .Any(item => PortSupport.Lacks(port.Description.Capabilities, item).IsEmpty && Same(PortCalls.Ask(port, item), twice[0])),
             Repeats = repeats,
             Forgets = ofStructure || stale.Contains(true) || !repeats || Same(twice[0], equal[0]),
         };
+
+        bool AreAlike(Tensor<double> end)
+        {
+            int dim = probe.Config.HeadDim;
+            Closeness closeness = new(probe.ElementType);
+            return Enumerable.Range(0, probe.Rows).All(row => stale[row] || closeness.Same(end.Elements.Slice(row * dim, Math.Min(dim, probe.Sources)), scores[0].Value.Elements.Slice(row * probe.Sources, Math.Min(dim, probe.Sources))));
+        }
 
         PortAnswer.Forward Forward(PortCase portCase) => PortCalls.Ask(port, portCase) is var answer && answer is PortAnswer.Forward forward
             ? forward

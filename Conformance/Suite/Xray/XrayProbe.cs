@@ -34,11 +34,11 @@ public sealed record XrayProbe(S2Config Config, ElementType ElementType, Tensor<
     // Over a grid heads are told apart by one-hot values, and few queries share a window.
     private const int GridCodes = 8;
 
-    private const int LargeKeys = 5;
+    private const int LargeKeys = 5, RampStep = 8;
 
     private const uint QuerySalt = 0x9e3779b9, KeySalt = 0x7f4a7c15;
 
-    /// <summary>Whether scores are looked at, not visibility alone.</summary>
+    /// <summary>Whether codes in q and k are looked at; else a single question of scores that grow along the text, so that a running maximum has to be followed.</summary>
     public bool ShowsScores { get; init; } = true;
 
     /// <summary>The axes on which the tokens stand; null where they are a text.</summary>
@@ -87,17 +87,29 @@ public sealed record XrayProbe(S2Config Config, ElementType ElementType, Tensor<
     internal PortCase OtherWarmUp() => Full(2);
 
     /// <summary>How many score questions are put.</summary>
-    internal int ScoreQuestions => !ShowsScores || Config.Scale == 0 ? 0 : Grid is null ? Codes : GridCodes;
+    internal int ScoreQuestions => Config.Scale == 0 ? 0 : !ShowsScores ? 1 : Grid is null ? Codes : GridCodes;
 
     /// <summary>Equal scores, v one-hot: o holds the weight of each row of v.</summary>
     internal IEnumerable<PortCase> EqualScores() => Enumerable.Range(0, Chunks).Select(chunk => Case(_ => 0, source => Bit(KeyCode(source), 0), chunk));
 
     /// <summary>Scores scale * Unit * (1 or 2 by the query's code) * (0 or 1 by the key's code), v one-hot.</summary>
-    internal IEnumerable<PortCase> Scores(int code) => Enumerable.Range(0, Chunks).Select(chunk =>
-        Case(row => Unit * (1 + Bit(QueryCode(row), code)), source => Bit(KeyCode(source), code), chunk));
+    internal IEnumerable<PortCase> Scores(int code) => Enumerable.Range(0, Chunks).Select(chunk => Case(row => QueryElement(row, code), source => KeyElement(source, code), chunk));
+
+    /// <summary>The first part of the first score question with q and k in their last elements, which is the same question; none where they have one element, or no codes.</summary>
+    internal IEnumerable<PortCase> ScoresAtTheEnd() =>
+        Config.HeadDim > 1 && ShowsScores && ScoreQuestions > 0 && Grid is null ? [Case(row => QueryElement(row, 0), source => KeyElement(source, 0), 0, Config.HeadDim - 1)] : [];
+
+    /// <summary>The same sizes with another shift; none where there is a single group, or heads have shifts of their own.</summary>
+    internal IEnumerable<XrayProbe> WithAnotherShift() => Config.Tokens > Config.GroupSize && Config.GroupSize > 1 && !Config.ShiftedHeads.HasOwnShifts && Grid is null
+        ? [this with { Config = Config.With(request => request with { Shift = (Config.Shift + 1) % Config.GroupSize }) }]
+        : [];
 
     /// <summary>q.k of a score question, by row of q and row of k.</summary>
-    internal double Product(int row, int source, int code) => Unit * (1 + Bit(QueryCode(row), code)) * Bit(KeyCode(source), code);
+    internal double Product(int row, int source, int code) => QueryElement(row, code) * KeyElement(source, code);
+
+    private double QueryElement(int row, int code) => ShowsScores ? Unit * (1 + Bit(QueryCode(row), code)) : Unit;
+
+    private double KeyElement(int source, int code) => ShowsScores ? Bit(KeyCode(source), code) : SourceAt(source).Token / RampStep / (double)RampStep;
 
     /// <summary>The same for every row, of equal scores where the code is negative.</summary>
     internal Func<int, int, double> ProductsOf(int code) => code < 0 ? static (_, _) => 0 : (row, source) => Product(row, source, code);
@@ -160,14 +172,14 @@ public sealed record XrayProbe(S2Config Config, ElementType ElementType, Tensor<
         return plain with { Input = plain.Input with { Value = plain.Input.Value.Map(_ => value) } };
     }
 
-    private PortCase Case(Func<int, double> query, Func<int, double> key, int chunk)
+    private PortCase Case(Func<int, double> query, Func<int, double> key, int chunk, int element = 0)
     {
         int dim = Config.HeadDim;
         double[] q = new double[Rows * dim], k = new double[Sources * dim], v = new double[Sources * dim];
         for (int row = 0; row < Rows; row++)
-            q[row * dim] = query(row);
+            q[row * dim + element] = query(row);
         for (int source = 0; source < Sources; source++)
-            k[source * dim] = key(source);
+            k[source * dim + element] = key(source);
         for (int d = 0; d < dim && chunk * dim + d < Sources; d++)
             v[(chunk * dim + d) * dim + d] = 1;
         ReadOnlySpan<int> keys = [Config.Batch, Config.Tokens, Config.KvHeads, dim];

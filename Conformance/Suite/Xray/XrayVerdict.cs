@@ -24,7 +24,7 @@ internal static class XrayVerdict
     {
         Explanation explanation = report.Explanation;
         string name = report.Port.Name, beside = Beside(report.Habits);
-        if (explanation.ExplainedAt == 0 && report.Habits.FirstOrDefault(habit => habit.Lead.Length > 0) is { } leading)
+        if (Leading(report) is { } leading)
             return $"{name} {leading.Lead}{Unanswered(report)}: {leading.Clause}. What else it does can be told once that is changed.{Capital([.. report.Habits.Where(habit => habit != leading)])}";
         if (explanation.ExplainedAt == 0)
             return string.Create(CultureInfo.InvariantCulture, $"{name} is nothing that up to three known defects explain{Unanswered(report)}{(explanation.Rows >= Most && explanation.Rows < 1 ? $"; {Is(report)} answers alike in {100 * explanation.Rows:0} % of its rows" : "")}.{Capital(report.Habits)}");
@@ -35,6 +35,10 @@ internal static class XrayVerdict
             ? $"{name} is {Masks(report)}: it equals the definition {at}{unseen}{beside}.{elsewhere}"
             : $"{name} is {Is(report)} {at}{unseen}: {Defects(explanation.Composition, report)}{elsewhere}{Capital(report.Habits)}";
     }
+
+    // Said first where no stage can be told before it is changed.
+    private static HabitFinding? Leading(XrayReport report) =>
+        report.Explanation.ExplainedAt == 0 || report.Explanation.HasMeasuredShift ? report.Habits.FirstOrDefault(habit => habit.Lead.Length > 0) : null;
 
     private static string Is(XrayReport report) => report.Explanation.Composition.Defects is { IsEmpty: false } defects ? string.Join(" + ", defects.Select(defect => defect.Name)) : Masks(report);
 
@@ -53,7 +57,7 @@ internal static class XrayVerdict
 
     private static IEnumerable<string> Fixes(XrayReport report)
     {
-        ImmutableArray<string> fixes = report.Explanation.ExplainedAt == 0 ? [] : [.. report.Explanation.Composition.Defects.Select(defect => defect.Fix)];
+        ImmutableArray<string> fixes = report.Explanation.ExplainedAt == 0 || Leading(report) is not null ? [] : [.. report.Explanation.Composition.Defects.Select(defect => defect.Fix)];
         if (fixes.Length > 0)
             yield return $"To fix: {string.Join(" ", fixes.Select((fix, i) => fixes.Length > 1 ? $"({i + 1}) {fix}" : fix))}";
         if (!report.Silent.IsEmpty)

@@ -112,7 +112,23 @@ public sealed class PublicKindTests
     [InlineData("lse_left_behind", "lse-not-unshifted")]
     [InlineData("delta_by_token", "delta-not-rolled")]
     [InlineData("sums_of_tiles", "dkv-summed-over-tiled-heads")]
+    [InlineData("viewed_and_back", "viewed-heads-first-after-repeat+output-heads-for-tokens")]
+    [InlineData("accumulator_left", "accumulator-not-rescaled-in-tiles-of-16")]
     public void A_mistake_of_the_blind_trial_is_named(string kind, string name) => Is(kind, name);
+
+    [RequiresPythonFact("numpy")]
+    public void A_roll_of_the_flattened_tensor_is_said_first()
+    {
+        using ProcessPort port = Start("rolled_without_an_axis");
+        Assert.StartsWith("numpy-rows does not take the elements of a vector alike: the same scores give another o where they stand in the last element", Diagnosis.Of(port).Sentences[0], StringComparison.Ordinal);
+    }
+
+    [RequiresPythonFact("numpy")]
+    public void A_mask_that_is_kept_without_its_shift_is_said_first()
+    {
+        using ProcessPort port = Start("kept_segments");
+        Assert.StartsWith("numpy-rows answers with the shift of an earlier call: the same sizes get the same answer whatever the shift", Diagnosis.Of(port).Sentences[0], StringComparison.Ordinal);
+    }
 
     [RequiresPythonFact("numpy")]
     public void A_mask_that_takes_100_is_found_beside_a_right_structure()

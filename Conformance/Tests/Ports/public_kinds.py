@@ -592,6 +592,57 @@ def one_kv_head_broadcast(config, q, k, v, valid):
     return upper(o.transpose(0, 2, 1, 3).reshape(q.shape), half)
 
 
+def rolled_without_an_axis(config, q, k, v, valid):
+    """np.roll of the upper heads without axis=1 rolls all of their numbers as one row."""
+    g, half, _, k, v = shapes(config, q, k, v)
+
+    def flat(x, by):
+        middle = x.shape[2] // 2
+        return np.concatenate([x[:, :, :middle], np.roll(x[:, :, middle:], by)], axis=2)
+
+    o = attend(*(group(flat(x, -half), g) for x in (q, k, v)), causal(g))
+    return flat(o.transpose(0, 2, 1, 3).reshape(q.shape), half)
+
+
+SEGMENTS = {}
+
+
+def kept_segments(config, q, k, v, valid):
+    """The segments of N and G are kept, and S is forgotten."""
+    g, n, s = config["groupSize"], config["tokens"], config["shift"]
+    k, v = repeat(k, q.shape[2]), repeat(v, q.shape[2])
+    cuts = SEGMENTS.setdefault((n, g), [0, *range(s or g, n, g), n])
+    return np.stack([by_heads(q[b], s, lambda shift: cuts if shift else [*range(0, n, g), n])(k[b], v[b]) for b in range(len(q))])
+
+
+def viewed_and_back(config, q, k, v, valid):
+    """[B,N,H,D] is viewed as [B,H,N,D], on the way in after the repeat and on the way out."""
+    g, half, groups, k, v = shapes(config, q, k, v)
+    b, n, h, d = q.shape
+
+    def halves(x, by):
+        return np.concatenate([x[:, :h // 2], np.roll(x[:, h // 2:], by, axis=2)], axis=1)
+
+    o = attend(*(halves(x.reshape(b, h, n, d), -half).reshape(b, h, groups, g, d) for x in (q, k, v)), causal(g))
+    return halves(o.reshape(b, h, n, d), half).reshape(q.shape)
+
+
+def accumulator_left(config, q, k, v, valid):
+    """Keys in tiles of 16: the sum of exponentials follows the greatest score so far, the accumulator does not."""
+    g, half, _, k, v = shapes(config, q, k, v)
+    q, k, v = (group(upper(x, -half), g) for x in (q, k, v))
+    o, scores = np.zeros_like(q), q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1], dtype=q.dtype) + causal(g)
+    top, total = np.full((*q.shape[:3], 1), LOWEST, "f4"), 0
+    for start in range(0, g, 16):
+        tile = scores[..., start:start + 16]
+        greater = np.maximum(top, tile.max(-1, keepdims=True))
+        weights = np.exp(tile - greater)
+        total = total * np.exp(top - greater) + weights.sum(-1, keepdims=True)
+        o += weights @ v[:, :, start:start + 16]
+        top = greater
+    return upper((o / total).transpose(0, 2, 1, 3).reshape(config["batch"], config["tokens"], config["heads"], -1), half)
+
+
 def padding_for_the_mask(config, q, k, v, valid):
     """is_causal = attn_mask is None: where there is padding its mask is all that is applied."""
     g, half, groups, k, v = shapes(config, q, k, v)
@@ -734,6 +785,10 @@ KINDS = {
     padding_for_the_mask: {**LOCAL, "padding": True},
     lengths: {**LOCAL, "padding": True},
     lse_left_behind: LOCAL,
+    rolled_without_an_axis: LOCAL,
+    kept_segments: {**LOCAL, "masks": ["Split"], "fixed": {"shiftedHeads": "SecondHalf", "scale": "default"}},
+    viewed_and_back: {**LOCAL, "oddGroup": True},
+    accumulator_left: {**LOCAL, "oddGroup": True},
     delta_by_token: {**LOCAL, "ops": ["forward", "backward"], "oddGroup": True},
     sums_of_tiles: {**LOCAL, "ops": ["forward", "backward"], "oddGroup": True},
     sevens: LOCAL,

@@ -10,6 +10,13 @@ internal static class AxisDefects
     [
         new("viewed-heads-first", Stage.Entry, "q, k and v of [B,N,H,D] are viewed as [B,H,N,D] without a transpose, so that a head is made of other heads and tokens.", "View the projections as [B,N,H,D] and transpose that: view alone names the axes in another order.",
             stages => stages with { Entered = (site, operand, place) => stages.Entered(site, operand, TokensFirstMemory(site, operand, place)) }),
+        new("viewed-heads-first-after-repeat", Stage.Entry, "q and the repeated k and v, all [B,N,H,D], are viewed as [B,H,N,D] without a transpose, so that a head is made of other heads and tokens.", "Transpose [B,N,H,D] to [B,H,N,D]: view and reshape alone name the axes in another order.",
+            stages => stages with
+            {
+                KvHead = (_, _, head) => head,
+                Entered = (site, operand, place) => TokensFirstMemory(site, place, site.Config.Heads) is var held && operand is Operand.Query ? stages.Entered(site, operand, held)
+                    : stages.Entered(site, operand, held with { Head = stages.KvHead(site, operand, held.Head) }),
+            }),
         new("attends-over-heads", Stage.Regroup, "Attention runs over the heads of one token instead of over the tokens of a head.",
             "Give q, k and v the layout that the attention function expects: [B,N,H,D] for flash_attn_func, [B,H,N,D] for scaled_dot_product_attention and q k^T.",
             stages => stages with
