@@ -627,20 +627,30 @@ def viewed_and_back(config, q, k, v, valid):
     return halves(o.reshape(b, h, n, d), half).reshape(q.shape)
 
 
-def accumulator_left(config, q, k, v, valid):
-    """Keys in tiles of 16: the sum of exponentials follows the greatest score so far, the accumulator does not."""
-    g, half, _, k, v = shapes(config, q, k, v)
-    q, k, v = (group(upper(x, -half), g) for x in (q, k, v))
-    o, scores = np.zeros_like(q), q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1], dtype=q.dtype) + causal(g)
-    top, total = np.full((*q.shape[:3], 1), LOWEST, "f4"), 0
-    for start in range(0, g, 16):
-        tile = scores[..., start:start + 16]
+def in_tiles(q, k, v):
+    """Causal attention of one piece, keys in tiles of 16: the sum of exponentials follows the greatest score so far, the accumulator does not."""
+    scores = q @ k.T / np.sqrt(q.shape[-1], dtype=q.dtype) + causal(len(q))
+    o, top, total = np.zeros_like(q), np.full((len(q), 1), LOWEST, "f4"), 0
+    for start in range(0, len(q), 16):
+        tile = scores[:, start:start + 16]
         greater = np.maximum(top, tile.max(-1, keepdims=True))
         weights = np.exp(tile - greater)
         total = total * np.exp(top - greater) + weights.sum(-1, keepdims=True)
-        o += weights @ v[:, :, start:start + 16]
+        o += weights @ v[start:start + 16]
         top = greater
-    return upper((o / total).transpose(0, 2, 1, 3).reshape(config["batch"], config["tokens"], config["heads"], -1), half)
+    return o / total
+
+
+def accumulator_left(config, q, k, v, valid):
+    """Piece by piece, with a running maximum."""
+    g, half, _, k, v = shapes(config, q, k, v)
+    o, n = np.empty_like(q), q.shape[1]
+    for b, h in np.ndindex(len(q), q.shape[2]):
+        first = half if h >= q.shape[2] // 2 else 0
+        cuts = [0, *range(first or g, n, g), n]
+        for a, e in zip(cuts[:-1], cuts[1:]):
+            o[b, a:e, h] = in_tiles(q[b, a:e, h], k[b, a:e, h], v[b, a:e, h])
+    return o
 
 
 def padding_for_the_mask(config, q, k, v, valid):
@@ -788,7 +798,7 @@ KINDS = {
     rolled_without_an_axis: LOCAL,
     kept_segments: {**LOCAL, "masks": ["Split"], "fixed": {"shiftedHeads": "SecondHalf", "scale": "default"}},
     viewed_and_back: {**LOCAL, "oddGroup": True},
-    accumulator_left: {**LOCAL, "oddGroup": True},
+    accumulator_left: {**LOCAL, "masks": ["Split"], "oddGroup": True},
     delta_by_token: {**LOCAL, "ops": ["forward", "backward"], "oddGroup": True},
     sums_of_tiles: {**LOCAL, "ops": ["forward", "backward"], "oddGroup": True},
     sevens: LOCAL,
