@@ -132,7 +132,9 @@ internal static class HabitFindings
         const double Flat = 0.05, Alike = 1.1;
         double least = double.PositiveInfinity, greatest = 0;
         int spans = 0, asked = 0;
-        foreach (XrayFilm film in films)
+
+        // Where the codes of q are not looked at, q is the same in every row.
+        foreach (XrayFilm film in films.Where(film => film.Probe.ShowsScores))
         {
             int sources = film.Probe.Sources;
             double[] equal = film.Equal.Elements.ToArray();
