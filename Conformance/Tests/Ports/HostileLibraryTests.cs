@@ -25,7 +25,7 @@ public sealed class HostileLibraryTests
             Expect(10, PortFailureKind.Error, "returned 2: a reason");
             Expect(11, PortFailureKind.Error, "returned 77");
             Expect(12, PortFailureKind.Crash, "SIGABRT");
-            Expect(13, PortFailureKind.Crash, "exited with code 0");
+            Expect(13, PortFailureKind.Crash, "with code 0");
             Expect(14, PortFailureKind.Timeout, "no answer within");
             Expect(15, PortFailureKind.Error, "wrote between the rows of o: element 3 of its storage", Gapped(15));
             Assert.IsType<PortAnswer.Forward>(port.Run(PortCases.Plain(16) with { Memory = Gapped(16) }));

@@ -18,7 +18,7 @@ public sealed class HostilePortTests : IDisposable
     [InlineData("exit", PortFailureKind.Crash, "the last words")]
     [InlineData("segfault", PortFailureKind.Crash, "SIGSEGV")]
     [InlineData("partial-line", PortFailureKind.Crash, "no line end")]
-    [InlineData("orphan", PortFailureKind.Crash, "exited with code 0")]
+    [InlineData("orphan", PortFailureKind.Crash, "with code 0")]
     [InlineData("flood", PortFailureKind.Protocol, "longer than")]
     [InlineData("flood-lines", PortFailureKind.Protocol, "no id")]
     [InlineData("garbage", PortFailureKind.Protocol, "no JSON: Loading model... 100%")]
