@@ -12,7 +12,7 @@ namespace S2Attn.Conformance.Xray;
 /// </summary>
 internal sealed class ExplanationSearch
 {
-    private const int MostForward = 3, MostForwardWhereLed = 2, MostPadding = 2, MostBackward = 2, MostAlternatives = 64, MostMeasured = 4, MostIndexed = 2;
+    private const int MostForward = 3, MostForwardWhereLed = 1, MostPadding = 2, MostBackward = 2, MostAlternatives = 64, MostMeasured = 4, MostIndexed = 2;
 
     // Where equal scores tell nothing, all that changes scores alone has to be compared question by question.
     private const int MostToScore = 4096, MostThreesToScore = 512;
@@ -70,7 +70,7 @@ internal sealed class ExplanationSearch
         matching = new(() => [.. this.index.SelectMany(known => known.Matching(plain, shownPlain))]);
     }
 
-    /// <summary>The explanation of some films; there is at least one. Where something leads that has to be changed before any stage can be told, no three defects are tried: that they fit would be chance.</summary>
+    /// <summary>The explanation of some films; there is at least one. Where something leads that has to be changed before any stage can be told, one defect is tried: that more fit would be chance.</summary>
     public static Explanation Of(ImmutableArray<XrayFilm> films, CancellationToken cancellation) => Of(new(films, [], HabitFindings.Lead(films) ? MostForwardWhereLed : MostForward, cancellation));
 
     /// <summary>The same of films that are made of known defects, so that nothing leads and three are always tried, with an index over all compositions of at most <see cref="MostIndexed"/> forward defects, or none.</summary>
