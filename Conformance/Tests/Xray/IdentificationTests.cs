@@ -9,7 +9,7 @@ namespace S2Attn.Tests.Xray;
 public sealed class IdentificationTests
 {
     // `s2attn mutants --pairs NUMBER` looks at more.
-    private const int PairsInTests = 60, Seed = 1;
+    private const int PairsInTests = 40, Seed = 1;
 
     // Without the mistakes about slices: an X-ray asks for whole sequences, of which those ports are right.
     public static TheoryData<string> Names() =>

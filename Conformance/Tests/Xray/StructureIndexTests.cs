@@ -28,7 +28,7 @@ public sealed class StructureIndexTests
     [Fact]
     public void A_film_of_stages_is_that_of_their_port()
     {
-        const int Every = 23, Pairs = 12;
+        const int Every = 37, Pairs = 8;
         Composition[] compositions = [Composition.Definition, .. DefectCatalogue.All.Where((_, i) => i % Every == 0).Select(defect => Composition.Of(defect)), .. DefectCatalogue.All.Where(defect => defect.Name.StartsWith("passes-", StringComparison.Ordinal)).Select(defect => Composition.Of(defect)), .. PairRun.Drawn(2, Pairs)];
         using CompositionPort any = new("any", Composition.Definition);
         XrayProbe[] probes = [.. Xrays.Probes(any.Description.Capabilities, any.Description.Capabilities.Masks, S2Config.Create(Xrays.Default(MaskPolicy.LocalCausal))).Where(probe => probe.Rows <= 128)];
