@@ -21,7 +21,7 @@ internal static class MutantsCommand
     {
         Option<int> seed = new("--seed") { Description = "Decides every random case.", HelpName = "NUMBER", DefaultValueFactory = _ => new SuiteOptions().Seed };
         Option<int> cases = new("--cases") { Description = "Random cases for each property.", HelpName = "NUMBER", DefaultValueFactory = _ => new SuiteOptions().Cases };
-        Option<string> filter = new("--filter") { Description = "Only mutants whose name contains this text; with --pairs, only pairs of which one does.", HelpName = "TEXT", DefaultValueFactory = _ => "" };
+        Option<string> filter = new("--filter") { Description = "Only mutants whose name contains this text; with --pairs, only pairs of which one does, or contains one of several texts with commas between.", HelpName = "TEXT", DefaultValueFactory = _ => "" };
         Option<bool> json = new("--json") { Description = "Print JSON." };
         Option<int?> pairs = new("--pairs") { Description = "Diagnose this many pairs of defects, spread evenly over all, instead (all, where there are fewer): is each named from its answers alone? What is not named is listed.", HelpName = "NUMBER" };
         Option<string?> shard = new("--shard") { Description = "With --pairs, only this part of them, as 3/8: all parts together are the whole, whatever machine each runs on.", HelpName = "PART/PARTS" };

@@ -49,11 +49,12 @@ public sealed record PairResult(Composition Pair, PairOutcome Outcome, string Sa
 /// </summary>
 public static class PairRun
 {
-    /// <summary>Every pair of which one defect's name contains a text; all pairs for an empty text. Defects of grids pair with each other, and those of prefixes.</summary>
-    public static ImmutableArray<Composition> With(string name)
+    /// <summary>Every pair of which one defect's name contains one of some texts, with commas between; all pairs for an empty text. Defects of grids pair with each other, and those of prefixes.</summary>
+    public static ImmutableArray<Composition> With(string names)
     {
-        ArgumentNullException.ThrowIfNull(name);
-        return [.. DefectCatalogue.Pairs.Concat(DefectCatalogue.PairsOfGrids).Concat(DefectCatalogue.PairsOfPrefixes).Where(pair => pair.Defects.Any(defect => defect.Name.Contains(name, StringComparison.OrdinalIgnoreCase)))];
+        ArgumentNullException.ThrowIfNull(names);
+        string[] texts = names.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+        return [.. DefectCatalogue.Pairs.Concat(DefectCatalogue.PairsOfGrids).Concat(DefectCatalogue.PairsOfPrefixes).Where(pair => pair.Defects.Any(defect => texts.Length == 0 || Array.Exists(texts, text => defect.Name.Contains(text, StringComparison.OrdinalIgnoreCase))))];
     }
 
     /// <summary>So many of some pairs, spread evenly over them; all where there are fewer.</summary>

@@ -24,6 +24,16 @@ public sealed class StructureIndexTests
         Assert.Equal([4, 3, 3], Enumerable.Range(1, Parts).Select(part => PairRun.Shard(all, part, Parts).Length));
     }
 
+    [Fact]
+    public void Several_names_ask_for_the_pairs_of_each()
+    {
+        string[] first = [.. PairRun.With("rolled-and-cut").Select(pair => pair.Name)], second = [.. PairRun.With("itself-alone").Select(pair => pair.Name)];
+        Assert.NotEmpty(first);
+        Assert.NotEmpty(second);
+        Assert.Equal(first.Union(second).Order(), PairRun.With("itself-alone, rolled-and-cut").Select(pair => pair.Name).Order());
+        Assert.True(PairRun.With("").Length > first.Length + second.Length);
+    }
+
     /// <summary>A run over many pairs makes its films without a port; they are what the port would have answered.</summary>
     [Fact]
     public void A_film_of_stages_is_that_of_their_port()
