@@ -48,6 +48,9 @@ public sealed class Site
     /// <summary>The token at a position of a head rolled by -shift.</summary>
     public int Token(int shift, int position) => IndexMaps.Token<Int, Bool>(Ring, shift, position).ToIndex();
 
+    /// <summary>The token at a slot, as its head is rolled.</summary>
+    internal int Token(Slot slot) => Token(Shift(slot.Head), slot.Position);
+
     /// <summary>The position of a token of a head rolled by -shift.</summary>
     public int Position(int shift, int token) => IndexMaps.Position<Int, Bool>(Ring, shift, token).ToIndex();
 

@@ -38,7 +38,7 @@ internal static class LayoutDefects
             stages => stages with
             {
                 Group = (_, _) => 0,
-                Edge = (site, query, key, _) => Token(site, key) < site.Config.Tokens && (!site.Config.Mask.IsCausal() || Token(site, key) <= Token(site, query)),
+                Edge = (site, query, key, _) => site.Token(key) < site.Config.Tokens && (!site.Config.Mask.IsCausal() || site.Token(key) <= site.Token(query)),
             })
         { SeenIn = "public ports in which the shifted attention is never switched on" },
         Window("sliding-window", "A query sees the last G tokens before it (a sliding window) instead of those of its group.", (config, _) => config.GroupSize),
@@ -162,7 +162,7 @@ internal static class LayoutDefects
         stages => stages with
         {
             Group = (_, _) => 0,
-            Edge = (site, query, key, _) => Token(site, query) - Token(site, key) is >= 0 and var back && back < length(site.Config, query.Head) && Token(site, key) < site.Config.Tokens,
+            Edge = (site, query, key, _) => site.Token(query) - site.Token(key) is >= 0 and var back && back < length(site.Config, query.Head) && site.Token(key) < site.Config.Tokens,
         });
 
     // Tokens on both sides of the query, whatever order the mask asks for.
@@ -170,14 +170,14 @@ internal static class LayoutDefects
         stages => stages with
         {
             Group = (_, _) => 0,
-            Edge = (site, query, key, _) => Token(site, key) < site.Config.Tokens && near(site, Token(site, query), Token(site, key)),
+            Edge = (site, query, key, _) => site.Token(key) < site.Config.Tokens && near(site, site.Token(query), site.Token(key)),
         });
 
     private static Defect WholeIn(string name, string what, bool isShifted) => new(name, Stage.Regroup, what, "Cut every head into groups of G tokens, shifted by S in the heads that shift.",
         stages => stages with
         {
             Group = (site, slot) => IsAsked(site, slot.Head, isShifted) ? 0 : stages.Group(site, slot),
-            Edge = (site, query, key, sees) => IsAsked(site, query.Head, isShifted) ? Token(site, key) < site.Config.Tokens && (!site.Config.Mask.IsCausal() || Token(site, key) <= Token(site, query)) : stages.Edge(site, query, key, sees),
+            Edge = (site, query, key, sees) => IsAsked(site, query.Head, isShifted) ? site.Token(key) < site.Config.Tokens && (!site.Config.Mask.IsCausal() || site.Token(key) <= site.Token(query)) : stages.Edge(site, query, key, sees),
         });
 
     private static bool IsAsked(Site site, int head, bool isShifted) => site.Config.ShiftedHeads.IsShifted(head, site.Config.Heads) == isShifted;
@@ -186,8 +186,6 @@ internal static class LayoutDefects
 
     private static Defect Unshift(string name, string what, string fix, Func<Site, int, int> amount) => new(name, Stage.Unshift, what, fix,
         stages => stages with { Unshift = (site, row) => site.IsShifted(row.Head) ? site.OnRing(row.Token - amount(site, site.Shift(row.Head))) : row.Token });
-
-    private static int Token(Site site, Slot slot) => site.Token(site.Shift(slot.Head), slot.Position);
 
     // The memory of [B,H,N] read as [B,N,H].
     private static Slot HeadsForTokens(Site site, Slot slot)

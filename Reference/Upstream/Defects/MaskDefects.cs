@@ -28,7 +28,7 @@ internal static class MaskDefects
         Edge("cut-in-every-group", "Every group is cut where only the last one, with the wrapped run, should be.", "Apply the mask that cuts the wrapped run to the last group alone.",
             (site, query, key, sees) => sees && (!Cuts(site, query.Head) || query.Position % site.Config.GroupSize < site.Config.GroupSize - site.Shift(query.Head) == key.Position % site.Config.GroupSize < site.Config.GroupSize - site.Shift(query.Head))),
         Edge("cut-at-unshifted-groups", "The mask compares the groups of before the roll: of its shifted group a query sees only what was in its unshifted group too, so that nothing crosses groups.", "Number what the mask compares after the roll: the last S positions of the last group are one run, all else the other.",
-            (site, query, key, sees) => sees && (site.Shift(query.Head) == 0 || Token(site, query) / site.Config.GroupSize == Token(site, key) / site.Config.GroupSize))
+            (site, query, key, sees) => sees && (site.Shift(query.Head) == 0 || site.Token(query) / site.Config.GroupSize == site.Token(key) / site.Config.GroupSize))
             with { SeenIn = "encoders with code: roll(arange(N) // G) compared with itself" },
         Edge("cut-in-unshifted-heads", "The last group of the heads that do not shift is cut too.", "Cut the wrapped run off in shifted heads alone.",
             (site, query, key, sees) => sees && (!site.Config.Mask.CutsWrappedRun() || site.IsShifted(query.Head) || query.Position < site.Ring - site.Config.Shift == key.Position < site.Ring - site.Config.Shift)),
@@ -46,7 +46,7 @@ internal static class MaskDefects
             with { SeenIn = "encoders with code: slices (0, -G), (-G, -S), (-S, None), (0, S), (S, G) in one mask" },
         Edge("last-mask-in-first-group", "The first group of a shifted head is cut where the last one, with the wrapped run, should be.", "Roll by -S puts the first S tokens behind the last one: cut the last group, mask[-1], not mask[0].",
             (site, query, key, sees) => !Cuts(site, query.Head) ? sees
-                : site.Token(site.Shift(key.Head), key.Position) < site.Config.Tokens && (!site.Config.Mask.IsCausal() || key.Position <= query.Position)
+                : site.Token(key) < site.Config.Tokens && IsInOrder(site, query, key)
                     && (query.Position >= site.Config.GroupSize || query.Position < site.Config.GroupSize - site.Shift(query.Head) == key.Position < site.Config.GroupSize - site.Shift(query.Head))),
         new("mask-of-another-group", Stage.Edge, "Where a batch holds several entries, groups get the masks of others: the masks of the groups are repeated as (group, entry) beside tensors in the order (entry, group).", "Repeat the masks of the groups in the tensor's order: mask.repeat(B, 1, 1) for [B N/G, G, G], not repeat_interleave.",
             stages => stages with { Edge = (site, query, key, _) => stages.Sees(site, WithMaskOf(site, query), WithMaskOf(site, key)) }),
@@ -54,7 +54,7 @@ internal static class MaskDefects
             stages => stages with
             {
                 Edge = (site, query, key, sees) => stages.Edge(site, query, key, sees)
-                    || site.Shift(query.Head) > 0 && query.Position >= site.Ring - site.Config.GroupSize && site.Token(site.Shift(key.Head), key.Position) < site.Config.Tokens,
+                    || site.Shift(query.Head) > 0 && query.Position >= site.Ring - site.Config.GroupSize && site.Token(key) < site.Config.Tokens,
             }),
         new("mask-of-other-half", Stage.Edge, "Shifted heads get the mask of the heads that do not shift, and the other way round.", "Build the mask of a head from its own shift.",
             stages => stages with { MaskShift = (site, slot) => site.IsShifted(slot.Head) ? 0 : stages.Amount(site.Config, slot.Head) }),
@@ -72,7 +72,7 @@ internal static class MaskDefects
             stages => stages with
             {
                 Leaves = (site, row) => row.Token >= Whole(site) || stages.Leaves(site, row),
-                Edge = (site, query, key, sees) => site.Token(site.Shift(key.Head), key.Position) < Whole(site) && stages.Edge(site, query, key, sees),
+                Edge = (site, query, key, sees) => site.Token(key) < Whole(site) && stages.Edge(site, query, key, sees),
             }),
         new("ragged-tail-joined", Stage.Regroup, "The tokens past the last whole group belong to that group, which is then longer than G, instead of being a shorter one of their own.", "Begin a group at every multiple of G (for shifted heads at S + i G), also where fewer than G tokens are left: N / G rounded up, not down.",
             stages => stages with { Group = (site, slot) => Math.Min(stages.Group(site, slot), site.Config.Tokens / site.Config.GroupSize - 1) }),
@@ -96,7 +96,7 @@ internal static class MaskDefects
         Padding("padding-past-first-group-ignored", "Padding is only obeyed in the first group.", "Cut the padding mask into groups as k, instead of using its first G columns.", (site, _, _, key) => key.Token >= site.Config.GroupSize || Valid(site, key)),
         Padding("padding-as-length", "Padding is taken as a length: as many keys from the front as are valid, wherever the padded ones stand.", "Hide the keys where valid is 0: their number says where they stand only if all are at the end.", (site, _, _, key) => key.Token < Length(site, key.Batch)),
         new("mask-lost-beside-padding", Stage.Padding, "Where a padding mask is given it takes the place of the mask, so that a query sees its whole group.", "Hide a key where either mask does: an attention function that takes one mask needs both in it, and is_causal = (mask is None) drops one.",
-            stages => stages with { Edge = (site, query, key, sees) => site.IsPadded ? site.Token(site.Shift(key.Head), key.Position) < site.Config.Tokens : stages.Edge(site, query, key, sees) }),
+            stages => stages with { Edge = (site, query, key, sees) => site.IsPadded ? site.Token(key) < site.Config.Tokens : stages.Edge(site, query, key, sees) }),
         Padding("padding-inverted", "The padding mask is read as 1 = padded.", "Read valid as 1 = real key.", (site, _, _, key) => Valid(site, key) != site.IsPadded),
         Padding("padding-batch-head-swapped", "The padding mask is repeated in the order (head, batch) beside tensors in the order (batch, head).", "Repeat each batch entry's mask H times in place (repeat_interleave) instead of tiling the batch.",
             (site, query, _, key) => Valid(site, key with { Batch = (key.Batch * site.Config.Heads + query.Head) % site.Config.Batch })),
@@ -106,7 +106,7 @@ internal static class MaskDefects
         Padding("padding-rolled-everywhere", "The padding mask is rolled in the heads that do not shift too.", "Roll the padding mask of the shifted heads alone.",
             (site, _, key, place) => Valid(site, place with { Token = Math.Min(site.Token(site.Config.Shift, key.Position), site.Config.Tokens - 1) })),
         Padding("padding-of-queries", "The padding mask hides queries instead of keys.", "Mask the keys: valid[b, None, None, :], not valid[b, None, :, None].",
-            (site, query, _, key) => site.Token(site.Shift(query.Head), query.Position) is var t && t < site.Config.Tokens && site.Valid[key.Batch, t]),
+            (site, query, _, key) => site.Token(query) is var t && t < site.Config.Tokens && site.Valid[key.Batch, t]),
         new("padding-of-pairs", Stage.Padding, "The padding mask hides queries as well as keys: rows of padded tokens see no key.", "Mask the keys alone, valid[b, None, None, :]: the product of the mask with itself empties the rows of padded tokens.",
             stages => stages with { IsValid = (site, query, _, place) => Valid(site, place) && Held(stages, site, Operand.Query, query) is var t && (t >= site.Config.Tokens || site.Valid[query.Batch, t]) })
         { SeenIn = "encoders with code: mask.unsqueeze(1) * mask.unsqueeze(2)" },
@@ -274,8 +274,6 @@ internal static class MaskDefects
             },
         });
 
-    private static int Token(Site site, Slot slot) => site.Token(site.Shift(slot.Head), slot.Position);
-
     private static bool IsInOrder(Site site, Slot query, Slot key) => !site.Config.Mask.IsCausal() || key.Position <= query.Position;
 
     private static bool IsWrapped(Site site, Slot slot) => slot.Position >= site.Ring - site.Shift(slot.Head);
@@ -288,8 +286,8 @@ internal static class MaskDefects
     {
         // The next token of the group under a policy without order: its own run where the policy cuts.
         Edge = (site, query, key, sees) => stages.Edge(site, query, key, sees)
-            || (site.Config.Mask.IsCausal() && key.Position == query.Position + 1 && site.Token(site.Shift(key.Head), key.Position) is var u && u < site.Config.Tokens
-                && !(stages.Policy(site.Config.Mask).CutsWrappedRun() && u < site.Shift(key.Head) != site.Token(site.Shift(query.Head), query.Position) < site.Shift(query.Head))),
+            || (site.Config.Mask.IsCausal() && key.Position == query.Position + 1 && site.Token(key) is var u && u < site.Config.Tokens
+                && !(stages.Policy(site.Config.Mask).CutsWrappedRun() && u < site.Shift(key.Head) != site.Token(query) < site.Shift(query.Head))),
     };
 
     private static IEnumerable<Slot> BeforeTail(Site site, Slot slot)

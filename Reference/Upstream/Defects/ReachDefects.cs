@@ -20,7 +20,7 @@ internal static class ReachDefects
             {
                 Group = (site, slot) => site.IsShifted(slot.Head) ? 0 : stages.Group(site, slot),
                 Edge = (site, query, key, sees) => site.IsShifted(query.Head)
-                    ? Token(site, query) - Token(site, key) is >= 0 and var back && back < site.Config.GroupSize && Token(site, key) < site.Config.Tokens
+                    ? site.Token(query) - site.Token(key) is >= 0 and var back && back < site.Config.GroupSize && site.Token(key) < site.Config.Tokens
                     : stages.Edge(site, query, key, sees),
             }),
         new("local-and-strided", Stage.Regroup, "Every head sees its unshifted group and every G-th token before (the pattern of Sparse Transformers); nothing is shifted.", "Let half of the heads see groups that are shifted by S, and no head more than its group.",
@@ -67,15 +67,15 @@ internal static class ReachDefects
             })
         { SeenIn = "notes with code: cat([zeros, k[:, :-shift]])" },
         Edge("mask-rolled-in-keys-alone", "The causal mask is rolled along the keys and not along the queries: the token of a key is compared with the position of a query.", "Roll the mask along both of its axes, or neither, before it is cut into groups.",
-            (site, query, key, sees) => site.Config.Mask.IsCausal() ? Token(site, key) <= query.Position : sees),
+            (site, query, key, sees) => site.Config.Mask.IsCausal() ? site.Token(key) <= query.Position : sees),
         Edge("mask-rolled-in-queries-alone", "The causal mask is rolled along the queries and not along the keys: the position of a key is compared with the token of a query.", "Roll the mask along both of its axes, or neither, before it is cut into groups.",
-            (site, query, key, sees) => site.Config.Mask.IsCausal() ? key.Position <= Token(site, query) : sees),
+            (site, query, key, sees) => site.Config.Mask.IsCausal() ? key.Position <= site.Token(query) : sees),
         Edge("mask-inverted", "The causal mask is read the other way round: a token sees those after it alone, and the last of a group none.", "Give true to what is seen and false to the rest (or the reverse: see what the attention function expects of a boolean mask).",
-            (site, _, key, sees) => site.Config.Mask.IsCausal() ? !sees && Token(site, key) < site.Config.Tokens : sees),
+            (site, _, key, sees) => site.Config.Mask.IsCausal() ? !sees && site.Token(key) < site.Config.Tokens : sees),
         Edge("no-mask-in-shifted-heads", "No causal mask is applied in the shifted heads.", "Apply the causal mask in every head.",
-            (site, query, key, sees) => site.IsShifted(query.Head) ? Token(site, key) < site.Config.Tokens : sees),
+            (site, query, key, sees) => site.IsShifted(query.Head) ? site.Token(key) < site.Config.Tokens : sees),
         Edge("no-mask-in-unshifted-heads", "No causal mask is applied in the heads that do not shift.", "Apply the causal mask in every head.",
-            (site, query, key, sees) => site.IsShifted(query.Head) ? sees : Token(site, key) < site.Config.Tokens),
+            (site, query, key, sees) => site.IsShifted(query.Head) ? sees : site.Token(key) < site.Config.Tokens),
         new("padded-keys-zeroed", Stage.Padding, "Padded keys and values are multiplied by 0 instead of hidden: they are seen as keys of score 0.", "Hide padded keys in the scores: a key of zeros still takes its share of the softmax.",
             stages => stages with { Zeros = (site, slot) => stages.Zeros(site, slot) + Padded(stages, site, slot) }),
         new("shift-filled-with-zeros", Stage.Roll, "The shifted heads do not wrap around: zeros fill up the first group before the first tokens (and the last one), and are seen as keys of score 0.",
@@ -114,7 +114,7 @@ internal static class ReachDefects
             RolledBy = (site, operand, head) => gaveUp(site.Config) ? 0 : stages.RolledBy(site, operand, head),
             MaskShift = (site, slot) => gaveUp(site.Config) ? 0 : stages.MaskShift(site, slot),
             Group = (site, slot) => gaveUp(site.Config) ? 0 : stages.Group(site, slot),
-            Edge = (site, query, key, sees) => gaveUp(site.Config) ? Token(site, key) < site.Config.Tokens && (!site.Config.Mask.IsCausal() || Token(site, key) <= Token(site, query)) : stages.Edge(site, query, key, sees),
+            Edge = (site, query, key, sees) => gaveUp(site.Config) ? site.Token(key) < site.Config.Tokens && (!site.Config.Mask.IsCausal() || site.Token(key) <= site.Token(query)) : stages.Edge(site, query, key, sees),
         })
     { SeenIn = "public ports that fall back to full attention where a size does not fit" };
 
@@ -127,7 +127,7 @@ internal static class ReachDefects
         {
             Group = (site, slot) => both(site, slot.Head) ? 0 : stages.Group(site, slot),
             Edge = (site, query, key, sees) => both(site, query.Head)
-                ? (Token(site, query), Token(site, key)) is var (t, u) && u < site.Config.Tokens && (!site.Config.Mask.IsCausal() || u <= t)
+                ? (site.Token(query), site.Token(key)) is var (t, u) && u < site.Config.Tokens && (!site.Config.Mask.IsCausal() || u <= t)
                     && (t / site.Config.GroupSize == u / site.Config.GroupSize || Run(site, stages, query.Head, t) == Run(site, stages, query.Head, u))
                 : stages.Edge(site, query, key, sees),
         });
@@ -139,15 +139,13 @@ internal static class ReachDefects
 
     private static IEnumerable<Slot> First(Slot slot, int count) => Enumerable.Range(0, count).Select(position => slot with { Position = position });
 
-    private static int Token(Site site, Slot slot) => site.Token(site.Shift(slot.Head), slot.Position);
-
     // The shifted group; the wrapped run is one of its own where the policy cuts it off.
     private static int Run(Site site, Stages stages, int head, int token) => stages.Policy(site.Config.Mask).CutsWrappedRun()
         ? (token + site.Config.GroupSize - stages.Amount(site.Config, head)) / site.Config.GroupSize
         : site.Position(stages.Amount(site.Config, head), token) / site.Config.GroupSize;
 
     private static int Padded(Stages stages, Site site, Slot slot) => !site.IsPadded ? 0 : Enumerable.Range(0, site.Ring).Select(position => slot with { Position = position }).Count(key =>
-        stages.Group(site, key) == stages.Group(site, slot) && Token(site, key) is var token && token < site.Config.Tokens && !site.Valid[slot.Batch, token] && stages.Sees(site, slot, key));
+        stages.Group(site, key) == stages.Group(site, slot) && site.Token(key) is var token && token < site.Config.Tokens && !site.Valid[slot.Batch, token] && stages.Sees(site, slot, key));
 
     // Before the first S tokens come G - S zeros; after the last run S, which a causal mask hides.
     private static int ZerosAtTheEnds(Site site, Slot slot)
