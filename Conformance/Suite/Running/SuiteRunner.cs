@@ -163,9 +163,13 @@ public static class SuiteRunner
             denied.UnionWith(LevelsOf(property, description.Capabilities, shrunk.Case, shrunk.Verdict));
 
             // What fails at an odd size may fail at a plain one too, which the draw happened to leave out.
-            AttentionCase plain = CaseFitting.Fit(description.Capabilities, property.Arrange(CaseFitting.Fit(description.Capabilities, Plainer(description.Capabilities, shrunk.Case))));
-            if (shrunk.Verdict is Verdict.Fails && !denied.Contains(PortLevel.Forward) && !cancellation.IsCancellationRequested && Check(property, port, plain) is { IsBad: true } also)
-                denied.UnionWith(LevelsOf(property, description.Capabilities, plain, also));
+            if (shrunk.Verdict is Verdict.Fails && !denied.Contains(PortLevel.Forward) && !cancellation.IsCancellationRequested)
+            {
+                AttentionCase plain = CaseFitting.Fit(description.Capabilities, property.Arrange(CaseFitting.Fit(description.Capabilities, Plainer(description.Capabilities, shrunk.Case))));
+                if (Check(property, port, plain) is { IsBad: true } also)
+                    denied.UnionWith(LevelsOf(property, description.Capabilities, plain, also));
+            }
+
             counterexample = [Of(first, shrunk)];
         }
 
