@@ -423,12 +423,13 @@ public sealed class PipelineAttention
                 weights[i] /= 1 + zeros * Math.Exp(-lse);
         else if (pipeline.Stages.StaleTile is > 0 and var tile)
         {
+            // In the order in which the keys stand in the group, which is not that of the tokens where it wraps.
             double last = double.NegativeInfinity, greatest = scores.Append(last).Max();
-            for (int i = 0; i < weights.Length; i++)
+            foreach (int[] read in Enumerable.Range(0, weights.Length).OrderBy(i => pairs[i].Slot.Position).Chunk(tile))
             {
-                if (i % tile == 0)
-                    last = Math.Max(last, scores.Skip(i).Take(tile).Max());
-                weights[i] *= Math.Exp(greatest - last);
+                last = Math.Max(last, read.Max(i => scores[i]));
+                foreach (int i in read)
+                    weights[i] *= Math.Exp(greatest - last);
             }
         }
         else if (arithmetic.PlainExp is { } exp)

@@ -68,9 +68,13 @@ public static class CaseFitting
     // N in groups of G, with room for a prefix that is built in; where the number of groups is ruled too, whole groups of an allowed number.
     private static IEnumerable<int> TokenCounts(PortCapabilities capabilities, int g, bool whole, S2Config wanted)
     {
-        int least = Math.Max(g, wanted.Prefix == 0 ? 0 : capabilities.Fixed.Prefix ?? 0);
+        int least = Math.Max(g, wanted.Prefix == 0 ? 0 : capabilities.Fixed.Prefix ?? 0), tokens = Math.Max(wanted.Tokens, least);
+
+        // What was drawn for a mask that takes whole groups alone need not have whole groups under another.
+        if (!whole && !wanted.Mask.CutsWrappedRun() && capabilities.Fixed.Tokens.IsFree && int.IsOddInteger(wanted.Tokens / wanted.GroupSize))
+            tokens = Math.Min(tokens + g / 2, capabilities.MaxTokens);
         if (capabilities.Fixed.Groups.IsFree)
-            return capabilities.Fixed.Tokens.TryFit(Math.Max(wanted.Tokens, least), least, capabilities.MaxTokens, whole ? g : 1, out int n) ? [n] : [];
+            return capabilities.Fixed.Tokens.TryFit(tokens, least, capabilities.MaxTokens, whole ? g : 1, out int n) ? [n] : [];
         int most = capabilities.MaxTokens / g;
         return Allowed(capabilities.Fixed.Groups, Math.Max(wanted.Tokens / wanted.GroupSize, 1), most).Select(groups => groups * g).Where(n => n >= least && capabilities.Fixed.Tokens.Allows(n));
     }

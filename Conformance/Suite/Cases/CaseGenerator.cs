@@ -1,4 +1,5 @@
 // Which random cases are drawn? Every size, with the edges of the definition weighted in.
+using System.Collections.Immutable;
 using FsCheck;
 using FsCheck.Fluent;
 using S2Attn.Spec;
@@ -8,14 +9,35 @@ namespace S2Attn.Conformance.Cases;
 /// <summary>Random cases. The edges are G = 1, G = N, odd G, S = 0, S = G - 1, odd H, K = 1, ragged N, and every pattern of padding.</summary>
 public static class CaseGenerator
 {
-    /// <summary>So many cases from a seed, drawn when they are asked for. Case i is the same for every count.</summary>
+    // Every so manieth case is drawn again until it lies in the region whose turn it is, but not for ever: few tokens may hold no such case.
+    private const int TurnOfRegions = 4, MostDraws = 256;
+
+    // Beside the plain sizes, what levels rest on.
+    private static readonly ImmutableArray<Func<CaseTraits, bool>> Regions = [traits => traits.IsRagged, traits => traits.SharesKvHeads, traits => traits.Padded, traits => traits.HasOddGroup];
+
+    /// <summary>So many cases from a seed, drawn when they are asked for. Case i is the same for every count. Of 16 at least one each, in f32 or f64, has a ragged N, K &lt; H, padding, and an odd G.</summary>
     public static IEnumerable<AttentionCase> Sample(int maxTokens, int count, int seed)
     {
         const int Size = 50;
         Gen<AttentionCase> cases = Cases(maxTokens);
+        uint first = (uint)Mixed((uint)seed);
         for (int i = 0; i < count; i++)
-            yield return cases.Sample(1, new Rnd(Mixed(((ulong)(uint)seed << 32) + (uint)i), 0x9E3779B97F4A7C15), Size).Single();
+        {
+            AttentionCase item = Drawn(i, 0);
+            if (i % TurnOfRegions == TurnOfRegions - 1)
+            {
+                Func<CaseTraits, bool> region = Regions[(int)((first + (uint)(i / TurnOfRegions)) % (uint)Regions.Length)];
+                for (int draw = 1; draw < MostDraws && !IsIn(region, item); draw++)
+                    item = Drawn(i, draw);
+            }
+
+            yield return item;
+        }
+
+        AttentionCase Drawn(int i, int draw) => cases.Sample(1, new Rnd(Mixed(((ulong)(uint)seed << 32) + ((ulong)(uint)draw << 24) + (uint)i), 0x9E3779B97F4A7C15), Size).Single();
     }
+
+    private static bool IsIn(Func<CaseTraits, bool> region, AttentionCase item) => new CaseTraits(item.Config, item.Type, PortOperation.Forward, item.IsPadded, Hidden: false) is { IsFloat: true } traits && region(traits);
 
     // The finaliser of SplitMix64: neighbouring cases must not be alike.
     private static ulong Mixed(ulong value)

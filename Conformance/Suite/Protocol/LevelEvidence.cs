@@ -18,9 +18,20 @@ public readonly record struct CaseTraits(S2Config Config, ElementType ElementTyp
     /// <summary>The forward pass in f32 or f64.</summary>
     public bool IsFloatForward => Operation is PortOperation.Forward && IsFloat && !Hidden;
 
+    /// <summary>The backward pass in f32 or f64.</summary>
+    public bool IsFloatBackward => Operation is PortOperation.Backward && IsFloat && !Hidden;
+
     /// <summary>The smallest claim: forward, no padding, one kv head for each query head, an even G that divides N.</summary>
-    public bool IsPlain => Operation is PortOperation.Forward && !Hidden && !Padded && Config.KvHeads == Config.Heads
-        && int.IsEvenInteger(Config.GroupSize) && Config.Tokens % Config.GroupSize == 0;
+    public bool IsPlain => Operation is PortOperation.Forward && !Hidden && !Padded && !SharesKvHeads && !HasOddGroup && !IsRagged;
+
+    /// <summary>K &lt; H.</summary>
+    public bool SharesKvHeads => Config.KvHeads < Config.Heads;
+
+    /// <summary>G is odd.</summary>
+    public bool HasOddGroup => int.IsOddInteger(Config.GroupSize);
+
+    /// <summary>N is no multiple of G.</summary>
+    public bool IsRagged => Config.Tokens % Config.GroupSize != 0;
 
     /// <summary>Several groups, and a head that shifts.</summary>
     public bool IsShifted
@@ -40,6 +51,9 @@ public readonly record struct CaseTraits(S2Config Config, ElementType ElementTyp
 /// <param name="Shows">Whether a case of a port that declares so is of this kind.</param>
 public sealed record EvidenceKind(PortLevel Level, string Name, Func<PortCapabilities, bool> Asked, Func<PortCapabilities, CaseTraits, bool> Shows)
 {
+    /// <summary>The level asks for it only where cases of this kind held; empty where it always does.</summary>
+    public string Beside { get; init; } = "";
+
     /// <inheritdoc/>
     public override string ToString() => $"{(int)Level} {Name}";
 }
@@ -50,22 +64,29 @@ public sealed record EvidenceKind(PortLevel Level, string Name, Func<PortCapabil
 /// </summary>
 public static class LevelEvidence
 {
+    // What a port may be asked for beside the plain sizes, forward and backward.
+    private static readonly ImmutableArray<(PortLevel Level, string Name, Func<PortCapabilities, bool> Asked, Func<CaseTraits, bool> Has)> Regions =
+    [
+        (PortLevel.MasksAndPadding, "padded keys", _ => true, traits => traits.Padded),
+        (PortLevel.GroupedAndOddSizes, "K < H", _ => true, traits => traits.SharesKvHeads),
+        (PortLevel.GroupedAndOddSizes, "odd G", _ => true, traits => traits.HasOddGroup),
+        (PortLevel.GroupedAndOddSizes, "N no multiple of G", capabilities => capabilities.Masks.Any(mask => mask.CutsWrappedRun()), traits => traits.IsRagged),
+    ];
+
     /// <summary>Every kind, by level.</summary>
     public static ImmutableArray<EvidenceKind> Kinds { get; } =
     [
         new(PortLevel.Forward, "plain f32, shifted", _ => true, IsPlainShifted),
         new(PortLevel.Forward, "plain f32, S other than G / 2", ShiftIsFree, (capabilities, traits) => IsPlainShifted(capabilities, traits) && 2 * traits.Config.Shift != traits.Config.GroupSize),
         .. MaskPolicies.All.Select(mask => new EvidenceKind(PortLevel.MasksAndPadding, mask.ToString(), _ => true, (_, traits) => traits.IsFloatForward && traits.Config.Mask == mask)),
-        new(PortLevel.MasksAndPadding, "padded keys", _ => true, (_, traits) => traits.IsFloatForward && traits.Padded),
-        new(PortLevel.GroupedAndOddSizes, "K < H", _ => true, (_, traits) => traits.IsFloatForward && traits.Config.KvHeads < traits.Config.Heads),
-        new(PortLevel.GroupedAndOddSizes, "odd G", _ => true, (_, traits) => traits.IsFloatForward && int.IsOddInteger(traits.Config.GroupSize)),
-        new(
-            PortLevel.GroupedAndOddSizes, "N no multiple of G", capabilities => capabilities.Masks.Any(mask => mask.CutsWrappedRun()),
-            (_, traits) => traits.IsFloatForward && traits.Config.Tokens % traits.Config.GroupSize != 0),
+        .. Regions.Select(region => new EvidenceKind(region.Level, region.Name, region.Asked, (_, traits) => traits.IsFloatForward && region.Has(traits))),
         .. new[] { ElementType.F16, ElementType.BF16 }.Select(type => new EvidenceKind(
             PortLevel.HalfPrecision, ProtocolNames.Of(type), capabilities => capabilities.ElementTypes.Contains(type),
             (_, traits) => traits.Operation is PortOperation.Forward && !traits.Hidden && traits.ElementType == type)),
-        new(PortLevel.Gradients, "gradients in f32 or f64", _ => true, (_, traits) => traits.Operation is PortOperation.Backward && traits.IsFloat && !traits.Hidden),
+        new(PortLevel.Gradients, "gradients in f32 or f64", _ => true, (_, traits) => traits.IsFloatBackward),
+
+        // A backward pass by hand goes wrong where the forward pass is right: what was held forward has to be held backward too.
+        .. Regions.Select(region => new EvidenceKind(PortLevel.Gradients, $"gradients, {region.Name}", _ => true, (_, traits) => traits.IsFloatBackward && region.Has(traits)) { Beside = region.Name }),
         new(PortLevel.Isolation, "NaN or infinity in hidden k, v: o, lse", _ => true, (_, traits) => traits.Operation is PortOperation.Forward && traits.Hidden),
         new(
             PortLevel.Isolation, "NaN or infinity in padded k, v: dq, dk, dv", capabilities => capabilities.Padding && capabilities.Operations.Contains(PortOperation.Backward),

@@ -64,7 +64,7 @@ public sealed record LevelJudgement(PortLevel Level, LevelStanding Standing, Imm
     private static LevelJudgement Judge(PortLevel level, PortCapabilities capabilities, IReadOnlyCollection<PropertyResult> rows, bool whole)
     {
         ImmutableArray<KindHeld> evidence =
-            [.. LevelEvidence.Of(level, capabilities).Select(kind => new KindHeld(kind.Name, rows.Sum(row => row.Evidence.GetValueOrDefault(kind.Name))))];
+            [.. LevelEvidence.Of(level, capabilities).Where(kind => kind.Beside.Length == 0 || Held(kind.Beside) > 0).Select(kind => new KindHeld(kind.Name, Held(kind.Name)))];
         PropertyResult[] denying = [.. rows.Where(row => row.Denied.Contains(level))];
         string[] missing = [.. evidence.Where(kind => kind.Held == 0).Select(kind => kind.Kind)];
 
@@ -79,6 +79,8 @@ public sealed record LevelJudgement(PortLevel Level, LevelStanding Standing, Imm
             _ => (LevelStanding.Earned, ""),
         };
         return new(level, standing, evidence, reason);
+
+        int Held(string kind) => rows.Sum(row => row.Evidence.GetValueOrDefault(kind));
     }
 
     private static string Rows(PropertyResult[] denying) =>

@@ -222,6 +222,30 @@ public sealed class CaseTests
         static string[] Lines(int seed) => [.. CaseGenerator.Sample(48, 20, seed).Select(item => item.ToString())];
     }
 
+    /// <summary>Few cases are what a newcomer begins with: what levels rest on must be among them, whatever the seed.</summary>
+    [Fact]
+    public void Of_sixteen_cases_each_has_a_ragged_N_shared_kv_heads_padding_or_an_odd_group_in_turn()
+    {
+        for (int seed = 0; seed < 50; seed++)
+        {
+            AttentionCase[] floats = [.. CaseGenerator.Sample(48, 16, seed).Where((item, i) => i % 4 == 3 && item.Type is ElementType.F32 or ElementType.F64)];
+            Assert.Equal(4, floats.Length);
+            Assert.Contains(floats, item => item.Config.Tokens % item.Config.GroupSize != 0);
+            Assert.Contains(floats, item => item.Config.KvHeads < item.Config.Heads);
+            Assert.Contains(floats, item => item.IsPadded);
+            Assert.Contains(floats, item => item.Config.GroupSize % 2 == 1);
+        }
+    }
+
+    /// <summary>Of every three cases two are drawn for a mask that takes whole groups alone. A port that declares Split and no other once got those as they were, and hardly any ragged N.</summary>
+    [Fact]
+    public void A_port_of_Split_alone_is_asked_as_much_about_ragged_texts_as_about_whole_groups()
+    {
+        PortCapabilities split = new([PortOperation.Forward], [ElementType.F32], [MaskPolicy.Split], GroupedQuery: true, Padding: true, OddGroup: true, Ragged: true, MaxTokens: 1 << 20);
+        int ragged = CaseGenerator.Sample(48, 200, seed: 1).Count(item => CaseFitting.Fit(split, item).Config is var config && config.Tokens % config.GroupSize != 0);
+        Assert.InRange(ragged, 60, 140);
+    }
+
     // Fixed values that agree with each other: a graph of N = 16, G = 4, or one whose group alone is fixed.
     private static Gen<PortCapabilities> Capabilities() =>
         from masks in Gen.Elements(MaskPolicies.All.ToArray()).NonEmptyListOf()

@@ -134,6 +134,9 @@ public sealed class LevelJudgementTests
         { "backward", "gradients in f32 or f64" },
         { "backward f64", "gradients in f32 or f64" },
         { "backward f16", "" },
+        { "backward odd G", "gradients in f32 or f64; gradients, odd G" },
+        { "backward ragged Split", "gradients in f32 or f64; gradients, N no multiple of G" },
+        { "backward padded K < H", "gradients in f32 or f64; gradients, padded keys; gradients, K < H" },
         { "hidden", "NaN or infinity in hidden k, v: o, lse" },
         { "hidden f16 padded K < H", "NaN or infinity in hidden k, v: o, lse" },
         { "hidden backward", "NaN or infinity in padded k, v: dq, dk, dv" },
@@ -151,13 +154,31 @@ public sealed class LevelJudgementTests
             "S = 0" => request with { Shift = 0 },
             "no head shifts" => request with { ShiftedHeads = HeadShift.None },
             "S = G / 2" => request with { Shift = 2 },
-            "odd G" => request with { Tokens = 6, GroupSize = GroupSizeRule.Of(3) },
-            "ragged Split" => request with { Tokens = 9 },
+            _ when change.EndsWith("odd G", StringComparison.Ordinal) => request with { Tokens = 6, GroupSize = GroupSizeRule.Of(3) },
+            _ when words.Contains("ragged") => request with { Tokens = 9 },
             _ => change.EndsWith("K < H", StringComparison.Ordinal) ? request with { KvHeads = 1 } : request,
         };
         ElementType type = words.Contains("f64") ? ElementType.F64 : words.Contains("f16") ? ElementType.F16 : words.Contains("bf16") ? ElementType.BF16 : ElementType.F32;
         CaseTraits traits = new(S2Config.Create(request), type, words.Contains("backward") ? PortOperation.Backward : PortOperation.Forward, words.Contains("padded"), words.Contains("hidden"));
         Assert.Equal(kinds, string.Join("; ", LevelEvidence.Shown(Reference.Capabilities, traits).Select(kind => kind.Name)));
+    }
+
+    /// <summary>A backward pass that was never asked at sizes at which the forward pass was: not earned. One that no forward case was asked at either, since none is declared: not asked for.</summary>
+    [Fact]
+    public void Gradients_are_earned_where_they_ran_at_all_that_the_forward_pass_was_held_at()
+    {
+        ImmutableArray<EvidenceKind> beside = [.. LevelEvidence.Kinds.Where(kind => kind.Beside.Length > 0)];
+        Assert.NotEmpty(beside);
+        foreach (EvidenceKind kind in beside)
+        {
+            PropertyResult[] without = [.. OfReference.Value.Select(row => row with { Evidence = row.Evidence.Remove(kind.Name) })];
+            LevelJudgement gradients = ReportPort.Of("port", Reference, without, whole: true).Levels[(int)PortLevel.Gradients - 1];
+            Assert.Equal(LevelStanding.Unproven, gradients.Standing);
+            Assert.StartsWith($"no case held of: {kind.Name}", gradients.Reason, StringComparison.Ordinal);
+
+            PropertyResult[] never = [.. without.Select(row => row with { Evidence = row.Evidence.Remove(kind.Beside) })];
+            Assert.Equal(LevelStanding.Earned, ReportPort.Of("port", Reference, never, whole: true).Levels[(int)PortLevel.Gradients - 1].Standing);
+        }
     }
 
     /// <summary>One failing row is enough, whichever level it denies; and a level rests on the first, also where that is merely not shown.</summary>

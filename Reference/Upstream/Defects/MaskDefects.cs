@@ -170,7 +170,7 @@ internal static class MaskDefects
     private static int Held(Stages stages, Site site, Operand operand, Slot slot) => stages.RolledBy(site, operand, slot.Head) is { } shift ? stages.Roll(site, slot, shift) : slot.Position;
 
     private static Defect Computes(MaskPolicy mask) => new(
-        mask.ToString(), Stage.Policy, $"It computes the policy {mask}, whatever policy is asked for.", $"Declare the mask {mask}, which is what your code computes, or change the mask: see docs/semantics.md.",
+        mask.ToString(), Stage.Policy, $"It computes the policy {mask}, whatever policy is asked for.", $"Declare the mask {mask}, which is what your code computes{(mask.CutsWrappedRun() ? "" : " and which is for whole groups alone")}, or change the mask: see docs/semantics.md.",
         stages => stages with { Policy = _ => mask })
     {
         SeenIn = mask switch

@@ -121,6 +121,8 @@ internal static class ShiftDefects
         Roll("longlora-odd-group", "For odd G the forward roll is one longer than the roll back (Python's -G//2 floors), so row t of a shifted head is row t+1's.", "Roll forward by the same amount that you roll back: for odd G Python's -G//2 is -(G+1)/2; write -(G//2).",
             (site, head, shift) => shift + (site.IsShifted(head) ? site.Config.GroupSize % 2 : 0))
             with { SeenIn = "LongLoRA llama_attn_replace.py and llama_attn_replace_sft.py forward_noflashattn, gptneox_attn_replace.py get_forward_function, and ports of them: shift()" },
+        OddRoll("odd-group-of-kv", "k and v are rolled one further than q and o", "Roll k and v by the same amount as q", operand => operand is not Operand.Query),
+        OddRoll("odd-group-of-query", "q is rolled one further than k, v and o", "Roll q by the same amount as k and v", operand => operand is Operand.Query),
         Roll("rolled-forwards", "q, k and v are rolled by +S, but o is rolled back as if by -S.", "Roll q, k and v by -S, so that position p holds token (p + S) mod N.", (site, _, shift) => site.OnRing(-shift)),
         Roll("rolled-twice", "q, k and v are rolled twice, o is rolled back once.", "Roll q, k and v once: look for a view that is rolled in place and rolled again.", (site, _, shift) => site.OnRing(2 * shift)),
         Roll("rolled-by-heads", "q, k and v are rolled by H / 2 tokens instead of S.", "Roll by S tokens: check from which axis the size in the roll is taken.", (site, head, shift) => site.IsShifted(head) ? site.OnRing(site.Config.Heads / 2) : shift),
@@ -257,6 +259,9 @@ internal static class ShiftDefects
 
     private static Defect Roll(string name, string what, string fix, Func<Site, int, int, int> amount) => new(name, Stage.Roll, what, fix,
         stages => stages with { RolledBy = (site, operand, head) => stages.RolledBy(site, operand, head) is { } shift ? amount(site, head, shift) : null });
+
+    private static Defect OddRoll(string name, string what, string fix, Func<Operand, bool> isFurther) => new(name, Stage.Roll, $"For odd G {what} (Python's -G//2 floors).", $"{fix}: for odd G Python's -G//2 is -(G+1)/2; write -(G//2).",
+        stages => stages with { RolledBy = (site, operand, head) => stages.RolledBy(site, operand, head) is { } shift ? shift + (isFurther(operand) && site.IsShifted(head) ? site.Config.GroupSize % 2 : 0) : null });
 
     private static Defect Rolled(string name, string what, string fix, params Operand[] left) => new(name, Stage.Rolled, what, fix,
         stages => stages with { RolledBy = (site, operand, head) => left.Contains(operand) ? null : stages.RolledBy(site, operand, head) });
