@@ -198,7 +198,10 @@ public sealed record Composition
         ArgumentNullException.ThrowIfNull(defects);
         ImmutableArray<Defect> ordered = [.. defects.OrderBy(defect => defect.Stage)];
         composition = new(ordered);
-        return ordered.Select(defect => defect.Stage).Distinct().Count() == ordered.Length;
+        for (int i = 1; i < ordered.Length; i++)
+            if (ordered[i - 1].Stage == ordered[i].Stage)
+                return false;
+        return true;
     }
 
     /// <summary>The stages of the definition with the defects in their places.</summary>

@@ -27,7 +27,7 @@ public sealed class PipelineAttention
     private readonly Dictionary<(int Batch, int Head), Dictionary<int, (Slot Slot, int Key, int Value)[]>> keySlots;
     private readonly Dictionary<Slot, (Meeting[] Met, Meeting[] Counted, bool Uniform)> rows;
     private readonly ImmutableArray<PipelineAttention> passes;
-    private ImmutableArray<IReadOnlyDictionary<(int, int, int), (double Max, double Sum)>?>? equalSums;
+    private ImmutableArray<ClassSums?>? equalSums;
 
     /// <summary>Prepares a pipeline for the sizes of a configuration.</summary>
     public PipelineAttention(S2Config config, Pipeline pipeline)
@@ -80,7 +80,7 @@ public sealed class PipelineAttention
         ArgumentNullException.ThrowIfNull(input);
         input.CheckShapes(config);
         Func<int, int, double> product = ProductsOf(input);
-        var sums = ClassSums(product);
+        ClassSums? sums = SumsOf(product);
         int dim = config.HeadDim;
         double[] output = new double[input.Query.Elements.Length];
         double[] logSumExp = new double[output.Length / dim];
@@ -122,7 +122,7 @@ public sealed class PipelineAttention
     public Products Ask(Func<int, int, double> product)
     {
         ArgumentNullException.ThrowIfNull(product);
-        return new(product, [ClassSums(product), .. passes.Select(pass => pass.ClassSums(product))]);
+        return new(product, [SumsOf(product), .. passes.Select(pass => pass.SumsOf(product))]);
     }
 
     /// <summary>The weights [rows of v] of a row of o; NaN throughout for a row of NaN.</summary>
@@ -139,7 +139,7 @@ public sealed class PipelineAttention
             weights[i] *= Share;
     }
 
-    private void OwnRowWeights(int row, Func<int, int, double> product, IReadOnlyDictionary<(int, int, int), (double Max, double Sum)>? sums, Span<double> weights)
+    private void OwnRowWeights(int row, Func<int, int, double> product, ClassSums? sums, Span<double> weights)
     {
         if (Answer(row) is not { } answer)
             return;
@@ -178,7 +178,7 @@ public sealed class PipelineAttention
         if (config.Prefix > 0 || stages.Normaliser is not Normaliser.Row || !ReferenceEquals(stages.Times, Stages.Once) || !ReferenceEquals(stages.Zeros, Stages.NoZeros) || !ReferenceEquals(stages.Reach, Stages.OwnGroup)
             || !ReferenceEquals(stages.Across, Stages.OwnHead) || stages.Lowering < LeastLowering)
         {
-            equalSums ??= [ClassSums(ZeroProduct)];
+            equalSums ??= [SumsOf(ZeroProduct)];
             OwnRowWeights(row, ZeroProduct, equalSums.Value[0], weights);
             return;
         }
@@ -240,7 +240,7 @@ public sealed class PipelineAttention
     public double[] LogSums(Func<int, int, double> product)
     {
         ArgumentNullException.ThrowIfNull(product);
-        var sums = ClassSums(product);
+        ClassSums? sums = SumsOf(product);
         double empty = pipeline.Stages.LogSum is LogSumKind.ZeroWhereEmpty ? 0 : double.NegativeInfinity;
         return Placed([.. Enumerable.Range(0, config.Batch * config.Tokens * config.Heads).Select(row => Answer(row) is { } answer ? Weigh(answer.Slot, answer.Query, product, sums).LogSumExp : empty)]);
     }
@@ -316,7 +316,7 @@ public sealed class PipelineAttention
         Attention.Dot(input.Query.Elements.Slice(query * config.HeadDim, config.HeadDim), input.Key.Elements.Slice(key * config.HeadDim, config.HeadDim));
 
     /// <summary>What a query slot reads and with which weights.</summary>
-    internal WeightedRow Weigh(Slot slot, int query, Func<int, int, double> product, IReadOnlyDictionary<(int, int, int), (double Max, double Sum)>? sums)
+    internal WeightedRow Weigh(Slot slot, int query, Func<int, int, double> product, ClassSums? sums)
     {
         (Meeting[] met, Meeting[] pairs, bool uniform) = MetBy(slot);
         if (arithmetic.Lowering is not null && pairs.Length > 0)
@@ -358,7 +358,7 @@ public sealed class PipelineAttention
     internal Meeting[] Met(Slot slot) => MetBy(slot).Met;
 
     /// <summary>What a query slot meets, which of it counts, and whether that has equal weights whatever the scores. The same for every input.</summary>
-    private (Meeting[] Met, Meeting[] Counted, bool Uniform) MetBy(Slot slot)
+    internal (Meeting[] Met, Meeting[] Counted, bool Uniform) MetBy(Slot slot)
     {
         if (rows.TryGetValue(slot, out var known))
             return known;
@@ -369,33 +369,11 @@ public sealed class PipelineAttention
         return rows[slot] = (met, counted, uniform);
     }
 
-    /// <summary>The greatest score and the sum over all pairs that are normalised together, where that is not a row.</summary>
-    internal IReadOnlyDictionary<(int, int, int), (double Max, double Sum)>? ClassSums(Func<int, int, double> product)
-    {
-        if (pipeline.Stages.Normaliser is not (Normaliser.Queries or Normaliser.Heads or Normaliser.Pairs or Normaliser.Groups))
-            return null;
-        Dictionary<(int, int, int), (double Max, double Sum)> sums = [];
-        for (int b = 0; b < config.Batch; b++)
-            for (int h = 0; h < config.Heads; h++)
-                for (int p = 0; p < pipeline.Site.Ring; p++)
-                {
-                    Slot slot = new(b, p, h);
-                    if (QueryOf(slot) is not { } query)
-                        continue;
-                    (_, Meeting[] counted, bool uniform) = MetBy(slot);
-                    foreach (Meeting pair in counted)
-                    {
-                        double score = Score(slot, pair, uniform, uniform ? double.MinValue : product(query, pair.Key));
-                        (double max, double sum) = sums.GetValueOrDefault(ClassOf(slot, pair), (double.NegativeInfinity, 0));
-                        double greatest = Math.Max(max, score);
-                        sums[ClassOf(slot, pair)] = (greatest, sum * Math.Exp(max - greatest) + Math.Exp(score - greatest));
-                    }
-                }
+    /// <summary>What pairs add up to that are normalised together; nothing where that is a row.</summary>
+    internal ClassSums? SumsOf(Func<int, int, double> product) =>
+        pipeline.Stages.Normaliser is Normaliser.Queries or Normaliser.Heads or Normaliser.Pairs or Normaliser.Groups ? new(config, pipeline, this, product) : null;
 
-        return sums;
-    }
-
-    private double Score(Slot slot, Meeting pair, bool uniform, double product) =>
+    internal double Score(Slot slot, Meeting pair, bool uniform, double product) =>
         uniform ? double.MinValue : pipeline.Stages.Scale(pipeline.Site, slot.Head) * product - (pair.Mask is PairMask.Less ? pipeline.Stages.Lowering : 0);
 
     /// <summary>Which pairs are normalised together.</summary>
@@ -411,13 +389,13 @@ public sealed class PipelineAttention
     internal int? QueryOf(Slot slot) => pipeline.Query(slot) is { } place ? RowOf(place, config.Heads) : null;
 
     private (double[] Weights, double LogSumExp) Softmax(
-        Slot slot, Meeting[] pairs, double[] products, double[] scores, IReadOnlyDictionary<(int, int, int), (double Max, double Sum)>? sums)
+        Slot slot, Meeting[] pairs, double[] products, double[] scores, ClassSums? sums)
     {
         double[] weights = [.. scores];
         double lse = Attention.Softmax(weights);
-        if (sums is not null)
+        if (sums?.Of(slot) is { } known)
             for (int i = 0; i < weights.Length; i++)
-                weights[i] = sums[ClassOf(slot, pairs[i])] is var (max, sum) ? Math.Exp(scores[i] - max) / sum : 0;
+                weights[i] = known[ClassOf(slot, pairs[i])] is var (max, sum) ? Math.Exp(scores[i] - max) / sum : 0;
         else if ((pipeline.Stages.Normaliser is Normaliser.OneMore ? 1 : 0) + pipeline.Stages.Zeros(pipeline.Site, slot) is > 0 and int zeros)
             for (int i = 0; i < weights.Length; i++)
                 weights[i] /= 1 + zeros * Math.Exp(-lse);
@@ -484,24 +462,55 @@ public sealed class PipelineAttention
         return [.. all.OrderBy(meeting => meeting.Key)];
     }
 
-    // Values of keys that hold none are 0; keys that are in no tensor are not met.
     private (Slot Slot, int Key, int Value)[] InOrder(IEnumerable<Slot> slots)
     {
         List<(int Token, (Slot Slot, int Key, int Value) Item)> held = [];
         foreach (Slot key in slots)
-            if (pipeline.Source(Operand.Key, key) is { } place)
-                held.Add((place.Token, (key, RowOf(place, config.KvHeads), pipeline.Source(Operand.Value, key) is { } value ? RowOf(value, config.KvHeads) : -1)));
-        return [.. held.OrderBy(item => item.Token).Select(item => item.Item)];
+            if (Held(key) is { } item)
+                held.Add(item);
+        return ByToken(held);
     }
 
-    private Dictionary<int, (Slot Slot, int Key, int Value)[]> Groups(Slot slot)
+    // Values of keys that hold none are 0; keys that are in no tensor are not met.
+    private (int Token, (Slot Slot, int Key, int Value) Item)? Held(Slot key) => pipeline.Source(Operand.Key, key) is { } place
+        ? (place.Token, (key, RowOf(place, config.KvHeads), pipeline.Source(Operand.Value, key) is { } value ? RowOf(value, config.KvHeads) : -1))
+        : null;
+
+    private static (Slot Slot, int Key, int Value)[] ByToken(List<(int Token, (Slot Slot, int Key, int Value) Item)> held)
     {
-        if (!keySlots.TryGetValue((slot.Batch, slot.Head), out var groups))
+        bool inOrder = true;
+        (Slot Slot, int Key, int Value)[] items = new (Slot, int, int)[held.Count];
+        for (int i = 0; i < items.Length; i++)
         {
-            groups = InOrder(Enumerable.Range(0, pipeline.Site.Ring).Select(p => slot with { Position = p })).GroupBy(item => pipeline.Group(item.Slot)).ToDictionary(group => group.Key, group => group.ToArray());
-            keySlots.Add((slot.Batch, slot.Head), groups);
+            items[i] = held[i].Item;
+            inOrder &= i == 0 || held[i - 1].Token <= held[i].Token;
         }
 
+        return inOrder ? items : [.. held.OrderBy(item => item.Token).Select(item => item.Item)];
+    }
+
+    // A search asks for the groups of a head thousands of times, each time of another pipeline.
+    private Dictionary<int, (Slot Slot, int Key, int Value)[]> Groups(Slot slot)
+    {
+        if (keySlots.TryGetValue((slot.Batch, slot.Head), out var groups))
+            return groups;
+        Dictionary<int, List<(int Token, (Slot Slot, int Key, int Value) Item)>> held = [];
+        for (int position = 0; position < pipeline.Site.Ring; position++)
+        {
+            Slot key = slot with { Position = position };
+            if (Held(key) is not { } item)
+                continue;
+            int group = pipeline.Group(key);
+            if (held.TryGetValue(group, out var others))
+                others.Add(item);
+            else
+                held.Add(group, [item]);
+        }
+
+        groups = new(held.Count);
+        foreach ((int group, var items) in held)
+            groups.Add(group, ByToken(items));
+        keySlots.Add((slot.Batch, slot.Head), groups);
         return groups;
     }
 
@@ -530,11 +539,11 @@ public sealed class PipelineAttention
 /// <summary>Products q.k, with what they add up to where the softmax runs over other pairs than a row's.</summary>
 public sealed class Products
 {
-    internal Products(Func<int, int, double> product, ImmutableArray<IReadOnlyDictionary<(int, int, int), (double Max, double Sum)>?> sums) => (Product, Sums) = (product, sums);
+    internal Products(Func<int, int, double> product, ImmutableArray<ClassSums?> sums) => (Product, Sums) = (product, sums);
 
     internal Func<int, int, double> Product { get; }
 
-    internal ImmutableArray<IReadOnlyDictionary<(int, int, int), (double Max, double Sum)>?> Sums { get; }
+    internal ImmutableArray<ClassSums?> Sums { get; }
 }
 
 /// <summary>The pairs of a row, and their weights.</summary>

@@ -15,7 +15,7 @@ internal sealed class PipelineGradients(S2Config config, Pipeline pipeline, Pipe
         int dim = config.HeadDim;
         double[] dq = new double[input.Query.Elements.Length];
         var product = attention.ProductsOf(input);
-        var sums = attention.ClassSums(product);
+        ClassSums? sums = attention.SumsOf(product);
         double[][] dkOfHead = new double[config.Heads][], dvOfHead = new double[config.Heads][];
         bool[][] keysOfHead = new bool[config.Heads][], valuesOfHead = new bool[config.Heads][];
         for (int h = 0; h < config.Heads; h++)

@@ -331,20 +331,39 @@ internal sealed class ExplanationSearch
     private static IEnumerable<Composition> Sets(ImmutableArray<Defect> defects, int size) => (defects == Structure, size) switch
     {
         (true, 2) => StructurePairs.Value,
-        (true, > 2) => SetsOf(defects, size).Where(composition => composition.Defects.Count(defect => defect.IsSeen) >= 2),
+        (true, > 2) => From(defects, 0, size, size - 2, []),
         _ => SetsOf(defects, size),
     };
 
     /// <summary>Every set of so many defects of different stages, in their order.</summary>
-    internal static IEnumerable<Composition> SetsOf(ImmutableArray<Defect> defects, int size) => From(defects, 0, size, []);
+    internal static IEnumerable<Composition> SetsOf(ImmutableArray<Defect> defects, int size) => From(defects, 0, size, size, []);
 
-    private static IEnumerable<Composition> From(ImmutableArray<Defect> defects, int start, int left, ImmutableArray<Defect> chosen)
+    // Of those left, so many may be made up: a set that is not wanted is not begun.
+    private static IEnumerable<Composition> From(ImmutableArray<Defect> defects, int start, int left, int madeUp, ImmutableArray<Defect> chosen)
     {
         if (left == 0)
-            return [Composition.Of(chosen)];
-        return Enumerable.Range(start, defects.Length - start)
-            .Where(i => !chosen.Any(defect => defect.Stage == defects[i].Stage))
-            .SelectMany(i => From(defects, i + 1, left - 1, chosen.Add(defects[i])));
+        {
+            yield return Composition.Of(chosen);
+            yield break;
+        }
+
+        for (int i = start; i < defects.Length; i++)
+        {
+            Defect next = defects[i];
+            int stillMadeUp = next.IsSeen ? madeUp : madeUp - 1;
+            if (stillMadeUp < 0 || HasStage(chosen, next.Stage))
+                continue;
+            foreach (Composition composition in From(defects, i + 1, left - 1, stillMadeUp, chosen.Add(next)))
+                yield return composition;
+        }
+    }
+
+    private static bool HasStage(ImmutableArray<Defect> chosen, Stage stage)
+    {
+        foreach (Defect defect in chosen)
+            if (defect.Stage == stage)
+                return true;
+        return false;
     }
 
     // What was seen in code that people use comes before what was made up; then the order of the catalogue.
