@@ -9,6 +9,9 @@ public static class CaseFitting
     // Sizes that are tried when two of them depend on each other; rules that allow nothing so small are met at their own smallest values.
     private const int Tried = 64;
 
+    // How long a text of more than two groups may get that are longer than what was wanted.
+    private const int TokensInGroups = 96;
+
     /// <summary>Bends a case. Where no case at all fits what the port says of its sizes, it stays as it is.</summary>
     public static AttentionCase Fit(PortCapabilities capabilities, AttentionCase item)
     {
@@ -68,7 +71,7 @@ public static class CaseFitting
     // N in groups of G, with room for a prefix that is built in; where the number of groups is ruled too, whole groups of an allowed number.
     private static IEnumerable<int> TokenCounts(PortCapabilities capabilities, int g, bool whole, S2Config wanted)
     {
-        int least = Math.Max(g, wanted.Prefix == 0 ? 0 : capabilities.Fixed.Prefix ?? 0), tokens = Math.Max(wanted.Tokens, least);
+        int least = Math.Max(g, wanted.Prefix == 0 ? 0 : capabilities.Fixed.Prefix ?? 0), tokens = Math.Max(g == wanted.GroupSize ? wanted.Tokens : InGroupsOf(g, wanted), least);
 
         // What was drawn for a mask that takes whole groups alone need not have whole groups under another.
         if (!whole && !wanted.Mask.CutsWrappedRun() && capabilities.Fixed.Tokens.IsFree && int.IsOddInteger(wanted.Tokens / wanted.GroupSize))
@@ -77,6 +80,14 @@ public static class CaseFitting
             return capabilities.Fixed.Tokens.TryFit(tokens, least, capabilities.MaxTokens, whole ? g : 1, out int n) ? [n] : [];
         int most = capabilities.MaxTokens / g;
         return Allowed(capabilities.Fixed.Groups, Math.Max(wanted.Tokens / wanted.GroupSize, 1), most).Select(groups => groups * g).Where(n => n >= least && capabilities.Fixed.Tokens.Allows(n));
+    }
+
+    // As many groups as are wanted, and as much of the last one: in a single group nothing is seen of a shift. Of great groups fewer, but several where several are wanted.
+    private static int InGroupsOf(int g, S2Config wanted)
+    {
+        (int groups, int rest) = Math.DivRem(wanted.Tokens, wanted.GroupSize);
+        int most = Math.Max(2, TokensInGroups / g);
+        return Math.Min(groups, most) * g + (rest == 0 ? 0 : Math.Clamp((int)((long)rest * g / wanted.GroupSize), 1, g - 1));
     }
 
     // Allowed values, the nearest first, of two equally near the greater.

@@ -1,5 +1,6 @@
 // Which sizes does an X-ray look at, and which questions does it put to the port there?
 using System.Collections.Immutable;
+using System.Globalization;
 using System.Numerics;
 using S2Attn.Conformance.Cases;
 using S2Attn.Conformance.Ports;
@@ -35,6 +36,9 @@ public sealed record XrayProbe(S2Config Config, ElementType ElementType, Tensor<
     private const int GridCodes = 8;
 
     private const int LargeKeys = 5, RampStep = 8;
+
+    // Of one question, and of all questions about scores: 512 and 256 MiB.
+    private const long MostWeights = 1L << 26, MostScoreWeights = 1L << 25;
 
     private const uint QuerySalt = 0x9e3779b9, KeySalt = 0x7f4a7c15;
 
@@ -86,8 +90,17 @@ public sealed record XrayProbe(S2Config Config, ElementType ElementType, Tensor<
     /// <summary>The same with v = 2.</summary>
     internal PortCase OtherWarmUp() => Full(2);
 
-    /// <summary>How many score questions are put.</summary>
-    internal int ScoreQuestions => Config.Scale == 0 ? 0 : !ShowsScores ? 1 : Grid is null ? Codes : GridCodes;
+    /// <summary>How many score questions are put: of great sizes, whose rows have many keys each, fewer.</summary>
+    internal int ScoreQuestions => Config.Scale == 0 ? 0 : !ShowsScores ? 1 : (int)Math.Clamp(MostScoreWeights / WeightsOf(Config), 1, Grid is null ? Codes : GridCodes);
+
+    /// <summary>Whether the weights of all rows can be kept.</summary>
+    internal bool IsSmallEnough => WeightsOf(Config) <= MostWeights;
+
+    /// <summary>How many weights one question shows: rows of o by rows of v.</summary>
+    internal static double WeightsOf(S2Config config) => (double)config.Batch * config.Tokens * config.Heads * config.Batch * config.Tokens * config.KvHeads;
+
+    /// <summary>The rule in words.</summary>
+    internal static string SizeRule { get; } = string.Create(CultureInfo.InvariantCulture, $"an X-ray keeps at most {MostWeights} weights of rows of o by rows of v (batch*tokens*heads times batch*tokens*kvHeads)");
 
     /// <summary>Equal scores, v one-hot: o holds the weight of each row of v.</summary>
     internal IEnumerable<PortCase> EqualScores() => Enumerable.Range(0, Chunks).Select(chunk => Case(_ => 0, source => Bit(KeyCode(source), 0), chunk));

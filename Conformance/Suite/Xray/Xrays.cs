@@ -16,6 +16,9 @@ public static class Xrays
 {
     private const int LongGroup = 72, DefaultTokens = 16;
 
+    // From here on a port is asked for minutes.
+    private const double ManyWeights = 1 << 24;
+
     /// <summary>No vector is made wider than this.</summary>
     internal const int WidestVector = 128;
 
@@ -31,10 +34,10 @@ public static class Xrays
     public static S2Request Fitting(PortCapabilities capabilities, MaskPolicy mask)
     {
         ArgumentNullException.ThrowIfNull(capabilities);
-        AttentionCase item = CaseFitting.Fit(
-            capabilities with { Masks = [mask] }, new(S2Config.Create(Default(mask) with { Prefix = Math.Min(capabilities.Fixed.Prefix ?? 0, DefaultTokens), IsPrefixWhole = capabilities.Fixed.IsPrefixWhole }), ElementType.F32, TensorKind.EqualScores, PaddingPattern.None, 0));
-        S2Request fitting = item.Config.ToRequest();
-        return Configs.HasDefaultScale(item.Config) ? fitting with { Scale = null } : fitting;
+        S2Config config = Bent(
+            capabilities with { Masks = [mask] }, ElementType.F32, Default(mask) with { Prefix = Math.Min(capabilities.Fixed.Prefix ?? 0, DefaultTokens), IsPrefixWhole = capabilities.Fixed.IsPrefixWhole });
+        S2Request fitting = config.ToRequest();
+        return Configs.HasDefaultScale(config) ? fitting with { Scale = null } : fitting;
     }
 
     /// <summary>The request with vectors so wide that one call tells all values apart, where the port lets the caller choose.</summary>
@@ -94,9 +97,16 @@ public static class Xrays
     /// <summary>A size, bent to what the port claims, with vectors as wide as there are values.</summary>
     internal static XrayProbe Fitted(PortCapabilities capabilities, ElementType type, S2Request wanted)
     {
-        S2Config config = CaseFitting.Fit(capabilities, new(Configs.Create(wanted), type, TensorKind.EqualScores, PaddingPattern.None, 0)).Config;
+        S2Config config = Bent(capabilities, type, wanted);
         config = config.With(change => change with { HeadDim = capabilities.Fixed.HeadDim.Fit(Math.Min(WidestVector, config.Batch * config.Tokens * config.KvHeads)) });
         return new(config, type, Unpadded(config));
+    }
+
+    // What the port claims near to a size; of what then is great a single entry, where it lets the caller choose.
+    private static S2Config Bent(PortCapabilities capabilities, ElementType type, S2Request wanted)
+    {
+        S2Config config = CaseFitting.Fit(capabilities, new(Configs.Create(wanted), type, TensorKind.EqualScores, PaddingPattern.None, 0)).Config;
+        return wanted.Batch > 1 && XrayProbe.WeightsOf(config) > ManyWeights ? Bent(capabilities, type, wanted with { Batch = 1 }) : config;
     }
 
     /// <summary>X-rays a port.</summary>
@@ -162,9 +172,9 @@ public static class Xrays
             ImmutableArray<string> lacking = probe.Grid is null
                 ? PortSupport.Lacks(port.Description.Capabilities, probe.Config, probe.ElementType, PortOperation.Forward, probe.IsPadded)
                 : PortSupport.Lacks(port.Description.Capabilities, probe.EqualScores().First());
-            if (!lacking.IsEmpty)
+            if (!lacking.IsEmpty || !probe.IsSmallEnough)
             {
-                failures.Add(new(probe, $"the port does not claim it: {lacking[0]}"));
+                failures.Add(new(probe, lacking.IsEmpty ? $"too large: {XrayProbe.SizeRule}" : $"the port does not claim it: {lacking[0]}"));
                 continue;
             }
 

@@ -246,6 +246,23 @@ public sealed class CaseTests
         Assert.InRange(ragged, 60, 140);
     }
 
+    /// <summary>In a single group no shift is seen, and such a port earned no level however many cases ran.</summary>
+    [Theory]
+    [InlineData(7)]
+    [InlineData(64)]
+    [InlineData(2048)]
+    public void A_port_of_one_group_size_is_asked_about_several_groups_as_often_as_any_other(int groupSize)
+    {
+        PortCapabilities one = new([PortOperation.Forward], [ElementType.F32], [.. MaskPolicies.All], GroupedQuery: true, Padding: true, OddGroup: true, Ragged: true, MaxTokens: 1 << 20) { Fixed = new() { GroupSize = groupSize } };
+        foreach (AttentionCase item in CaseGenerator.Sample(48, 100, seed: 1))
+        {
+            S2Config drawn = item.Config, fitted = CaseFitting.Fit(one, item).Config;
+            Assert.Equal(drawn.Tokens > drawn.GroupSize, fitted.Tokens > fitted.GroupSize);
+            Assert.Equal(drawn.Tokens % drawn.GroupSize != 0, fitted.Tokens % fitted.GroupSize != 0);
+            Assert.InRange(fitted.Tokens, groupSize, Math.Max(3 * groupSize, 48 + 96));
+        }
+    }
+
     // Fixed values that agree with each other: a graph of N = 16, G = 4, or one whose group alone is fixed.
     private static Gen<PortCapabilities> Capabilities() =>
         from masks in Gen.Elements(MaskPolicies.All.ToArray()).NonEmptyListOf()

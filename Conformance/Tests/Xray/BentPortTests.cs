@@ -31,6 +31,13 @@ public sealed class BentPortTests
     [Fact]
     public void A_port_of_one_head_dimension_is_named() => Named(Wrong, port => port with { Fixed = new() { HeadDim = 16 } }, item => item);
 
+    /// <summary>A kernel has its own group size. It was looked at in one group of that size, where no shift can be seen.</summary>
+    [Theory]
+    [InlineData(32)]
+    [InlineData(64)]
+    public void A_port_of_one_group_size_is_looked_at_in_several_groups(int groupSize) => Named(
+        "unshift-missing", port => port with { Operations = [PortOperation.Forward], ElementTypes = [ElementType.F32], Masks = [MaskPolicy.LocalCausal], Ragged = false, Fixed = new() { GroupSize = groupSize, Heads = 2, HalfShift = true } }, Forward);
+
     [Theory]
     [InlineData(ElementType.F16)]
     [InlineData(ElementType.BF16)]
