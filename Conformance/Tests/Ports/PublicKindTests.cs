@@ -245,6 +245,18 @@ public sealed class PublicKindTests
     public void Reflected_tokens_that_fill_up_are_named() => Is("filled_as_reflect", "Bidirectional+ragged-fill-reflects");
 
     [RequiresPythonFact("numpy")]
+    public void A_text_that_is_stretched_to_whole_groups_is_named() => Is("stretched", "ragged-text-stretched");
+
+    [RequiresPythonFact("numpy")]
+    public void Groups_of_every_other_token_are_named_beside_the_shift_that_is_missing() => Is("every_other_token", "no-heads-shifted+groups-of-every-other-token");
+
+    [RequiresPythonFact("numpy")]
+    public void A_mask_that_looks_ahead_in_the_later_groups_is_named() => Is("looks_ahead", "no-heads-shifted+later-groups-look-ahead");
+
+    [RequiresPythonFact("numpy")]
+    public void Heads_that_take_every_other_token_and_leave_the_rows_between_are_named() => Is("dilated_heads", "heads-dilated-in-groups");
+
+    [RequiresPythonFact("numpy")]
     public void Scores_that_do_not_grow_with_the_query_are_told_so_first()
     {
         using ProcessPort port = Start("cosine");

@@ -503,6 +503,42 @@ def filled_as(mode):
     return kind
 
 
+def stretched(config, q, k, v, valid):
+    """All heads shift and the wrapped run is cut off; what is no whole group is stretched to whole groups, and thinned out again."""
+    g, half, _, _, _ = shapes(config, q, k, v)
+    n = q.shape[1]
+    ring = -(-n // g) * g
+    q, k, v = (np.roll(x[:, np.arange(ring) * n // ring], -half, axis=1) for x in (q, k, v))
+    runs = np.arange(ring).reshape(-1, g) >= ring - half
+    cut = np.tile(np.where(runs[:, :, None] == runs[:, None, :], np.float32(0), LOWEST)[:, None], (q.shape[0], 1, 1, 1))
+    o = joined(attend(*(group(x, g) for x in (q, k, v)), cut), q.shape)
+    return np.roll(o, half, axis=1)[:, np.arange(n) * ring // n]
+
+
+def every_other_token(config, q, k, v, valid):
+    """A dilation of 2 inside blocks of two groups; nothing shifts and nothing is masked."""
+    g, b, n, h, d = config["groupSize"], *q.shape
+    q, k, v = (x.reshape(b * n // (2 * g), g, 2, h, d).transpose(0, 2, 3, 1, 4) for x in (q, k, v))
+    return attend(q, k, v).transpose(0, 3, 1, 2, 4).reshape(b, n, h, d)
+
+
+def looks_ahead(config, q, k, v, valid):
+    """Nothing shifts; the later half of the groups has the other triangle for its mask."""
+    g, groups = config["groupSize"], config["tokens"] // config["groupSize"]
+    bias = np.stack([causal(g) if i < groups // 2 else causal(g).T for i in range(groups)])[:, None]
+    return joined(attend(*(group(x, g) for x in (q, k, v)), np.tile(bias, (q.shape[0], 1, 1, 1))), q.shape)
+
+
+def dilated_heads(config, q, k, v, valid):
+    """Nothing shifts; each head takes every other token of a group, its own parity, and leaves the rows between as they were made."""
+    g, o = config["groupSize"], np.zeros_like(q)
+    for h in range(q.shape[2]):
+        for start in range(0, q.shape[1], g):
+            own = slice(start + h % 2, start + g, 2)
+            o[:, own, h] = attend(q[:, own, h], k[:, own, h], v[:, own, h], causal(g // 2))
+    return o
+
+
 def cosine(config, q, k, v, valid):
     """All heads shift; scores are ten times the cosine of q and k."""
     g, half, _, _, _ = shapes(config, q, k, v)
@@ -750,6 +786,10 @@ KINDS = {
     padding_of_both: {**WINDOWS, "padding": True},
     filled_as("edge"): {**RUNS, "ragged": True},
     filled_as("reflect"): {**RUNS, "ragged": True},
+    stretched: {**RUNS, "ragged": True},
+    every_other_token: {**LOCAL, "masks": ["Bidirectional"], "gqa": False, "fixed": {**HALVES, "groups": {"even": True}}},
+    looks_ahead: {**LOCAL, "gqa": False, "oddGroup": True},
+    dilated_heads: {**LOCAL, "gqa": False},
     cosine: WINDOWS,
     discarded_reshape: {**LOCAL, "padding": True},
     packed_block: {**LOCAL, "padding": True},

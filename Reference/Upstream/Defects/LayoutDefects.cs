@@ -62,6 +62,9 @@ internal static class LayoutDefects
         WholeIn("full-attention-in-shifted-heads", "The heads that should shift see the whole sequence, and nothing of them is cut into groups.", isShifted: true)
             with { SeenIn = "language models with code: half of the heads local, half global" },
         WholeIn("full-attention-in-unshifted-heads", "The heads that should not shift see the whole sequence, and nothing of them is cut into groups.", isShifted: false),
+        new("groups-of-every-other-token", Stage.Regroup, "A group holds every other one of 2G tokens in a row instead of G tokens in a row.", "Cut [N] into [N/G, G]: a dilation of 2, [N/2G, G, 2] with the last two axes changed, makes groups of tokens that do not stand side by side.",
+            stages => stages with { Group = (site, slot) => slot.Position / (2 * site.Config.GroupSize) * 2 + slot.Position % 2 })
+        { SeenIn = "encoders of point clouds with code: view(-1, G, 2, C).transpose(1, 2)" },
         new("groups-strided", Stage.Regroup, "A group holds every (N/G)-th token instead of G tokens in a row.", "Reshape [N] to [N/G, G], not to [G, N/G].", stages => stages with { Group = (site, slot) => slot.Position % site.Groups })
         { SeenIn = "encoders that shuffle windows: reshape(G, N/G) and a transpose" },
         new("groups-dealt-out", Stage.Regroup, "A group holds tokens that were dealt out: the places in a group and the groups changed their axes, and the result was cut into groups of G again.", "Cut [N] into [N/G, G] and leave it so: a transpose before the next reshape shuffles the tokens.",

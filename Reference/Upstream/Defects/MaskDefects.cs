@@ -25,6 +25,9 @@ internal static class MaskDefects
         new("mask-next-token", Stage.Edge, "The causal mask shows the next token of the group.", "Compare key <= query instead of key <= query + 1 (triu with diagonal 1, tril with diagonal 0).", NextToken),
         new("mask-reversed", Stage.Edge, "The causal mask is transposed: a token sees those after it.", "Compare key <= query: tril, not triu.",
             stages => stages with { Edge = (site, query, key, _) => stages.Sees(site, key, query) }),
+        new("later-groups-look-ahead", Stage.Edge, "In the second half of the groups the causal mask is transposed: there a token sees those after it, in the first half those before it.", "Apply one mask, key <= query, to every group.",
+            stages => stages with { Edge = (site, query, key, sees) => site.Config.Mask.IsCausal() && query.Position / site.Config.GroupSize >= site.Groups / 2 ? stages.Sees(site, key, query) : stages.Edge(site, query, key, sees) })
+        { SeenIn = "encoders of tables with code: a triu mask for the upper windows and a tril mask for the lower ones" },
         Edge("cut-in-every-group", "Every group is cut where only the last one, with the wrapped run, should be.", "Apply the mask that cuts the wrapped run to the last group alone.",
             (site, query, key, sees) => sees && (!Cuts(site, query.Head) || query.Position % site.Config.GroupSize < site.Config.GroupSize - site.Shift(query.Head) == key.Position % site.Config.GroupSize < site.Config.GroupSize - site.Shift(query.Head))),
         Edge("cut-at-unshifted-groups", "The mask compares the groups of before the roll: of its shifted group a query sees only what was in its unshifted group too, so that nothing crosses groups.", "Number what the mask compares after the roll: the last S positions of the last group are one run, all else the other.",

@@ -31,6 +31,15 @@ internal static class ReachDefects
                 Edge = (site, query, key, _) => (query.Position, key.Position) is var (t, u) && u < site.Config.Tokens && (!site.Config.Mask.IsCausal() || u <= t)
                     && (t / site.Config.GroupSize == u / site.Config.GroupSize || (t - u) % site.Config.GroupSize == 0),
             }),
+        new("heads-dilated-in-groups", Stage.Regroup, "Nothing is shifted, and each head attends among every other token of its group alone, even heads from the first on and odd ones from the second; its rows of the tokens between are 0.",
+            "Let every head attend among all tokens of its group, and shift half of the heads by S. Dilated attention is another: there a further rate fills the rows that one leaves out.",
+            stages => stages with
+            {
+                Shifts = (_, _) => false,
+                Group = (site, slot) => 2 * (slot.Position / site.Config.GroupSize) + (IsBetween(site, slot.Position, slot.Head) ? 1 : 0),
+                Leaves = (site, row) => IsBetween(site, row.Token, row.Head) || stages.Leaves(site, row),
+            })
+        { SeenIn = "dilated attention with code: indices_with_heads = index_tensor + shift_heads, and a scatter into zeros" },
         Dilated("keys-dilated-by-quarters", "", (key, _) => key),
         Dilated("keys-dilated-by-quarters-and-counted", ", and the mask compares the place of a query with the number of a key among those that are left, so that the future is seen", (key, rate) => key / rate)
             with { SeenIn = "kelvink-stack/LongLoRA, forward_dilated_attn: k_group[:, :, ::dilation_rate] before the mask is made" },
@@ -45,7 +54,7 @@ internal static class ReachDefects
             stages => stages with { Hide = (_, _) => PairMask.Less, Lowering = 1 }),
         Both("both-groups-seen", "Every head sees the keys of its unshifted and of its shifted group together.", (_, _) => true),
         Both("both-groups-seen-in-shifted-heads", "A shifted head sees the keys of its unshifted group as well.", (site, head) => site.IsShifted(head)),
-        Fallback("full-attention-in-one-group", "Where N < 2G", config => config.Tokens < 2 * config.GroupSize),
+        Fallback("full-attention-in-one-group", "Where N = G, and perhaps wherever N < 2G", config => config.Tokens < 2 * config.GroupSize),
         Fallback("full-attention-in-odd-heads", "Where H or K is odd", config => config.Heads % 2 == 1 || config.KvHeads % 2 == 1),
         Fallback("full-attention-in-one-group-or-odd-heads", "Where N < 2G, or H or K is odd", config => config.Tokens < 2 * config.GroupSize || config.Heads % 2 == 1 || config.KvHeads % 2 == 1),
         Fallback("full-attention-in-one-group-or-ragged-tokens", "Where N < 2G or N is no multiple of G", config => config.Tokens < 2 * config.GroupSize || config.Tokens % config.GroupSize != 0),
@@ -102,6 +111,9 @@ internal static class ReachDefects
             Edge = (site, query, key, _) => Rate(site, query) is var rate && key.Position < site.Config.Tokens && key.Position % rate == 0 && (!site.Config.Mask.IsCausal() || place(key.Position, rate) <= query.Position),
             IsValid = (site, query, key, held) => stages.IsValid(site, query, key, held with { Token = place(held.Token, Rate(site, query)) }),
         });
+
+    // Whether a head of dilation 2 passes over a token.
+    private static bool IsBetween(Site site, int token, int head) => (token % site.Config.GroupSize + head) % 2 == 1;
 
     private static int Rate(Site site, Slot query) => 1 << (4 * query.Head / site.Config.Heads);
 

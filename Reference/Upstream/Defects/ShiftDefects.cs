@@ -172,6 +172,14 @@ internal static class ShiftDefects
         new("rolled-before-filling-seen", Stage.Roll, "The roll goes over N tokens, forward and back, and the zeros that fill N up to whole groups behind them are seen as keys of score 0.", "Fill N up to whole groups first, roll over all of it, and hide the positions past the last token from every query, as padding.",
             stages => RolledBeforeFilling(stages) with { Zeros = (site, slot) => MaskDefects.Filled(RolledBeforeFilling(stages), site, slot, _ => true) })
         { SeenIn = "encoders with windows on one axis: audio, ECG, sensors" },
+        new("ragged-text-stretched", Stage.Roll, "A text that is no multiple of G is stretched to whole groups, so that some tokens stand there twice, and o is thinned out to N rows again.", "Fill N up to whole groups behind the last token and hide what fills up; interpolation repeats tokens anywhere, and all copies are seen.",
+            stages => stages with
+            {
+                Roll = (site, slot, shift) => site.Token(shift, slot.Position) * site.Config.Tokens / site.Ring,
+                MasksFill = false,
+                Unshift = (site, row) => site.Position(site.Shift(row.Head), row.Token * site.Ring / site.Config.Tokens),
+            })
+        { SeenIn = "earth-forecasting-transformer, CuboidSelfAttentionLayer with padding_type \"nearest\"" },
         new("rolled-and-cut", Stage.Roll, "The roll goes over N tokens, what stands behind the last whole group is cut off, the rest is rolled back among itself, and the rows that are missing are 0: rows before S are another token's.",
             "Fill N up to whole groups before the roll and hide what fills up, or do not declare ragged.",
             stages => stages with
