@@ -33,6 +33,16 @@ internal sealed class PipelineGradients(S2Config config, Pipeline pipeline, Pipe
                         + weighted.Weights[i] * Dp(input, weighted.Pairs[i], dout);
             }
 
+        Dictionary<(int, int, int, int), double> ofKeys = [];
+        if (backward.SumsOverQueries)
+            foreach (var (slot, query, dout) in Answers(outputGradient))
+            {
+                WeightedRow weighted = attention.Weigh(slot, query, product, sums);
+                for (int i = 0; i < weighted.Pairs.Length; i++)
+                    ofKeys[KeyOf(slot, weighted.Pairs[i])] = ofKeys.GetValueOrDefault(KeyOf(slot, weighted.Pairs[i])) + weighted.Weights[i] * Dp(input, weighted.Pairs[i], dout);
+            }
+
+        Dictionary<Slot, double[]> valueDouts = ReferenceEquals(backward.ValueHead, BackwardStages.OwnHead) ? [] : Answers(outputGradient, backward.ValueHead).ToDictionary(answer => answer.Slot, answer => answer.Dout);
         Dictionary<Slot, double> deltas = backward.LeavesDelta is null ? [] : Answers(outputGradient).ToDictionary(answer => answer.Slot, answer => Centre(attention.Weigh(answer.Slot, answer.Query, product, sums), answer.Dout).Mean);
         foreach (var (slot, query, dout) in Answers(outputGradient))
             AddSlot(slot, query, dout);
@@ -42,6 +52,8 @@ internal sealed class PipelineGradients(S2Config config, Pipeline pipeline, Pipe
             backward.Swaps && dk.Length == dq.Length ? second : first,
             backward.Swaps && dk.Length == dq.Length ? first : second,
             Tensor<double>.Of(input.Value.Shape.AsSpan(), dv));
+
+        (int, int, int, int) KeyOf(Slot slot, Meeting pair) => (slot.Batch, slot.Head, pipeline.Group(slot), pair.Key);
 
         // A sum is added up in the order of the definition, row after row.
         double[] OfHead(Operand operand, double[][] before) => backward.Join(operand) is KvJoin.Sum && before[0] is { } shared ? shared : new double[input.Key.Elements.Length];
@@ -70,12 +82,12 @@ internal sealed class PipelineGradients(S2Config config, Pipeline pipeline, Pipe
                 if (pair.Value >= 0 && Moved(Operand.Value, pair.Value, config.KvHeads, slot.Head) is >= 0 and int value && !backward.Detaches(site, Operand.Value, slot.Head))
                 {
                     valuesOfHead[head][value] = true;
-                    Add(dvOfHead[head], value, valueWeights[i] * PrefixFactor(slot, Operand.Value, pair), dout);
+                    Add(dvOfHead[head], value, valueWeights[i] * PrefixFactor(slot, Operand.Value, pair), valueDouts.GetValueOrDefault(slot, dout));
                 }
 
                 if (pair.Mask is PairMask.Replaced)
                     continue;
-                double centred = dp[i] - backward.Delta * (sums is null ? mean : means[attention.ClassOf(slot, pair)]);
+                double centred = dp[i] - backward.Delta * (backward.SumsOverQueries ? ofKeys[KeyOf(slot, pair)] : sums is null ? mean : means[attention.ClassOf(slot, pair)]);
                 if (queryRow >= 0 && !backward.Detaches(site, Operand.Query, slot.Head))
                     Add(dq, queryRow, queryScale * row.Shares[i] * centred * PrefixFactor(slot, Operand.Query, pair), input.Key.Elements.Slice(pair.Key * dim, dim));
                 if (Moved(Operand.Key, pair.Key, config.KvHeads, slot.Head) is >= 0 and int key && !backward.Detaches(site, Operand.Key, slot.Head))
@@ -116,7 +128,9 @@ internal sealed class PipelineGradients(S2Config config, Pipeline pipeline, Pipe
     }
 
     /// <summary>Each slot whose result is in o, with its row of q and do, rows of o that repeat a slot added up; in the order head, token.</summary>
-    private IEnumerable<(Slot Slot, int Query, double[] Dout)> Answers(Tensor<double> outputGradient)
+    private IEnumerable<(Slot Slot, int Query, double[] Dout)> Answers(Tensor<double> outputGradient) => Answers(outputGradient, BackwardStages.OwnHead);
+
+    private IEnumerable<(Slot Slot, int Query, double[] Dout)> Answers(Tensor<double> outputGradient, Func<Site, int, int> headOf)
     {
         List<Slot> order = [];
         Dictionary<Slot, (int Query, double[] Dout)> slots = [];
@@ -134,7 +148,7 @@ internal sealed class PipelineGradients(S2Config config, Pipeline pipeline, Pipe
 
                     int from = backward.LeavesOutputGradient(site, h) ? site.Position(site.Shift(h), t) : t;
                     if (from < config.Tokens)
-                        Add(known.Dout, 0, 1, outputGradient.Row(b, from, h));
+                        Add(known.Dout, 0, 1, outputGradient.Row(b, from, headOf(site, h)));
                 }
 
         return order.Select(slot => (slot, slots[slot].Query, slots[slot].Dout));

@@ -261,6 +261,14 @@ public sealed record BackwardStages
     /// <summary>Whether do of a head is taken unrolled.</summary>
     public Func<Site, int, bool> LeavesOutputGradient { get; init; } = (_, _) => false;
 
+    /// <summary>The head whose do is multiplied with the weights of a head in dv.</summary>
+    public Func<Site, int, int> ValueHead { get; init; } = OwnHead;
+
+    /// <summary>Whether sum p dp is taken over the queries that see a key, and subtracted there, instead of over the keys that a query sees.</summary>
+    public bool SumsOverQueries { get; init; }
+
+    internal static Func<Site, int, int> OwnHead { get; } = (_, head) => head;
+
     /// <summary>Whether sum(o do) of a head is taken unrolled.</summary>
     public Func<Site, int, bool>? LeavesDelta { get; init; }
 

@@ -44,7 +44,10 @@ public sealed class CompositionPort : IAttentionPort
             return new PortAnswer.Backward(new(Round(gradients.Query, type), Round(gradients.Key, type), Round(gradients.Value, type)));
         }
 
-        AttentionOutput<double> output = portCase.Grid is { } grid ? Prepared(grid).Forward(portCase.Input) : Prepared(portCase).Forward(portCase.Input);
+        AttentionInput<double> input = habits.Any(habit => habit.IsOfHalves)
+            ? portCase.Input with { Query = Round(portCase.Input.Query, ElementType.F16), Key = Round(portCase.Input.Key, ElementType.F16), Value = Round(portCase.Input.Value, ElementType.F16) }
+            : portCase.Input;
+        AttentionOutput<double> output = portCase.Grid is { } grid ? Prepared(grid).Forward(input) : Prepared(portCase).Forward(input);
         Tensor<double> o = output.Output;
         if (habits.Any(habit => habit.IsStale))
             o = Stale(o, output.LogSumExp);

@@ -4,6 +4,7 @@ using System.Globalization;
 using S2Attn.Conformance.Ports;
 using S2Attn.Reference;
 using S2Attn.Reference.Upstream;
+using S2Attn.Spec;
 
 namespace S2Attn.Conformance.Xray;
 
@@ -27,19 +28,29 @@ internal static class HabitFindings
         Stages stages = explanation.Composition.Build();
         ImmutableArray<(XrayFilm Film, Prediction Prediction)> explained = explanation.Rows < 1 ? [] :
             [.. films.Where(film => !explanation.Unexplained.Contains(film.Probe)).Select(film => (film, new Prediction(film, stages)))];
-        return [.. Constant(films), .. Narrower(films), .. Elements(films), .. Normalised(films), .. KeptShift(films, explanation), .. Nan(explained), .. Overflow(films), .. Great(explained), .. Precision(explained), .. Narrow(explained), .. FromCallToCall(films)];
+        return [.. Constant(films), .. Narrower(films), .. Elements(films), .. Normalised(films), .. KeptShift(films, explanation), .. Nan(explained), .. Overflow(films), .. Underflow(films), .. Great(explained), .. Precision(explained), .. Rounded(explained), .. Narrow(explained), .. FromCallToCall(films)];
     }
 
     /// <summary>Whether a port does something that has to be changed before its stages can be told.</summary>
-    public static bool Lead(ImmutableArray<XrayFilm> films) => Constant(films).Concat(Narrower(films)).Concat(Elements(films)).Concat(Normalised(films)).Any();
+    public static bool Lead(ImmutableArray<XrayFilm> films) => Constant(films).Concat(Narrower(films)).Concat(Elements(films)).Concat(Normalised(films)).Concat(Remembers(films)).Any();
 
-    private static IEnumerable<HabitFinding> FromCallToCall(ImmutableArray<XrayFilm> films) =>
+    // By rounding, because sums are made in another order; by more, because something is read that this call did not write.
+    private static IEnumerable<HabitFinding> FromCallToCall(ImmutableArray<XrayFilm> films) => Remembers(films).Any() ? Remembers(films) :
     [
         .. films.All(film => film.Repeats) ? Array.Empty<HabitFinding>() : [Known("nondeterministic", "the same call, put twice in a row, gives other bits")],
         .. films.Any(film => film.Stale.Contains(true))
             ? [Known("stale-empty-rows", "rows that see no key hold what the call before left there")]
             : films.All(film => film.Forgets) ? Array.Empty<HabitFinding>()
             : [new([], "the answer to a call depends on the calls before it", "Keep no state between calls.")],
+    ];
+
+    private static IEnumerable<HabitFinding> Remembers(ImmutableArray<XrayFilm> films) => films.All(film => film.RepeatsNearly) ? [] :
+    [
+        new(
+            [],
+            "the same call, put twice in a row, gives other answers, by more than rounding",
+            "Read only what this call wrote: look for a buffer or cache that is kept and read further than it was filled (whole pages, whole tiles), for memory that nobody filled, and for threads that write one row.")
+        { Lead = "answers by what was asked before" },
     ];
 
     private static HabitFinding Known(string name, string clause) => new([name], clause, NumericalHabit.All.Single(habit => habit.Name == name).Fix);
@@ -80,6 +91,21 @@ internal static class HabitFindings
             IsNaN(output, row, film.Probe.Config.HeadDim) && !IsNaN(film.Equal, row, film.Probe.Sources))))
             ? [Known("softmax-without-max", "large scores overflow: the greatest is not subtracted before exp")]
             : [];
+
+    // Without the greatest score subtracted great scores overflow as well; a maximum that begins at 0 shows in those below it alone. Some code answers 0 where it would divide by 0.
+    private static IEnumerable<HabitFinding> Underflow(ImmutableArray<XrayFilm> films) =>
+        !Overflow(films).Any() && films.Any(film => film.FarBelow.Any(output => Enumerable.Range(0, film.Probe.Rows).Any(row => IsLost(film, output, row))))
+            ? [Known("maximum-begins-at-zero", "rows all of whose scores are far below 0 are NaN or 0: the greatest score is looked for from 0 upwards")]
+            : [];
+
+    private static bool IsLost(XrayFilm film, Tensor<double> output, int row)
+    {
+        int dim = film.Probe.Config.HeadDim;
+        if (IsNaN(film.Equal, row, film.Probe.Sources))
+            return false;
+        int[] seen = [.. Enumerable.Range(0, film.Probe.Sources).Where(source => VisibilityMap.IsSomething(film.Equal[row, source]))];
+        return IsNaN(output, row, dim) || seen.Length > 0 && seen[^1] < dim && !output.Elements.Slice(row * dim, dim).ContainsAnyExcept(0);
+    }
 
     // v is one-hot, so o of any attention holds a 0 or is 1 / count; the same number everywhere is none of that.
     private static IEnumerable<HabitFinding> Constant(ImmutableArray<XrayFilm> films)
@@ -164,18 +190,20 @@ internal static class HabitFindings
             { Lead = "normalises q and k before it multiplies them" };
     }
 
-    // A product of q and k is the same in whichever element they stand.
-    private static IEnumerable<HabitFinding> Elements(ImmutableArray<XrayFilm> films) => films.All(film => film.ElementsAreAlike) || Narrower(films).Any() ? [] :
+    // A product of q and k is the same in whichever element they stand. Of a port that gives another answer to the same question it says nothing that it does to another one.
+    private static IEnumerable<HabitFinding> Elements(ImmutableArray<XrayFilm> films) => films.All(film => film.ElementsAreAlike) || Narrower(films).Any() || Remembers(films).Any() ? [] :
     [
         new(
             [],
             "the same scores give another o where they stand in the last element of q and k instead of the first",
-            "Keep the elements of a vector together: np.roll and torch.roll without an axis roll the flattened tensor, a reshape may cut vectors, and a rotation belongs before the attention.")
+            "Keep the elements of a vector together: np.roll and torch.roll without an axis roll the flattened tensor, a split or chunk along the last axis halves vectors where heads were meant, a reshape may cut them, and a rotation belongs before the attention.")
         { Lead = "does not take the elements of a vector alike" },
     ];
 
     // Said where the shifts that were measured follow no rule: one that is fixed has a name.
-    private static IEnumerable<HabitFinding> KeptShift(ImmutableArray<XrayFilm> films, Explanation explanation) => !explanation.HasMeasuredShift || !films.Any(film => film.KeepsItsShift) ? [] :
+    // A shift that has no effect is the same whatever it is too, and nothing was kept.
+    private static IEnumerable<HabitFinding> KeptShift(ImmutableArray<XrayFilm> films, Explanation explanation) =>
+        !explanation.HasMeasuredShift || !films.Any(film => film.KeepsItsShift && Shifts(film.Probe.Config, explanation.Composition.Build())) ? [] :
     [
         new(
             [],
@@ -183,6 +211,8 @@ internal static class HabitFindings
             "Keep no mask between calls, or keep it by all that it depends on: N, G, S and which heads shift.")
         { Lead = "answers with the shift of an earlier call" },
     ];
+
+    private static bool Shifts(S2Config config, Stages stages) => Enumerable.Range(0, config.Heads).Any(head => stages.Shifts(config, head) && stages.Amount(config, head) > 0);
 
     // Great scores that weigh as smaller ones would, where small ones are right: those of hidden keys, because the mask only lowers them, or those of seen ones, because they are capped.
     private static IEnumerable<HabitFinding> Great(ImmutableArray<(XrayFilm Film, Prediction Prediction)> explained)
@@ -249,6 +279,13 @@ internal static class HabitFindings
         if (worst > 1e-11 && worst < 1e-5)
             yield return Known("f64-computed-in-f32", "f64 is computed, at least its softmax, in f32");
     }
+
+    // The mean of numbers that are all 1 + 2^-12: in binary16 and bfloat16 they are 1 already.
+    private static IEnumerable<HabitFinding> Rounded(ImmutableArray<(XrayFilm Film, Prediction Prediction)> explained) =>
+        !Precision(explained).Any() && explained.SelectMany(item => item.Film.Fine.SelectMany(output => output.Elements.ToArray().Where(value => Math.Abs(value - 1) < 0.5))).ToArray() is { Length: > 0 } given
+            && given.All(value => Math.Abs(value - 1) < XrayProbe.FineStep / 8)
+            ? [Known("inputs-in-half", "q, k and v are rounded to 16 bits before anything is computed, though f32 or f64 is claimed")]
+            : [];
 
     // Weights that are off by more than the format's rounding, and by no more than a narrower format's.
     private static IEnumerable<HabitFinding> Precision(ImmutableArray<(XrayFilm Film, Prediction Prediction)> explained)

@@ -70,6 +70,9 @@ internal sealed class XrayFilm
     /// <summary>Whether the same question, put twice in a row, gets the same bits.</summary>
     public required bool Repeats { get; init; }
 
+    /// <summary>Whether it gets the same answer, but for rounding.</summary>
+    public bool RepeatsNearly { get; init; } = true;
+
     /// <summary>Whether the first question, put again after others, gets the same bits.</summary>
     public required bool Forgets { get; init; }
 
@@ -84,6 +87,12 @@ internal sealed class XrayFilm
 
     /// <summary>o for scores past the range of a naive exp; none where the port gave no tensors.</summary>
     public required ImmutableArray<Tensor<double>> Large { get; init; }
+
+    /// <summary>o for values that 16 bits do not hold; none where the port gave no tensors.</summary>
+    public ImmutableArray<Tensor<double>> Fine { get; init; } = [];
+
+    /// <summary>o for scores far below 0; none where the port gave no tensors.</summary>
+    public ImmutableArray<Tensor<double>> FarBelow { get; init; } = [];
 
     /// <summary>o where one token's key is NaN, and where its value is; none where the port gave no tensors.</summary>
     public required ImmutableArray<(Operand Operand, Tensor<double> Output)> Poisoned { get; init; }
@@ -139,11 +148,15 @@ internal sealed class XrayFilm
             Stale = [.. stale],
             Wide = !ofStructure && probe.ShowsScores && port.Description.Capabilities.ElementTypes.Contains(ElementType.F64) && PortCalls.Ask(port, probe.InF64()) is PortAnswer.Forward wide ? [wide.Output] : [],
             Large = ofStructure ? [] : [.. probe.Large().Select(item => PortCalls.Ask(port, item)).OfType<PortAnswer.Forward>().Select(answer => answer.Output)],
+            Fine = ofStructure ? [] : [.. probe.Fine().Select(item => PortCalls.Ask(port, item)).OfType<PortAnswer.Forward>().Select(answer => answer.Output)],
+            FarBelow = ofStructure ? [] : [.. probe.FarBelow().Select(item => PortCalls.Ask(port, item)).OfType<PortAnswer.Forward>().Select(answer => answer.Output)],
             Poisoned = ofStructure ? [] : [.. probe.Poisoned().SelectMany(item => PortCalls.Ask(port, item.Case) is PortAnswer.Forward answer ? new[] { (item.Operand, answer.Output) } : [])],
             ElementsAreAlike = ofStructure || probe.ScoresAtTheEnd().All(item => PortCalls.Ask(port, item) is not PortAnswer.Forward end || AreAlike(end.Output)),
             KeepsItsShift = !ofStructure && probe.WithAnotherShift().Select(other => other.EqualScores().First())
                 .Any(item => PortSupport.Lacks(port.Description.Capabilities, item).IsEmpty && Same(PortCalls.Ask(port, item), twice[0])),
             Repeats = repeats,
+            RepeatsNearly = repeats || stale.Contains(true) || twice[0] is not PortAnswer.Forward once || twice[1] is not PortAnswer.Forward later
+                || new Closeness(probe.ElementType).Same(once.Output.Elements, later.Output.Elements),
             Forgets = ofStructure || stale.Contains(true) || !repeats || Same(twice[0], equal[0]),
         };
 

@@ -133,7 +133,18 @@ public sealed record XrayProbe(S2Config Config, ElementType ElementType, Tensor<
     /// <summary>Scores past the range of a naive exp.</summary>
     internal IEnumerable<PortCase> Large() => Config.Scale == 0 ? [] : [Case(_ => LargeQuery, LargeKey, 0)];
 
-    /// <summary>q.k of that question.</summary>
+    /// <summary>What v is more than 1 in the question of fine values: less than half of a step of binary16 there.</summary>
+    internal const double FineStep = 1.0 / 4096;
+
+    /// <summary>Equal scores and values that 16 bits do not hold; none where the format does not hold them either.</summary>
+    internal IEnumerable<PortCase> Fine() => ElementType is ElementType.F32 or ElementType.F64 && Case(_ => 0, _ => 0, 0) is var plain
+        ? [plain with { Input = plain.Input with { Value = plain.Input.Value.Map(_ => 1 + FineStep) } }]
+        : [];
+
+    /// <summary>Scores so far below 0 that exp of them is 0.</summary>
+    internal IEnumerable<PortCase> FarBelow() => Config.Scale == 0 ? [] : [Case(_ => -LargeQuery, source => LargeKeys + LargeKey(source), 0)];
+
+    /// <summary>q.k of the question of large scores.</summary>
     internal double LargeProduct(int source) => LargeQuery * LargeKey(source);
 
     private double LargeKey(int source) => SourceAt(source).Token % LargeKeys;

@@ -8,7 +8,7 @@ namespace S2Attn.Reference.Upstream;
 public static class DefectCatalogue
 {
     /// <summary>All defects that show in a text.</summary>
-    public static ImmutableArray<Defect> All { get; } = [.. ShiftDefects.All, .. LayoutDefects.All, .. AxisDefects.All, .. MaskDefects.All, .. ReachDefects.All, .. SoftmaxDefects.All, .. GradientDefects.All];
+    public static ImmutableArray<Defect> All { get; } = [.. ShiftDefects.All, .. PositionDefects.All, .. LayoutDefects.All, .. AxisDefects.All, .. MaskDefects.All, .. ReachDefects.All, .. SoftmaxDefects.All, .. GradientDefects.All];
 
     /// <summary>All defects that only show where tokens stand on several axes.</summary>
     public static ImmutableArray<Defect> OfGrids { get; } = GridDefects.All;

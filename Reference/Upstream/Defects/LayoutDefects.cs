@@ -17,6 +17,8 @@ internal static class LayoutDefects
         KvHead("key-head-modulo", "v is read from kv head h / (H / K), k from h mod K.", "Read k from the same kv head as v, h / (H / K).", (operand, head, site) => operand is Operand.Key ? head % site.Config.KvHeads : site.KvHead(head)),
         KvHead("kv-head-zero", "Every query head reads kv head 0.", "Read kv head h / (H / K).", (_, _, _) => 0),
         KvHead("kv-head-clamped", "Query head h reads kv head h, the last one where there are fewer.", "Read kv head h / (H / K): repeat each kv head H / K times in place.", (_, head, site) => Math.Min(head, site.Config.KvHeads - 1)),
+        KvHead("kv-head-of-next", "Query head h reads kv head (h + 1) K / H, the last one where there are fewer: heads are counted from 1 and divided without taking it off.", "Read kv head h / (H / K) where h counts from 0: (h - 1) / (H / K) + 1 where it counts from 1.",
+            (_, head, site) => Math.Min((head + 1) * site.Config.KvHeads / site.Config.Heads, site.Config.KvHeads - 1)),
         KvHead("kv-head-reversed", "Query head h reads the kv heads in reversed order.", "Read kv head h / (H / K).", (_, head, site) => site.Config.KvHeads - 1 - site.KvHead(head)),
         new("batch-zero-keys", Stage.KvHead, "Every batch entry reads k and v of entry 0.", "Index k and v by the batch entry of the query.", stages => stages with { Entry = (_, _, _) => 0 }),
         new("batch-zero-values", Stage.KvHead, "Every batch entry reads v of entry 0.", "Index v by the batch entry of the query.", stages => stages with { Entry = (_, operand, entry) => operand is Operand.Value ? 0 : entry }),

@@ -25,6 +25,8 @@ internal static class SoftmaxDefects
         Scale("scale-of-heads", "The scale is 1 / sqrt(H) instead of 1 / sqrt(D).", TimesScale, (site, _) => 1 / Math.Sqrt(site.Config.Heads)),
         Scale("scale-of-width-squared", "The scale is 1 / D instead of 1 / sqrt(D).", TimesScale, (site, _) => 1.0 / site.Config.HeadDim),
         Scale("scale-fourth-root", "The scale is the root of what it should be: one of q and k is scaled, by D^(-1/4).", "Scale both q and k by D^(-1/4), or one of them by 1 / sqrt(D).", (_, scale) => Math.Sign(scale) * Math.Sqrt(Math.Abs(scale))),
+        new("key-scaled-again-in-place", Stage.Scale, "k is scaled in place for each query head that reads it, so that the second head of a kv head finds it scaled twice, the third three times.", "Scale q, which one head alone reads, or scale k once before the loop over query heads.",
+            stages => stages with { Scale = (site, head) => Math.Pow(stages.Scale(site, head), 1 + Enumerable.Range(0, head).Count(before => site.KvHead(before) == site.KvHead(head))) }),
         Scale("scale-negative", "The scale has the wrong sign.", TimesScale, (_, scale) => -scale),
         .. InHeads("softmax-base-2", "The exponential is taken in base 2", "Use exp, or multiply the scale by log2(e) before exp2.", (_, scale) => scale * Math.Log(2)),
         Softmax("mask-after-softmax", "The softmax runs over the whole group, and the mask then zeroes weights: rows do not sum to 1.", "Mask the scores before the softmax.", Normaliser.WholeGroup),
