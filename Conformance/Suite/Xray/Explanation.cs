@@ -18,6 +18,15 @@ public sealed record Explanation(ImmutableArray<Composition> Compositions, int E
     /// <summary>What of the port is not explained, where the forward pass is.</summary>
     public ImmutableArray<string> Unseen { get; init; } = [];
 
+    /// <summary>Which share of the rows of o are the definition's, where no size is explained wholly.</summary>
+    public double RowsOfDefinition { get; init; }
+
+    /// <summary>
+    /// Whether the composition may be said to be what the port is: where it explains every size, or nothing is wrong where it explains. Where defects explain some sizes, only if those differ from the others in what was asked for, and there are
+    /// more of them that the definition does not explain than there are defects: else it would be chance, and its advice would lead astray.
+    /// </summary>
+    public bool IsClaimed { get; init; } = true;
+
     /// <summary>Whether every answer at every size is explained.</summary>
     public bool IsWhole => Unexplained.IsEmpty && Unseen.IsEmpty && ExplainedAt > 0;
 

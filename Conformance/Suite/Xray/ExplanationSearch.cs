@@ -12,34 +12,14 @@ namespace S2Attn.Conformance.Xray;
 /// </summary>
 internal sealed class ExplanationSearch
 {
-    private const int MostForward = 3, MostForwardWhereLed = 1, MostPadding = 2, MostBackward = 2, MostAlternatives = 64, MostMeasured = 4, MostIndexed = 2;
+    private const int MostForward = 3, MostForwardWhereLed = 1, MostPadding = 2, MostBackward = 2, MostAlternatives = 64, MostMeasured = 4, MostIndexed = Suspects.MostBesideCut;
 
     // Where equal scores tell nothing, all that changes scores alone has to be compared question by question.
     private const int MostToScore = 4096, MostThreesToScore = 512;
 
-    private static readonly ImmutableArray<Defect>
-        Structure = [.. DefectCatalogue.All.Where(defect => !defect.NeedsPadding && !defect.IsBackward && defect.Stage is not Stage.LogSum)],
-        Padding = [.. DefectCatalogue.All.Where(defect => defect.NeedsPadding)],
-        EmptyRows = [.. DefectCatalogue.All.Where(defect => defect.Stage is Stage.Empty)],
-        Scales = [.. DefectCatalogue.All.Where(defect => defect.Stage is Stage.Scale)],
-        LogSum = [.. DefectCatalogue.All.Where(defect => defect.Stage is Stage.LogSum)],
-        Backward = [.. DefectCatalogue.All.Where(defect => defect.IsBackward)];
-
-    private static readonly Lazy<ImmutableArray<Composition>> StructurePairs = new(() => [.. SetsOf(Structure, 2)]);
-
-    // A softmax over more than the keys that are seen depends, in rows with keys too, on how the others are hidden.
-    private static readonly Lazy<ImmutableArray<Composition>> HiddenInSoftmax =
-        new(() => [.. Structure.Where(defect => defect.Stage is Stage.Softmax).SelectMany(softmax => EmptyRows.SelectMany(empty => Joined(Composition.Of(softmax), Composition.Of(empty))))]);
-
-    // By how many other defects there are.
-    private static readonly ImmutableArray<Lazy<ImmutableArray<Composition>>> CutBeside =
-        [.. Enumerable.Range(0, MostIndexed + 1).Select(defects => new Lazy<ImmutableArray<Composition>>(() => defects == 0 ? [] :
-        [
-            .. Sets(Structure, defects).Where(composition => composition.Defects.Any(defect => defect.Stage is >= Stage.Heads and <= Stage.Rolled))
-                .SelectMany(composition => Joined(composition, Composition.Of(DefectCatalogue.CutWhereAsked))),
-        ]))];
 
     private readonly ImmutableArray<XrayFilm> films, plain, padded;
+    private readonly Suspects suspects;
     private readonly ImmutableArray<StructureIndex> index;
 
     // What the films are made of, where no port was asked: its own answers need not be computed again.
@@ -54,9 +34,10 @@ internal sealed class ExplanationSearch
     private readonly int mostForward;
     private readonly CancellationToken cancellation;
 
-    private ExplanationSearch(IEnumerable<XrayFilm> films, ImmutableArray<StructureIndex> index, int mostForward, CancellationToken cancellation)
+    private ExplanationSearch(IEnumerable<XrayFilm> films, Suspects suspects, ImmutableArray<StructureIndex> index, int mostForward, CancellationToken cancellation)
     {
         this.films = [.. films];
+        this.suspects = suspects;
         this.index = index;
         this.mostForward = mostForward;
         source = this.films.SelectMany(film => film.MadeOf).FirstOrDefault()?.Defects;
@@ -67,14 +48,18 @@ internal sealed class ExplanationSearch
         // The sizes at which least is alike come first, the long ones last.
         plain = [.. this.films.Where(film => !film.Probe.IsPadded).OrderBy(film => film.Probe.Rows > 512 ? 1 : 0)];
         padded = [.. this.films.Where(film => film.Probe.IsPadded)];
-        matching = new(() => [.. this.index.SelectMany(known => known.Matching(plain, shownPlain))]);
+        matching = new(() => [.. this.index.SelectMany(known => known.Matching(plain, shownPlain)).Where(item => suspects.Hold(item.Composition))]);
     }
 
     /// <summary>The explanation of some films; there is at least one. Where something leads that has to be changed before any stage can be told, one defect is tried: that more fit would be chance.</summary>
-    public static Explanation Of(ImmutableArray<XrayFilm> films, CancellationToken cancellation) => Of(new(films, [], HabitFindings.Lead(films) ? MostForwardWhereLed : MostForward, cancellation));
+    public static Explanation Of(ImmutableArray<XrayFilm> films, CancellationToken cancellation) => Of(films, Suspects.All, [], cancellation);
+
+    /// <summary>The same where some defects alone are suspected, with an index or none.</summary>
+    public static Explanation Of(ImmutableArray<XrayFilm> films, Suspects suspects, ImmutableArray<StructureIndex> index, CancellationToken cancellation) =>
+        Of(new(films, suspects, index, HabitFindings.Lead(films) ? MostForwardWhereLed : MostForward, cancellation));
 
     /// <summary>The same of films that are made of known defects, so that nothing leads and three are always tried, with an index over all compositions of at most <see cref="MostIndexed"/> forward defects, or none.</summary>
-    public static Explanation Of(IEnumerable<XrayFilm> films, ImmutableArray<StructureIndex> index, CancellationToken cancellation) => Of(new(films, index, MostForward, cancellation));
+    public static Explanation Of(IEnumerable<XrayFilm> films, ImmutableArray<StructureIndex> index, CancellationToken cancellation) => Of(new(films, Suspects.All, index, MostForward, cancellation));
 
     private static Explanation Of(ExplanationSearch search)
     {
@@ -84,7 +69,7 @@ internal sealed class ExplanationSearch
 
     /// <summary>An index over the forward defects, for runs that look through many ports.</summary>
     public static StructureIndex NewIndex() =>
-        new([.. Enumerable.Range(0, MostIndexed + 1).SelectMany(size => Sets(Structure, size)), .. CutBeside.SelectMany(cut => cut.Value)]);
+        new([.. Enumerable.Range(0, MostIndexed + 1).SelectMany(size => Suspects.All.Sets(Suspects.All.Structure, size)), .. Enumerable.Range(0, MostIndexed + 1).SelectMany(size => Suspects.All.CutBeside(size))]);
 
     /// <summary>All compositions of the fewest defects that explain everything.</summary>
     private ImmutableArray<Composition> Whole()
@@ -106,7 +91,7 @@ internal sealed class ExplanationSearch
                 }
 
                 foreach (Composition structure in explaining)
-                    found.AddRange(Sets(Padding, total - size).Select(padding => Joined(structure, padding)).SelectMany(joined => joined).Where(joined => Explains(joined, padded)));
+                    found.AddRange(suspects.Sets(suspects.Padding, total - size).Select(padding => Suspects.Joined(structure, padding)).SelectMany(joined => joined).Where(joined => Explains(joined, padded)));
 
                 // Where so many look alike without padding that some were left out, one of those may be what padding shows.
                 if (size == total && explaining.Length >= MostAlternatives && found.Count == 0)
@@ -135,7 +120,7 @@ internal sealed class ExplanationSearch
         .. CutWhereAsked(size),
 
         // Where rows read a single key the scale shows in the logsumexp alone, and may stand behind many others that show in nothing.
-        .. ofFewer.GetValueOrDefault(size - 1, []).SelectMany(structure => Scales.SelectMany(scale => Joined(structure, Composition.Of(scale)))).Concat(WhereKeysAreSeen(size)).Concat(size > 0 ? WhereKeysAreSeen(size - 1).SelectMany(WithEmptyRows) : []).Concat(size == 2 ? HiddenInSoftmax.Value : []).Where(composition => Explains(composition, plain)).Take(MostAlternatives),
+        .. ofFewer.GetValueOrDefault(size - 1, []).SelectMany(structure => suspects.Scales.SelectMany(scale => Suspects.Joined(structure, Composition.Of(scale)))).Concat(WhereKeysAreSeen(size)).Concat(size > 0 ? WhereKeysAreSeen(size - 1).SelectMany(WithEmptyRows) : []).Concat(size == 2 ? suspects.HiddenInSoftmax : []).Where(composition => Explains(composition, plain)).Take(MostAlternatives),
     ];
 
     // Where more explain what is seen than are kept, one that the logsumexp alone tells from the others may be among those left out.
@@ -159,19 +144,19 @@ internal sealed class ExplanationSearch
     // A roll that goes wrong beside a mask that cuts by tokens, and so stays right.
     private IEnumerable<Composition> CutWhereAsked(int defects) => defects > MostIndexed || !plain.Any(film => film.Probe.Config.Mask.CutsWrappedRun())
         ? []
-        : (index.IsEmpty ? CutBeside[defects].Value : Matching(defects + 1, isCut: true)).Where(composition => Explains(composition, plain));
+        : (index.IsEmpty ? suspects.CutBeside(defects) : Matching(defects + 1, isCut: true)).Where(composition => Explains(composition, plain));
 
     private IEnumerable<Composition> Matching(int defects, bool isCut) =>
         matching.Value.Select(item => item.Composition).Where(composition => composition.Defects.Length == defects && composition.Defects.Contains(DefectCatalogue.CutWhereAsked) == isCut);
 
     // Rows that a wrong mask leaves without a key show how such rows are filled without any padding.
     private IEnumerable<Composition> WithEmptyRows(Composition composition) =>
-        Explains(composition, plain) ? [] : EmptyRows.SelectMany(empty => Joined(composition, Composition.Of(empty)));
+        Explains(composition, plain) ? [] : suspects.EmptyRows.SelectMany(empty => Suspects.Joined(composition, Composition.Of(empty)));
 
     private IEnumerable<Composition> ReadingAsFilmed(int defects)
     {
         if (index.IsEmpty || defects > MostIndexed)
-            return Sets(Structure, defects).Where(ExplainsWhereKeysAreSeen);
+            return suspects.Sets(suspects.Structure, defects).Where(ExplainsWhereKeysAreSeen);
         readsAsFilmed.UnionWith(matching.Value.Where(item => item.EvenEmptyRows).Select(item => item.Composition));
         return Matching(defects, isCut: false);
     }
@@ -184,7 +169,7 @@ internal sealed class ExplanationSearch
     }
 
     /// <summary>So many known defects beside a shift that is measured at each size; none where it is S.</summary>
-    private IEnumerable<Composition> Measured(int others) => plain.IsEmpty ? [] : Sets(Structure, others).SelectMany(other =>
+    private IEnumerable<Composition> Measured(int others) => plain.IsEmpty ? [] : suspects.Sets(suspects.Structure, others).SelectMany(other =>
     {
         Dictionary<S2Config, int> shifts = [];
         foreach (XrayFilm film in films)
@@ -199,7 +184,7 @@ internal sealed class ExplanationSearch
             .Select(item => string.Create(CultureInfo.InvariantCulture, $"{item.Value} where G is {item.Key.GroupSize} and S is {item.Key.Shift}")).Distinct().Take(MostMeasured));
         return words.Length == 0 ? [] : With(config => shifts.GetValueOrDefault(config, config.Shift), words);
 
-        IEnumerable<Composition> With(Func<S2Config, int> amount, string words) => Joined(other, Composition.Of(DefectCatalogue.AnotherShift(amount, words)));
+        IEnumerable<Composition> With(Func<S2Config, int> amount, string words) => Suspects.Joined(other, Composition.Of(DefectCatalogue.AnotherShift(amount, words)));
     });
 
     /// <summary>The forward structure completed by what explains its logsumexp and its gradients; none where nothing does.</summary>
@@ -207,8 +192,8 @@ internal sealed class ExplanationSearch
     {
         Stages stages = forward.Build();
         ImmutableArray<Prediction> known = [.. films.OrderBy(film => film.Probe.Rows).Select(film => new Prediction(film, stages))];
-        Composition[] lse = Fewest(forward, known, LogSum, 1, prediction => prediction.LogSumAsFilmed(), defect => !defect.IsBackward, stages => stages.LogSum);
-        return lse.SelectMany(composition => Fewest(composition, known, Backward, MostBackward, prediction => prediction.GradientsAsFilmed(), defect => defect.Stage is not Stage.LogSum, stages => ReferenceEquals(stages.Backward, Stages.Definition.Backward) ? stages.Backward : null));
+        Composition[] lse = Fewest(forward, known, suspects.LogSum, 1, prediction => prediction.LogSumAsFilmed(), defect => !defect.IsBackward, stages => stages.LogSum);
+        return lse.SelectMany(composition => Fewest(composition, known, suspects.Backward, MostBackward, prediction => prediction.GradientsAsFilmed(), defect => defect.Stage is not Stage.LogSum, stages => ReferenceEquals(stages.Backward, Stages.Definition.Backward) ? stages.Backward : null));
     }
 
     private static bool IsForward(Defect defect) => !defect.IsBackward && defect.Stage is not Stage.LogSum;
@@ -236,7 +221,7 @@ internal sealed class ExplanationSearch
         {
             Composition[] found =
             [
-                .. Sets(defects, size).SelectMany(more => Joined(before, more)).Where(joined =>
+                .. suspects.Sets(defects, size).SelectMany(more => Suspects.Joined(before, more)).Where(joined =>
                 {
                     cancellation.ThrowIfCancellationRequested();
                     if (IsSource(joined, counts))
@@ -279,7 +264,7 @@ internal sealed class ExplanationSearch
         [
             .. FirstSizeAlone()
                 .Take(MostAlternatives)
-                .SelectMany(structure => Enumerable.Range(0, 2).SelectMany(size => Sets(Padding, size)).SelectMany(padding => Joined(structure, padding)))
+                .SelectMany(structure => Enumerable.Range(0, 2).SelectMany(size => suspects.Sets(suspects.Padding, size)).SelectMany(padding => Suspects.Joined(structure, padding)))
                 .Select(composition => (Composition: composition, Sizes: films.Count(film => Explains(composition, [film]))))
 
                 // Of so many threes some fit a size or two by chance, and their advice would lead astray.
@@ -289,29 +274,33 @@ internal sealed class ExplanationSearch
         {
             ImmutableArray<Composition> best = Ranked([.. bySizes.Where(item => item.Sizes == most).GroupBy(item => item.Composition.Defects.Length).OrderBy(group => group.Key).First().Select(item => item.Composition)]);
             Stages stages = best[0].Build();
-            return new(best, most, Rows: 1, [.. films.Where(film => !Explains(best[0], [film])).Select(film => film.Probe)])
+            ILookup<bool, XrayFilm> explained = films.ToLookup(film => Explains(best[0], [film]));
+            return new(best, most, Rows: 1, [.. explained[false].Select(film => film.Probe)])
             {
+                IsClaimed = most == films.Length || best[0].Defects.IsEmpty
+                    || explained[true].Count(film => !Explains(Composition.Definition, [film])) > best[0].Defects.Length
+                        && SilentSizes.Common([.. explained[false].Select(film => film.Probe)], [.. explained[true].Select(film => film.Probe)]).Length > 0,
                 ForwardIsWhole = most == films.Length,
                 Unseen = [.. most == films.Length ? Unseen(stages) : []],
             };
         }
 
         int rows = films.Sum(film => film.Probe.Rows);
-        (Composition Composition, int Rows)[] byRows = [.. Enumerable.Range(0, 2).SelectMany(size => Sets(Structure, size)).Select(composition =>
+        (Composition Composition, int Rows)[] byRows = [.. Enumerable.Range(0, 2).SelectMany(size => suspects.Sets(suspects.Structure, size)).Select(composition =>
         {
             cancellation.ThrowIfCancellationRequested();
             Stages stages = composition.Build();
             return (composition, films.Sum(film => new Prediction(film, stages).RowsSeenAsFilmed()));
         })];
         int greatest = byRows.Max(item => item.Rows);
-        return new(Ranked([.. byRows.Where(item => item.Rows == greatest).GroupBy(item => item.Composition.Defects.Length).OrderBy(group => group.Key).First().Select(item => item.Composition)]), 0, (double)greatest / rows, [.. films.Select(film => film.Probe)]);
+        return new(Ranked([.. byRows.Where(item => item.Rows == greatest).GroupBy(item => item.Composition.Defects.Length).OrderBy(group => group.Key).First().Select(item => item.Composition)]), 0, (double)greatest / rows, [.. films.Select(film => film.Probe)]) { IsClaimed = false, RowsOfDefinition = (double)byRows[0].Rows / rows };
     }
 
     // What explains the first size, by one or two defects or, where those do not, by three.
     private IEnumerable<Composition> FirstSizeAlone()
     {
-        Composition[] few = [.. Enumerable.Range(0, MostForward).SelectMany(size => Sets(Structure, size)).Where(Fits).Take(MostAlternatives)];
-        return few.Length > 0 || mostForward < MostForward ? few : Sets(Structure, MostForward).Where(Fits);
+        Composition[] few = [.. Enumerable.Range(0, MostForward).SelectMany(size => suspects.Sets(suspects.Structure, size)).Where(Fits).Take(MostAlternatives)];
+        return few.Length > 0 || mostForward < MostForward ? few : suspects.Sets(suspects.Structure, MostForward).Where(Fits);
 
         bool Fits(Composition composition) => plain.IsEmpty || Explains(composition, plain[..1]);
     }
@@ -322,48 +311,6 @@ internal sealed class ExplanationSearch
             yield return "the logsumexp";
         if (!films.All(film => new Prediction(film, stages).GradientsAsFilmed()))
             yield return "the gradients";
-    }
-
-    private static IEnumerable<Composition> Joined(Composition structure, Composition more) =>
-        more.Defects.IsEmpty ? [structure] : Composition.TryOf(structure.Defects.Concat(more.Defects), out Composition joined) ? [joined] : [];
-
-    /// <summary>Every set of so many defects of different stages, in the order of the catalogue; of three, two at least such as people's code has: all threes would take a minute.</summary>
-    private static IEnumerable<Composition> Sets(ImmutableArray<Defect> defects, int size) => (defects == Structure, size) switch
-    {
-        (true, 2) => StructurePairs.Value,
-        (true, > 2) => From(defects, 0, size, size - 2, []),
-        _ => SetsOf(defects, size),
-    };
-
-    /// <summary>Every set of so many defects of different stages, in their order.</summary>
-    internal static IEnumerable<Composition> SetsOf(ImmutableArray<Defect> defects, int size) => From(defects, 0, size, size, []);
-
-    // Of those left, so many may be made up: a set that is not wanted is not begun.
-    private static IEnumerable<Composition> From(ImmutableArray<Defect> defects, int start, int left, int madeUp, ImmutableArray<Defect> chosen)
-    {
-        if (left == 0)
-        {
-            yield return Composition.Of(chosen);
-            yield break;
-        }
-
-        for (int i = start; i < defects.Length; i++)
-        {
-            Defect next = defects[i];
-            int stillMadeUp = next.IsSeen ? madeUp : madeUp - 1;
-            if (stillMadeUp < 0 || HasStage(chosen, next.Stage))
-                continue;
-            foreach (Composition composition in From(defects, i + 1, left - 1, stillMadeUp, chosen.Add(next)))
-                yield return composition;
-        }
-    }
-
-    private static bool HasStage(ImmutableArray<Defect> chosen, Stage stage)
-    {
-        foreach (Defect defect in chosen)
-            if (defect.Stage == stage)
-                return true;
-        return false;
     }
 
     // What was seen in code that people use comes before what was made up; then the order of the catalogue.

@@ -94,13 +94,13 @@ public sealed record PartFinding(ImmutableArray<XrayProbe> Looked, ImmutableArra
     {
         for (int size = 0; size <= MostDefects; size++)
         {
-            ImmutableArray<Composition> whole = [.. ExplanationSearch.SetsOf(defects, size).Where(composition => films.All(film => explains(composition, film)))];
+            ImmutableArray<Composition> whole = [.. Suspects.SetsOf(defects, size).Where(composition => films.All(film => explains(composition, film)))];
             if (!whole.IsEmpty)
                 return new(ExplanationSearch.Ranked(whole), ExplainedAt: films.Length, Rows: 1, Unexplained: []);
         }
 
         (Composition Composition, int Count)[] parts =
-            [.. Enumerable.Range(0, MostParts + 1).SelectMany(size => ExplanationSearch.SetsOf(defects, size)).Select(composition => (composition, films.Count(film => explains(composition, film))))];
+            [.. Enumerable.Range(0, MostParts + 1).SelectMany(size => Suspects.SetsOf(defects, size)).Select(composition => (composition, films.Count(film => explains(composition, film))))];
         int most = parts.Max(part => part.Count), fewest = parts.Where(part => part.Count == most).Min(part => part.Composition.Defects.Length);
         ImmutableArray<Composition> best = ExplanationSearch.Ranked([.. parts.Where(part => part.Count == most && part.Composition.Defects.Length == fewest).Select(part => part.Composition)]);
         return new(best, most, Rows: 0, [.. films.Where(film => !explains(best[0], film)).Select(film => film.Probe)]);

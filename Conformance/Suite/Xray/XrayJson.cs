@@ -22,7 +22,7 @@ public static class XrayJson
             ["port"] = report.Port.Name,
             ["equalsDefinition"] = report.IsDefinition,
             ["identifiedAs"] = Array<string>(report.IsDefinition ? ["definition"] : [.. report.Explanation.IsDefinition ? [] : report.Explanation.Names, .. report.Parts.SelectMany(part => part.Names)], name => name),
-            ["defects"] = Array((report.Explanation.ExplainedAt > 0 ? report.Explanation.Composition.Defects : []).Concat(report.Parts.SelectMany(part => part.Explanation is { ExplainedAt: > 0, Composition: var ofPart } ? ofPart.Defects : [])), Defect),
+            ["defects"] = Array((report.Explanation.IsClaimed ? report.Explanation.Composition.Defects : []).Concat(report.Parts.SelectMany(part => part.Explanation is { ExplainedAt: > 0, Composition: var ofPart } ? ofPart.Defects : [])), Defect),
             ["habits"] = Array(report.Habits, habit => habit.Clause),
             ["notLookedAt"] = Array(report.Failures.Concat(report.Parts.SelectMany(part => part.Failures)), failure => $"{failure}"),
             ["verdict"] = Array(report.Verdict, sentence => sentence),

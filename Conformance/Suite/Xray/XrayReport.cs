@@ -30,6 +30,9 @@ public sealed record XrayReport(
     /// <summary>What it is where the text has a prefix; null where that was not looked at.</summary>
     public PartFinding? Prefixes { get; init; }
 
+    /// <summary>How it differs from the definition where no known mistake explains it.</summary>
+    internal ImmutableArray<XrayDifference> Differences { get; init; } = [];
+
     /// <summary>What was looked at beside texts.</summary>
     internal ImmutableArray<PartFinding> Parts => [.. new[] { Prefixes, Grids }.OfType<PartFinding>()];
 

@@ -9,12 +9,12 @@ namespace S2Attn.Conformance.Xray;
 internal static class XrayVerdict
 {
     private const int MostAlternatives = 4;
-    private const double Most = 0.5;
+    private const double Most = 0.75;
 
     /// <summary>What is wrong comes first: where only prefixes or grids are, what is said of them.</summary>
     public static IEnumerable<string> Of(XrayReport report)
     {
-        string[] ofTexts = [What(report), .. Fixes(report), .. Alternatives(report.Explanation), .. Failures(report)];
+        string[] ofTexts = [What(report), .. Looks(report), .. Fixes(report), .. Alternatives(report.Explanation), .. Nearest(report), .. Failures(report)];
         ILookup<bool, string> ofParts = report.Parts.SelectMany(part => part.Sentences(report.Port.Name), (part, sentence) => (IsFirst: report.Explanation.IsDefinition && !part.IsDefinition, sentence))
             .ToLookup(said => said.IsFirst, said => said.sentence);
         return [.. ofParts[true], .. ofTexts, .. ofParts[false]];
@@ -26,19 +26,20 @@ internal static class XrayVerdict
         string name = report.Port.Name, beside = Beside(report.Habits);
         if (Leading(report) is { } leading)
             return $"{name} {leading.Lead}{Unanswered(report)}: {leading.Clause}. What else it does can be told once that is changed.{Capital([.. report.Habits.Where(habit => habit != leading)])}";
-        if (explanation.ExplainedAt == 0)
-            return string.Create(CultureInfo.InvariantCulture, $"{name} is nothing that up to three known defects explain{Unanswered(report)}{(explanation.Rows >= Most && explanation.Rows < 1 ? $"; {Is(report)} answers alike in {100 * explanation.Rows:0} % of its rows" : "")}.{Capital(report.Habits)}");
+        string differs = string.Join("; ", report.Differences.Select(difference => difference.What));
+        if (!explanation.IsClaimed)
+            return $"{name} is nothing that up to three known defects explain{Unanswered(report)}{(differs.Length > 0 ? $": {differs}" : "")}.{Capital(report.Habits)}";
         string at = explanation.Unexplained.IsEmpty ? Sizes(report) : $"at {explanation.ExplainedAt} of {report.Pictures.Length + report.Silent.Length} probed sizes{Unanswered(report)}";
-        string elsewhere = explanation.Unexplained.IsEmpty ? "" : $" At {string.Join(" and ", explanation.Unexplained.Take(2))}{(explanation.Unexplained.Length > 2 ? ", and others," : "")} it computes something else, which is not known.";
-        string unseen = explanation.Unseen.IsEmpty ? "" : $"; {string.Join(" and ", explanation.Unseen)} cannot be explained";
+        string elsewhere = explanation.Unexplained.IsEmpty || differs.Length == 0 ? "" : $" {char.ToUpperInvariant(differs[0])}{differs[1..]}.";
+        string unseen = explanation.Unseen.IsEmpty ? "" : $"; {(differs.Length > 0 ? differs : $"{string.Join(" and ", explanation.Unseen)} cannot be explained")}", what = unseen.Length > 0 ? "o equals" : "it equals";
         return explanation.Composition.Defects.IsEmpty
-            ? $"{name} is {Masks(report)}: it equals the definition {at}{unseen}{beside}.{elsewhere}"
+            ? $"{name} is {Masks(report)}: {what} the definition {at}{unseen}{beside}.{elsewhere}"
             : $"{name} is {Is(report)} {at}{unseen}: {Defects(explanation.Composition, report)}{elsewhere}{Capital(report.Habits)}";
     }
 
     // Said first where no stage can be told before it is changed.
     private static HabitFinding? Leading(XrayReport report) =>
-        report.Explanation.ExplainedAt == 0 || report.Explanation.HasMeasuredShift ? report.Habits.FirstOrDefault(habit => habit.Lead.Length > 0) : null;
+        !report.Explanation.IsClaimed || report.Explanation.HasMeasuredShift ? report.Habits.FirstOrDefault(habit => habit.Lead.Length > 0) : null;
 
     private static string Is(XrayReport report) => report.Explanation.Composition.Defects is { IsEmpty: false } defects ? string.Join(" + ", defects.Select(defect => defect.Name)) : Masks(report);
 
@@ -57,7 +58,7 @@ internal static class XrayVerdict
 
     private static IEnumerable<string> Fixes(XrayReport report)
     {
-        ImmutableArray<string> fixes = report.Explanation.ExplainedAt == 0 || Leading(report) is not null ? [] : [.. report.Explanation.Composition.Defects.Select(defect => defect.Fix)];
+        ImmutableArray<string> fixes = !report.Explanation.IsClaimed || Leading(report) is not null ? [] : [.. report.Explanation.Composition.Defects.Select(defect => defect.Fix)];
         if (fixes.Length > 0)
             yield return $"To fix: {string.Join(" ", fixes.Select((fix, i) => fixes.Length > 1 ? $"({i + 1}) {fix}" : fix))}";
         if (!report.Silent.IsEmpty)
@@ -66,10 +67,28 @@ internal static class XrayVerdict
             yield return fixes.Length > 0 || report.Faults.Length > 1 ? $"To fix that {habit.Clause.Split(',', ';', ':')[0]}: {habit.Fix}" : $"To fix: {habit.Fix}";
     }
 
+    // Nothing is advised where it is not known what is wrong: but where that shows, and which steps would make it.
+    private static IEnumerable<string> Looks(XrayReport report) => Leading(report) is not null ? [] :
+        report.Differences.Select(difference => $"Look at {difference.Look}.{(difference.Example.Length > 0 ? $" {difference.Example}" : "")}");
+
+    // What comes near without being it: said last, and without advice.
+    private static IEnumerable<string> Nearest(XrayReport report)
+    {
+        Explanation explanation = report.Explanation;
+        if (explanation.IsClaimed || Leading(report) is not null)
+            yield break;
+        if (explanation.ExplainedAt > 0)
+            yield return string.Create(CultureInfo.InvariantCulture, $"At {explanation.ExplainedAt} of {report.Pictures.Length} sizes it answers as {Is(report)} would, and at the others not, so that this may be chance.");
+        else if (explanation.Composition.Defects.IsEmpty || explanation.Rows - explanation.RowsOfDefinition < Most * (1 - explanation.RowsOfDefinition))
+            yield return string.Create(CultureInfo.InvariantCulture, $"Right are {100 * explanation.RowsOfDefinition:0} % of its rows at equal scores.");
+        else
+            yield return string.Create(CultureInfo.InvariantCulture, $"At equal scores {Is(report)} answers alike in {100 * explanation.Rows:0} % of its rows, and the definition in {100 * explanation.RowsOfDefinition:0} %.");
+    }
+
     private static IEnumerable<string> Alternatives(Explanation explanation)
     {
         ImmutableArray<Composition> others = explanation.Compositions[1..];
-        if (explanation.ExplainedAt > 0 && !others.IsEmpty)
+        if (explanation.IsClaimed && !others.IsEmpty)
             yield return $"Not to be told apart at {(explanation.ExplainedAt == 1 ? "this size" : "these sizes")}: {string.Join("; ", others.Take(MostAlternatives))}{(others.Length > MostAlternatives ? string.Create(CultureInfo.InvariantCulture, $"; and {others.Length - MostAlternatives} more") : "")}.";
     }
 

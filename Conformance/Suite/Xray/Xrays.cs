@@ -115,7 +115,10 @@ public static class Xrays
     /// <param name="cancellation">Ends the work between questions.</param>
     /// <exception cref="XrayFailedException">The port gave no tensors at any size.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
-    public static XrayReport Take(IAttentionPort port, IEnumerable<XrayProbe> probes, CancellationToken cancellation = default)
+    public static XrayReport Take(IAttentionPort port, IEnumerable<XrayProbe> probes, CancellationToken cancellation = default) => Take(port, probes, Suspects.All, [], cancellation);
+
+    /// <summary>The same where some defects alone are suspected, with an index or none.</summary>
+    internal static XrayReport Take(IAttentionPort port, IEnumerable<XrayProbe> probes, Suspects suspects, ImmutableArray<StructureIndex> index, CancellationToken cancellation)
     {
         CountingPort counting = new(port, cancellation);
 
@@ -125,14 +128,18 @@ public static class Xrays
         (ImmutableArray<XrayFilm> films, ImmutableArray<XrayFailure> failures) = Expose(counting, parts[ProbedPart.Text], ofStructure: false);
         if (films.IsEmpty)
             throw new XrayFailedException(string.Join("; ", failures.Take(2)));
-        Explanation explanation = hasOwnPrefix && PrefixFinding.Of(films, [], [Composition.Definition], Develop, cancellation).Explanation is { IsWhole: true } ofPrefix ? ofPrefix : ExplanationSearch.Of(films, cancellation);
+        Explanation explanation = hasOwnPrefix && PrefixFinding.Of(films, [], [Composition.Definition], Develop, cancellation).Explanation is { IsWhole: true } ofPrefix ? ofPrefix : ExplanationSearch.Of(films, suspects, index, cancellation);
 
         // What is wrong of texts is mostly wrong of the rest too, and told by texts: of the rest only what has a name is said beside it.
         PartFinding? prefixes = Find(ProbedPart.Prefix, asked => FindPrefixes(counting, asked, explanation.Compositions, cancellation));
         PartFinding? grids = Find(ProbedPart.Grid, asked => FindGrids(counting, asked, cancellation));
-        return new(
-            port.Description, [.. films.Select(Develop)], failures, explanation, HabitFindings.Of(films, explanation), counting.Calls)
-        { Grids = grids, Prefixes = prefixes };
+        ImmutableArray<XrayPicture> pictures = [.. films.Select(Develop)];
+        return new(port.Description, pictures, failures, explanation, HabitFindings.Of(films, explanation), counting.Calls)
+        {
+            Grids = grids,
+            Prefixes = prefixes,
+            Differences = XrayDifference.Of(films, pictures, explanation),
+        };
 
         PartFinding? Find(ProbedPart part, Func<IEnumerable<XrayProbe>, PartFinding> find) =>
             explanation.IsWhole && parts[part].Any() && find(parts[part]) is var finding && (explanation.IsDefinition || finding is { Explanation.IsWhole: true }) ? finding : null;
@@ -191,7 +198,7 @@ public static class Xrays
         return ([.. films], [.. failures]);
     }
 
-    private static XrayPicture Develop(XrayFilm film)
+    internal static XrayPicture Develop(XrayFilm film)
     {
         VisibilityMap seen = VisibilityMap.Develop(film), definition = VisibilityMap.OfDefinition(film.Probe);
         ScoreMap scores = ScoreMap.Develop(film, seen);
