@@ -87,7 +87,7 @@ public static class CaseFitting
     {
         (int groups, int rest) = Math.DivRem(wanted.Tokens, wanted.GroupSize);
         int most = Math.Max(2, TokensInGroups / g);
-        return Math.Min(groups, most) * g + (rest == 0 ? 0 : Math.Clamp((int)((long)rest * g / wanted.GroupSize), 1, g - 1));
+        return Math.Min(groups, most) * g + (rest == 0 ? 0 : Math.Min(Math.Max((int)((long)rest * g / wanted.GroupSize), 1), g - 1));
     }
 
     // Allowed values, the nearest first, of two equally near the greater.
