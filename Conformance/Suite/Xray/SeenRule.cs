@@ -119,32 +119,32 @@ internal sealed class SeenRule
         return "";
     }
 
-    /// <summary>What every row that differs has in common: "does not see the first key that it should"; empty where that is nothing.</summary>
-    public string Common()
+    /// <summary>All that every row that differs has in common, the narrowest first: "does not see the last key that it should"; nothing where that is nothing.</summary>
+    public IEnumerable<string> Common()
     {
         var rows = Enumerable.Range(0, config.Tokens).Select(t => (
             T: t,
             More: valid.Where(u => sees[t, u] && !should[t, u]).ToArray(),
             Missing: valid.Where(u => !sees[t, u] && should[t, u]).ToArray(),
             Should: valid.Where(u => should[t, u]).ToArray())).Where(row => row.More.Length + row.Missing.Length > 0).ToArray();
-        if (rows.Length == 0)
-            return "";
-        if (rows.All(row => row.More.Length == 0))
-            return rows.All(row => row.Missing.SequenceEqual([row.T])) ? "does not see itself"
-                : rows.All(row => row.Missing.SequenceEqual(row.Should)) ? "sees none of the keys that it should"
-                : rows.All(row => row.Missing.SequenceEqual([row.Should[0]])) ? "does not see the first key that it should"
-                : rows.All(row => row.Missing.SequenceEqual([row.Should[^1]])) ? "does not see the last key that it should"
-                : "sees some of the keys that it should, and no others";
-        if (rows.All(row => row.Missing.Length == 0))
-            return "sees all that it should, and "
-                + (rows.All(row => row.More.SequenceEqual([row.T])) ? "itself"
-                    : rows.All(row => row.More.SequenceEqual([row.T + 1])) ? "the next token"
-                    : rows.All(row => row.Should.Length > 0 && row.More.SequenceEqual([row.Should[0] - 1])) ? "the token before the first of these"
-                    : rows.All(row => row.More.SequenceEqual(rows[0].More)) ? $"{Ranges.Of("token", rows[0].More)} too"
-                    : rows.All(row => row.More.All(u => u > row.T)) ? "later tokens too"
-                    : rows.All(row => row.More.All(u => u < row.T)) ? "earlier tokens too"
-                    : "others too");
-        return rows.All(row => !row.Should.Except(row.Missing).Any()) ? "sees none of the keys that it should, but others" : "";
+        bool noMore = rows.All(row => row.More.Length == 0), noneMissing = rows.All(row => row.Missing.Length == 0);
+        (bool Holds, string Words)[] all = rows.Length == 0 ? [] :
+        [
+            (noMore && rows.All(row => row.Missing.SequenceEqual([row.T])), "does not see itself"),
+            (noMore && rows.All(row => row.Missing.SequenceEqual([row.Should[0]])), "does not see the first key that it should"),
+            (noMore && rows.All(row => row.Missing.SequenceEqual([row.Should[^1]])), "does not see the last key that it should"),
+            (noMore && rows.All(row => row.Missing.SequenceEqual(row.Should)), "sees none of the keys that it should"),
+            (noMore, "sees some of the keys that it should, and no others"),
+            (noneMissing && rows.All(row => row.More.SequenceEqual([row.T])), "sees all that it should, and itself"),
+            (noneMissing && rows.All(row => row.More.SequenceEqual([row.T + 1])), "sees all that it should, and the next token"),
+            (noneMissing && rows.All(row => row.Should.Length > 0 && row.More.SequenceEqual([row.Should[0] - 1])), "sees all that it should, and the token before the first of these"),
+            (noneMissing && rows.All(row => row.More.SequenceEqual(rows[0].More)), $"sees all that it should, and {Ranges.Of("token", rows[0].More)} too"),
+            (noneMissing && rows.All(row => row.More.All(u => u > row.T)), "sees all that it should, and later tokens too"),
+            (noneMissing && rows.All(row => row.More.All(u => u < row.T)), "sees all that it should, and earlier tokens too"),
+            (noneMissing, "sees all that it should, and others too"),
+            (rows.All(row => row.Missing.Length == row.Should.Length), "sees none of the keys that it should, but others"),
+        ];
+        return all.Where(item => item.Holds).Select(item => item.Words);
     }
 
     private int Widest(Func<int, int, int> distance)

@@ -158,7 +158,6 @@ internal sealed record XrayDifference(string What, string Look, string Example)
             return "";
         string groups;
         string[] others = [.. rules.Select(rule => rule.Other()).Distinct()];
-        string common = rules[0].Common();
         var moved = rules.Where(rule => rule.IsRing).Select(rule => (rule.Config, By: rule.Translation())).ToImmutableArray();
         if (others is [{ Length: > 0 } other])
             return $"sees {other}";
@@ -166,8 +165,8 @@ internal sealed record XrayDifference(string What, string Look, string Example)
             return $"sees what {groups} would show it";
         if (moved.Length > 0 && moved.All(item => item.By > 0))
             return $"sees {RuleNames.Offset("token u", moved)} where it should see token u";
-        if (common.Length > 0 && rules.Count(rule => rule.Common() == common) is var alike && alike >= Most * rules.Length)
-            return alike == rules.Length ? common : $"{common}, mostly";
+        if (rules[0].Common().Where(common => rules.All(rule => rule.Common().Contains(common))).Take(1).ToArray() is [var same])
+            return same;
         Shown first = shown.First(item => item.Places.Any(row => item.Probe.Config.ShiftOf(row.Head) > 0 == shifts));
         return rules[0].Other() is { Length: > 0 } one ? $"sees {one} at {first.Probe}"
             : $"sees other keys than it should at {first.Probe}: {first.Picture.Words.FirstOrDefault(words => words.StartsWith("row", StringComparison.Ordinal)) ?? first.Picture.Words.FirstOrDefault("the difference is small")}";
