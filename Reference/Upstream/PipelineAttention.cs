@@ -396,9 +396,15 @@ public sealed class PipelineAttention
         if (sums?.Of(slot) is { } known)
             for (int i = 0; i < weights.Length; i++)
                 weights[i] = known[ClassOf(slot, pairs[i])] is var (max, sum) ? Math.Exp(scores[i] - max) / sum : 0;
-        else if ((pipeline.Stages.Normaliser is Normaliser.OneMore ? 1 : 0) + pipeline.Stages.Zeros(pipeline.Site, slot) is > 0 and int zeros)
+        else if (pipeline.Stages.Zeros(pipeline.Site, slot) is var filled && (pipeline.Stages.Normaliser is Normaliser.OneMore ? 1 : 0) + filled is > 0 and int zeros)
+        {
             for (int i = 0; i < weights.Length; i++)
                 weights[i] /= 1 + zeros * Math.Exp(-lse);
+
+            // Keys that fill up are summed up as the others.
+            if (filled > 0)
+                lse = Math.Max(lse, Math.Log(filled)) + Math.Log(1 + Math.Exp(-Math.Abs(lse - Math.Log(filled))));
+        }
         else if (pipeline.Stages.StaleTile is > 0 and var tile)
         {
             // In the order in which the keys stand in the group, which is not that of the tokens where it wraps.

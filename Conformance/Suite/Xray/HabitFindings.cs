@@ -103,8 +103,16 @@ internal static class HabitFindings
         int dim = film.Probe.Config.HeadDim;
         if (IsNaN(film.Equal, row, film.Probe.Sources))
             return false;
-        int[] seen = [.. Enumerable.Range(0, film.Probe.Sources).Where(source => VisibilityMap.IsSomething(film.Equal[row, source]))];
-        return IsNaN(output, row, dim) || seen.Length > 0 && seen[^1] < dim && !output.Elements.Slice(row * dim, dim).ContainsAnyExcept(0);
+
+        // Keys of zeros, or a mask behind the softmax, take the rest of the weight: of scores far below 0 all of it, and nothing is lost.
+        double whole = 0;
+        foreach (double weight in film.Equal.Elements.Slice(row * film.Probe.Sources, film.Probe.Sources))
+            whole += weight;
+        if (Math.Abs(whole - 1) > Off)
+            return false;
+
+        // Where one question shows all values: a hidden key that a mask only lowers may weigh more than those that are seen.
+        return IsNaN(output, row, dim) || film.Probe.Sources <= dim && !output.Elements.Slice(row * dim, dim).ContainsAnyExcept(0);
     }
 
     // v is one-hot, so o of any attention holds a 0 or is 1 / count; the same number everywhere is none of that.
@@ -127,9 +135,11 @@ internal static class HabitFindings
         foreach (XrayFilm film in films.Where(film => film.LateScores.Length > 0 && film.Probe.ShowsScores && film.Probe.Sources >= film.Probe.Config.HeadDim))
         {
             int dim = film.Probe.Config.HeadDim;
-            bool[] reacts = new bool[dim];
+            bool[] reacts = new bool[dim], seen = new bool[dim];
             int sources = film.Probe.Sources;
             ReadOnlySpan<double> equal = film.Equal.Elements;
+            for (int i = 0; i < equal.Length; i++)
+                seen[i % sources % dim] |= VisibilityMap.IsSomething(equal[i]);
             foreach (Tensor<double> tensor in film.Scores)
             {
                 ReadOnlySpan<double> weights = tensor.Elements;
@@ -138,8 +148,9 @@ internal static class HabitFindings
                         reacts[i % sources % dim] = true;
             }
 
+            // A dimension whose values no row sees tells nothing.
             int width = Array.IndexOf(reacts, false);
-            if (width > 0 && dim % width == 0 && reacts.Take(width).All(reaction => reaction) && !reacts.Skip(width).Contains(true))
+            if (width > 0 && !seen.Contains(false) && dim % width == 0 && reacts.Take(width).All(reaction => reaction) && !reacts.Skip(width).Contains(true))
             {
                 yield return new(
                     [],
@@ -200,19 +211,23 @@ internal static class HabitFindings
         { Lead = "does not take the elements of a vector alike" },
     ];
 
-    // Said where the shifts that were measured follow no rule: one that is fixed has a name.
-    // A shift that has no effect is the same whatever it is too, and nothing was kept.
-    private static IEnumerable<HabitFinding> KeptShift(ImmutableArray<XrayFilm> films, Explanation explanation) =>
-        !explanation.HasMeasuredShift || !films.Any(film => film.KeepsItsShift && Shifts(film.Probe.Config, explanation.Composition.Build())) ? [] :
-    [
-        new(
-            [],
-            "the same sizes get the same answer whatever the shift, as if a mask or map were kept from an earlier call",
-            "Keep no mask between calls, or keep it by all that it depends on: N, G, S and which heads shift.")
-        { Lead = "answers with the shift of an earlier call" },
-    ];
+    // Said where each wrong shift that was measured is that of an earlier question about as many tokens: one that is fixed has a name, and another rule that asks nothing of S keeps nothing.
+    private static IEnumerable<HabitFinding> KeptShift(ImmutableArray<XrayFilm> films, Explanation explanation)
+    {
+        if (!explanation.HasMeasuredShift)
+            yield break;
+        Stages stages = explanation.Composition.Build();
+        (XrayFilm Film, int Shift)[] other = [.. films.Select(film => (film, ShiftOf(film.Probe.Config, stages))).Where(item => item.Item2 > 0 && item.Item2 != item.film.Probe.Config.Shift)];
+        if (other.Length > 0 && other.All(item => item.Film.KeepsItsShift && films.TakeWhile(film => film != item.Film).Any(film => film.Probe.Config is var earlier && earlier.Tokens == item.Film.Probe.Config.Tokens && earlier.Shift == item.Shift)))
+            yield return new(
+                [],
+                "the same sizes get the same answer whatever the shift, as if a mask or map were kept from an earlier call",
+                "Keep no mask between calls, or keep it by all that it depends on: N, G, S and which heads shift.")
+            { Lead = "answers with the shift of an earlier call" };
+    }
 
-    private static bool Shifts(S2Config config, Stages stages) => Enumerable.Range(0, config.Heads).Any(head => stages.Shifts(config, head) && stages.Amount(config, head) > 0);
+    // 0 where no head shifts.
+    private static int ShiftOf(S2Config config, Stages stages) => Enumerable.Range(0, config.Heads).Where(head => stages.Shifts(config, head)).Select(head => stages.Amount(config, head)).FirstOrDefault();
 
     // Great scores that weigh as smaller ones would, where small ones are right: those of hidden keys, because the mask only lowers them, or those of seen ones, because they are capped.
     private static IEnumerable<HabitFinding> Great(ImmutableArray<(XrayFilm Film, Prediction Prediction)> explained)

@@ -27,8 +27,8 @@ internal sealed record ComparedRows(XrayProbe Probe, ImmutableArray<double[]> Gi
     /// <summary>Whether all wrong rows are 0.</summary>
     public bool AreZero => Wrong.Length > 0 && Wrong.All(row => !Given[row].AsSpan().ContainsAnyExcept(0.0));
 
-    /// <summary>Whether all wrong rows hold NaN or infinity.</summary>
-    public bool AreNotNumbers => Wrong.Length > 0 && Wrong.All(row => Given[row].Any(value => !double.IsFinite(value)));
+    /// <summary>Whether at least half of the wrong rows hold NaN or infinity.</summary>
+    public bool AreNotNumbers => Wrong.Length > 0 && Wrong.Length <= 2 * Wrong.Count(row => Given[row].Any(value => !double.IsFinite(value)));
 
     /// <summary>The number by which all wrong rows are multiplied; NaN where there is none.</summary>
     public double Factor

@@ -65,7 +65,7 @@ internal sealed record XrayDifference(string What, string Look, string Example)
         Shown[] most = [.. InOrder(kinds[0])];
         string others = kinds.Length == 1 ? "" : string.Create(
             CultureInfo.InvariantCulture, $" ({wrong.Length - most.Length} of these sizes {(wrong.Length - most.Length == 1 ? "is" : "are")} wrong in another way: {Words(kinds[1].Key, [.. InOrder(kinds[1])])})");
-        return new($"{Where(wrong, right)}, {Words(kinds[0].Key, most)}{others}", Steps(kinds[0].Key, wrong), ExampleOf(most[0].Picture, kinds[0].Key is Kind.Scores or Kind.Weights ? [.. ScoreWords.Of(most[0].Picture.Scores).OrderByDescending(sentence => sentence.Rows).Select(sentence => sentence.Text)] : []));
+        return new($"{Where(wrong, right)}, {Words(kinds[0].Key, most)}{others}", Steps(kinds[0].Key, wrong), ExampleOf(most[0], kinds[0].Key is Kind.Scores or Kind.Weights ? [.. ScoreWords.Of(most[0].Picture.Scores).OrderByDescending(sentence => sentence.Rows).Select(sentence => sentence.Text)] : []));
     }
 
     private static IOrderedEnumerable<Shown> InOrder(IEnumerable<Shown> shown) =>
@@ -77,8 +77,10 @@ internal sealed record XrayDifference(string What, string Look, string Example)
         return right.Length == 0 ? "at every probed size" : string.Create(CultureInfo.InvariantCulture, $"at {wrong.Length} of {wrong.Length + right.Length} probed sizes{(trait.Length > 0 ? $", {(wrong.Length == 1 ? "the one" : "those")} {trait}" : "")}");
     }
 
-    private static string ExampleOf(XrayPicture picture, ImmutableArray<string> first) =>
-        first.Concat(picture.Words).Distinct().Take(MostExamples).ToArray() is { Length: > 0 } words ? $"At {picture.Probe}: {string.Join("; ", words)}." : "";
+    // Where a picture has no words, as of sizes at which codes in q and k are not looked at, the first row that differs.
+    private static string ExampleOf(Shown shown, ImmutableArray<string> first) => first.Concat(shown.Picture.Words).Distinct().Take(MostExamples).ToArray() is { Length: > 0 } words
+        ? $"At {shown.Probe}: {string.Join("; ", words)}."
+        : string.Create(CultureInfo.InvariantCulture, $"At {shown.Probe}: o of token {shown.Places[0].Token} in head {shown.Places[0].Head}{(shown.Places.Length > 1 ? $", and {shown.Places.Length - 1} rows more" : "")}.");
 
     private static Kind KindOf(Shown shown)
     {

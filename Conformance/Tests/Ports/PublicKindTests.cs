@@ -257,6 +257,9 @@ public sealed class PublicKindTests
     public void Heads_that_take_every_other_token_and_leave_the_rows_between_are_named() => Is("dilated_heads", "heads-dilated-in-groups");
 
     [RequiresPythonFact("numpy")]
+    public void A_roll_behind_attention_is_named_as_one() => Is("rolled_for_the_next", "rolled-behind-attention");
+
+    [RequiresPythonFact("numpy")]
     public void Scores_that_do_not_grow_with_the_query_are_told_so_first()
     {
         using ProcessPort port = Start("cosine");

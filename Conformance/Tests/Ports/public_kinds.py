@@ -529,6 +529,12 @@ def looks_ahead(config, q, k, v, valid):
     return joined(attend(*(group(x, g) for x in (q, k, v)), np.tile(bias, (q.shape[0], 1, 1, 1))), q.shape)
 
 
+def rolled_for_the_next(config, q, k, v, valid):
+    """All heads attend in unshifted groups, and the roll that the next layer needs comes behind attention."""
+    g, half, _, _, _ = shapes(config, q, k, v)
+    return np.roll(joined(attend(*(group(x, g) for x in (q, k, v))), q.shape), -half, axis=1)
+
+
 def dilated_heads(config, q, k, v, valid):
     """Nothing shifts; each head takes every other token of a group, its own parity, and leaves the rows between as they were made."""
     g, o = config["groupSize"], np.zeros_like(q)
@@ -789,6 +795,7 @@ KINDS = {
     stretched: {**RUNS, "ragged": True},
     every_other_token: {**LOCAL, "masks": ["Bidirectional"], "gqa": False, "fixed": {**HALVES, "groups": {"even": True}}},
     looks_ahead: {**LOCAL, "gqa": False, "oddGroup": True},
+    rolled_for_the_next: WINDOWS,
     dilated_heads: {**LOCAL, "gqa": False},
     cosine: WINDOWS,
     discarded_reshape: {**LOCAL, "padding": True},

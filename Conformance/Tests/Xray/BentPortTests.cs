@@ -57,6 +57,16 @@ public sealed class BentPortTests
         Forward,
         answer => answer is PortAnswer.Forward forward ? forward with { LogSumExp = [] } : answer);
 
+    /// <summary>It answers alike whatever S is, as a port that kept a mask from another call does, and keeps nothing.</summary>
+    [Fact]
+    public void A_shift_of_a_rule_that_nobody_knows_is_measured_and_not_called_kept()
+    {
+        using CompositionPort port = new("three", Composition.Of([DefectCatalogue.AnotherShift(config => Math.Min(3, config.GroupSize - 1), "three")]));
+        Diagnosis diagnosis = Diagnosis.Of(port);
+        Assert.StartsWith("three is another-shift at all", diagnosis.Sentences[0], StringComparison.Ordinal);
+        Assert.DoesNotContain(diagnosis.Sentences, sentence => sentence.Contains("earlier call", StringComparison.Ordinal));
+    }
+
     public static TheoryData<string, string> Habits()
     {
         TheoryData<string, string> data = [];

@@ -69,6 +69,7 @@ internal static class PositionDefects
         Block("keys-of-own-block-missed-16-of-32", 32, 16),
         Block("keys-of-own-block-missed-32-of-64", 64, 32),
         Block("keys-of-own-block-missed-16-of-64", 64, 16),
+        .. new[] { 16, 32, 64 }.Select(FilledTile),
     ];
 
     // Nothing is moved: two tokens are of one group, and in order, as their positions say. A policy that compares tokens still does.
@@ -147,6 +148,12 @@ internal static class PositionDefects
             ? slot with { Batch = index / site.Config.Heads, Head = index % site.Config.Heads }
             : null;
     }
+
+    // A causal mask hides what stands behind a group.
+    private static Defect FilledTile(int tile) => new(
+        string.Create(System.Globalization.CultureInfo.InvariantCulture, $"tile-fill-seen-{tile}"), Stage.Edge,
+        $"The zeros that fill a group up to whole tiles of {tile} keys are seen as keys of score 0.", "Hide the places of a tile that are past the last key of the group: -infinity before the maximum, not 0.",
+        stages => stages with { Zeros = (site, slot) => stages.Zeros(site, slot) + (site.Config.Mask.IsCausal() ? 0 : Site.Modulo(-site.Config.GroupSize, tile)) });
 
     private static Defect Block(string name, int queries, int keys) => new(name, Stage.Walk, $"A block of {queries} queries reads too few keys of its own group: the loop over tiles of {keys} keys ends {keys} after the block's first query, so that those behind are missed.",
         "Let the loop over keys end where the block of queries does, not one tile behind its beginning.",

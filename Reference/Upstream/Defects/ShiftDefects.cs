@@ -32,6 +32,10 @@ internal static class ShiftDefects
             (config, head, right) => config.ShiftedHeads is HeadShift.UpperHalf ? head >= config.Heads - config.Heads / 4 : right),
         Heads("three-quarters-shifted", "Three quarters of the heads are shifted, h >= H / 4.", "Roll half of the heads, h >= H / 2.",
             (config, head, right) => config.ShiftedHeads is HeadShift.UpperHalf ? head >= config.Heads / 4 : right),
+        Heads("shifted-from-one-head-late", "The shifted heads begin one head late, at H / 2 + 1: one too few is shifted.", "Roll the heads h >= H / 2 where h counts from 0, not h > H / 2.",
+            (config, head, right) => config.ShiftedHeads is HeadShift.UpperHalf ? head > config.Heads / 2 : right),
+        Heads("shifted-from-one-head-early", "The shifted heads begin one head early, at H / 2 - 1: one too many is shifted.", "Roll the heads h >= H / 2 where h counts from 0, from H / 2 + 1 on where it counts from 1.",
+            (config, head, right) => config.ShiftedHeads is HeadShift.UpperHalf ? head >= config.Heads / 2 - 1 : right),
         Heads("last-head-shifted", "Only the last head is shifted.", "Roll all heads h >= H / 2.", (config, head, right) => right && head == config.Heads - 1),
         new("later-entries-shifted", Stage.Heads, "The halves of the heads stand in the batch as (entry, half), and the last B of these rows are rolled as if they stood as (half, entry): of several entries the first ones are not shifted at all, and the last ones in every head.",
             "Put the halves into the batch as (half, entry), or roll the second half before the halves are joined with the batch.",
@@ -129,6 +133,9 @@ internal static class ShiftDefects
         new("unshift-only", Stage.Roll, "Nothing is rolled forward, yet the result is rolled back.", "Roll q, k and v of the shifted heads by -S before they are grouped, and assign the result of the roll.",
             stages => stages with { RolledBy = (_, _, _) => 0, MaskShift = (_, _) => 0 })
         { SeenIn = "public ports" },
+        new("rolled-behind-attention", Stage.Roll, "Nothing is rolled before the groups are cut: o of the shifted heads is rolled by -S behind attention, as if for the next layer.", "Roll q, k and v of the shifted heads by -S before they are grouped, and o back by +S in the same layer.",
+            stages => stages with { RolledBy = (_, _, _) => 0, MaskShift = (_, _) => 0, Unshift = (site, row) => site.Token(site.Shift(row.Head), row.Token) })
+        { SeenIn = "maxerh/swin1d, SwinTransformerBlock: torch.roll of what attention gave, which the next block takes as it is" },
         new("rolled-in-group", Stage.Roll, "q, k and v are rolled inside each group, o along the whole sequence.", "Roll q, k and v along the whole sequence before they are cut into groups.",
             stages => stages with { Roll = (site, slot, shift) => site.InGroup(slot.Position, shift) }),
         new("keys-rolled-in-groups", Stage.Roll, "k and v of every head are rolled inside each group, q and o are not: no query sees a token of another group.", "Roll q, k and v of the shifted heads along the whole sequence before it is cut into groups, and o back.",
