@@ -51,7 +51,11 @@ public static class S2AttnGraph
         // A zero weight times NaN is NaN, so masked values are selected away before they are multiplied.
         string selected = graph.Node("Where", [Unsqueeze(visible, 5), Unsqueeze(v, 3), graph.Constant([0f], 1)]);
         string output = graph.Node("ReduceSum", [graph.Node("Mul", [Unsqueeze(weights, 5), selected]), graph.Constant(4L)], ("keepdims", 0));
-        string lse = Unsqueeze(graph.Node("ReduceLogSumExp", [scores], ("axes", new long[] { 4 }), ("keepdims", 0)), 4);
+
+        // ONNX Runtime's ReduceLogSumExp takes 0 for the greatest score where the first is -infinity, so that a row whose others are far below 0 gives -infinity.
+        string greatest = graph.Node("ReduceMax", [scores], ("axes", new long[] { 4 }), ("keepdims", 1));
+        string sum = graph.Node("ReduceSum", [graph.Node("Exp", [graph.Node("Sub", [scores, greatest])]), graph.Constant(4L)], ("keepdims", 1));
+        string lse = graph.Node("Add", [greatest, graph.Node("Log", [sum])]);
 
         graph.Output("o", Ungrouped(output, sizes), "B", "N", "H", "D");
         string rows = graph.Concat(0, graph.Slice(sizes, 0, 0, 3), graph.Constant(1L));

@@ -85,7 +85,7 @@ public sealed class SamplePortTests
         }
 
         Assert.True(asked >= 20, $"only {asked} cases were asked");
-        PropertyResult[] results = [.. SuiteRunner.Results(new SuiteOptions { Seed = 1, Cases = 10 }, PropertyCatalogue.All, "sample", port)];
+        PropertyResult[] results = [.. SuiteRunner.Results(new SuiteOptions { Seed = 1, Cases = 16 }, PropertyCatalogue.All, "sample", port)];
         string bad = string.Join("\n", results.Where(result => result.IsBad).Select(result => $"{result.Name}: {result.Counterexample[0].Case}: {result.Counterexample[0].Reason}"));
         Assert.True(bad.Length == 0, bad);
         Assert.All(

@@ -67,6 +67,20 @@ public sealed class BentPortTests
         Assert.DoesNotContain(diagnosis.Sentences, sentence => sentence.Contains("earlier call", StringComparison.Ordinal));
     }
 
+    /// <summary>Keys of zeros take the weight where all scores are far below 0, and values that no row sees never react: both were called habits that the port does not have.</summary>
+    [Theory]
+    [InlineData("tile-fill-seen-16")]
+    [InlineData("shift-filled-with-zeros")]
+    [InlineData("ragged-fill-seen")]
+    [InlineData("later-entries-zero")]
+    public void What_a_mistake_does_is_not_called_a_habit(string name)
+    {
+        using CompositionPort port = new(name, Of(name));
+        Diagnosis diagnosis = Diagnosis.Of(port);
+        Assert.Contains(name, diagnosis.Names);
+        Assert.Empty(diagnosis.Report.Single().Habits);
+    }
+
     public static TheoryData<string, string> Habits()
     {
         TheoryData<string, string> data = [];
