@@ -44,7 +44,7 @@ public static class CaseFitting
                 IsPrefixWhole = rules.Prefix is null ? request.IsPrefixWhole : rules.IsPrefixWhole,
                 Scale = rules.DefaultScale ? null : rules.Scale ?? (Configs.HasDefaultScale(item.Config) ? null : request.Scale),
             }),
-            Type = capabilities.ElementTypes.Contains(item.Type) ? item.Type : capabilities.ElementTypes[Choice(capabilities.ElementTypes.Length)],
+            Type = capabilities.ElementTypes.Contains(item.Type) ? item.Type : item.Type is ElementType.F64 && capabilities.ElementTypes.Contains(ElementType.F32) ? ElementType.F32 : capabilities.ElementTypes[Choice(capabilities.ElementTypes.Length)],
             Padding = capabilities.Padding ? item.Padding : PaddingPattern.None,
         };
 

@@ -58,7 +58,7 @@ public static class VisibilityProperties
                     Mask = MaskPolicy.Split, Heads = Math.Max(2, item.Config.Heads), KvHeads = 1, ShiftedHeads = HeadShift.SecondHalf, HeadDim = Dim(item),
                 }),
             },
-            item => !item.IsPadded && item.Config.Mask is MaskPolicy.Split && item.Config.Heads >= 2 && BothKinds(item.Config), [PortOperation.Forward], ReachOfTwoLayers) { IsEvidence = true },
+            item => !item.IsPadded && item.Config.Mask is MaskPolicy.Split && item.Config.Heads >= 2 && !item.Config.ShiftedHeads.HasOwnShifts && BothKinds(item.Config), [PortOperation.Forward], ReachOfTwoLayers) { IsEvidence = true },
     ];
 
     private static AttentionCase Observable(AttentionCase item) => item with { Config = item.Config.With(request => request with { HeadDim = Dim(item) }) };

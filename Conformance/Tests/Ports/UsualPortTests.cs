@@ -42,7 +42,7 @@ public sealed class UsualPortTests
     {
         string script = Path.Combine(Repository.Root, "Conformance", "Tests", "Ports", "usual_ports.py");
         using ProcessPort port = ProcessPort.Start(PortTool.TorchPort($"'{script}' '{SamplePortTests.Sample("pytorch", "pytorch_port.py")}' {name}"), new());
-        PropertyResult[] rows = [.. SuiteRunner.Results(new() { Seed = 1, Cases = 10, MaxBorder = 48, ShrinkLimit = TimeSpan.FromSeconds(0.2) }, PropertyCatalogue.All, name, port)];
+        PropertyResult[] rows = [.. SuiteRunner.Results(new() { Seed = 1, Cases = 16, MaxBorder = 48, ShrinkLimit = TimeSpan.FromSeconds(0.2) }, PropertyCatalogue.All, name, port)];
         return (ReportPort.Of(name, port.Description, rows, whole: true), rows);
     }
 }
