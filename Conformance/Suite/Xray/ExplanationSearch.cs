@@ -18,7 +18,7 @@ internal sealed class ExplanationSearch
     private const int MostToScore = 4096, MostThreesToScore = 512;
 
 
-    private readonly ImmutableArray<XrayFilm> films, plain, padded;
+    private readonly ImmutableArray<XrayFilm> films, plain, padded, paddedFirst;
     private readonly Suspects suspects;
     private readonly ImmutableArray<StructureIndex> index;
 
@@ -29,7 +29,7 @@ internal sealed class ExplanationSearch
     // What of them shows without padding; none where their padding shows there too, in rows without keys.
     private readonly Composition? shownPlain;
     private readonly Lazy<ImmutableArray<(Composition Composition, bool EvenEmptyRows)>> matching;
-    private readonly Dictionary<int, ImmutableArray<Composition>> whereKeysAreSeen = [];
+    private readonly Dictionary<int, ImmutableArray<Composition>> explaining = [], whereKeysAreSeen = [];
     private readonly HashSet<Composition> readsAsFilmed = new(ReferenceEqualityComparer.Instance);
     private readonly int mostForward;
     private readonly CancellationToken cancellation;
@@ -48,6 +48,7 @@ internal sealed class ExplanationSearch
         // The sizes at which least is alike come first, the long ones last.
         plain = [.. this.films.Where(film => !film.Probe.IsPadded).OrderBy(film => film.Probe.Rows > 512 ? 1 : 0)];
         padded = [.. this.films.Where(film => film.Probe.IsPadded)];
+        paddedFirst = [.. padded, .. plain];
         matching = new(() => [.. this.index.SelectMany(known => known.Matching(plain, shownPlain)).Where(item => suspects.Hold(item.Composition))]);
     }
 
@@ -74,7 +75,6 @@ internal sealed class ExplanationSearch
     /// <summary>All compositions of the fewest defects that explain everything.</summary>
     private ImmutableArray<Composition> Whole()
     {
-        Dictionary<int, ImmutableArray<Composition>> structures = [];
         int most = mostForward + MostPadding;
         for (int total = 0; total <= most; total++)
         {
@@ -84,12 +84,15 @@ internal sealed class ExplanationSearch
             {
                 if (total - size > 0 && padded.IsEmpty)
                     break;
-                if (!structures.TryGetValue(size, out var explaining))
+
+                // Padding tells most apart: what has to explain it without a defect of padding is held against it first.
+                if (size == total && !padded.IsEmpty && index.IsEmpty && ExplainingAll(size) is { Length: < MostAlternatives } all)
                 {
-                    explaining = index is [var shared] && shownPlain is { } shown && shown.Defects.Length < source?.Length ? shared.Explaining(shown, size, () => ExplainingPlain(size, structures)) : ExplainingPlain(size, structures);
-                    structures[size] = explaining = WithLogSumFirst(explaining, size);
+                    found.AddRange(all);
+                    continue;
                 }
 
+                ImmutableArray<Composition> explaining = Explaining(size);
                 foreach (Composition structure in explaining)
                     found.AddRange(suspects.Sets(suspects.Padding, total - size).Select(padding => Suspects.Joined(structure, padding)).SelectMany(joined => joined).Where(joined => Explains(joined, padded)));
 
@@ -114,14 +117,31 @@ internal sealed class ExplanationSearch
         return [];
     }
 
-    /// <summary>The compositions of so many forward defects that explain what is seen without padding, given those of fewer.</summary>
-    private ImmutableArray<Composition> ExplainingPlain(int size, Dictionary<int, ImmutableArray<Composition>> ofFewer) =>
-    [
-        .. CutWhereAsked(size),
+    /// <summary>The compositions of so many forward defects that explain what is seen without padding.</summary>
+    private ImmutableArray<Composition> Explaining(int size)
+    {
+        if (!explaining.TryGetValue(size, out var known))
+        {
+            known = index is [var shared] && shownPlain is { } shown && shown.Defects.Length < source?.Length ? shared.Explaining(shown, size, () => ExplainingPlain(size)) : ExplainingPlain(size);
+            explaining[size] = known = WithLogSumFirst(known, size);
+        }
 
-        // Where rows read a single key the scale shows in the logsumexp alone, and may stand behind many others that show in nothing.
-        .. ofFewer.GetValueOrDefault(size - 1, []).SelectMany(structure => suspects.Scales.SelectMany(scale => Suspects.Joined(structure, Composition.Of(scale)))).Concat(WhereKeysAreSeen(size)).Concat(size > 0 ? WhereKeysAreSeen(size - 1).SelectMany(WithEmptyRows) : []).Concat(size == 2 ? suspects.HiddenInSoftmax : []).Where(composition => Explains(composition, plain)).Take(MostAlternatives),
-    ];
+        return known;
+    }
+
+    private ImmutableArray<Composition> ExplainingPlain(int size) =>
+        [.. CutWhereAsked(size, plain), .. Candidates(size, WhereKeysAreSeen(size)).Where(composition => Explains(composition, plain)).Take(MostAlternatives)];
+
+    /// <summary>Those that explain every film, not more than are kept; films with padding are looked at first.</summary>
+    private ImmutableArray<Composition> ExplainingAll(int size) =>
+        [.. CutWhereAsked(size, paddedFirst).Concat(Candidates(size, suspects.Sets(suspects.Structure, size)).Where(composition => Explains(composition, paddedFirst))).Take(MostAlternatives)];
+
+    // Where rows read a single key the scale shows in the logsumexp alone, and may stand behind many others that show in nothing.
+    private IEnumerable<Composition> Candidates(int size, IEnumerable<Composition> ofStructure) =>
+        (size > 0 ? Explaining(size - 1) : []).SelectMany(structure => suspects.Scales.SelectMany(scale => Suspects.Joined(structure, Composition.Of(scale))))
+            .Concat(ofStructure)
+            .Concat(size > 0 ? WhereKeysAreSeen(size - 1).SelectMany(WithEmptyRows) : [])
+            .Concat(size == 2 ? suspects.HiddenInSoftmax : []);
 
     // Where more explain what is seen than are kept, one that the logsumexp alone tells from the others may be among those left out.
     private ImmutableArray<Composition> WithLogSumFirst(ImmutableArray<Composition> explaining, int size) => explaining.Length < MostAlternatives ? explaining :
@@ -142,9 +162,9 @@ internal sealed class ExplanationSearch
     }
 
     // A roll that goes wrong beside a mask that cuts by tokens, and so stays right.
-    private IEnumerable<Composition> CutWhereAsked(int defects) => defects > MostIndexed || !plain.Any(film => film.Probe.Config.Mask.CutsWrappedRun())
+    private IEnumerable<Composition> CutWhereAsked(int defects, ImmutableArray<XrayFilm> shown) => defects > MostIndexed || !plain.Any(film => film.Probe.Config.Mask.CutsWrappedRun())
         ? []
-        : (index.IsEmpty ? suspects.CutBeside(defects) : Matching(defects + 1, isCut: true)).Where(composition => Explains(composition, plain));
+        : (index.IsEmpty ? suspects.CutBeside(defects) : Matching(defects + 1, isCut: true)).Where(composition => Explains(composition, shown));
 
     private IEnumerable<Composition> Matching(int defects, bool isCut) =>
         matching.Value.Select(item => item.Composition).Where(composition => composition.Defects.Length == defects && composition.Defects.Contains(DefectCatalogue.CutWhereAsked) == isCut);
@@ -165,7 +185,18 @@ internal sealed class ExplanationSearch
     {
         cancellation.ThrowIfCancellationRequested();
         Stages stages = composition.Build();
-        return plain.All(film => new Prediction(film, stages).SeesAsFilmedWhereKeysAreSeen());
+        bool even = true;
+        foreach (XrayFilm film in plain)
+        {
+            (bool seen, bool evenEmptyRows) = new Prediction(film, stages).Sees();
+            if (!seen)
+                return false;
+            even &= evenEmptyRows;
+        }
+
+        if (even)
+            readsAsFilmed.Add(composition);
+        return true;
     }
 
     /// <summary>So many known defects beside a shift that is measured at each size; none where it is S.</summary>

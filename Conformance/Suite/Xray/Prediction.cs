@@ -36,18 +36,25 @@ internal sealed class Prediction
     public bool IsAsFilmed() => SeesAsFilmed() && ScoresAsFilmed() && LogSumAsFilmed() && GradientsAsFilmed();
 
     /// <summary>Whether every row of o averages the rows of v that the film shows. Rows are looked at in an order in which wrong ones come soon.</summary>
-    public bool SeesAsFilmed() => SeesAsFilmed(evenEmptyRows: true);
+    public bool SeesAsFilmed() => Sees().EvenEmptyRows;
 
-    /// <summary>The same for the rows that read some row of v by this composition: what the others hold is another defect's matter.</summary>
-    public bool SeesAsFilmedWhereKeysAreSeen() => SeesAsFilmed(evenEmptyRows: false);
-
-    private bool SeesAsFilmed(bool evenEmptyRows)
+    /// <summary>The same for the rows that read some row of v by this composition, as what the others hold is another defect's matter, and for all.</summary>
+    public (bool WhereKeysAreSeen, bool EvenEmptyRows) Sees()
     {
+        bool even = true;
         Span<double> weights = probe.Sources <= 1024 ? stackalloc double[probe.Sources] : new double[probe.Sources];
-        foreach (int row in film.TellingRows)
-            if (!SeesAsFilmed(row, weights) && (evenEmptyRows || weights.ContainsAnyExcept(0.0)))
-                return false;
-        return true;
+        foreach (int row in film.TellingLately.Before(film.TellingRows))
+        {
+            if (SeesAsFilmed(row, weights))
+                continue;
+            even = false;
+            if (!weights.ContainsAnyExcept(0.0))
+                continue;
+            film.TellingLately.Add(row);
+            return (false, false);
+        }
+
+        return (true, even);
     }
 
     /// <summary>All rows of o, those first that the definition does not explain, else in an order that leaps.</summary>
@@ -82,11 +89,13 @@ internal sealed class Prediction
         for (int code = 0; code < Math.Min(questions, film.LateScores.Length); code++)
         {
             Products asked = attention.Ask(probe.ProductsOf(code));
-            foreach (int row in film.TellingRows)
+            foreach (int row in film.TellingOfScores.Before(film.TellingRows))
             {
                 attention.RowWeights(row, asked, weights);
-                if (!Closeness.Same(weights, film.LateScores[code].Value.Elements.Slice(row * probe.Sources, probe.Sources)))
-                    return false;
+                if (Closeness.Same(weights, film.LateScores[code].Value.Elements.Slice(row * probe.Sources, probe.Sources)))
+                    continue;
+                film.TellingOfScores.Add(row);
+                return false;
             }
         }
 

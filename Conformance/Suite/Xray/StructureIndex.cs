@@ -71,11 +71,7 @@ internal sealed class StructureIndex(ImmutableArray<Composition> compositions)
         }
     }
 
-    private (bool WhereKeysAreSeen, bool Even) Sees(int composition, XrayFilm film)
-    {
-        Prediction prediction = new(film, compositions[composition].Build());
-        return prediction.SeesAsFilmed() ? (true, true) : (prediction.SeesAsFilmedWhereKeysAreSeen(), false);
-    }
+    private (bool WhereKeysAreSeen, bool Even) Sees(int composition, XrayFilm film) => new Prediction(film, compositions[composition].Build()).Sees();
 
     // The same for a film that shows an indexed composition: what reads alike is held against each other once.
     private (bool WhereKeysAreSeen, bool Even) SeesLong(int shown, int composition, XrayFilm film)
@@ -218,7 +214,7 @@ internal sealed class StructureIndex(ImmutableArray<Composition> compositions)
             return
             [
                 .. byRowsRead.GetValueOrDefault(read, []).Concat(withEmptyRows.Where(known => ReadAlike(known.Rows, rows)).Select(known => known.Class))
-                    .Where(index => new Prediction(film, compositions[all[index].First].Build()).SeesAsFilmedWhereKeysAreSeen()),
+                    .Where(index => new Prediction(film, compositions[all[index].First].Build()).Sees().WhereKeysAreSeen),
             ];
         }
 

@@ -37,6 +37,12 @@ internal sealed class XrayFilm
     /// <summary>All rows of o in the order in which a wrong explanation shows soon.</summary>
     public ImmutableArray<int> TellingRows => tellingRows.Value;
 
+    /// <summary>Rows that told the last wrong explanations of what is read from the port.</summary>
+    public TellingLately TellingLately { get; } = new();
+
+    /// <summary>The same of scores.</summary>
+    public TellingLately TellingOfScores { get; } = new();
+
     /// <summary>Weights [rows of o, rows of v] at equal scores; of films that are made up, as all else of them, computed when they are looked at.</summary>
     public required Lazy<Tensor<double>> LateEqual { get; init; }
 
