@@ -23,14 +23,14 @@ public sealed class LongestFirst : ITestCollectionOrderer
 {
     private static readonly string[] Longest =
     [
-        .. Classes(typeof(KernelBorderTests), typeof(IdentificationTests), typeof(PropertyTests)),
+        .. Classes(typeof(PublicKindTests), typeof(KernelBorderTests), typeof(PropertyTests)),
 
         // Not at once: in CI they wait for what is built beside the tests.
         PackageTestGroup.Name,
         .. Classes(
-            typeof(PublicKindTests), typeof(WrongPortTests), typeof(KernelPathTests), typeof(ProofTests), typeof(PortingDocTests), typeof(PythonTests),
+            typeof(WrongPortTests), typeof(IdentificationTests), typeof(KernelPathTests), typeof(ProofTests), typeof(PortingDocTests), typeof(PythonTests),
             typeof(StructureIndexTests), typeof(KernelSliceTests), typeof(KernelPrefixTests), typeof(MutationRunTests), typeof(LifetimeTests), typeof(NewcomerBugTests), typeof(SamplePortTests), typeof(ReproduceCommandTests),
-            typeof(BrokenInputTests), typeof(KernelGridTests), typeof(KernelValueTests), typeof(XrayTests), typeof(GridDiagnosisTests), typeof(BentPortTests), typeof(OnnxPortTests), typeof(KeyValueCacheTests), typeof(TerminalTests),
+            typeof(BrokenInputTests), typeof(KernelGridTests), typeof(KernelValueTests), typeof(XrayTests), typeof(TongueKindTests), typeof(UsualPortTests), typeof(GridDiagnosisTests), typeof(BentPortTests), typeof(OnnxPortTests), typeof(KeyValueCacheTests), typeof(TerminalTests),
             typeof(XrayCommandTests), typeof(OnnxOperatorTests), typeof(PortingExampleTests), typeof(NativeLibraryTests)),
     ];
 

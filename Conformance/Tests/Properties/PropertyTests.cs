@@ -38,7 +38,7 @@ public sealed class PropertyTests
     public void The_matrix_of_properties_and_defects_is_exactly_the_recorded_one()
     {
         // What is wrong with a defect is wrong at short borders too.
-        SuiteOptions options = Options with { Cases = 40, MaxBorder = 64, StopAtFirstFailure = true, ShrinkLimit = TimeSpan.Zero };
+        SuiteOptions options = Options with { Cases = 24, MaxBorder = 64, StopAtFirstFailure = true, ShrinkLimit = TimeSpan.Zero };
         Dictionary<string, List<string>> caughtBy = Defects.All().AsParallel().AsOrdered().Select(defect =>
         {
             using (defect)

@@ -11,12 +11,25 @@ public sealed class IdentificationTests
     // `s2attn mutants --pairs NUMBER` looks at more.
     private const int PairsInTests = 40, Seed = 1;
 
-    // Without the mistakes about slices: an X-ray asks for whole sequences, of which those ports are right.
+    // One in so many defects is asked as a port.
+    private const int Asked = 8;
+
     public static TheoryData<string> Names() =>
     [
         .. UpstreamProfiles.All.Select(profile => "profile:" + profile.Name),
-        .. MutantCatalogue.All.Select(mutant => mutant.Name).Except(SliceMistake.All.Select(mistake => mistake.Name)).Select(name => "mutant:" + name),
+        .. NumericalHabit.All.Select(habit => "mutant:" + habit.Name),
+        .. DefectCatalogue.Anywhere.Where((_, i) => i % Asked == 0).Select(defect => "mutant:" + defect.Name),
     ];
+
+    /// <summary>Through films that are made up from the defect, which are what its port answers: StructureIndexTests.A_film_of_stages_is_that_of_their_port.</summary>
+    [Fact]
+    public void Each_defect_alone_is_named()
+    {
+        PairResult[] results = [.. PairRun.Of([.. DefectCatalogue.Anywhere.Select(defect => Composition.Of(defect))])];
+        Assert.Equal(DefectCatalogue.Anywhere.Length, results.Length);
+        Assert.All(results, result => Assert.True(result.Outcome is PairOutcome.Named or PairOutcome.NamedAmongOthers, $"{result.Pair}: {result.Outcome}, {result.Said}"));
+        Assert.All(DefectCatalogue.Anywhere, defect => Assert.EndsWith(".", defect.Fix, StringComparison.Ordinal));
+    }
 
     [Theory]
     [MemberData(nameof(Names))]

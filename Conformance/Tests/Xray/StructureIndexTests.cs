@@ -152,7 +152,7 @@ public sealed class StructureIndexTests
             ImmutableArray<XrayFilm> films = [.. probes.Select(probe => XrayFilm.Expose(probe, port, ofStructure: true))];
             for (int defects = 0; defects <= 2; defects++)
             {
-                string[] tried = [.. compositions.Where(other => other.Defects.Length == defects && films.All(film => new Prediction(film, other.Build()).SeesAsFilmedWhereKeysAreSeen())).Select(other => other.Name)];
+                string[] tried = [.. compositions.Where(other => other.Defects.Length == defects && films.All(film => new Prediction(film, other.Build()).Sees().WhereKeysAreSeen)).Select(other => other.Name)];
                 (Composition Composition, bool EvenEmptyRows)[] found = [.. index.Matching(films, source: null).Where(item => item.Composition.Defects.Length == defects)];
                 Assert.Equal(tried, found.Select(item => item.Composition.Name));
                 Assert.Equal(found, index.Matching(films, composition).Where(item => item.Composition.Defects.Length == defects));
