@@ -6,6 +6,8 @@ namespace S2Attn.Tests.Ports;
 
 public sealed class TongueKindTests
 {
+    private static readonly NumpyKinds Kinds = new("tongue_kinds.py");
+
     [RequiresNumpyTheory]
     [InlineData("remainder_keeps_its_sign", "position-negative")]
     [InlineData("size_t", "position-unsigned")]
@@ -28,47 +30,26 @@ public sealed class TongueKindTests
     [InlineData("whole_groups_alone", "groups-rounded-down")]
     [InlineData("sum_of_columns", "delta-over-queries")]
     [InlineData("output_gradient_of_the_kv_head", "dv-of-another-head")]
-    public void A_mistake_of_the_trial_in_other_languages_is_named(string kind, string name)
-    {
-        using ProcessPort port = Start(kind);
-        Diagnosis diagnosis = Diagnosis.Of(port);
-        Assert.True(
-            diagnosis.Names.Contains(name) && diagnosis.Sentences[0].StartsWith($"numpy-rows is {name} at all", StringComparison.Ordinal),
-            $"{name} is not what is said; the names are {string.Join(", ", diagnosis.Names)}:\n{string.Join("\n", diagnosis.Sentences)}");
-    }
+    public void A_mistake_of_the_trial_in_other_languages_is_named(string kind, string name) => Kinds.AssertIs(kind, name);
 
-    [RequiresPythonFact("numpy")]
-    public void Inputs_that_are_rounded_to_16_bits_are_found_beside_a_right_structure()
+    [RequiresNumpyTheory]
+    [InlineData("halves_for_floats", "inputs-in-half", "rounded to 16 bits before anything is computed")]
+    [InlineData("least_positive", "maximum-begins-at-zero", "far below 0")]
+    public void A_habit_of_numbers_is_found_beside_a_right_structure(string kind, string habit, string said)
     {
-        using ProcessPort port = Start("halves_for_floats");
+        using ProcessPort port = Kinds.Start(kind);
         Diagnosis diagnosis = Diagnosis.Of(port);
-        Assert.Contains("inputs-in-half", diagnosis.Names);
+        Assert.Contains(habit, diagnosis.Names);
         Assert.StartsWith("numpy-rows is LocalCausal: it equals the definition at all", diagnosis.Sentences[0], StringComparison.Ordinal);
-        Assert.Contains("rounded to 16 bits before anything is computed", diagnosis.Sentences[0], StringComparison.Ordinal);
-    }
-
-    [RequiresPythonFact("numpy")]
-    public void A_greatest_score_that_is_looked_for_from_0_upwards_is_found_beside_a_right_structure()
-    {
-        using ProcessPort port = Start("least_positive");
-        Diagnosis diagnosis = Diagnosis.Of(port);
-        Assert.Contains("maximum-begins-at-zero", diagnosis.Names);
-        Assert.StartsWith("numpy-rows is LocalCausal: it equals the definition at all", diagnosis.Sentences[0], StringComparison.Ordinal);
-        Assert.Contains("far below 0", diagnosis.Sentences[0], StringComparison.Ordinal);
+        Assert.Contains(said, diagnosis.Sentences[0], StringComparison.Ordinal);
     }
 
     [RequiresPythonFact("numpy")]
     public void A_cache_that_is_read_to_the_end_of_a_page_is_told_that_it_answers_by_what_was_asked_before()
     {
-        using ProcessPort port = Start("whole_pages");
+        using ProcessPort port = Kinds.Start("whole_pages");
         Diagnosis diagnosis = Diagnosis.Of(port);
         Assert.StartsWith("numpy-rows answers by what was asked before: the same call, put twice in a row, gives other answers, by more than rounding", diagnosis.Sentences[0], StringComparison.Ordinal);
         Assert.DoesNotContain("elements of a vector", string.Join("\n", diagnosis.Sentences), StringComparison.Ordinal);
-    }
-
-    private static ProcessPort Start(string kind)
-    {
-        string script = Path.Combine(Repository.Root, "Conformance", "Tests", "Ports", "tongue_kinds.py");
-        return ProcessPort.Start($"{PortTool.PythonWithNumpy} '{script}' '{SamplePortTests.Sample("numpy", "numpy_port.py")}' {kind}", new());
     }
 }
