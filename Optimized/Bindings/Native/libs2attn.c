@@ -2,6 +2,7 @@
  * to it, and keeps what the host has: its SIGPIPE handler, and its right to fork. A build must never be opened on a processor that lacks its instructions: it would
  * abort the host. */
 #define _GNU_SOURCE
+#include "host.h"
 #include "pool.h"
 #include "s2attn.h"
 
@@ -35,7 +36,10 @@ static struct {
     int32_t (*backward)(s2attn_plan, const void *, const void *, const void *, const uint8_t *, const void *, const float *, const void *, const float *, void *, void *, void *);
     int32_t (*query)(s2attn_plan, s2attn_info *);
     int32_t (*destroy)(s2attn_plan);
-    void (*start)(const void *host);
+    void (*watch)(const host_functions *host);
+    int32_t (*may_fork)(void);
+    void (*forked)(void);
+    void (*start)(const host_functions *host);
     void (*last_error)(char *, int32_t);
     struct OrtStatus *(*register_custom_ops)(struct OrtSessionOptions *, const struct OrtApiBase *);
 } core;
@@ -49,12 +53,13 @@ static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
 static char load_error[1024];
 static const char *isa = "";
 
-/* ---- Fork: it waits until no call is under way, and holds new ones back. Neither waits in the runtime, whose locks the child would inherit. ---- */
+/* ---- Fork: it waits until no call is under way, and holds new ones back. Neither waits in the runtime, whose locks the child would inherit. What the runtime's own threads do,
+ * and a thread that leaves the runtime as it ends, counts as a call. What the child's runtime still reads of threads that the child lacks is kept by runtime_threads.c. ---- */
 
 enum { PATIENCE_MS = 5000 };
 static atomic_int calls, forks;
-static __thread int quiet_before_fork = 1;
-static int unusable; /* in a child that was forked in the midst of a call */
+static __thread const char *lost_by_fork;
+static const char *unusable; /* why, in a child for which it is so */
 
 static void pause_briefly(void) {
     struct timespec pause = {0, 200000};
@@ -78,17 +83,29 @@ static int32_t enter(void) {
     }
 }
 
+static void hold(void) { atomic_fetch_add(&calls, 1); }
+
 static void leave(void) { atomic_fetch_sub(&calls, 1); }
+
+/* It does not wait for a fork: whoever forks may be about to join this thread, as before_fork does with those of pools. */
+static int32_t ends(void) {
+    hold();
+    return unusable || (atomic_load(&forks) != 0 && !in_pool) ? THREAD_STAYS : THREAD_LEAVES;
+}
 
 static void before_fork(void) {
     atomic_fetch_add(&forks, 1);
     pthread_mutex_lock(&loading);
-    quiet_before_fork = 1;
+    lost_by_fork = unusable;
     if (state != LOADED || unusable) return;
     int64_t end = milliseconds() + PATIENCE_MS;
     while (atomic_load(&calls) != 0 && milliseconds() < end) pause_briefly();
-    quiet_before_fork = atomic_load(&calls) == 0;
-    for (pool *p = pools; p != NULL && quiet_before_fork; p = p->next) pool_stop(p);
+    if (atomic_load(&calls) != 0) {
+        lost_by_fork = "this process was forked while another thread was in a call: the library cannot be used in it";
+        return;
+    }
+    for (pool *p = pools; p != NULL; p = p->next) pool_stop(p);
+    if (!core.may_fork()) lost_by_fork = "this process was forked, and its C library gives what the library knows of other threads to new ones: the library cannot be used in it";
 }
 
 static void after_fork_in_parent(void) {
@@ -97,7 +114,8 @@ static void after_fork_in_parent(void) {
 }
 
 static void after_fork_in_child(void) {
-    if (!quiet_before_fork) unusable = 1;
+    unusable = lost_by_fork;
+    if (state == LOADED) core.forked();
     pthread_mutex_unlock(&loading);
     atomic_store(&calls, 0);
     atomic_store(&forks, 0);
@@ -105,13 +123,7 @@ static void after_fork_in_child(void) {
 
 __attribute__((constructor)) static void watch_forks(void) { pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child); }
 
-static const struct {
-    int32_t (*enter)(void);
-    void (*leave)(void);
-    pool *(*pool_create)(int32_t);
-    void (*pool_run)(pool *, int32_t, void (*)(void *, int32_t), void *);
-    void (*pool_destroy)(pool *);
-} host = {enter, leave, pool_create, pool_run, pool_destroy};
+static const host_functions host = {enter, leave, pool_create, pool_run, pool_destroy, hold, ends};
 
 /* ---- Levels, the widest first ---- */
 
@@ -151,6 +163,9 @@ static int resolve(void *library) {
         {"s2attn_core_backward", &core.backward},
         {"s2attn_core_query", &core.query},
         {"s2attn_core_destroy", &core.destroy},
+        {"s2attn_core_watch", &core.watch},
+        {"s2attn_core_may_fork", &core.may_fork},
+        {"s2attn_core_forked", &core.forked},
         {"s2attn_core_start", &core.start},
         {"s2attn_core_last_error", &core.last_error},
         {"s2attn_core_register_custom_ops", &core.register_custom_ops},
@@ -212,6 +227,7 @@ static int load(void) {
             /* The runtime starts here, and ignores SIGPIPE for the whole process: that is the host's to decide. */
             struct sigaction pipe;
             int saved = sigaction(SIGPIPE, NULL, &pipe) == 0;
+            core.watch(&host);
             core.start(&host);
             if (saved) sigaction(SIGPIPE, &pipe, NULL);
             isa = levels[level];
@@ -238,7 +254,7 @@ static int32_t ready(void) {
         pthread_mutex_unlock(&loading);
         if (state != LOADED) return failed(S2ATTN_ERROR_LIBRARY, load_error);
     }
-    return enter() == S2ATTN_SUCCESS ? S2ATTN_SUCCESS : failed(S2ATTN_ERROR_FORK, "this process was forked while another thread was in a call: the library cannot be used in it");
+    return enter() == S2ATTN_SUCCESS ? S2ATTN_SUCCESS : failed(S2ATTN_ERROR_FORK, unusable);
 }
 
 static int32_t answered(int32_t code) {
