@@ -13,6 +13,8 @@ public sealed class NativeLibraryTests(TestProgram program) : IClassFixture<Test
     [InlineData("arguments")]
     [InlineData("threads")]
     [InlineData("fork")]
+    [InlineData("fork-among-threads")]
+    [InlineData("fork-unheard")]
     [InlineData("fork-while-busy")]
     [InlineData("fork-in-a-long-call")]
     [InlineData("interrupt")]

@@ -254,15 +254,18 @@ static void threads(void) {
 
 /* ---- fork ---- */
 
+static void end_with(pid_t parent) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(1);
+    alarm(60);
+}
+
 /* A child ends with its parent, and of itself where it hangs (an alarm is not inherited): whoever runs this program reads its output to the end, and must not wait for a child. */
 static pid_t fork_with_an_end(void) {
     pid_t parent = getpid(), child = fork();
     CHECK(child >= 0);
-    if (child != 0) return child;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) _exit(1);
-    alarm(60);
-    return 0;
+    if (child == 0) end_with(parent);
+    return child;
 }
 
 static int child_status(pid_t child) {
@@ -369,6 +372,25 @@ static void forks_among_threads(void) {
     for (int round = 0; round < 4; round++) fork_among_threads(plan, 2);
     stopping = 1;
     pthread_join(other, NULL);
+}
+
+/* Of a child that was made behind the C library's back nothing is kept: it is told so, at once. So are its children, and the parent goes on. */
+static void a_fork_that_nobody_hears_of(void) {
+    s2attn_config config = usual(2);
+    s2attn_plan plan = planned(&config);
+    must_work(plan);
+    pid_t parent = getpid(), child = _Fork();
+    if (child == 0) {
+        end_with(parent);
+        float *o = malloc(sizeof expected);
+        CHECK(s2attn_forward(plan, q, k, v, NULL, o, NULL) == S2ATTN_ERROR_FORK && strstr(s2attn_last_error(), "_Fork") != NULL);
+        pid_t grandchild = fork_with_an_end();
+        if (grandchild == 0) exit(s2attn_destroy(plan) == S2ATTN_ERROR_FORK ? 0 : 1);
+        CHECK(child_status(grandchild) == 0);
+        exit(0);
+    }
+    CHECK(child_status(child) == 0);
+    must_work(plan);
 }
 
 static int calling;
@@ -904,7 +926,7 @@ int main(int count, char **given) {
         const char *name;
         void (*run)(void);
     } tests[] = {
-        {"arguments", arguments}, {"threads", threads}, {"fork", forks}, {"fork-among-threads", forks_among_threads}, {"fork-while-busy", fork_while_busy}, {"fork-in-a-long-call", fork_in_a_long_call},
+        {"arguments", arguments}, {"threads", threads}, {"fork", forks}, {"fork-among-threads", forks_among_threads}, {"fork-unheard", a_fork_that_nobody_hears_of}, {"fork-while-busy", fork_while_busy}, {"fork-in-a-long-call", fork_in_a_long_call},
         {"interrupt", interrupt}, {"unload", unload}, {"large", large}, {"guards", guards}, {"level", level}, {"isa", isa}, {"strides", strides}, {"slices", slices}, {"grids", grids}, {"cache", cache}, {"edges", edges},
     };
     alarm(120); /* a hang is a failure */

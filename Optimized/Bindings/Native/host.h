@@ -1,4 +1,4 @@
-/* What do the kernels and the runtime beneath them ask of the loader? One table of functions, in the order that Host.cs and runtime_threads.c know. */
+/* What does the loader do for the kernels (Host.cs) and for the runtime beneath them (runtime_threads.c)? */
 #ifndef S2ATTN_HOST_H
 #define S2ATTN_HOST_H
 
@@ -6,16 +6,20 @@
 
 struct pool;
 
+/* Threads that a fork can end. */
 typedef struct {
-    int32_t (*enter)(void); /* not 0 where the library cannot be used in this process; waits while another thread forks */
-    void (*leave)(void);
-    struct pool *(*pool_create)(int32_t);
-    void (*pool_run)(struct pool *, int32_t, void (*)(void *, int32_t), void *);
-    void (*pool_destroy)(struct pool *);
-    void (*hold)(void);     /* begins what another thread will end; the caller's own call has not ended yet */
-    int32_t (*ends)(void);  /* a thread ends: as `enter`, but it never waits; THREAD_STAYS where the runtime must not be entered */
-} host_functions;
+    struct pool *(*create)(int32_t);
+    void (*run)(struct pool *, int32_t, void (*)(void *, int32_t), void *);
+    void (*destroy)(struct pool *);
+} host_pool;
 
-enum { THREAD_LEAVES, THREAD_STAYS };
+/* A fork waits until all is left that was begun. */
+typedef struct {
+    void (*hold)(void);    /* within something that has begun, begins what another thread will leave */
+    void (*leave)(void);
+    int32_t (*ends)(void); /* begins the end of a thread, and never waits */
+} host_gate;
+
+enum { THREAD_LEAVES, THREAD_STAYS /* a fork is under way: the thread must not enter the runtime */ };
 
 #endif

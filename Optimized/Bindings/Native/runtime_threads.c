@@ -25,7 +25,7 @@ int __real_pthread_cond_wait(pthread_cond_t *, pthread_mutex_t *);
 int __real_pthread_cond_signal(pthread_cond_t *);
 int __real_pthread_cond_broadcast(pthread_cond_t *);
 
-static const host_functions *host;
+static const host_gate *gate;
 
 /* ---- Threads that the runtime has in its list: while one is, its block of thread-local variables is ours and not glibc's to free ---- */
 
@@ -63,7 +63,7 @@ static void find_records(void) {
     void *data;
     size_t id;
     own.state = NONE; /* this thread has a block from here on */
-    if (dladdr1((void *)&host, &info, (void **)&map, RTLD_DL_LINKMAP) == 0) return;
+    if (dladdr1((void *)&gate, &info, (void **)&map, RTLD_DL_LINKMAP) == 0) return;
     if (dlinfo(map, RTLD_DI_TLS_MODID, &id) != 0 || dlinfo(map, RTLD_DI_TLS_DATA, &data) != 0 || data == NULL) return;
     offset = (size_t)((char *)&own - (char *)data);
     module = id;
@@ -95,16 +95,16 @@ static void (*detach)(void *); /* by it the runtime takes a thread that ends out
 
 /* Not in the midst of a fork: the child would find the list locked. A thread that ends then stays in the list, as those do that the child lacks. */
 static void thread_ends(void *thread) {
-    int32_t answer = host->ends();
+    int32_t answer = gate->ends();
     if (answer == THREAD_LEAVES) {
         detach(thread);
         give_block_back();
     }
-    host->leave();
+    gate->leave();
 }
 
 int __wrap_pthread_key_create(pthread_key_t *created, void (*at_end)(void *)) {
-    if (host == NULL || detach != NULL || at_end == NULL) return __real_pthread_key_create(created, at_end);
+    if (gate == NULL || detach != NULL || at_end == NULL) return __real_pthread_key_create(created, at_end);
     detach = at_end;
     int error = __real_pthread_key_create(created, thread_ends);
     key = *created;
@@ -132,13 +132,13 @@ static __thread sleeper *self;
 static void *run_thread(void *given) {
     self = given;
     void *result = self->run(self->argument);
-    host->leave();
+    gate->leave();
     return result;
 }
 
 /* On a stack that is never given back: glibc never takes one of ours for another thread, also not in a child. The runtime starts one thread, and it never ends. */
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *given, void *(*run)(void *), void *argument) {
-    if (host == NULL) return __real_pthread_create(thread, given, run, argument);
+    if (gate == NULL) return __real_pthread_create(thread, given, run, argument);
     pthread_attr_t attributes;
     size_t guard = (size_t)sysconf(_SC_PAGESIZE), size = 0;
     int detached = PTHREAD_CREATE_JOINABLE;
@@ -158,10 +158,10 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *given, void *
         sem_init(&created->woken, 0, 0);
         created->next = atomic_load(&sleepers);
         while (!atomic_compare_exchange_weak(&sleepers, &created->next, created)) {}
-        host->hold();
+        gate->hold();
         error = __real_pthread_create(thread, &attributes, run_thread, created);
         if (error == 0) atomic_fetch_add(&started, 1);
-        else host->leave(); /* what is left in the list never sleeps */
+        else gate->leave(); /* what is left in the list never sleeps */
     } else {
         free(created);
         if (stack != MAP_FAILED) munmap(stack, size + guard);
@@ -175,7 +175,7 @@ int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex) 
     if (self == NULL) return __real_pthread_cond_wait(condition, mutex);
     atomic_store(&self->on, condition);
     pthread_mutex_unlock(mutex);
-    host->leave();
+    gate->leave();
     while (sem_wait(&self->woken) != 0) {}
     return pthread_mutex_lock(mutex);
 }
@@ -184,7 +184,7 @@ static void wake(pthread_cond_t *condition) {
     for (sleeper *s = atomic_load(&sleepers); s != NULL; s = s->next) {
         pthread_cond_t *on = condition;
         if (!atomic_compare_exchange_strong(&s->on, &on, NULL)) continue;
-        host->hold();
+        gate->hold();
         sem_post(&s->woken);
     }
 }
@@ -202,8 +202,8 @@ int __wrap_pthread_cond_broadcast(pthread_cond_t *condition) {
 /* ---- What the loader calls ---- */
 
 /* Before anything else of this library. */
-EXPORTED void s2attn_core_watch(const host_functions *functions) {
-    host = functions;
+EXPORTED void s2attn_core_watch(const host_gate *given) {
+    gate = given;
     find_records();
 }
 
