@@ -362,6 +362,12 @@ static void fork_among_threads(s2attn_plan plan, int generations) {
     for (int i = 0; i < STAY; i++) pthread_join(stay[i], NULL);
 }
 
+static void fork_among_some_threads(void) {
+    s2attn_config config = usual(3);
+    sem_init(&called, 0, 0), sem_init(&done, 0, 0);
+    fork_among_threads(planned(&config), 1);
+}
+
 static void forks_among_threads(void) {
     s2attn_config config = usual(3);
     s2attn_plan plan = planned(&config);
@@ -926,7 +932,7 @@ int main(int count, char **given) {
         const char *name;
         void (*run)(void);
     } tests[] = {
-        {"arguments", arguments}, {"threads", threads}, {"fork", forks}, {"fork-among-threads", forks_among_threads}, {"fork-unheard", a_fork_that_nobody_hears_of}, {"fork-while-busy", fork_while_busy}, {"fork-in-a-long-call", fork_in_a_long_call},
+        {"arguments", arguments}, {"threads", threads}, {"fork", forks}, {"fork-among-threads", forks_among_threads}, {"fork-among-some-threads", fork_among_some_threads}, {"fork-unheard", a_fork_that_nobody_hears_of}, {"fork-while-busy", fork_while_busy}, {"fork-in-a-long-call", fork_in_a_long_call},
         {"interrupt", interrupt}, {"unload", unload}, {"large", large}, {"guards", guards}, {"level", level}, {"isa", isa}, {"strides", strides}, {"slices", slices}, {"grids", grids}, {"cache", cache}, {"edges", edges},
     };
     alarm(120); /* a hang is a failure */
