@@ -27,6 +27,9 @@ int __real_pthread_cond_broadcast(pthread_cond_t *);
 
 static const host_gate *gate;
 
+typedef struct sleeper sleeper;
+static __thread sleeper *self; /* of a thread that the runtime has started */
+
 /* ---- Threads that the runtime has in its list: while one is, its block of thread-local variables is ours and not glibc's to free ---- */
 
 /* More than the 512 bytes that glibc may spare in a thread's stack: the block is always one of its own. */
@@ -77,10 +80,10 @@ static void keep_block(void) {
         own.state = KEPT;
         own.block = found->to_free;
         found->to_free = NULL;
-    } else {
+    } else if (self == NULL) {
         own.state = EXPOSED;
         atomic_fetch_add(&exposed, 1);
-    }
+    } /* else all is in a stack of ours */
 }
 
 static void give_block_back(void) {
@@ -118,16 +121,15 @@ int __wrap_pthread_setspecific(pthread_key_t given, const void *value) {
 
 /* ---- The runtime's own threads: a fork waits until each sleeps, and holds no lock ---- */
 
-typedef struct sleeper {
+struct sleeper {
     struct sleeper *next;
     _Atomic(pthread_cond_t *) on;
     sem_t woken;
     void *(*run)(void *);
     void *argument;
-} sleeper;
+};
 
 static _Atomic(sleeper *) sleepers;
-static __thread sleeper *self;
 
 static void *run_thread(void *given) {
     self = given;
