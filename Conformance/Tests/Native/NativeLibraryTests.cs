@@ -13,6 +13,8 @@ public sealed class NativeLibraryTests(TestProgram program) : IClassFixture<Test
     [InlineData("arguments")]
     [InlineData("threads")]
     [InlineData("fork")]
+    [InlineData("fork-among-threads")]
+    [InlineData("fork-unheard")]
     [InlineData("fork-while-busy")]
     [InlineData("fork-in-a-long-call")]
     [InlineData("interrupt")]
@@ -51,6 +53,7 @@ public sealed class NativeLibraryTests(TestProgram program) : IClassFixture<Test
     [InlineData("grids")]
     [InlineData("cache")]
     [InlineData("edges")]
+    [InlineData("fork-among-some-threads")]
     public void A_C_program_passes_on_an_emulated_arm64(string test) =>
         NativeBuild.Succeed("qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu", "-E", $"LD_LIBRARY_PATH={program.PrefixOfArm64}/lib", program.OnArm64, test);
 

@@ -302,10 +302,9 @@ public sealed partial class OnnxOperatorTests
         string body = header[header.IndexOf("\nstruct OrtCustomOp {", StringComparison.Ordinal)..];
         body = Comments().Replace(body[..body.IndexOf("\n};", StringComparison.Ordinal)], "");
         string[] names = [.. FunctionPointers().Matches(body).Select(match => match.Groups[1].Value.Replace("InferOutputShapeFn", "InferOutputShape", StringComparison.Ordinal))];
-        string source = File.ReadAllText(NativeBuild.Source("OrtOperator.cs"));
-        string table = source[source.IndexOf("struct OrtCustomOp", StringComparison.Ordinal)..];
-        table = table[..table.IndexOf("public OrtElement", StringComparison.Ordinal)];
-        string[] ours = [.. Fields().Matches(table).SelectMany(match => match.Groups[1].Value.Split(", ")).Where(name => name != "Version")];
+        string source = File.ReadAllText(NativeBuild.Source("ort.h"));
+        string table = source[source.IndexOf("typedef struct ort_operator {", StringComparison.Ordinal)..];
+        string[] ours = [.. Fields().Matches(table[..table.IndexOf("} ort_operator;", StringComparison.Ordinal)]).Select(match => match.Groups[1].Value)];
         Assert.Equal(names, ours);
     }
 
@@ -332,6 +331,6 @@ public sealed partial class OnnxOperatorTests
     [GeneratedRegex(@"\(\s*ORT_API_CALL\s*\*\s*(\w+)\s*\)")]
     private static partial Regex FunctionPointers();
 
-    [GeneratedRegex(@"^    public [^;]*?[ >]((?:\w+, )*\w+);", RegexOptions.Multiline)]
+    [GeneratedRegex(@"\(\*(\w+)\)\(")]
     private static partial Regex Fields();
 }

@@ -4,11 +4,13 @@
 #include <math.h>
 #include <pthread.h>
 #include <s2attn.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -252,6 +254,20 @@ static void threads(void) {
 
 /* ---- fork ---- */
 
+static void end_with(pid_t parent) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(1);
+    alarm(60);
+}
+
+/* A child ends with its parent, and of itself where it hangs (an alarm is not inherited): whoever runs this program reads its output to the end, and must not wait for a child. */
+static pid_t fork_with_an_end(void) {
+    pid_t parent = getpid(), child = fork();
+    CHECK(child >= 0);
+    if (child == 0) end_with(parent);
+    return child;
+}
+
 static int child_status(pid_t child) {
     int status;
     CHECK(waitpid(child, &status, 0) == child);
@@ -263,7 +279,7 @@ static void forks(void) {
     s2attn_plan plan = planned(&config), single = planned(&one);
     must_work(plan);
     for (int round = 0; round < 5; round++) {
-        pid_t child = fork();
+        pid_t child = fork_with_an_end();
         if (child == 0) {
             must_work(plan);
             must_work(single);
@@ -272,7 +288,7 @@ static void forks(void) {
                 must_work(fresh);
                 CHECK(s2attn_destroy(fresh) == S2ATTN_SUCCESS);
             }
-            pid_t grandchild = fork();
+            pid_t grandchild = fork_with_an_end();
             if (grandchild == 0) {
                 must_work(plan);
                 _exit(0);
@@ -286,7 +302,104 @@ static void forks(void) {
     }
 }
 
-static int calling, stopping;
+/* Enough for some collections. */
+static void collect(s2attn_plan plan, int32_t threads, int plans) {
+    s2attn_config config = usual(threads);
+    for (int i = 0; i < plans; i++) {
+        s2attn_plan own = planned(&config);
+        must_work(own);
+        CHECK(s2attn_destroy(own) == S2ATTN_SUCCESS);
+        for (int j = 0; j < 20; j++) CHECK(s2attn_destroy(UINT64_MAX) == S2ATTN_ERROR_HANDLE);
+    }
+    if (plan != 0) must_work(plan);
+}
+
+static sem_t called, done;
+static int stopping;
+
+static void *call_and_stay(void *unused) {
+    collect(0, 2, 1);
+    sem_post(&called);
+    sem_wait(&done);
+    return unused;
+}
+
+static void *call_and_end(void *unused) {
+    collect(0, 2, 3);
+    return unused;
+}
+
+static void *start_what_ends(void *unused) {
+    while (!__atomic_load_n(&stopping, __ATOMIC_RELAXED)) {
+        pthread_t other;
+        CHECK(pthread_create(&other, NULL, call_and_end, NULL) == 0);
+        pthread_join(other, NULL);
+    }
+    return unused;
+}
+
+/* The child lacks threads that stand in the runtime's list, and its own may get their memory; so do its children. */
+static void fork_among_threads(s2attn_plan plan, int generations) {
+    enum { STAY = 4, END = 3 };
+    pthread_t stay[STAY], end[END];
+    for (int i = 0; i < STAY; i++) CHECK(pthread_create(&stay[i], NULL, call_and_stay, NULL) == 0);
+    for (int i = 0; i < END; i++) CHECK(pthread_create(&end[i], NULL, call_and_end, NULL) == 0);
+    for (int i = 0; i < STAY; i++) sem_wait(&called);
+    for (int i = 0; i < END; i++) pthread_join(end[i], NULL);
+    collect(plan, 3, 10);
+    if (generations > 0) {
+        pid_t child = fork_with_an_end();
+        if (child == 0) {
+            sem_init(&called, 0, 0), sem_init(&done, 0, 0);
+            fork_among_threads(plan, generations - 1);
+            if (generations & 1) exit(0);
+            _exit(0);
+        }
+        CHECK(child_status(child) == 0);
+    }
+    collect(plan, 3, 10);
+    for (int i = 0; i < STAY; i++) sem_post(&done);
+    for (int i = 0; i < STAY; i++) pthread_join(stay[i], NULL);
+}
+
+static void fork_among_some_threads(void) {
+    s2attn_config config = usual(3);
+    sem_init(&called, 0, 0), sem_init(&done, 0, 0);
+    fork_among_threads(planned(&config), 1);
+}
+
+static void forks_among_threads(void) {
+    s2attn_config config = usual(3);
+    s2attn_plan plan = planned(&config);
+    sem_init(&called, 0, 0), sem_init(&done, 0, 0);
+    for (int round = 0; round < 4; round++) fork_among_threads(plan, 3);
+    pthread_t other;
+    CHECK(pthread_create(&other, NULL, start_what_ends, NULL) == 0);
+    for (int round = 0; round < 4; round++) fork_among_threads(plan, 2);
+    stopping = 1;
+    pthread_join(other, NULL);
+}
+
+/* Of a child that was made behind the C library's back nothing is kept: it is told so, at once. So are its children, and the parent goes on. */
+static void a_fork_that_nobody_hears_of(void) {
+    s2attn_config config = usual(2);
+    s2attn_plan plan = planned(&config);
+    must_work(plan);
+    pid_t parent = getpid(), child = _Fork();
+    if (child == 0) {
+        end_with(parent);
+        float *o = malloc(sizeof expected);
+        CHECK(s2attn_forward(plan, q, k, v, NULL, o, NULL) == S2ATTN_ERROR_FORK && strstr(s2attn_last_error(), "_Fork") != NULL);
+        pid_t grandchild = fork_with_an_end();
+        if (grandchild == 0) exit(s2attn_destroy(plan) == S2ATTN_ERROR_FORK ? 0 : 1);
+        CHECK(child_status(grandchild) == 0);
+        exit(0);
+    }
+    CHECK(child_status(child) == 0);
+    must_work(plan);
+}
+
+static int calling;
 
 static void *keep_busy(void *size) {
     int64_t tokens = *(int64_t *)size;
@@ -310,7 +423,7 @@ static void fork_while_busy(void) {
     CHECK(pthread_create(&other, NULL, keep_busy, &tokens) == 0);
     for (int round = 0; round < 20; round++) {
         usleep(3000);
-        pid_t child = fork();
+        pid_t child = fork_with_an_end();
         if (child == 0) {
             must_work(plan);
             _exit(0);
@@ -332,14 +445,14 @@ static void fork_in_a_long_call(void) {
     CHECK(pthread_create(&other, NULL, keep_busy, &tokens) == 0);
     while (!__atomic_load_n(&calling, __ATOMIC_ACQUIRE)) usleep(1000);
     usleep(500000); /* from the last statement before the call into it */
-    pid_t child = fork();
+    pid_t child = fork_with_an_end();
     if (child == 0) {
         float *o = malloc(sizeof expected);
         CHECK(s2attn_forward(plan, q, k, v, NULL, o, NULL) == S2ATTN_ERROR_FORK && strstr(s2attn_last_error(), "fork") != NULL);
         CHECK(s2attn_create(&config, &plan) == S2ATTN_ERROR_FORK && plan == 0);
         CHECK(s2attn_destroy(1) == S2ATTN_ERROR_FORK);
         CHECK(s2attn_isa()[0] == 0);
-        pid_t grandchild = fork();
+        pid_t grandchild = fork_with_an_end();
         if (grandchild == 0) _exit(s2attn_destroy(1) == S2ATTN_ERROR_FORK ? 0 : 1);
         CHECK(child_status(grandchild) == 0);
         _exit(0);
@@ -363,7 +476,7 @@ static void interrupt(void) {
     signal(SIGINT, SIG_DFL);
     struct sigaction pipe_action;
     CHECK(sigaction(SIGPIPE, NULL, &pipe_action) == 0 && pipe_action.sa_handler == SIG_DFL);
-    pid_t child = fork();
+    pid_t child = fork_with_an_end();
     if (child == 0)
         for (;;) must_work(plan);
     usleep(200000);
@@ -374,7 +487,7 @@ static void interrupt(void) {
     kill(getpid(), SIGINT);
     must_work(plan);
     CHECK(caught == SIGINT);
-    pid_t writer = fork();
+    pid_t writer = fork_with_an_end();
     if (writer == 0) {
         int ends[2];
         CHECK(pipe(ends) == 0);
@@ -401,7 +514,7 @@ static void unload(void) {
         s2attn_plan plan;
         CHECK(create(&config, &plan) == S2ATTN_SUCCESS);
         CHECK(dlclose(library) == 0);
-        CHECK(child_status(fork() ?: (_exit(0), 0)) == 0);
+        CHECK(child_status(fork_with_an_end() ?: (_exit(0), 0)) == 0);
     }
 }
 
@@ -819,7 +932,7 @@ int main(int count, char **given) {
         const char *name;
         void (*run)(void);
     } tests[] = {
-        {"arguments", arguments}, {"threads", threads}, {"fork", forks}, {"fork-while-busy", fork_while_busy}, {"fork-in-a-long-call", fork_in_a_long_call},
+        {"arguments", arguments}, {"threads", threads}, {"fork", forks}, {"fork-among-threads", forks_among_threads}, {"fork-among-some-threads", fork_among_some_threads}, {"fork-unheard", a_fork_that_nobody_hears_of}, {"fork-while-busy", fork_while_busy}, {"fork-in-a-long-call", fork_in_a_long_call},
         {"interrupt", interrupt}, {"unload", unload}, {"large", large}, {"guards", guards}, {"level", level}, {"isa", isa}, {"strides", strides}, {"slices", slices}, {"grids", grids}, {"cache", cache}, {"edges", edges},
     };
     alarm(120); /* a hang is a failure */

@@ -1,34 +1,21 @@
-// What does the loader, libs2attn.c, do for the kernels? It keeps a gate that a fork waits at, and threads that a fork can end.
+// What does the loader, libs2attn.c, do for the kernels? It keeps threads that a fork can end.
 using System.Runtime.InteropServices;
 using S2Attn.Optimized;
 
 namespace S2Attn.Native;
 
-/// <summary>The loader's functions, in the order of its struct host.</summary>
+/// <summary>The loader's functions: host_pool of host.h.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct HostFunctions
 {
-    public delegate* unmanaged<int> Enter;
-    public delegate* unmanaged<void> Leave;
     public delegate* unmanaged<int, nint> PoolCreate;
     public delegate* unmanaged<nint, int, delegate* unmanaged<nint, int, void>, nint, void> PoolRun;
     public delegate* unmanaged<nint, void> PoolDestroy;
 }
 
-internal static unsafe class Host
+internal static class Host
 {
     public static HostFunctions Functions { get; set; }
-
-    /// <summary>Begins a call that did not come through the loader.</summary>
-    /// <exception cref="InvalidOperationException">This process was forked in the midst of a call.</exception>
-    public static void Enter()
-    {
-        if (Functions.Enter() != 0)
-            throw new InvalidOperationException("this process was forked while another thread was in a call: the library cannot be used in it");
-    }
-
-    /// <summary>Ends a call that was begun.</summary>
-    public static void Leave() => Functions.Leave();
 }
 
 /// <summary>Threads of the loader. One call at a time.</summary>

@@ -29,7 +29,7 @@ exec 9>"$out/.lock"
 flock 9
 
 version=$(sed -nE 's:.*<Version>(.*)</Version>.*:\1:p' "$root/Directory.Build.props")
-hash=$(cd "$root" && find Spec Optimized Directory.*.props global.json -type f \( -name '*.cs' -o -name '*.csproj' -o -name '*.props' -o -name '*.json' -o -name '*.sh' \) \
+hash=$(cd "$root" && find Spec Optimized Directory.*.props global.json -type f \( -name '*.cs' -o -name '*.csproj' -o -name '*.props' -o -name '*.json' -o -name '*.sh' -o -name '*.c' -o -name '*.h' \) \
     -not -path '*/obj/*' -not -path '*/bin/*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1)
 for level in $levels; do
     library=$out/lib/libs2attn-$level.so
@@ -38,7 +38,9 @@ for level in $levels; do
     if [ "$level" = arm64 ]; then instructions=""; fi
     # A folder of its own for each level: what one publishes must not be taken for what another did.
     work=$out/.build/$level
-    bash "$root/.ci/alone" dotnet publish "$here/S2Attn.Native.csproj" -c Release -r "$rid" -v quiet -nologo -o "$work/publish" "-p:S2AttnIsa=$instructions" "-p:S2AttnLevel=$level" \
+    mkdir -p "$work"
+    "$cc" -std=c11 -O2 -Wall -Wextra -Werror -fPIC -fvisibility=hidden -I "$here" -c "$here/runtime_threads.c" -o "$work/runtime_threads.o"
+    bash "$root/.ci/alone" dotnet publish "$here/S2Attn.Native.csproj" -c Release -r "$rid" -v quiet -nologo -o "$work/publish" "-p:S2AttnIsa=$instructions" "-p:S2AttnLevel=$level" "-p:S2AttnThreads=$work/runtime_threads.o" \
         "-p:NativeIntermediateOutputPath=$work/obj/" "-p:NativeOutputPath=$work/bin/" "${cross[@]}" 9>&- >&2
     install -m 755 "$work/publish/s2attn-core.so" "$library"
     echo "$hash" > "$library.hash"

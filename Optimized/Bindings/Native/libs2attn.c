@@ -2,6 +2,8 @@
  * to it, and keeps what the host has: its SIGPIPE handler, and its right to fork. A build must never be opened on a processor that lacks its instructions: it would
  * abort the host. */
 #define _GNU_SOURCE
+#include "host.h"
+#include "ort.h"
 #include "pool.h"
 #include "s2attn.h"
 
@@ -13,7 +15,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #ifndef S2ATTN_VERSION
 #error "build.sh passes the version"
@@ -35,9 +39,15 @@ static struct {
     int32_t (*backward)(s2attn_plan, const void *, const void *, const void *, const uint8_t *, const void *, const float *, const void *, const float *, void *, void *, void *);
     int32_t (*query)(s2attn_plan, s2attn_info *);
     int32_t (*destroy)(s2attn_plan);
-    void (*start)(const void *host);
+    void (*watch)(const host_gate *gate);
+    int32_t (*may_fork)(void);
+    void (*forked)(void);
+    void (*start)(const host_pool *pool);
     void (*last_error)(char *, int32_t);
-    struct OrtStatus *(*register_custom_ops)(struct OrtSessionOptions *, const struct OrtApiBase *);
+    struct OrtStatus *(*register_custom_ops)(struct OrtSessionOptions *, const struct OrtApiBase *, ort_operator *, int32_t count, int32_t size);
+    struct OrtStatus *(*kernel_create)(const struct OrtApi *, const void *, void **);
+    struct OrtStatus *(*kernel_compute)(void *, void *);
+    void (*kernel_destroy)(void *);
 } core;
 
 static __thread char last_error[1024];
@@ -49,12 +59,28 @@ static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
 static char load_error[1024];
 static const char *isa = "";
 
-/* ---- Fork: it waits until no call is under way, and holds new ones back. Neither waits in the runtime, whose locks the child would inherit. ---- */
+/* ---- Fork: it waits until no call is under way, and holds new ones back. Neither waits in the runtime, whose locks the child would inherit. What the runtime's own threads do,
+ * and a thread that leaves the runtime as it ends, counts as a call. What the child's runtime still reads of threads that the child lacks is kept by runtime_threads.c. ---- */
 
 enum { PATIENCE_MS = 5000 };
 static atomic_int calls, forks;
-static __thread int quiet_before_fork = 1;
-static int unusable; /* in a child that was forked in the midst of a call */
+static __thread const char *lost_by_fork;
+static const char *unusable; /* why, in a child for which it is so */
+
+/* 1, and 0 in a child that _Fork or clone made: they ask nobody, but the kernel wipes the page. */
+static int always = 1, *prepared = &always;
+
+static void prepare(void) {
+    void *page = mmap(NULL, (size_t)sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED || madvise(page, (size_t)sysconf(_SC_PAGESIZE), MADV_WIPEONFORK) != 0) return;
+    prepared = page;
+    *prepared = 1;
+}
+
+static const char *why_unusable(void) {
+    if (unusable == NULL && !*prepared) unusable = "this process was made by _Fork or clone, of which a library hears nothing: the library cannot be used in it";
+    return unusable;
+}
 
 static void pause_briefly(void) {
     struct timespec pause = {0, 200000};
@@ -70,7 +96,7 @@ static int64_t milliseconds(void) {
 /* Not 0 where the library cannot be used in this process. */
 static int32_t enter(void) {
     for (;;) {
-        if (unusable) return S2ATTN_ERROR_FORK;
+        if (why_unusable() != NULL) return S2ATTN_ERROR_FORK;
         atomic_fetch_add(&calls, 1);
         if (atomic_load(&forks) == 0) return S2ATTN_SUCCESS;
         atomic_fetch_sub(&calls, 1);
@@ -78,17 +104,29 @@ static int32_t enter(void) {
     }
 }
 
+static void hold(void) { atomic_fetch_add(&calls, 1); }
+
 static void leave(void) { atomic_fetch_sub(&calls, 1); }
+
+/* It does not wait for a fork: whoever forks may be about to join this thread, as before_fork does with those of pools. */
+static int32_t ends(void) {
+    hold();
+    return why_unusable() != NULL || (atomic_load(&forks) != 0 && !in_pool) ? THREAD_STAYS : THREAD_LEAVES;
+}
 
 static void before_fork(void) {
     atomic_fetch_add(&forks, 1);
     pthread_mutex_lock(&loading);
-    quiet_before_fork = 1;
-    if (state != LOADED || unusable) return;
+    lost_by_fork = why_unusable();
+    if (state != LOADED || lost_by_fork != NULL) return;
     int64_t end = milliseconds() + PATIENCE_MS;
     while (atomic_load(&calls) != 0 && milliseconds() < end) pause_briefly();
-    quiet_before_fork = atomic_load(&calls) == 0;
-    for (pool *p = pools; p != NULL && quiet_before_fork; p = p->next) pool_stop(p);
+    if (atomic_load(&calls) != 0) {
+        lost_by_fork = "this process was forked while another thread was in a call: the library cannot be used in it";
+        return;
+    }
+    for (pool *p = pools; p != NULL; p = p->next) pool_stop(p);
+    if (!core.may_fork()) lost_by_fork = "this process was forked, and its C library gives what the library knows of other threads to new ones: the library cannot be used in it";
 }
 
 static void after_fork_in_parent(void) {
@@ -97,7 +135,9 @@ static void after_fork_in_parent(void) {
 }
 
 static void after_fork_in_child(void) {
-    if (!quiet_before_fork) unusable = 1;
+    unusable = lost_by_fork;
+    *prepared = 1;
+    if (state == LOADED) core.forked();
     pthread_mutex_unlock(&loading);
     atomic_store(&calls, 0);
     atomic_store(&forks, 0);
@@ -105,13 +145,8 @@ static void after_fork_in_child(void) {
 
 __attribute__((constructor)) static void watch_forks(void) { pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child); }
 
-static const struct {
-    int32_t (*enter)(void);
-    void (*leave)(void);
-    pool *(*pool_create)(int32_t);
-    void (*pool_run)(pool *, int32_t, void (*)(void *, int32_t), void *);
-    void (*pool_destroy)(pool *);
-} host = {enter, leave, pool_create, pool_run, pool_destroy};
+static const host_gate gate = {hold, leave, ends};
+static const host_pool threads = {pool_create, pool_run, pool_destroy};
 
 /* ---- Levels, the widest first ---- */
 
@@ -151,9 +186,15 @@ static int resolve(void *library) {
         {"s2attn_core_backward", &core.backward},
         {"s2attn_core_query", &core.query},
         {"s2attn_core_destroy", &core.destroy},
+        {"s2attn_core_watch", &core.watch},
+        {"s2attn_core_may_fork", &core.may_fork},
+        {"s2attn_core_forked", &core.forked},
         {"s2attn_core_start", &core.start},
         {"s2attn_core_last_error", &core.last_error},
         {"s2attn_core_register_custom_ops", &core.register_custom_ops},
+        {"s2attn_core_kernel_create", &core.kernel_create},
+        {"s2attn_core_kernel_compute", &core.kernel_compute},
+        {"s2attn_core_kernel_destroy", &core.kernel_destroy},
     };
     for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
         void *address = dlsym(library, functions[i].name);
@@ -212,7 +253,9 @@ static int load(void) {
             /* The runtime starts here, and ignores SIGPIPE for the whole process: that is the host's to decide. */
             struct sigaction pipe;
             int saved = sigaction(SIGPIPE, NULL, &pipe) == 0;
-            core.start(&host);
+            prepare();
+            core.watch(&gate);
+            core.start(&threads);
             if (saved) sigaction(SIGPIPE, &pipe, NULL);
             isa = levels[level];
             return 1;
@@ -238,7 +281,7 @@ static int32_t ready(void) {
         pthread_mutex_unlock(&loading);
         if (state != LOADED) return failed(S2ATTN_ERROR_LIBRARY, load_error);
     }
-    return enter() == S2ATTN_SUCCESS ? S2ATTN_SUCCESS : failed(S2ATTN_ERROR_FORK, "this process was forked while another thread was in a call: the library cannot be used in it");
+    return enter() == S2ATTN_SUCCESS ? S2ATTN_SUCCESS : failed(S2ATTN_ERROR_FORK, unusable);
 }
 
 static int32_t answered(int32_t code) {
@@ -377,18 +420,85 @@ const char *s2attn_isa(void) {
     return isa;
 }
 
-/* As much of ONNX Runtime's interface as an error needs: CreateStatus has been its first function in every version. */
-struct OrtApi {
-    struct OrtStatus *(*create_status)(int code, const char *message);
+/* ---- ONNX Runtime ---- */
+
+/* What ONNX Runtime knows as a kernel. */
+typedef struct {
+    const struct OrtApi *api;
+    void *managed;
+} ort_kernel;
+
+static struct OrtStatus *kernel_create(const ort_operator *op, const struct OrtApi *api, const void *info, void **created) {
+    (void)op;
+    ort_kernel *kernel = calloc(1, sizeof *kernel);
+    if (kernel == NULL) return api->create_status(ORT_FAIL, "S2Attention: out of memory");
+    kernel->api = api;
+    struct OrtStatus *status;
+    if (ready() == S2ATTN_SUCCESS) {
+        status = core.kernel_create(api, info, &kernel->managed);
+        leave();
+    } else status = api->create_status(ORT_FAIL, last_error);
+    if (status == NULL) *created = kernel;
+    else free(kernel);
+    return status;
+}
+
+static struct OrtStatus *kernel_compute(void *given, void *context) {
+    ort_kernel *kernel = given;
+    if (ready() != S2ATTN_SUCCESS) return kernel->api->create_status(ORT_FAIL, last_error);
+    struct OrtStatus *status = core.kernel_compute(kernel->managed, context);
+    leave();
+    return status;
+}
+
+static void kernel_destroy(void *given) {
+    ort_kernel *kernel = given;
+    if (ready() == S2ATTN_SUCCESS) {
+        core.kernel_destroy(kernel->managed);
+        leave();
+    }
+    free(kernel);
+}
+
+static const char *op_name(const ort_operator *op) { return (void)op, "S2Attention"; }
+
+static const char *op_provider(const ort_operator *op) { return (void)op, "CPUExecutionProvider"; }
+
+static int op_input_type(const ort_operator *op, size_t index) { return index < ORT_VALID ? op->element : op->valid; }
+
+static size_t op_inputs(const ort_operator *op) { return (void)op, ORT_INPUTS; }
+
+static int op_output_type(const ort_operator *op, size_t index) { return index == 0 ? op->element : ORT_FLOAT; }
+
+static size_t op_outputs(const ort_operator *op) { return (void)op, ORT_OUTPUTS; }
+
+static int op_input_kind(const ort_operator *op, size_t index) { return (void)op, index < ORT_VALID ? ORT_REQUIRED : ORT_OPTIONAL; }
+
+static int op_output_kind(const ort_operator *op, size_t index) { return (void)op, index == 0 ? ORT_REQUIRED : ORT_OPTIONAL; }
+
+static int op_memory(const ort_operator *op, size_t index) { return (void)op, (void)index, 0; }
+
+static int op_one(const ort_operator *op) { return (void)op, 1; }
+
+static int op_last_version(const ort_operator *op) { return (void)op, INT32_MAX; }
+
+#define OPERATOR(of_element, of_valid)                                                                                                                                          \
+    {                                                                                                                                                                           \
+        .GetName = op_name, .GetExecutionProviderType = op_provider, .GetInputType = op_input_type, .GetInputTypeCount = op_inputs, .GetOutputType = op_output_type,            \
+        .GetOutputTypeCount = op_outputs, .KernelDestroy = kernel_destroy, .GetInputCharacteristic = op_input_kind, .GetOutputCharacteristic = op_output_kind,                  \
+        .GetInputMemoryType = op_memory, .GetVariadicInputMinArity = op_one, .GetVariadicInputHomogeneity = op_one, .GetVariadicOutputMinArity = op_one,                        \
+        .GetVariadicOutputHomogeneity = op_one, .CreateKernelV2 = kernel_create, .KernelComputeV2 = kernel_compute, .GetStartVersion = op_one, .GetEndVersion = op_last_version, \
+        .element = of_element, .valid = of_valid                                                                                                                                \
+    }
+
+static ort_operator operators[] = {
+    OPERATOR(ORT_FLOAT, ORT_BOOL),   OPERATOR(ORT_FLOAT, ORT_UINT8),    OPERATOR(ORT_FLOAT16, ORT_BOOL),
+    OPERATOR(ORT_FLOAT16, ORT_UINT8), OPERATOR(ORT_BFLOAT16, ORT_BOOL), OPERATOR(ORT_BFLOAT16, ORT_UINT8),
 };
-struct OrtApiBase {
-    const struct OrtApi *(*get_api)(uint32_t version);
-};
-enum { ORT_FAIL = 1, FIRST_ORT_VERSION = 1 };
 
 struct OrtStatus *RegisterCustomOps(struct OrtSessionOptions *options, const struct OrtApiBase *api) {
     if (ready() == S2ATTN_SUCCESS) {
-        struct OrtStatus *status = core.register_custom_ops(options, api);
+        struct OrtStatus *status = core.register_custom_ops(options, api, operators, sizeof operators / sizeof operators[0], sizeof operators[0]);
         leave();
         return status;
     }

@@ -23,8 +23,11 @@ typedef struct pool {
 static pool *pools; /* changed within calls, of which a fork finds none */
 static pthread_mutex_t pools_lock = PTHREAD_MUTEX_INITIALIZER;
 
+static __thread int in_pool; /* this thread is one of a pool's, which a fork waits for */
+
 static void *pool_thread(void *given) {
     pool *p = given;
+    in_pool = 1;
     pthread_mutex_lock(&p->lock);
     int32_t number = ++p->numbered;
     uint64_t seen = 0;

@@ -14,8 +14,8 @@
  * checked from here is that the pointers reach as far as shape and strides say.
  *
  * Threads: any thread may call anything. A plan serves one call at a time; a second one is answered with S2ATTN_ERROR_BUSY. Results are the same bits for
- * any number of threads. fork(): a child may go on with plans of its parent and make new ones. Calls of other threads are waited for; only where one lasts
- * longer than five seconds, every call of the child is S2ATTN_ERROR_FORK.
+ * any number of threads. fork(): a child may go on with plans of its parent and make new ones, whatever threads its parent had. Calls of other threads are
+ * waited for; only where one lasts longer than five seconds, every call of the child is S2ATTN_ERROR_FORK, as it is in one that _Fork() or clone() made.
  *
  * Struct growth: a struct begins with its size as the caller was compiled. Later versions append fields and keep the meaning of what is there.
  */
@@ -44,7 +44,7 @@ enum {
     S2ATTN_ERROR_UNSUPPORTED = 2, /* well-formed, but this library or processor cannot do it; nothing was written */
     S2ATTN_ERROR_HANDLE = 3,      /* the plan or cache is unknown or was destroyed */
     S2ATTN_ERROR_BUSY = 4,        /* another call on this plan or cache is under way */
-    S2ATTN_ERROR_FORK = 5,        /* this process was forked in the midst of a call of another thread: the library cannot be used in it */
+    S2ATTN_ERROR_FORK = 5,        /* this process was forked in the midst of a call of another thread, or by _Fork or clone: the library cannot be used in it */
     S2ATTN_ERROR_MEMORY = 6,      /* out of memory */
     S2ATTN_ERROR_INTERNAL = 7,    /* a defect of the library: please report the message */
     S2ATTN_ERROR_LIBRARY = 8      /* the library of this processor's level could not be opened, or S2ATTN_ISA names none */
