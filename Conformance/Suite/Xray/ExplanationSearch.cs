@@ -17,7 +17,6 @@ internal sealed class ExplanationSearch
     // Where equal scores tell nothing, all that changes scores alone has to be compared question by question.
     private const int MostToScore = 4096, MostThreesToScore = 512;
 
-
     private readonly ImmutableArray<XrayFilm> films, plain, padded, paddedFirst;
     private readonly Suspects suspects;
     private readonly ImmutableArray<StructureIndex> index;

@@ -55,6 +55,9 @@ internal sealed class LineReader : IDisposable
     public void Dispose()
     {
         stop.Cancel();
+
+        // The thread may not have come to see the end, and says nothing any more: another one that waits for a line would wait for as long as a case may take.
+        events.TryAdd(new LineEvent.End(0));
         if (!thread.Join(TimeSpan.FromSeconds(5)))
             return;
         stop.Dispose();
