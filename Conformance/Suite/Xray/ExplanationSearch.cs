@@ -101,7 +101,7 @@ internal sealed class ExplanationSearch
             }
 
             found = [.. found.DistinctBy(composition => composition.Name)];
-            ImmutableArray<Composition> complete = [.. found.Take(MostAlternatives).SelectMany(WithRest)];
+            ImmutableArray<Composition> complete = [.. LogSumFirst(found).SelectMany(WithRest)];
             if (!complete.IsEmpty)
             {
                 int fewest = complete.Min(composition => composition.Defects.Length);
@@ -144,13 +144,17 @@ internal sealed class ExplanationSearch
 
     // Where more explain what is seen than are kept, one that the logsumexp alone tells from the others may be among those left out.
     private ImmutableArray<Composition> WithLogSumFirst(ImmutableArray<Composition> explaining, int size) => explaining.Length < MostAlternatives ? explaining :
-        [.. WhereKeysAreSeen(size).Where(composition => LogSumsAsFilmed(composition) && Explains(composition, plain)).Concat(explaining).DistinctBy(composition => composition.Name).Take(MostAlternatives)];
+        [.. WhereKeysAreSeen(size).Where(composition => LogSumsAsFilmed(composition, plain) && Explains(composition, plain)).Concat(explaining).DistinctBy(composition => composition.Name).Take(MostAlternatives)];
 
-    private bool LogSumsAsFilmed(Composition composition)
+    // The same of what explains the forward pass with padding too: where a row reads itself alone, for example, o tells nothing of a mask.
+    private IEnumerable<Composition> LogSumFirst(List<Composition> found) => found.Count <= MostAlternatives ? found :
+        found.Where(composition => LogSumsAsFilmed(composition, paddedFirst)).Concat(found).DistinctBy(composition => composition.Name).Take(MostAlternatives);
+
+    private bool LogSumsAsFilmed(Composition composition, ImmutableArray<XrayFilm> shown)
     {
         cancellation.ThrowIfCancellationRequested();
         Stages stages = composition.Build();
-        return plain.All(film => new Prediction(film, stages).LogSumAsFilmed());
+        return shown.All(film => new Prediction(film, stages).LogSumAsFilmed());
     }
 
     private ImmutableArray<Composition> WhereKeysAreSeen(int size)
