@@ -144,11 +144,14 @@ internal sealed class ExplanationSearch
 
     // Where more explain what is seen than are kept, one that the logsumexp alone tells from the others may be among those left out.
     private ImmutableArray<Composition> WithLogSumFirst(ImmutableArray<Composition> explaining, int size) => explaining.Length < MostAlternatives ? explaining :
-        [.. WhereKeysAreSeen(size).Where(composition => LogSumsAsFilmed(composition, plain) && Explains(composition, plain)).Concat(explaining).DistinctBy(composition => composition.Name).Take(MostAlternatives)];
+        Kept(WhereKeysAreSeen(size).Where(composition => LogSumsAsFilmed(composition, plain) && Explains(composition, plain)), explaining);
 
     // The same of what explains the forward pass with padding too: where a row reads itself alone, for example, o tells nothing of a mask.
-    private IEnumerable<Composition> LogSumFirst(List<Composition> found) => found.Count <= MostAlternatives ? found :
-        found.Where(composition => LogSumsAsFilmed(composition, paddedFirst)).Concat(found).DistinctBy(composition => composition.Name).Take(MostAlternatives);
+    private ImmutableArray<Composition> LogSumFirst(List<Composition> found) => found.Count <= MostAlternatives ? [.. found] :
+        Kept(found.Where(composition => LogSumsAsFilmed(composition, paddedFirst)), found);
+
+    private static ImmutableArray<Composition> Kept(IEnumerable<Composition> first, IEnumerable<Composition> all) =>
+        [.. first.Concat(all).DistinctBy(composition => composition.Name).Take(MostAlternatives)];
 
     private bool LogSumsAsFilmed(Composition composition, ImmutableArray<XrayFilm> shown)
     {

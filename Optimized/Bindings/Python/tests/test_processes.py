@@ -107,6 +107,19 @@ def ended(child, seconds=60):
         time.sleep(0.01)
 
 
+def in_a_child(task):
+    """The exit code of a forked child that does a task: 0 where it returns."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            task()
+            code = 0
+        finally:
+            os._exit(code)
+    return ended(child)
+
+
 def test_threads_of_a_child_take_no_memory_of_threads_that_it_lacks():
     # They have attended, live, and do nothing; the library's runtime knows them still in the child, where each new plan may make it look.
     s2attn.set_threads(2)
@@ -123,6 +136,11 @@ def test_threads_of_a_child_take_no_memory_of_threads_that_it_lacks():
         attended.wait(60)
         stop.wait()
 
+    def attend_in_threads():
+        for thread in start(4, attend_often):
+            thread.join()
+        attend_often()
+
     def start(count, target):
         threads = [threading.Thread(target=target, daemon=True) for _ in range(count)]
         for thread in threads:
@@ -133,17 +151,7 @@ def test_threads_of_a_child_take_no_memory_of_threads_that_it_lacks():
     attended.wait(60)
     try:
         for _ in range(3):
-            child = os.fork()
-            if child == 0:
-                code = 1
-                try:
-                    for thread in start(4, attend_often):
-                        thread.join()
-                    attend_often()
-                    code = 0
-                finally:
-                    os._exit(code)
-            assert ended(child) == 0
+            assert in_a_child(attend_in_threads) == 0
     finally:
         stop.set()
         for thread in idle:
@@ -160,19 +168,15 @@ def test_a_fork_while_other_threads_attend_never_hangs():
         while not stop.is_set():
             s2attn.s2_attn_func(*arrays, 16, mask="split")
 
+    def attend():
+        assert np.array_equal(s2attn.s2_attn_func(*arrays, 16, mask="split"), expected)
+
     workers = [threading.Thread(target=work) for _ in range(3)]
     for worker in workers:
         worker.start()
     try:
         for _ in range(10):
-            child = os.fork()
-            if child == 0:
-                code = 1
-                try:
-                    code = 0 if np.array_equal(s2attn.s2_attn_func(*arrays, 16, mask="split"), expected) else 2
-                finally:
-                    os._exit(code)
-            assert ended(child) == 0
+            assert in_a_child(attend) == 0
     finally:
         stop.set()
         for worker in workers:
